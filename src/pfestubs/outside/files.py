@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Write a file whole or not at all, and standard output honestly."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pfestubs.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def write_output(path: str | None, text: str) -> None:
+    """Write `text` to the file at `path`, or to standard output if it is None or "-"."""
+    if path is None or path == "-":
+        write_stdout(text)
+    else:
+        write_whole(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_stdout(text: str) -> None:
+    """Write `text` to standard output and make sure that it arrived.
+
+    Raises:
+        OutputError: it cannot be written (closed, disk full).
+        BrokenPipeError: the reader has gone away.
+    """
+    try:
+        if sys.stdout is None:
+            raise OSError(9, os.strerror(9))
+        stream = sys.stdout.buffer
+        stream.write(text.encode("utf-8", "backslashreplace"))
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as e:
+        raise OutputError("standard output", f"cannot be written: {e.strerror}") from e
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """Put `data` into the file at `path`: the old content or the new, never a part.
+
+    A file that already holds `data` keeps its modification time. A symbolic link is followed, the mode kept.
+    A target that is no regular file (`/dev/stdout`) is written directly.
+
+    Raises:
+        OutputError: it cannot be written; what was there is untouched.
+    """
+    target = os.path.realpath(path)
+    try:
+        if _is_special(path):
+            Path(path).write_bytes(data)
+            return
+        if _holds(target, data):
+            return
+        with replacing(path) as temporary:
+            Path(temporary).write_bytes(data)
+    except OSError as e:
+        raise OutputError(path, f"cannot be written: {e.strerror or e}") from e
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """A temporary name beside `path`; what is written there takes its place if the block ends well.
+
+    It keeps the suffix, for tools that go by it. Unchanged content keeps the old file and its time.
+
+    Raises:
+        OSError: the folder cannot be written, or `path` is a folder.
+    """
+    target = Path(os.path.realpath(path))
+    mode = _mode_for(target)
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
+    os.close(handle)
+    try:
+        yield temporary
+        if _holds(str(target), Path(temporary).read_bytes()):
+            return
+        os.chmod(temporary, mode)  # noqa: PTH101 - mkstemp made it private
+        os.replace(temporary, target)  # noqa: PTH105
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)  # noqa: PTH108
+
+
+def _mode_for(target: Path) -> int:
+    try:
+        status = target.stat()
+    except FileNotFoundError:
+        umask = os.umask(0)
+        os.umask(umask)
+        return 0o666 & ~umask
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(21, os.strerror(21), str(target))
+    return stat.S_IMODE(status.st_mode)
+
+
+def _is_special(path: str) -> bool:
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _holds(path: str, data: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            return os.fstat(file.fileno()).st_size == len(data) and file.read() == data
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The pre-link hook: generate the assembly file beside the object and assemble it."""
+
+from __future__ import annotations
+
+from pfestubs.errors import UsageError
+from pfestubs.outside.assembler import assemble
+from pfestubs.outside.generation import Request, generate_from
+
+
+def run_hook(vmlinux_o: str, arch_vmlinux_o: str, request: Request) -> None:
+    """Write `arch_vmlinux_o` and the `.S` of the same name, both or neither.
+
+    Raises:
+        UsageError: `arch_vmlinux_o` is not named `*.o`.
+        PfestubsError: what reading, sizing and assembling raise.
+    """
+    if not arch_vmlinux_o.endswith(".o"):
+        raise UsageError(arch_vmlinux_o or "ARCH_VMLINUX_O", "is not the name of an object (*.o)")
+    source = generate_from(vmlinux_o, request)
+    assemble(arch_vmlinux_o.removesuffix(".o") + ".S", arch_vmlinux_o, source)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command line: which commands there are, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import click
+
+from pfestubs import __version__
+from pfestubs.errors import PfestubsError
+from pfestubs.say.words import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+OK, FINDINGS, COULD_NOT = 0, 1, 2
+
+# A command's module is imported only when it is used: the tool runs on every link of a kernel.
+_COMMANDS: Final = {
+    "count": "entries by kind, and the stubs to reserve",
+    "generate": "the assembly file that reserves the stubs",
+    "hook": "generate and assemble, as kbuild's hook",
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"pfestubs.outside.commands.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done and nothing found, 1 something is wrong with the kernel, 2 could not look.",
+)
+@click.version_option(__version__, message="%(version)s")
+def cli() -> None:
+    """Count, generate and check the out-of-line ftrace stubs of a powerpc kernel."""
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM, as an exception so that temporary files are removed on the way out."""
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise _TerminatedError
+
+
+def main() -> NoReturn:
+    """The executable `pfestubs`."""
+    run(lambda: cli.main(prog_name="pfestubs", standalone_mode=False))
+
+
+def run(action: Callable[[], int | None]) -> NoReturn:
+    """Run one command and leave with its exit code."""
+    sys.exit(exit_code_of(action))
+
+
+def exit_code_of(action: Callable[[], int | None]) -> int:
+    """Run `action` and turn what it raises into a sentence on standard error and an exit code."""
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return action() or OK
+    except PfestubsError as e:
+        _say(str(e))
+        return e.exit_code
+    except click.UsageError as e:
+        usage = f"{e.ctx.get_usage()}\n" if e.ctx else ""
+        _say(f"{usage}pfestubs: error: {e.format_message()}")
+        return COULD_NOT
+    except BrokenPipeError:
+        _forget_stdout()
+        return COULD_NOT
+    except (KeyboardInterrupt, click.Abort):
+        return 128 + signal.SIGINT
+    except _TerminatedError:
+        return 128 + signal.SIGTERM
+    except MemoryError:
+        _say("pfestubs: error: out of memory")
+        return COULD_NOT
+    except OSError as e:
+        _say(f"{e.filename or 'pfestubs'}: error: {e.strerror or e}")
+        return COULD_NOT
+
+
+def _forget_stdout() -> None:
+    """Keep the interpreter from flushing into the closed pipe once more."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say(message: str) -> None:
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(plain(message) + "\n")
+        sys.stderr.flush()

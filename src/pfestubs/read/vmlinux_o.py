@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Read `vmlinux.o`: where the entries of `__patchable_function_entries` point, and the stub symbols."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pfestubs.errors import UnreadableError, UnsuitableError
+from pfestubs.read import elf as e
+from pfestubs.read.suitable import refuse_object_unless_relocatable
+from pfestubs.rules.layouts import LAYOUTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pfestubs.read.elf import Elf, Symbol
+
+ENTRIES: Final = "__patchable_function_entries"
+_COUNT_SIZE: Final = 4
+
+
+@dataclass(frozen=True)
+class _Machine:
+    name: str
+    relocation: str
+    types: frozenset[int]
+    """The word's relocation and its unaligned spelling, which means the same."""
+
+
+_MACHINES: Final = {
+    e.EM_PPC64: _Machine("ppc64", "R_PPC64_ADDR64", frozenset({e.R_PPC64_ADDR64, e.R_PPC64_UADDR64})),
+    e.EM_PPC: _Machine("ppc", "R_PPC_ADDR32", frozenset({e.R_PPC_ADDR32, e.R_PPC_UADDR32})),
+}
+
+
+@dataclass(frozen=True)
+class TextSection:
+    """A section of code; size and align in bytes, locations as byte offsets into it, in table order."""
+
+    name: str
+    size: int
+    align: int
+    locations: Sequence[int]
+
+
+@dataclass(frozen=True)
+class ReserveArray:
+    """Where the area inside .text lies: position in `VmlinuxO.sections`, offset and size in bytes."""
+
+    section: int
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class VmlinuxO:
+    """`vmlinux.o` as plain values; `sections` is all code, in the object's order."""
+
+    file: str
+    machine: str
+    bits: int
+    byte_order: str
+    relocation: str
+    sections: Sequence[TextSection]
+    stub_symbols: frozenset[str]
+    reserve: int | None
+    reserve_array: ReserveArray | None
+
+
+def read_vmlinux_o(path: str) -> VmlinuxO:
+    """Read the object at `path`.
+
+    Raises:
+        UnreadableError: it is damaged, or entries and relocations do not agree.
+        UnsuitableError: it is not a relocatable powerpc object with a symbol table.
+    """
+    with e.open_elf(path) as elf:
+        refuse_object_unless_relocatable(elf)
+        machine = _MACHINES[elf.machine]
+        locations = _locations(elf, machine)
+        code = [
+            i
+            for i, s in enumerate(elf.sections)
+            if i in locations or (s.flags & e.SHF_EXECINSTR and s.flags & e.SHF_ALLOC)
+        ]
+        stubs = _stub_symbols(elf)
+        return VmlinuxO(
+            file=path,
+            machine=machine.name,
+            bits=elf.bits,
+            byte_order="little" if elf.order == "<" else "big",
+            relocation=machine.relocation,
+            sections=[
+                TextSection(
+                    elf.section_name(i), elf.sections[i].size, elf.sections[i].align, locations.get(i, ())
+                )
+                for i in code
+            ],
+            stub_symbols=frozenset(stubs),
+            reserve=_reserve(elf, stubs),
+            reserve_array=_reserve_array(stubs, code),
+        )
+
+
+def _locations(elf: Elf, machine: _Machine) -> dict[int, list[int]]:
+    """Section index -> byte offsets of the locations in it, over every entries section."""
+    relocations: dict[int, list[int]] = {index: [] for index in elf.sections_named(ENTRIES)}
+    for i, section in enumerate(elf.sections):
+        if section.type in {e.SHT_RELA, e.SHT_REL} and section.info in relocations:
+            relocations[section.info].append(i)
+    found: dict[int, list[int]] = {}
+    mask = (1 << elf.bits) - 1
+    targets: dict[int, tuple[list[int], int]] = {}
+    for table, sections in relocations.items():
+        _refuse_bad_table(elf, table)
+        slots: list[int] = []
+        for index in sections:
+            offsets, infos, addends = elf.relocations(index)
+            if elf.sections[index].link != elf.symtab:
+                raise UnreadableError(
+                    elf.path, f"relocation section {elf.section_label(index)} does not use the symbol table"
+                )
+            slots.extend(offsets)
+            in_place = _addends_in_place(elf, table, offsets) if addends is None else addends
+            for offset, info, addend in zip(offsets, infos, in_place, strict=True):
+                target = targets.get(info)
+                if target is None:
+                    section_index, value = _target(
+                        elf, machine, info, f"{elf.section_label(table)}+{offset:#x}"
+                    )
+                    target = targets[info] = found.setdefault(section_index, []), value
+                target[0].append((target[1] + addend) & mask)
+        _compare_slots(elf, table, slots)
+    return found
+
+
+def _refuse_bad_table(elf: Elf, table: int) -> None:
+    section = elf.sections[table]
+    if section.type == e.SHT_NOBITS:
+        raise UnsuitableError(
+            elf.path,
+            f"holds no data: section {elf.section_label(table)} is empty space",
+            "it looks like a file of debug information (--only-keep-debug); give the object itself",
+        )
+    if section.size % elf.word:
+        raise UnreadableError(
+            elf.path,
+            f"section {elf.section_label(table)} has {section.size} bytes, no multiple of {elf.word}",
+        )
+
+
+def _addends_in_place(elf: Elf, table: int, offsets: Iterable[int]) -> list[int]:
+    """SHT_REL: the addend is the word that the relocation will change (gABI, "Relocation")."""
+    words = elf.words(elf.section_data(table), elf.word)
+    try:
+        return [words[offset // elf.word] for offset in offsets]
+    except IndexError as error:
+        raise UnreadableError(
+            elf.path, f"a relocation of section {elf.section_label(table)} lies outside it"
+        ) from error
+
+
+def _target(elf: Elf, machine: _Machine, info: int, entry: str) -> tuple[int, int]:
+    """The section that an r_info points into, and its symbol's value in bytes; `entry` is for messages."""
+    number = elf.info_type(info)
+    if number not in machine.types:
+        raise UnreadableError(
+            elf.path,
+            f"entry {entry} has a relocation {elf.relocation_name(number)}, expected {machine.relocation}",
+        )
+    symbol = elf.symbol(elf.info_symbol(info))
+    shown = f"symbol {symbol.name}" if symbol.name else f"symbol number {elf.info_symbol(info)}"
+    if symbol.reserved or symbol.section == e.SHN_UNDEF:
+        kind = {e.SHN_UNDEF: "undefined", e.SHN_ABS: "absolute", e.SHN_COMMON: "common"}.get(
+            symbol.section, f"reserved ({symbol.section:#x})"
+        )
+        raise UnreadableError(
+            elf.path, f"entry {entry} refers to the {kind} {shown}, expected a function of this object"
+        )
+    if not elf.sections[symbol.section].flags & e.SHF_EXECINSTR:
+        raise UnreadableError(
+            elf.path,
+            f"entry {entry} points into section {elf.section_label(symbol.section)}, which holds no code",
+        )
+    return symbol.section, symbol.value
+
+
+def _compare_slots(elf: Elf, table: int, slots: list[int]) -> None:
+    label = elf.section_label(table)
+    size = elf.sections[table].size
+    expected = size // elf.word
+    if len(slots) != expected:
+        advice = ""
+        if not slots:
+            advice = "its relocations were stripped or applied; give vmlinux.o as the linker wrote it"
+        raise UnreadableError(
+            elf.path,
+            f"section {label} has room for {expected:,} entries and {len(slots):,} relocations;"
+            " they must be equal",
+            advice,
+        )
+    distinct = set(slots)
+    if len(distinct) != len(slots):
+        seen: set[int] = set()
+        twice = next(s for s in slots if s in seen or seen.add(s))  # type: ignore[func-returns-value]
+        raise UnreadableError(elf.path, f"two relocations fill the same entry {label}+{twice:#x}")
+    for slot in slots:
+        if slot % elf.word or slot + elf.word > size:
+            raise UnreadableError(
+                elf.path,
+                f"a relocation at {label}+{slot:#x} is no entry of that section ({size} bytes, entries of"
+                f" {elf.word})",
+            )
+
+
+def _stub_symbols(elf: Elf) -> dict[str, Symbol]:
+    """The stub symbols that the object defines or refers to; a definition wins over a reference."""
+    found: dict[str, Symbol] = {}
+    for symbol in elf.symbols_named([s for layout in LAYOUTS.values() for s in layout.symbols]):
+        if symbol.name not in found or found[symbol.name].section == e.SHN_UNDEF:
+            found[symbol.name] = symbol
+    return found
+
+
+def _reserve(elf: Elf, stubs: dict[str, Symbol]) -> int | None:
+    """The content of the reserve's count symbol, a 4-byte `.long`; None where it is not defined here."""
+    for layout in LAYOUTS.values():
+        area = layout.reserve
+        symbol = stubs.get(area.count_symbol) if area else None
+        if symbol is None or symbol.section == e.SHN_UNDEF:
+            continue
+        section = None if symbol.reserved else elf.sections[symbol.section]
+        if (
+            section is None
+            or section.type == e.SHT_NOBITS
+            or symbol.size not in {0, _COUNT_SIZE}
+            or symbol.value + _COUNT_SIZE > section.size
+        ):
+            raise UnreadableError(elf.path, f"{symbol.name} is no {_COUNT_SIZE}-byte number in a section")
+        elf.section_data(symbol.section)
+        return elf.unpack_at("I", section.offset + symbol.value)
+    return None
+
+
+def _reserve_array(stubs: dict[str, Symbol], code: list[int]) -> ReserveArray | None:
+    for layout in LAYOUTS.values():
+        symbol = stubs.get(layout.reserve.symbol) if layout.reserve else None
+        if symbol is not None and not symbol.reserved and symbol.section in code:
+            return ReserveArray(code.index(symbol.section), symbol.value, symbol.size)
+    return None

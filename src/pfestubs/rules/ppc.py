@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""PowerPC instruction words that ftrace reads and writes (Power ISA, Book I, 2.4: I-form branches)."""
+
+from __future__ import annotations
+
+NOP = 0x60000000
+MFLR_R0 = 0x7C0802A6
+MTLR_R0 = 0x7C0803A6
+STD_R0_16_R1 = 0xF8010010
+STW_R0_4_R1 = 0x90010004
+INSN_SIZE = 4
+
+BRANCH = 0x48000000
+LINK = 0x1
+_OPCODE_MASK = 0xFC000000
+_ABSOLUTE = 0x2
+_LI_MASK = 0x03FFFFFC
+
+BACKWARD_LIMIT = -0x2000000
+"""Farthest backward branch offset, in bytes."""
+FORWARD_LIMIT = 0x1FFFFFC
+"""Farthest forward branch offset, in bytes."""
+
+
+def in_branch_range(offset: int) -> bool:
+    """Whether an I-form branch can span `offset` bytes.
+
+    Mirrors `arch/powerpc/include/asm/text-patching.h: is_offset_in_branch_range`.
+    """
+    return BACKWARD_LIMIT <= offset <= FORWARD_LIMIT and offset & 3 == 0
+
+
+def branch_headroom(offset: int) -> int:
+    """Bytes that `offset` may still grow before the branch goes out of range; negative when it is."""
+    return min(FORWARD_LIMIT - offset, offset - BACKWARD_LIMIT)
+
+
+def branch_limit(offset: int) -> int:
+    """The limit that a branch of `offset` bytes comes up against first, signed like the offset."""
+    return BACKWARD_LIMIT if offset < 0 else FORWARD_LIMIT
+
+
+def encode_branch(offset: int, *, link: bool = False) -> int:
+    """The word of `b` (or `bl`) over `offset` bytes.
+
+    Mirrors `arch/powerpc/lib/code-patching.c: create_branch`.
+
+    Raises:
+        ValueError: if the branch cannot span `offset`.
+    """
+    if not in_branch_range(offset):
+        raise ValueError(f"a branch cannot span {offset} bytes")
+    return BRANCH | (offset & _LI_MASK) | (LINK if link else 0)
+
+
+def is_branch(word: int, *, link: bool) -> bool:
+    """Whether `word` is a relative `b` (or `bl`)."""
+    return word & (_OPCODE_MASK | _ABSOLUTE | LINK) == BRANCH | (LINK if link else 0)
+
+
+def branch_offset(word: int) -> int:
+    """The signed offset in bytes of a relative branch word (LI sign-extended from bit 25)."""
+    offset = word & _LI_MASK
+    return offset - 0x4000000 if offset & 0x2000000 else offset
+
+
+def is_global_entry(first: int, second: int) -> bool:
+    """Whether two words are the TOC set-up of an ELFv2 global entry point.
+
+    `addis r2,r12` or `lis r2`, then `addi r2,r2`: the opcode test of
+    `arch/powerpc/include/asm/text-patching.h: ppc_function_entry`.
+    """
+    return first & 0xFFFF0000 in {0x3C4C0000, 0x3C400000} and second & 0xFFFF0000 == 0x38420000

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How many stubs to reserve for a `vmlinux.o`, and whether its reserve is a trap.
+
+Mirrors `arch/powerpc/tools/ftrace-gen-ool-stubs.sh` on healthy input, with the linker script's rules
+where that script goes by a pattern (`docs/differences.md`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Final, Literal
+
+from pfestubs.errors import ContradictionError, UnsuitableError
+from pfestubs.rules import ppc
+from pfestubs.rules.layouts import LAYOUTS, Layout, detect_layout
+from pfestubs.rules.sections import kind_of
+
+if TYPE_CHECKING:
+    from pfestubs.read.vmlinux_o import VmlinuxO
+
+TRAP_MARGIN: Final = 1 << 20
+"""Bytes that the final link may add between a location and its stub, beyond what `vmlinux.o` shows."""
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Counts of entries by kind."""
+
+    text: int
+    inittext: int
+    exittext: int
+
+    @property
+    def total(self) -> int:
+        """All entries."""
+        return self.text + self.inittext + self.exittext
+
+
+@dataclass(frozen=True)
+class Stubs:
+    """Counts of stubs by area; `text`, the reserve, is None for a layout without one."""
+
+    text: int | None
+    text_end: int
+    inittext: int
+
+    def of_area(self, name: str) -> int:
+        """The count for an area by its name in the contract."""
+        counts = {"text": self.text or 0, "text_end": self.text_end, "inittext": self.inittext}
+        return counts[name]
+
+
+@dataclass(frozen=True)
+class Trap:
+    """The reserve trap (the location that decides): distances in bytes as `vmlinux.o` is laid out."""
+
+    reserve: int
+    index: int
+    distance: int
+    stubs: int
+    """What the trap can cost at most: stubs of the reserve that may stay out of reach."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """What `pfestubs count` found; `layout` and `stubs` are None where the file does not say."""
+
+    file: str
+    machine: str
+    bits: int
+    byte_order: str
+    relocation: str
+    layout: Layout | None
+    entries: Entries
+    stubs: Stubs | None
+
+
+def count_entries(obj: VmlinuxO) -> Entries:
+    """Entries by the kind of the section that they point into."""
+    counts = {"text": 0, "inittext": 0, "exittext": 0}
+    for section in obj.sections:
+        counts[kind_of(section.name)] += len(section.locations)
+    return Entries(**counts)
+
+
+def size_areas(layout: Layout, entries: Entries, reserve: int) -> Stubs:
+    """Stubs per area: exit text counts as text, and what the reserve does not hold goes to the end."""
+    text = entries.text + entries.exittext
+    return Stubs(
+        text=reserve if layout.reserve else None,
+        text_end=max(0, text - reserve),
+        inittext=entries.inittext,
+    )
+
+
+def count(
+    obj: VmlinuxO, *, layout: str | None = None, reserve: int | None = None, allow_empty: bool = False
+) -> Count:
+    """Count the entries of an object and size its areas.
+
+    Args:
+        obj: the object.
+        layout: a layout's name where the object does not say; None to detect.
+        reserve: stubs of area `text` where the object does not say.
+        allow_empty: an object without any entry is no error.
+
+    Raises:
+        ContradictionError: an option and the object disagree.
+        UnsuitableError: no entries, or the reserve is not known.
+    """
+    entries = count_entries(obj)
+    if not entries.total and not allow_empty:
+        raise UnsuitableError(
+            obj.file,
+            "has no entries in __patchable_function_entries",
+            "is it built with -fpatchable-function-entry (CONFIG_FUNCTION_TRACER)? --allow-empty accepts it",
+        )
+    if layout is None and reserve is not None and not obj.stub_symbols:
+        layout = next(
+            name for name, row in LAYOUTS.items() if row.reserve
+        )  # only such a layout has a reserve
+    chosen = detect_layout(obj.file, obj.stub_symbols, layout)
+    return Count(
+        obj.file,
+        obj.machine,
+        obj.bits,
+        obj.byte_order,
+        obj.relocation,
+        chosen,
+        entries,
+        size_areas(chosen, entries, _known_reserve(obj, chosen, reserve)) if chosen else None,
+    )
+
+
+def _known_reserve(obj: VmlinuxO, layout: Layout, asked: int | None) -> int:
+    area = layout.reserve
+    if area is None:
+        if asked is not None:
+            raise ContradictionError(
+                obj.file,
+                f"a reserve of {asked:,} was given, but layout {layout.name} has none",
+                "leave it out",
+            )
+        return 0
+    if obj.reserve is None and asked is None:
+        raise UnsuitableError(
+            obj.file,
+            f"does not define {area.count_symbol}, so the reserve is not known",
+            "give it with --reserve (the value of CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE)",
+        )
+    if obj.reserve is not None and asked is not None and asked != obj.reserve:
+        raise ContradictionError(
+            obj.file,
+            f"a reserve of {asked:,} was given, but {area.count_symbol} holds {obj.reserve:,}",
+            "leave the reserve out, or build again with the configuration you mean",
+        )
+    return obj.reserve if obj.reserve is not None else asked or 0
+
+
+def find_trap(obj: VmlinuxO, layout: Layout, reserve: int) -> Trap | Literal["unknown"] | None:
+    """Judge whether every stub of the reserve can be used.
+
+    `arch/powerpc/kernel/trace/ftrace.c: ftrace_init_ool_stub` skips reserve stubs that are out of range of
+    the function, and the end area is sized as if it never did. The last location to be served from the
+    reserve decides: text only ever moves away from its slot.
+
+    Returns:
+        The trap, None if the kernel is safe, or "unknown" where the object does not hold the reserve.
+    """
+    if layout.reserve is None or not reserve:
+        return None
+    # Section order and the sum of sizes stand for the linker script's order, which they follow closely.
+    base, bases = 0, []
+    for section in obj.sections:
+        align = max(section.align, 1)
+        base += -base % align
+        bases.append(base)
+        if kind_of(section.name) == "text":
+            base += section.size
+    positions = sorted(
+        chain.from_iterable(
+            map(start.__add__, section.locations)
+            for start, section in zip(bases, obj.sections, strict=True)
+            if kind_of(section.name) == "text"
+        )
+    )
+    if not positions:
+        return None
+    array = obj.reserve_array
+    if array is None:
+        return "unknown"
+    index = min(reserve, len(positions)) - 1
+    size, rest = divmod(array.size, reserve)
+    slot = bases[array.section] + array.offset + index * (size if size and not rest else layout.stub_size)
+    distance = positions[index] - slot
+    if ppc.BACKWARD_LIMIT + TRAP_MARGIN <= distance <= ppc.FORWARD_LIMIT - TRAP_MARGIN:
+        return None
+    return Trap(reserve, index, distance, min(reserve, len(positions)))
