@@ -43,11 +43,17 @@ class Layout:
     areas: tuple[Area, ...]
     stub_size: int
     """Bytes of a stub where the file does not tell (`sizeof(struct ftrace_ool_stub)`)."""
+    word_aligned: bool
+    """Whether areas begin at a word (`.balign SZL`); else at an instruction (`SYM_CODE_START`)."""
 
     @property
     def symbols(self) -> tuple[str, ...]:
         """Every symbol by which the layout is recognised."""
         return tuple(s for area in self.areas for s in (area.symbol, area.count_symbol))
+
+    def alignment(self, bits: int) -> int:
+        """Bytes that an area's address is a multiple of, for a kernel of 32 or 64 bits."""
+        return bits // 8 if self.word_aligned else 4
 
     @property
     def reserve(self) -> Area | None:
@@ -66,6 +72,7 @@ LAYOUTS: Final = {
                 Area("inittext", "ftrace_pfe_stub_inittext", generated=True),
             ),
             stub_size=16,
+            word_aligned=False,
         ),
         # Mainline since 6.13: a reserve inside .text as well.
         Layout(
@@ -76,6 +83,7 @@ LAYOUTS: Final = {
                 Area("inittext", "ftrace_ool_stub_inittext", generated=True),
             ),
             stub_size=24,
+            word_aligned=True,
         ),
     )
 }

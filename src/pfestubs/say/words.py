@@ -17,11 +17,6 @@ def word(value: int) -> str:
     return f"{value:#010x}"
 
 
-def symbolic(name: str, offset: int) -> str:
-    """A symbol and, where it is not 0, the offset in bytes."""
-    return f"{name}+{offset:#x}" if offset else name
-
-
 def plain(text: str) -> str:
     """`text` for a terminal: what is not printable (an escape sequence in a symbol's name) is spelled out."""
     if text.isprintable():
