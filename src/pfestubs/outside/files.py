@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pfestubs.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 def write_output(path: str | None, text: str) -> None:
@@ -26,7 +26,12 @@ def write_output(path: str | None, text: str) -> None:
 
 
 def write_stdout(text: str) -> None:
-    """Write `text` to standard output and make sure that it arrived.
+    """Write `text` to standard output and make sure that it arrived; raises as `write_stream`."""
+    write_stream([text])
+
+
+def write_stream(chunks: Iterable[str]) -> None:
+    """Write text piece by piece to standard output and make sure that it arrived.
 
     Raises:
         OutputError: it cannot be written (closed, disk full).
@@ -36,7 +41,8 @@ def write_stdout(text: str) -> None:
         if sys.stdout is None:
             raise OSError(9, os.strerror(9))
         stream = sys.stdout.buffer
-        stream.write(text.encode("utf-8", "backslashreplace"))
+        for chunk in chunks:
+            stream.write(chunk.encode("utf-8", "backslashreplace"))
         stream.flush()
     except BrokenPipeError:
         raise

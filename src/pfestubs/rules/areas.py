@@ -101,8 +101,8 @@ def damaged_table(kernel: Kernel) -> Iterator[Finding]:
     if kernel.table_bytes % word:
         yield Finding(
             "table-damaged",
-            f"the location table at {kernel.table_address:#x} has {kernel.table_bytes:,} bytes, no multiple of"
-            f" {word}",
+            f"the location table at {kernel.table_address:#x} has {kernel.table_bytes:,} bytes,"
+            f" no multiple of {word}",
         )
     if not any(kernel.table):
         yield Finding(

@@ -71,3 +71,21 @@ def is_global_entry(first: int, second: int) -> bool:
     `arch/powerpc/include/asm/text-patching.h: ppc_function_entry`.
     """
     return first & 0xFFFF0000 in {0x3C4C0000, 0x3C400000} and second & 0xFFFF0000 == 0x38420000
+
+
+def disassemble(word: int, address: int) -> tuple[str, str, int | None]:
+    """One of the instructions that ftrace writes, as objdump spells it.
+
+    Returns:
+        Mnemonic, operand, and the address that a branch goes to (then the operand is empty).
+
+    Raises:
+        ValueError: for any other instruction.
+    """
+    for known, text in ((NOP, ("nop", "")), (MFLR_R0, ("mflr", "r0")), (MTLR_R0, ("mtlr", "r0"))):
+        if word == known:
+            return *text, None
+    for link, mnemonic in ((False, "b"), (True, "bl")):
+        if is_branch(word, link=link):
+            return mnemonic, "", address + branch_offset(word)
+    raise ValueError(f"{word:#010x} is no instruction that ftrace writes")

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pfestubs stubs`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from pfestubs.errors import UnsuitableError
+from pfestubs.outside.files import write_stream
+from pfestubs.read.vmlinux import open_kernel
+from pfestubs.rules.areas import stub_size
+from pfestubs.rules.boot import replay
+from pfestubs.rules.select import Selection, select
+from pfestubs.rules.stubs import stubs
+from pfestubs.rules.verdict import setting_of
+from pfestubs.say.stubs import FORMATS, Listing
+from pfestubs.say.words import plain
+
+
+@click.command("stubs")
+@click.argument("vmlinux")
+@click.argument("functions", nargs=-1, metavar="[FUNCTION]...")
+@click.option("--format", "format_", type=click.Choice(list(FORMATS)), default="text", show_default=True)
+@click.option("--system-map", metavar="FILE", help="Take the symbols from FILE: for a stripped vmlinux.")
+def command(vmlinux: str, functions: tuple[str, ...], format_: str, system_map: str | None) -> int:
+    """Show each function's stub in VMLINUX: the instructions before boot, at boot and with tracing on.
+
+    FUNCTION is a symbol, an address (of a function or a stub) or a shell pattern; all functions if none is
+    named. Exit code 1 if a function has no stub, 2 if a FUNCTION names none that is traceable.
+    """
+    with open_kernel(vmlinux, system_map) as kernel:
+        if kernel.layout is None:
+            raise UnsuitableError(vmlinux, "traces without stubs (no ftrace_ool_stub_* symbols)")
+        setting = setting_of(kernel, stub_size(kernel))
+        result = replay(setting)
+        selection = (
+            select(setting, result, kernel.symbols, functions)
+            if functions
+            else Selection(range(len(result.locations)))
+        )
+        positions, problems = selection.positions, selection.problems
+        listing = Listing(
+            vmlinux,
+            kernel.layout.name,
+            setting.stub_size,
+            kernel.symbols,
+            stubs(setting, result, positions),
+        )
+        if positions or format_ == "json":
+            write_stream(FORMATS[format_](listing))
+        for name, problem in problems:
+            sys.stderr.write(plain(f"{vmlinux}: error: {name} {problem}") + "\n")
+        if problems:
+            return 2
+        failed = {failure.position for failure in result.failures}
+        return 1 if failed.intersection(positions) else 0
