@@ -396,26 +396,13 @@ class Elf:
         return Symbol(text, value, size, info & 0xF, info >> 4, section, reserved)
 
     @cached_property
-    def symbol_columns(self) -> tuple[array[int], array[int], bytes, array[int]]:
-        """Bulk columns of the symbol table: name offsets, values, st_info bytes, 16-bit section indices."""
+    def symbol_columns(self) -> tuple[array[int], array[int], bytes]:
+        """Bulk columns of the symbol table: name offsets, values (0 if undefined), st_info bytes."""
         data = self._symbols
         if self.bits == 64:
-            names = self.words(data, 4)[0::6]
-            values = self.words(data, 8)[1::3]
-            infos = bytes(data[4::24])
-            halves_at = 3
-            per = 12
-        else:
-            words = self.words(data, 4)
-            names, values = words[0::4], words[1::4]
-            infos = bytes(data[12::16])
-            halves_at = 7
-            per = 8
-        halves = array("H")
-        halves.frombytes(data)
-        if (self.order == "<") != (sys.byteorder == "little"):
-            halves.byteswap()
-        return names, values, infos, halves[halves_at::per]
+            return self.words(data, 4)[0::6], self.words(data, 8)[1::3], bytes(data[4::24])
+        words = self.words(data, 4)
+        return words[0::4], words[1::4], bytes(data[12::16])
 
     def symbol_name_at(self, offset: int) -> str:
         """The string at `offset` of the symbol name table."""

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 # Where several symbols share an address, a function's own name is the one to show; locals come last.
 _BIND_RANK: Final = {e.STB_GLOBAL: 0, e.STB_WEAK: 1, e.STB_LOCAL: 2}
 _TYPE_RANK: Final = {e.STT_FUNC: 0, 10: 0, e.STT_NOTYPE: 3}
+_NO_CODE: Final = 255
+_RANKS: Final = bytes(
+    _BIND_RANK.get(info >> 4, 2) + _TYPE_RANK[info & 0xF] if info & 0xF in _TYPE_RANK else _NO_CODE
+    for info in range(256)
+)
+"""The rank of a symbol by its st_info."""
 _MAP_RANK: Final = {"T": 0, "W": 1, "t": 2, "w": 1}
 
 
@@ -38,7 +44,7 @@ class Symbols(ABC):
 
     @abstractmethod
     def _code(self) -> Iterable[tuple[int, int, int | str]]:
-        """(address, rank, key) of every symbol of code; a lower rank is the better name."""
+        """(address, rank, key) of every symbol of code; a lower rank is the better name, _NO_CODE none."""
 
     @abstractmethod
     def _name(self, key: int | str) -> str: ...
@@ -47,8 +53,8 @@ class Symbols(ABC):
     def _index(self) -> tuple[list[int], dict[int, tuple[int, int | str]]]:
         best: dict[int, tuple[int, int | str]] = {}
         for address, rank, key in self._code():
-            known = best.get(address)
-            if known is None or rank < known[0]:
+            # An undefined symbol has address 0, where no kernel has code.
+            if rank != _NO_CODE and address and (address not in best or rank < best[address][0]):
                 best[address] = rank, key
         return sorted(best), best
 
@@ -68,8 +74,9 @@ class Symbols(ABC):
 
     def code_names(self) -> Iterator[tuple[str, int]]:
         """Every symbol of code with its address, aliases too, in no order."""
-        for address, _, key in self._code():
-            yield self._name(key), address
+        for address, rank, key in self._code():
+            if rank != _NO_CODE:
+                yield self._name(key), address
 
 
 def _is_noise(name: str) -> bool:
@@ -96,14 +103,8 @@ class ElfSymbols(Symbols):
         return found
 
     def _code(self) -> Iterable[tuple[int, int, int | str]]:
-        names, values, infos, sections = self._elf.symbol_columns
-        ranks = [
-            _BIND_RANK.get(info >> 4, 2) + _TYPE_RANK[info & 0xF] if info & 0xF in _TYPE_RANK else -1
-            for info in range(256)
-        ]
-        for name, value, info, section in zip(names, values, infos, sections, strict=True):
-            if ranks[info] >= 0 and section:
-                yield value, ranks[info], name
+        names, values, infos = self._elf.symbol_columns
+        return zip(values, infos.translate(_RANKS), names, strict=True)
 
     def _name(self, key: int | str) -> str:
         return key if isinstance(key, str) else self._elf.symbol_name_at(key)

@@ -15,6 +15,7 @@ from pfestubs.read.symbols import ElfSymbols, Placed, Symbols, read_system_map
 from pfestubs.rules.layouts import LAYOUTS, Layout, detect_layout
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Iterator, Mapping, Sequence
 
     from pfestubs.read.elf import Elf
@@ -175,7 +176,7 @@ def _extents(elf: Elf) -> list[Extent]:
     ]
 
 
-def _table(elf: Elf, memory: Memory, start: int, stop: int) -> Sequence[int]:
+def _table(elf: Elf, memory: Memory, start: int, stop: int) -> array[int]:
     """The value of each slot: the addend of the relocation that fills it, else the stored word."""
     if stop <= start:
         raise UnsuitableError(
@@ -198,22 +199,29 @@ def _table(elf: Elf, memory: Memory, start: int, stop: int) -> Sequence[int]:
     return values
 
 
-def _fill(elf: Elf, relocations: int, table: range, values: Sequence[int]) -> None:
+def _fill(elf: Elf, relocations: int, table: range, values: array[int]) -> None:
+    """Put the addends of the relocations that fill slots of the table into `values`."""
     offsets, infos, addends = elf.relocations(relocations)
-    low, high, word = table.start, table.stop, elf.word
     assert addends is not None  # noqa: S101 - SHT_RELA
-    for i in [i for i, offset in enumerate(offsets) if low <= offset < high]:
-        number = elf.info_type(infos[i])
-        if number == _R_NONE:
-            continue
+    low, high, word = table.start, table.stop, elf.word
+    hits = [i for i, offset in enumerate(offsets) if low <= offset < high]
+    wrong = {
+        info
+        for info in set(map(infos.__getitem__, hits))
+        if elf.info_type(info) not in _FILLING[elf.bits] or elf.info_symbol(info)
+    }
+    for i in hits:
         slot, rest = divmod(offsets[i] - low, word)
-        if number not in _FILLING[elf.bits] or elf.info_symbol(infos[i]) or rest:
+        if infos[i] in wrong or rest:
+            if elf.info_type(infos[i]) == _R_NONE:
+                continue
+            name = elf.relocation_name(elf.info_type(infos[i]))
             raise UnreadableError(
                 elf.path,
-                f"the location table has a relocation {elf.relocation_name(number)} at {offsets[i]:#x},"
-                " expected only relative ones, one a slot",
+                f"the location table has a relocation {name} at {offsets[i]:#x}, expected only relative ones,"
+                " one a slot",
             )
-        values[slot] = addends[i]  # type: ignore[index]
+        values[slot] = addends[i]
 
 
 def _areas(elf: Elf, memory: Memory, layout: Layout, found: Mapping[str, Placed]) -> list[LinkedArea]:

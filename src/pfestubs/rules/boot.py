@@ -35,6 +35,9 @@ LocationRule = Literal[
     "init-trampoline-only",
 ]
 
+_Reason = tuple[LocationRule, int | None, int | None, int | str | None]
+"""What `Failure` holds beyond the position."""
+
 
 @dataclass(frozen=True)
 class StubArea:
@@ -126,7 +129,7 @@ def replay(setting: Setting) -> Replay:
             boot.result.skipped.append(address)
         else:
             boot.init_nop(address)
-    return boot.result
+    return boot.finish()
 
 
 def adjust(address: int, word_at: Callable[[int], int | None]) -> int:
@@ -151,58 +154,72 @@ class _Boot:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.result = Replay()
+        self._word_at = setting.word_at
         self._asked = [0] * len(setting.areas)
         names = [area.name for area in setting.areas]
-        self._reserve = names.index("text") if "text" in names else None
+        self._reserve = names.index("text") if "text" in names else -1
         self._end = names.index("text_end") if "text_end" in names else -1
         self._init = names.index("inittext") if "inittext" in names else -1
         self._insns_offset = setting.stub_size - INSNS_SIZE
+        self._direct = _direct_sites(setting)
+        self._boot_tracer = next(iter(setting.tracers.values()))
 
     def init_nop(self, address: int) -> None:
         """Prepare one location (`arch/powerpc/kernel/trace/ftrace.c: ftrace_init_nop`)."""
-        ip = adjust(address, self.setting.word_at) if self.setting.bits == 64 else address
-        word = self.setting.word_at(ip)
+        ip, word = address, self._word_at(address)
+        if word != ppc.NOP and self.setting.bits == 64:
+            ip = adjust(address, self._word_at)
+            word = self._word_at(ip)
         if word != ppc.NOP:
             self._record(ip, failure=("location-not-nop", None, None, word))
         else:
             self.init_ool_stub(ip)
 
     def init_ool_stub(self, ip: int) -> None:
-        """Hand out a stub and test its branches (`ftrace_init_ool_stub`)."""
-        chosen = self._choose_area(ip)
-        area = self.setting.areas[chosen]
-        index = self._asked[chosen]
-        self._asked[chosen] = index + 1
-        self.result.needed[area.name] += 1
+        """Hand out a stub and test its branches (`ftrace_init_ool_stub`).
+
+        Init text first; then the reserve, as long as its next slot's *struct* is in range; then the end. A
+        reserve slot that is out of range is not used up: the next location tries it again.
+        """
+        setting, asked = self.setting, self._asked
+        if ip in setting.inittext:
+            chosen = self._init
+        else:
+            chosen = self._reserve
+            slot = asked[chosen]
+            area = setting.areas[chosen]
+            if (
+                chosen < 0
+                or slot >= area.count
+                or not ppc.in_branch_range(ip - (area.address + slot * setting.stub_size))
+            ):
+                chosen = self._end
+        area = setting.areas[chosen]
+        index = asked[chosen]
+        asked[chosen] = index + 1
         if index + 1 > area.count:
             self._record(ip, failure=("area-exhausted", None, None, area.name))
             return
-        insns = area.address + index * self.setting.stub_size + self._insns_offset
+        insns = area.address + index * setting.stub_size + self._insns_offset
         out = ip - insns
         back = ip + ppc.INSN_SIZE - (insns + _RETURN_INSN)
-        failure: tuple[LocationRule, int | None, int | None, int | str | None] | None = None
+        failure: _Reason | None = None
         target = 0
         if not ppc.in_branch_range(out):
             failure = "stub-out-of-range", out, ppc.branch_limit(out), None
         elif not ppc.in_branch_range(back):
             failure = "return-out-of-range", back, ppc.branch_limit(back), None
+        elif insns + _CALL_INSN in self._direct:
+            target = self._boot_tracer
         else:
-            target, failure = call_target(self.setting, insns + _CALL_INSN, in_text=chosen != self._init)
+            target, failure = call_target(setting, insns + _CALL_INSN, in_text=chosen != self._init)
         self._record(ip, chosen, index, insns, target, failure)
 
-    def _choose_area(self, ip: int) -> int:
-        """Init text first; then the reserve, as long as its next slot's *struct* is in range; then the end.
-
-        A reserve slot that is out of range is not used up: the next location tries it again.
-        """
-        if ip in self.setting.inittext:
-            return self._init
-        if self._reserve is not None:
-            area = self.setting.areas[self._reserve]
-            slot = self._asked[self._reserve]
-            if slot < area.count and ppc.in_branch_range(ip - (area.address + slot * self.setting.stub_size)):
-                return self._reserve
-        return self._end
+    def finish(self) -> Replay:
+        """The result, once every location is prepared."""
+        for area, asked in zip(self.setting.areas, self._asked, strict=True):
+            self.result.needed[area.name] = asked
+        return self.result
 
     def _record(
         self,
@@ -211,7 +228,7 @@ class _Boot:
         index: int = 0,
         insns: int = 0,
         target: int = 0,
-        failure: tuple[LocationRule, int | None, int | None, int | str | None] | None = None,
+        failure: _Reason | None = None,
     ) -> None:
         result = self.result
         if failure is not None:
@@ -221,6 +238,14 @@ class _Boot:
         result.index.append(index)
         result.insns.append(insns)
         result.target.append(target)
+
+
+def _direct_sites(setting: Setting) -> range:
+    """The call sites from which every tracer is in reach: nearly all, and no more to ask about them."""
+    low = max(setting.tracers.values()) - ppc.FORWARD_LIMIT
+    high = min(setting.tracers.values()) - ppc.BACKWARD_LIMIT
+    aligned = len({tracer % ppc.INSN_SIZE for tracer in setting.tracers.values()}) == 1
+    return range(low, high + 1, ppc.INSN_SIZE) if aligned else range(0)
 
 
 class _InlineBoot(_Boot):
@@ -273,9 +298,7 @@ class _InlineBoot(_Boot):
         return None
 
 
-def call_target(
-    setting: Setting, site: int, *, in_text: bool
-) -> tuple[int, tuple[LocationRule, int | None, int | None, int | str | None] | None]:
+def call_target(setting: Setting, site: int, *, in_text: bool) -> tuple[int, _Reason | None]:
     """Where the call at `site` goes: the tracer itself, or the first trampoline in reach.
 
     Mirrors `ftrace_get_call_inst` and `find_ftrace_tramp`. Boot asks for `ftrace_caller`; enabling a tracer

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Time pfestubs against the scripts it replaces, in pairs in one run, and write the table to docs/benchmarks.md.
+
+Processor time (user and system, children included) of whole processes; medians over pairs. Needs
+PFESTUBS_KERNELS (a folder of real kernels) and, for the comparison, KERNEL_SRC (a kernel tree).
+"""
+
+from __future__ import annotations
+
+import lzma
+import os
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+PAIRS = int(os.environ.get("PAIRS", "7"))
+
+
+@dataclass(frozen=True)
+class Work:
+    """One line of the table: our command, and what it is measured against (None: nothing to compare with)."""
+
+    name: str
+    ours: list[str]
+    against: str
+    theirs: list[str] | None
+
+
+def seconds(command: list[str]) -> float:
+    """Processor seconds of one run, its children included; the output goes nowhere."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def measure(work: Work) -> str:
+    """A row of the table."""
+    seconds(work.ours)
+    ours, theirs = [], []
+    for _ in range(PAIRS):
+        ours.append(seconds(work.ours))
+        if work.theirs:
+            theirs.append(seconds(work.theirs))
+    mine = statistics.median(ours)
+    if not theirs:
+        return f"| {work.name} | {mine:.2f} s | {work.against}: not available | |"
+    other = statistics.median(theirs)
+    ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
+    return f"| {work.name} | {mine:.2f} s | {work.against}: {other:.2f} s | {ratio:.1f} |"
+
+
+def unpack(packed: Path, folder: Path) -> Path:
+    target = folder / f"{packed.parent.name}-{packed.stem}"
+    with lzma.open(packed) as source, target.open("wb") as sink:
+        shutil.copyfileobj(source, sink, 1 << 20)
+    return target
+
+
+def many_sections(folder: Path) -> Path:
+    """20,000 functions, each with a section and an entries section of its own: over 65,279 sections."""
+    subprocess.run(
+        [
+            "sh",
+            ROOT / "fixtures/mini/build.sh",
+            "objects",
+            f"OUT={folder}",
+            "TOOLCHAIN=llvm-ppc64le",
+            "MORE=20000",
+            "FUNCTION_SECTIONS=1",
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return folder / "vmlinux.o"
+
+
+def works(kernels: Path, source: Path | None, folder: Path) -> list[Work]:
+    pfestubs = str(BIN / "pfestubs")
+    tools = source / "arch/powerpc/tools" if source else None
+    generate = str(tools / "ftrace-gen-ool-stubs.sh") if tools else None
+    check = str(tools / "ftrace_check.sh") if tools else None
+    objdump, nm = "powerpc64le-linux-gnu-objdump", "powerpc64le-linux-gnu-nm"
+    out = str(folder / "out.S")
+    listed = []
+    for packed in sorted(kernels.glob("*/vmlinux.o.xz")):
+        obj = str(unpack(packed, folder))
+        theirs = ["sh", generate, "32768", "y", objdump, obj, out] if generate else None
+        listed.append(
+            Work(
+                f"`generate`, {packed.parent.name}/vmlinux.o",
+                [pfestubs, "generate", obj, "-o", out],
+                "ftrace-gen-ool-stubs.sh",
+                theirs,
+            )
+        )
+    for packed in sorted(kernels.glob("*/vmlinux.xz")):
+        if "trap" in packed.parent.name:
+            continue
+        kernel = str(unpack(packed, folder))
+        theirs = ["bash", check, nm, kernel] if check else None
+        listed.append(
+            Work(
+                f"`check`, {packed.parent.name}/vmlinux",
+                [pfestubs, "check", kernel],
+                "ftrace_check.sh",
+                theirs,
+            )
+        )
+    many = folder / "many"
+    many.mkdir()
+    listed.append(
+        Work(
+            "`generate`, 20,000 entries sections, LLD",
+            [pfestubs, "generate", str(many_sections(many)), "-o", out],
+            "the script needs over ten minutes",
+            None,
+        )
+    )
+    bare = [sys.executable, "-c", "pass"]
+    listed.append(Work("`--version`", [pfestubs, "--version"], "python3 -c pass", bare))
+    return listed
+
+
+def main() -> int:
+    kernels = os.environ.get("PFESTUBS_KERNELS")
+    if not kernels:
+        print("set PFESTUBS_KERNELS to a folder of real kernels (see README.md)", file=sys.stderr)
+        return 2
+    source = os.environ.get("KERNEL_SRC")
+    if not source:
+        print("KERNEL_SRC is not set: no script to compare with", file=sys.stderr)
+    lines = [
+        "| work | pfestubs | against | times less |",
+        "|---|---|---|---|",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        for work in works(Path(kernels), Path(source) if source else None, Path(folder)):
+            lines.append(measure(work))
+            print(lines[-1], flush=True)
+    binutils = subprocess.run(
+        ["powerpc64le-linux-gnu-objdump", "--version"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()[0]
+    text = [
+        "# Benchmarks",
+        "",
+        "Processor time of whole processes, medians of paired runs, by `make bench`. Machines differ: the last",
+        "column, a median of ratios within one run, is the figure to go by.",
+        "",
+        *lines,
+        "",
+        f"Python {platform.python_version()}, {binutils}, {os.cpu_count()} processors, {PAIRS} pairs.",
+        "",
+    ]
+    (ROOT / "docs/benchmarks.md").write_text("\n".join(text))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
