@@ -27,6 +27,8 @@ _COMMANDS: Final = {
     "count": "entries by kind, and the stubs to reserve",
     "generate": "the assembly file that reserves the stubs",
     "hook": "generate and assemble, as kbuild's hook",
+    "stubs": "each function's stub: instructions before and after boot",
+    "kbuild": "put the hook and the check into a kernel tree, or take them out",
 }
 
 
@@ -65,12 +67,29 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
 
 def main() -> NoReturn:
     """The executable `pfestubs`."""
-    run(lambda: cli.main(prog_name="pfestubs", standalone_mode=False))
+    run(lambda: call(sys.argv[1:]))
+
+
+def call(words: list[str]) -> int | None:
+    """Run one command line. Not `cli.main`: click would make exit code 1 of a broken pipe."""
+    try:
+        with cli.make_context("pfestubs", words) as context:
+            result: int | None = cli.invoke(context)
+            return result
+    except click.exceptions.Exit as e:  # --help, --version
+        return e.exit_code
 
 
 def run(action: Callable[[], int | None]) -> NoReturn:
     """Run one command and leave with its exit code."""
-    sys.exit(exit_code_of(action))
+    code = exit_code_of(action)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):  # already said; else the interpreter would fail on its way out
+        _forget_stdout()
+        code = code or COULD_NOT
+    sys.exit(code)
 
 
 def exit_code_of(action: Callable[[], int | None]) -> int:

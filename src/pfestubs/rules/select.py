@@ -88,9 +88,7 @@ class _Selector:
         if found:
             return found
         if addresses:
-            return (
-                f"{'matches only what' if pattern else 'is a function that'} has no location: not traceable"
-            )
+            return f"{'matches only code that' if pattern else 'is code that'} has no location: not traceable"
         if not pattern and self._symbols.find([word]):
             return "is not a function"
         return "matches no symbol of this kernel" if pattern else "is no symbol of this kernel"

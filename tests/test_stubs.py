@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pfestubs stubs`: the listing, its words against real objdump, and how functions are named."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+from conftest import SCHEMAS, tool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Call, Kernels, MiniKernel
+
+KERNELS = [
+    ("gcc-ppc64le", "ool", "pie"),
+    ("gcc-ppc64", "ool", "no"),
+    ("gcc-ppc64", "pfe", "pie"),
+    ("llvm-ppc64le", "ool", "pie"),
+]
+LINE = re.compile(r"^    ([0-9a-f]+):  ([0-9a-f]{8})  (\S+) *(.*)$", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def mini(mini_kernel: MiniKernel) -> Path:
+    return mini_kernel(TOOLCHAIN="gcc-ppc64le") / "vmlinux"
+
+
+def listing(call: Call, *words: str | Path) -> Any:
+    outcome = call("stubs", "--format", "json", *words)
+    assert outcome.code == 0, outcome.err
+    return json.loads(outcome.out)
+
+
+def test_json_follows_its_schema_and_boot_order(call: Call, mini: Path) -> None:
+    document = listing(call, mini)
+    jsonschema.validate(document, json.loads((SCHEMAS / "stubs-1.json").read_text()))
+    assert (document["schema"], document["layout"], document["stub_size"]) == ("pfestubs/stubs/1", "ool", 24)
+    locations = [int(stub["location"], 16) for stub in document["stubs"]]
+    assert locations == sorted(locations)
+    assert len(locations) == 16
+    by_area = [stub["area"] for stub in document["stubs"]]
+    assert by_area == ["text"] * 5 + ["text_end"] * 7 + ["inittext"] * 4
+    assert [stub["index"] for stub in document["stubs"]] == [*range(5), *range(7), *range(4)]
+    for stub in document["stubs"]:
+        assert int(stub["insns_address"], 16) == int(stub["address"], 16) + 8
+
+
+@pytest.mark.parametrize(("toolchain", "layout", "relocatable"), KERNELS)
+def test_words_are_what_objdump_says_they_are(
+    call: Call, mini_kernel: MiniKernel, tmp_path: Path, toolchain: str, layout: str, relocatable: str
+) -> None:
+    """Put the listed words into memory, let objdump disassemble them, and compare line by line."""
+    folder = mini_kernel(TOOLCHAIN=toolchain, LAYOUT=layout, RELOCATABLE=relocatable)
+    outcome = call("stubs", folder / "vmlinux")
+    assert outcome.code == 0
+    lines = LINE.findall(outcome.out)
+    assert len(lines) == 16 * 6
+    little = toolchain.endswith("le")
+    for address, word, mnemonic, operand in lines:
+        raw = tmp_path / "word"
+        raw.write_bytes(int(word, 16).to_bytes(4, "little" if little else "big"))
+        said = subprocess.run(
+            [
+                tool("powerpc64le-linux-gnu-objdump"),
+                *("-D", "-b", "binary", "-m", "powerpc:common64", "-EL" if little else "-EB"),
+                *(f"--adjust-vma=0x{address}", str(raw)),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()[-1]
+        fields = said.split("\t")
+        assert fields[0].strip(" :") == address
+        theirs = "\t".join(fields[2:]).split()
+        target = operand.split(" <", maxsplit=1)[0]
+        assert [mnemonic, *([target] if target else [])] == [
+            theirs[0],
+            *(t.removeprefix("0x") for t in theirs[1:]),
+        ]
+
+
+def test_a_branch_names_its_target(call: Call, mini: Path) -> None:
+    out = call("stubs", mini, "mini_open").out
+    assert "<ftrace_caller>" in out
+    assert "<mini_open+0x" in out
+    assert "<ftrace_ool_stub_text+0x8>" in out
+
+
+def names_of(document: Any) -> set[str]:
+    return {stub["function"].split("+")[0] for stub in document["stubs"]}
+
+
+def test_functions_by_symbol_address_offset_and_pattern(call: Call, mini: Path) -> None:
+    everything = listing(call, mini)["stubs"]
+    one = everything[3]
+    symbol = one["function"].split("+")[0]
+    for word in (
+        symbol,
+        one["location"],
+        one["location"].removeprefix("0x"),
+        one["address"],
+        one["function"],
+    ):
+        found = listing(call, mini, word)["stubs"]
+        assert one in found, word
+        assert {stub["function"].split("+")[0] for stub in found} == {symbol}, word
+    pattern = listing(call, mini, "mini_*")
+    assert names_of(pattern) == {n for n in names_of({"stubs": everything}) if n.startswith("mini_")}
+    assert len(pattern["stubs"]) > 1
+    assert listing(call, mini, symbol, symbol, one["location"])["stubs"] == [one]
+
+
+def test_not_traceable_and_not_there_are_different_things(call: Call, mini: Path) -> None:
+    for word, reason in (
+        ("ftrace_caller", "has no location: not traceable"),
+        ("no_such_function", "is no symbol of this kernel"),
+        ("no_such_*", "matches no symbol"),
+        ("ftrace_*caller", "matches only code that has no location"),
+        ("0x10", "is an address outside kernel text"),
+        ("ftrace_ool_stub_text_count", "is not a function"),
+    ):
+        outcome = call("stubs", mini, word)
+        assert outcome.code == 2, word
+        assert reason in outcome.err, word
+        assert outcome.out == "", word
+
+
+def test_every_static_function_of_a_name_is_shown(call: Call, kernels: Kernels) -> None:
+    vmlinux = kernels("debian-7.2.13-ppc64le/vmlinux")
+    stubs = listing(call, vmlinux, "init_once")["stubs"]
+    assert sum(stub["function"].startswith("init_once") for stub in stubs) > 5
+
+
+def test_a_function_without_a_stub_is_said_and_is_exit_1(call: Call, kernels: Kernels) -> None:
+    outcome = call("stubs", kernels("pseries-7.2.13-trap/vmlinux"), "dev_create")
+    assert outcome.code == 1
+    assert "dev_create+0x8 at 0xc0000000034a4a38: no stub" in outcome.out
+
+
+def test_the_debian_kernel_lists_what_its_memory_held(call: Call, kernels: Kernels) -> None:
+    """stubs.bin is the memory of the booted kernel: text, text_end, inittext, 24 bytes a stub."""
+    document = listing(call, kernels("debian-7.2.13-ppc64le/vmlinux"))
+    memory = kernels("debian-7.2.13-ppc64le/stubs.bin").read_bytes()
+    start = {"text": 0, "text_end": 32768, "inittext": 32768 + 8121}
+    assert len(document["stubs"]) == 42648 == len(memory) // 24
+    for stub in document["stubs"]:
+        at = (start[stub["area"]] + stub["index"]) * 24 + 8
+        words = [int.from_bytes(memory[at + i : at + i + 4], "little") for i in range(0, 16, 4)]
+        assert stub["insns"] == [f"{word:#010x}" for word in words], stub["function"]
+
+
+def test_an_inline_kernel_has_no_stubs_to_show(call: Call, mini_kernel: MiniKernel) -> None:
+    folder = mini_kernel(TOOLCHAIN="gcc-ppc64le", LAYOUT="inline")
+    outcome = call("stubs", folder / "vmlinux")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "traces without stubs" in outcome.err
