@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
+
 from conftest import SCHEMAS, tool
 
 if TYPE_CHECKING:

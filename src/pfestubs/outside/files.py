@@ -7,7 +7,6 @@ import contextlib
 import os
 import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +80,8 @@ def replacing(path: str) -> Iterator[str]:
     Raises:
         OSError: the folder cannot be written, or `path` is a folder.
     """
+    import tempfile  # a third of a short command's start-up, and most commands write no file
+
     target = Path(os.path.realpath(path))
     mode = _mode_for(target)
     handle, temporary = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)

@@ -27,7 +27,9 @@ _COMMANDS: Final = {
     "count": "entries by kind, and the stubs to reserve",
     "generate": "the assembly file that reserves the stubs",
     "hook": "generate and assemble, as kbuild's hook",
+    "check": "replay the boot of a linked kernel and fail if it would fail",
     "stubs": "each function's stub: instructions before and after boot",
+    "verify": "compare the predicted stubs with the memory in a dump",
     "kbuild": "put the hook and the check into a kernel tree, or take them out",
 }
 
@@ -102,8 +104,7 @@ def exit_code_of(action: Callable[[], int | None]) -> int:
         _say(str(e))
         return e.exit_code
     except click.UsageError as e:
-        usage = f"{e.ctx.get_usage()}\n" if e.ctx else ""
-        _say(f"{usage}pfestubs: error: {e.format_message()}")
+        _say(_usage_message(e))
         return COULD_NOT
     except BrokenPipeError:
         _forget_stdout()
@@ -112,12 +113,26 @@ def exit_code_of(action: Callable[[], int | None]) -> int:
         return 128 + signal.SIGINT
     except _TerminatedError:
         return 128 + signal.SIGTERM
-    except MemoryError:
-        _say("pfestubs: error: out of memory")
+    except Exception as e:
+        if os.environ.get("PFESTUBS_TRACEBACK"):
+            raise
+        _say(_unforeseen_message(e))
         return COULD_NOT
-    except OSError as e:
-        _say(f"{e.filename or 'pfestubs'}: error: {e.strerror or e}")
-        return COULD_NOT
+
+
+def _usage_message(error: click.UsageError) -> str:
+    if type(error).__name__ == "NoArgsIsHelpError":  # since click 8.2; its message is the whole help
+        return error.format_message()
+    usage = f"{error.ctx.get_usage()}\n" if error.ctx else ""
+    return f"{usage}pfestubs: error: {error.format_message()}"
+
+
+def _unforeseen_message(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "pfestubs: error: out of memory"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'pfestubs'}: error: {error.strerror or error}"
+    return f"pfestubs: internal error: {error!r}; please report it, run again with PFESTUBS_TRACEBACK=1 set"
 
 
 def _forget_stdout() -> None:

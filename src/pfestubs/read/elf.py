@@ -46,12 +46,14 @@ _MAGICS: Final = (
     (b"\xfd7zXZ\0", "is compressed (xz)", "unpack it first: xz -dk"),
     (b"\x28\xb5\x2f\xfd", "is compressed (zstd)", "unpack it first: zstd -dk"),
     (b"BZh", "is compressed (bzip2)", "unpack it first: bzip2 -dk"),
-    (b"KDUMP   ", "is a compressed kdump", "convert it to an ELF core: makedumpfile -E -x VMLINUX DUMP CORE"),
+    # makedumpfile refuses -E for input in its own format: "'-E' option is disable".
     (
-        b"makedumpfile\0",
-        "is a flattened kdump",
-        "restore it with makedumpfile -R, then convert it: makedumpfile -E -x VMLINUX DUMP CORE",
+        b"KDUMP   ",
+        "is a compressed kdump",
+        "makedumpfile cannot turn it back; save an ELF core instead: makedumpfile -E -d 31 /proc/vmcore CORE"
+        " (QEMU: dump-guest-memory without -z, -l, -s)",
     ),
+    (b"makedumpfile\0", "is a flattened dump", "restore it: makedumpfile -R CORE < DUMP"),
     (b"\x27\x05\x19\x56", "is a U-Boot image (uImage)", "take vmlinux from the build tree"),
     (b"MZ", "is an EFI or DOS executable, not an ELF file", "take vmlinux from the build tree"),
 )
@@ -81,6 +83,14 @@ class Segment(NamedTuple):
     paddr: int
     filesz: int
     memsz: int
+
+
+class Note(NamedTuple):
+    """A note: the owner's name, the owner's type, the content."""
+
+    owner: str
+    type: int
+    content: bytes
 
 
 class Symbol(NamedTuple):
@@ -315,6 +325,17 @@ class Elf:
         """
         return self._slice(offset, size, what)
 
+    def notes(self) -> Iterator[Note]:
+        """The notes of every PT_NOTE segment.
+
+        Raises:
+            UnreadableError: a segment does not lie in the file.
+        """
+        for segment in self.segments:
+            if segment.type == PT_NOTE:
+                data = self.file_range(segment.offset, segment.filesz, "notes")
+                yield from notes_in(data, self.order)
+
     # -- symbols -----------------------------------------------------------------------------------------
 
     @cached_property
@@ -451,6 +472,21 @@ class Elf:
 
         table = enums.ENUM_RELOC_TYPE_PPC64 if self.bits == 64 else enums.ENUM_RELOC_TYPE_PPC
         return next((str(n) for n, v in table.items() if v == number), f"type {number}")
+
+
+def notes_in(data: memoryview, order: str) -> Iterator[Note]:
+    """The notes in `data`, names and contents padded to 4 bytes (gABI, "Note Section")."""
+    header = struct.Struct(order + "3I")
+    at = 0
+    while at + header.size <= len(data):
+        name_size, size, number = header.unpack_from(data, at)
+        start = at + header.size
+        content = start + name_size + -name_size % 4
+        at = content + size + -size % 4
+        if content + size > len(data):
+            return
+        owner = bytes(data[start : start + name_size]).rstrip(b"\0").decode("utf-8", "backslashreplace")
+        yield Note(owner, number, bytes(data[content : content + size]))
 
 
 def _refuse_other_magic(path: str, data: memoryview) -> None:

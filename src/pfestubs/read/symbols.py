@@ -12,7 +12,7 @@ from pfestubs.errors import UnreadableError
 from pfestubs.read import elf as e
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pfestubs.read.elf import Elf
 
@@ -43,19 +43,20 @@ class Symbols(ABC):
         """Where each of `names` is; the names that are not there are left out."""
 
     @abstractmethod
-    def _code(self) -> Iterable[tuple[int, int, int | str]]:
-        """(address, rank, key) of every symbol of code; a lower rank is the better name, _NO_CODE none."""
+    def code_names(self) -> Iterator[tuple[str, int]]:
+        """Every symbol of code with its address, aliases too, in no order."""
+
+    @abstractmethod
+    def _best(self) -> dict[int, int | str]:
+        """Of the symbols of code at each address the one to show, by a key for `_name`."""
 
     @abstractmethod
     def _name(self, key: int | str) -> str: ...
 
     @cached_property
-    def _index(self) -> tuple[list[int], dict[int, tuple[int, int | str]]]:
-        best: dict[int, tuple[int, int | str]] = {}
-        for address, rank, key in self._code():
-            # An undefined symbol has address 0, where no kernel has code.
-            if rank != _NO_CODE and address and (address not in best or rank < best[address][0]):
-                best[address] = rank, key
+    def _index(self) -> tuple[list[int], dict[int, int | str]]:
+        best = self._best()
+        best.pop(0, None)  # undefined symbols
         return sorted(best), best
 
     def locate(self, address: int) -> tuple[str, int]:
@@ -66,17 +67,11 @@ class Symbols(ABC):
         addresses, best = self._index
         index = bisect_right(addresses, address) - 1
         while index >= 0:
-            name = self._name(best[addresses[index]][1])
+            name = self._name(best[addresses[index]])
             if not _is_noise(name):
                 return name, address - addresses[index]
             index -= 1
         return f"{address:#x}", 0
-
-    def code_names(self) -> Iterator[tuple[str, int]]:
-        """Every symbol of code with its address, aliases too, in no order."""
-        for address, rank, key in self._code():
-            if rank != _NO_CODE:
-                yield self._name(key), address
 
 
 def _is_noise(name: str) -> bool:
@@ -102,9 +97,21 @@ class ElfSymbols(Symbols):
                 found[symbol.name], ranks[symbol.name] = Placed(symbol.value, symbol.size), rank
         return found
 
-    def _code(self) -> Iterable[tuple[int, int, int | str]]:
+    def code_names(self) -> Iterator[tuple[str, int]]:
+        """Every symbol of code with its address."""
         names, values, infos = self._elf.symbol_columns
-        return zip(values, infos.translate(_RANKS), names, strict=True)
+        for name, value, rank in zip(names, values, infos.translate(_RANKS), strict=True):
+            if rank != _NO_CODE and value:
+                yield self._name(name), value
+
+    def _best(self) -> dict[int, int | str]:
+        names, values, infos = self._elf.symbol_columns
+        best: dict[int, int | str] = {}
+        ranks: dict[int, int] = {}
+        for value, rank, name in zip(values, infos.translate(_RANKS), names, strict=True):
+            if rank != _NO_CODE and (value not in ranks or rank < ranks[value]):
+                best[value], ranks[value] = name, rank
+        return best
 
     def _name(self, key: int | str) -> str:
         return key if isinstance(key, str) else self._elf.symbol_name_at(key)
@@ -132,10 +139,16 @@ class MapSymbols(Symbols):
         index = bisect_right(self._addresses, address)
         return self._addresses[index] - address if index < len(self._addresses) else 0
 
-    def _code(self) -> Iterable[tuple[int, int, int | str]]:
+    def code_names(self) -> Iterator[tuple[str, int]]:
+        """Every symbol of code with its address."""
         for address, letter, name in self._lines:
             if letter in _MAP_RANK:
-                yield address, _MAP_RANK[letter], name
+                yield name, address
+
+    def _best(self) -> dict[int, int | str]:
+        code = [line for line in self._lines if line[1] in _MAP_RANK]
+        code.sort(key=lambda line: -_MAP_RANK[line[1]])
+        return {address: name for address, _, name in code}
 
     def _name(self, key: int | str) -> str:
         return str(key)

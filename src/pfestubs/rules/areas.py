@@ -110,6 +110,9 @@ def damaged_table(kernel: Kernel) -> Iterator[Finding]:
             f"all {len(kernel.table):,} entries of the location table at {kernel.table_address:#x} are"
             " empty: no function can be traced; link with relocations, or apply them",
         )
+    distinct = len(set(kernel.table)) == len(kernel.table)
+    if distinct and not any(map((3).__and__, kernel.table)):
+        return
     seen: set[int] = set()
     for value in kernel.table:
         if value % 4:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from operator import sub
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from pfestubs.rules import ppc
@@ -24,6 +24,12 @@ INSNS_SIZE: Final = 4 * ppc.INSN_SIZE
 """Bytes of a stub's four instructions; what a stub has beyond them comes first (the ops pointer)."""
 _RETURN_INSN: Final = 3 * ppc.INSN_SIZE
 _CALL_INSN: Final = 1 * ppc.INSN_SIZE
+# Addresses of a damaged kernel wrap, as they do in a machine.
+_ADDRESS_MASK: Final = 0xFFFFFFFFFFFFFFFF
+_WINDOW: Final = range(
+    ppc.BACKWARD_LIMIT + _RETURN_INSN - ppc.INSN_SIZE, ppc.FORWARD_LIMIT + 1, ppc.INSN_SIZE
+)
+"""The offsets location - first instruction over which both the way out and the way back can branch."""
 
 BranchName = Literal["stub", "return", "tracer"]
 LocationRule = Literal[
@@ -93,7 +99,7 @@ class Headroom(NamedTuple):
     branch: BranchName
 
 
-@dataclass
+@dataclass(frozen=True)
 class Replay:
     """What the boot did.
 
@@ -107,14 +113,14 @@ class Replay:
         needed: stubs asked for, by area name.
     """
 
-    locations: array[int] = field(default_factory=lambda: array("Q"))
-    area: array[int] = field(default_factory=lambda: array("b"))
-    index: array[int] = field(default_factory=lambda: array("Q"))
-    insns: array[int] = field(default_factory=lambda: array("Q"))
-    target: array[int] = field(default_factory=lambda: array("Q"))
-    skipped: list[int] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    needed: Counter[str] = field(default_factory=Counter)
+    locations: array[int]
+    area: array[int]
+    index: array[int]
+    insns: array[int]
+    target: array[int]
+    skipped: Sequence[int]
+    failures: Sequence[Failure]
+    needed: Mapping[str, int]
 
 
 def replay(setting: Setting) -> Replay:
@@ -124,11 +130,12 @@ def replay(setting: Setting) -> Replay:
     for good at the first failure; the replay goes on, to say how much else is wrong.
     """
     boot = _Boot(setting) if setting.layout else _InlineBoot(setting)
+    text, inittext = setting.text, setting.inittext
     for address in sorted(setting.table):
-        if address == 0 or not (address in setting.text or address in setting.inittext):
-            boot.result.skipped.append(address)
-        else:
+        if address and (address in text or address in inittext):
             boot.init_nop(address)
+        else:
+            boot.skipped.append(address)
     return boot.finish()
 
 
@@ -153,13 +160,18 @@ class _Boot:
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
-        self.result = Replay()
+        self.skipped: list[int] = []
+        self._rows: list[tuple[int, int, int, int, int]] = []
+        self._failures: list[Failure] = []
         self._word_at = setting.word_at
         self._asked = [0] * len(setting.areas)
         names = [area.name for area in setting.areas]
         self._reserve = names.index("text") if "text" in names else -1
         self._end = names.index("text_end") if "text_end" in names else -1
         self._init = names.index("inittext") if "inittext" in names else -1
+        self._areas = [(area.address, area.count) for area in setting.areas]
+        self._inittext = setting.inittext
+        self._stub_size = setting.stub_size
         self._insns_offset = setting.stub_size - INSNS_SIZE
         self._direct = _direct_sites(setting)
         self._boot_tracer = next(iter(setting.tracers.values()))
@@ -181,45 +193,51 @@ class _Boot:
         Init text first; then the reserve, as long as its next slot's *struct* is in range; then the end. A
         reserve slot that is out of range is not used up: the next location tries it again.
         """
-        setting, asked = self.setting, self._asked
-        if ip in setting.inittext:
+        asked = self._asked
+        if ip in self._inittext:
             chosen = self._init
         else:
             chosen = self._reserve
+            address, count = self._areas[chosen]
             slot = asked[chosen]
-            area = setting.areas[chosen]
-            if (
-                chosen < 0
-                or slot >= area.count
-                or not ppc.in_branch_range(ip - (area.address + slot * setting.stub_size))
-            ):
+            if chosen < 0 or slot >= count or ip - (address + slot * self._stub_size) not in ppc.BRANCH_RANGE:
                 chosen = self._end
-        area = setting.areas[chosen]
+        address, count = self._areas[chosen]
         index = asked[chosen]
         asked[chosen] = index + 1
-        if index + 1 > area.count:
-            self._record(ip, failure=("area-exhausted", None, None, area.name))
+        if index + 1 > count:
+            self._record(ip, failure=("area-exhausted", None, None, self.setting.areas[chosen].name))
             return
-        insns = area.address + index * setting.stub_size + self._insns_offset
-        out = ip - insns
-        back = ip + ppc.INSN_SIZE - (insns + _RETURN_INSN)
-        failure: _Reason | None = None
-        target = 0
-        if not ppc.in_branch_range(out):
-            failure = "stub-out-of-range", out, ppc.branch_limit(out), None
-        elif not ppc.in_branch_range(back):
-            failure = "return-out-of-range", back, ppc.branch_limit(back), None
-        elif insns + _CALL_INSN in self._direct:
-            target = self._boot_tracer
+        insns = address + index * self._stub_size + self._insns_offset
+        if ip - insns in _WINDOW and insns + _CALL_INSN in self._direct:
+            self._rows.append((ip, chosen, index, insns, self._boot_tracer))
         else:
-            target, failure = call_target(setting, insns + _CALL_INSN, in_text=chosen != self._init)
-        self._record(ip, chosen, index, insns, target, failure)
+            target, failure = self._test_branches(ip, insns, in_text=chosen != self._init)
+            self._record(ip, chosen, index, insns, target, failure)
+
+    def _test_branches(self, ip: int, insns: int, *, in_text: bool) -> tuple[int, _Reason | None]:
+        """The tests of `ftrace_init_ool_stub` one by one: out, back, and the call between them."""
+        out = ip - insns
+        if out not in ppc.BRANCH_RANGE:
+            return 0, ("stub-out-of-range", out, ppc.branch_limit(out), None)
+        back = ip + ppc.INSN_SIZE - (insns + _RETURN_INSN)
+        if back not in ppc.BRANCH_RANGE:
+            return 0, ("return-out-of-range", back, ppc.branch_limit(back), None)
+        return call_target(self.setting, insns + _CALL_INSN, in_text=in_text)
 
     def finish(self) -> Replay:
         """The result, once every location is prepared."""
-        for area, asked in zip(self.setting.areas, self._asked, strict=True):
-            self.result.needed[area.name] = asked
-        return self.result
+        columns = list(zip(*self._rows, strict=True)) or [()] * 5
+        return Replay(
+            locations=array("Q", columns[0]),
+            area=array("b", columns[1]),
+            index=array("Q", columns[2]),
+            insns=array("Q", columns[3]),
+            target=array("Q", columns[4]),
+            skipped=self.skipped,
+            failures=self._failures,
+            needed={area.name: asked for area, asked in zip(self.setting.areas, self._asked, strict=True)},
+        )
 
     def _record(
         self,
@@ -230,14 +248,9 @@ class _Boot:
         target: int = 0,
         failure: _Reason | None = None,
     ) -> None:
-        result = self.result
         if failure is not None:
-            result.failures.append(Failure(len(result.locations), *failure))
-        result.locations.append(ip)
-        result.area.append(area)
-        result.index.append(index)
-        result.insns.append(insns)
-        result.target.append(target)
+            self._failures.append(Failure(len(self._rows), *failure))
+        self._rows.append((ip & _ADDRESS_MASK, area, index, insns & _ADDRESS_MASK, target))
 
 
 def _direct_sites(setting: Setting) -> range:
@@ -334,43 +347,44 @@ def headrooms(setting: Setting, result: Replay) -> dict[BranchName, Headroom]:
     For stubs the window of the stub handed out; for calls the better of the tracer and `ftrace_tramp_text`,
     the worse of the tracers.
     """
-    found: dict[BranchName, Headroom] = {}
+    locations, insns = result.locations, result.insns
+    if not locations:
+        return {}
     if setting.layout is None:
-        sites = dict(zip(result.locations, result.locations, strict=True))
-    else:
-        served = [(ip, insns) for ip, insns in zip(result.locations, result.insns, strict=True) if insns]
+        return {"tracer": _call_headroom(setting, locations, locations)}
+    if 0 in insns:  # locations without a stub
+        served = [(ip, stub) for ip, stub in zip(locations, insns, strict=True) if stub]
         if not served:
             return {}
-        outs = [ip - insns for ip, insns in served]
-        shift = ppc.INSN_SIZE - _RETURN_INSN  # of the way back against the way out
-        extremes = [served[outs.index(out)][0] for out in (min(outs), max(outs))]
-        ways: tuple[tuple[BranchName, int], ...] = (("stub", 0), ("return", shift))
-        for branch, offset in ways:
-            found[branch] = min(
-                Headroom(ppc.branch_headroom(out + offset), location, branch)
-                for out, location in zip((min(outs), max(outs)), extremes, strict=True)
-            )
-        sites = {insns + _CALL_INSN: ip for ip, insns in served}
-    found["tracer"] = _call_headroom(setting, sites)
+        locations, insns = (array("Q", column) for column in zip(*served, strict=True))
+    found: dict[BranchName, Headroom] = {}
+    outs = list(map(sub, locations, insns))
+    extremes = [(out, locations[outs.index(out)]) for out in (min(outs), max(outs))]
+    # Of the way back against the way out:
+    shift = ppc.INSN_SIZE - _RETURN_INSN
+    ways: tuple[tuple[BranchName, int], ...] = (("stub", 0), ("return", shift))
+    for branch, offset in ways:
+        found[branch] = min(
+            Headroom(ppc.branch_headroom(out + offset), location, branch) for out, location in extremes
+        )
+    sites = array("Q", map(_CALL_INSN.__add__, insns))
+    found["tracer"] = _call_headroom(setting, sites, locations)
     return found
 
 
-def _call_headroom(setting: Setting, sites: Mapping[int, int]) -> Headroom:
-    """The tightest call; `sites` maps the calls' addresses to their locations.
+def _call_headroom(setting: Setting, sites: array[int], locations: array[int]) -> Headroom:
+    """The tightest call; `sites` are the calls' addresses, in the order of their locations.
 
     A site's headroom falls with its distance from the nearer target. So the tightest site is the first, the
-    last, or next to the middle between two targets: four to look at instead of all.
+    last, or next to the middle between two targets: a few to look at instead of all.
     """
     ordered = sorted(sites)
     relay = setting.trampolines.get("ftrace_tramp_text")
-    worst = None
+    rooms = []
     for tracer in setting.tracers.values():
         targets = (tracer,) if relay is None else (tracer, relay)
         middle = bisect_left(ordered, sum(targets) // len(targets))
-        near = ordered[max(0, middle - 2) : middle + 2]
-        for site in (ordered[0], *near, ordered[-1]):
-            room = max(ppc.branch_headroom(target - site) for target in targets)
-            if worst is None or room < worst.bytes:
-                worst = Headroom(room, sites[site], "tracer")
-    assert worst is not None  # noqa: S101 - a kernel has a tracer, or it is refused
-    return worst
+        for site in (ordered[0], *ordered[max(0, middle - 2) : middle + 2], ordered[-1]):
+            rooms.append((max(ppc.branch_headroom(target - site) for target in targets), site))
+    room, site = min(rooms)
+    return Headroom(room, locations[sites.index(site)], "tracer")

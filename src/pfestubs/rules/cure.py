@@ -45,12 +45,12 @@ def _out_of_reach(result: Replay) -> bool:
 def _trapped(setting: Setting, result: Replay, reserve: StubArea) -> bool:
     """Whether stubs of the reserve stay unused while the end area runs out (the reserve trap)."""
     end = next(area for area in setting.areas if area.name == "text_end")
-    return result.needed["text"] < reserve.count and result.needed["text_end"] > end.count
+    return result.needed.get("text", 0) < reserve.count and result.needed["text_end"] > end.count
 
 
 def _candidates(result: Replay, reserve: StubArea) -> Iterator[int]:
     """Reserves worth a replay: what could be used, rounded down; or enough for the last one left out."""
-    used = min(result.needed["text"], reserve.count)
+    used = min(result.needed.get("text", 0), reserve.count)
     if used < reserve.count:
         step = 10 ** max(0, len(str(used)) - 2)
         for tenths in (10, 9, 8, 6, 4, 2):

@@ -21,13 +21,16 @@ BACKWARD_LIMIT = -0x2000000
 FORWARD_LIMIT = 0x1FFFFFC
 """Farthest forward branch offset, in bytes."""
 
+BRANCH_RANGE = range(BACKWARD_LIMIT, FORWARD_LIMIT + 1, INSN_SIZE)
+"""Every offset that a branch can span, in bytes."""
+
 
 def in_branch_range(offset: int) -> bool:
     """Whether an I-form branch can span `offset` bytes.
 
     Mirrors `arch/powerpc/include/asm/text-patching.h: is_offset_in_branch_range`.
     """
-    return BACKWARD_LIMIT <= offset <= FORWARD_LIMIT and offset & 3 == 0
+    return offset in BRANCH_RANGE
 
 
 def branch_headroom(offset: int) -> int:

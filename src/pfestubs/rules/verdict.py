@@ -14,6 +14,7 @@ from pfestubs.rules.findings import Finding, symbolic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
+    from decimal import Decimal
 
     from pfestubs.read.vmlinux import Kernel
     from pfestubs.rules.boot import BranchName
@@ -66,7 +67,7 @@ class Baseline:
 class Growth:
     """How much the count of locations may grow: by a number, or by a percentage of the baseline."""
 
-    amount: float
+    amount: Decimal
     unit: Literal["locations", "percent"]
 
     def allowed(self, baseline: int) -> int:
@@ -74,7 +75,7 @@ class Growth:
         return int(self.amount if self.unit == "locations" else baseline * self.amount / 100)
 
     def __str__(self) -> str:
-        return f"{self.amount:g}%" if self.unit == "percent" else f"{self.amount:,.0f}"
+        return f"{self.amount}%" if self.unit == "percent" else f"{self.amount:,.0f}"
 
 
 @dataclass(frozen=True)
