@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _PFE: Final = ("gen-ftrace-pfe-stubs", ("VMLINUX_O", "ARCH_VMLINUX_O"))
 _OOL: Final = ("ftrace-gen-ool-stubs", ("NUM_RESERVE", "IS_64BIT", "OBJDUMP", "VMLINUX_O", "OUT_S"))
+_CHECK: Final = ("ftrace-check", ("NM", "VMLINUX"))
 
 
 def gen_ftrace_pfe_stubs() -> NoReturn:
@@ -31,6 +32,11 @@ def gen_ftrace_pfe_stubs() -> NoReturn:
 def ftrace_gen_ool_stubs() -> NoReturn:
     """`ftrace-gen-ool-stubs NUM_RESERVE IS_64BIT OBJDUMP VMLINUX_O OUT_S`: mainline's script."""
     _run(_OOL, _generate_ool)
+
+
+def ftrace_check() -> NoReturn:
+    """`ftrace-check NM VMLINUX`: mainline's `ftrace_check.sh`; NM may be several words, none is used."""
+    _run(_CHECK, _check)
 
 
 def _run(
@@ -86,3 +92,17 @@ def _compare_class(obj: VmlinuxO, is_64bit: str) -> None:
             f"is a {obj.bits}-bit object, IS_64BIT ({is_64bit!r}) means {asked} bits",
             "pass $(CONFIG_64BIT)",
         )
+
+
+def _check(_nm: str, vmlinux: str) -> int:
+    """Silent when all is well, as the script; else what is wrong, on standard error."""
+    from pfestubs.read.vmlinux import open_kernel
+    from pfestubs.rules.verdict import Demands, judge
+    from pfestubs.say.check import View, render
+
+    with open_kernel(vmlinux) as kernel:
+        verdict = judge(kernel, Demands())
+    if verdict.ok:
+        return 0
+    sys.stderr.write(render(verdict, "text", View()))
+    return 1

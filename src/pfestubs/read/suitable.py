@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pfestubs.read.elf import Elf
 
 _LINKED_WANTED: Final = "this command reads the linked kernel: give vmlinux"
+_CORE_WANTED: Final = "give an ELF core: of kdump, of QEMU's dump-guest-memory, or /proc/kcore"
 _OBJECT_WANTED: Final = "this command reads the object before the final link: give vmlinux.o"
 
 
@@ -47,6 +48,19 @@ def refuse_unless_linked(elf: Elf) -> None:
     if elf.type not in {e.ET_EXEC, e.ET_DYN}:
         raise UnsuitableError(elf.path, f"is an ELF file of type {elf.type}", _LINKED_WANTED)
     _refuse_debug_file(elf)
+
+
+def refuse_unless_core(elf: Elf) -> None:
+    """Refuse what is not an ELF core of a powerpc machine.
+
+    Raises:
+        UnsuitableError: with a sentence for each kind of file that people hand over by mistake.
+    """
+    _refuse_machine(elf)
+    if elf.type != e.ET_CORE:
+        kinds = {e.ET_REL: "a relocatable object", e.ET_EXEC: "a linked file", e.ET_DYN: "a linked file"}
+        kind = kinds.get(elf.type, f"an ELF file of type {elf.type}")
+        raise UnsuitableError(elf.path, f"is {kind}, not a dump of memory", _CORE_WANTED)
 
 
 def _refuse_machine(elf: Elf) -> None:

@@ -277,8 +277,9 @@ class _InlineBoot(_Boot):
         calls = sum(first is not None and ppc.is_branch(first, link=True) for first, _, _ in words)
         three = sum(triple == (ppc.NOP,) * 3 for triple in words)
         self._calls_mcount = 2 * calls > len(words)
-        # ftrace_call_adjust: two nops, or three with CALL_OPS, whose first is in front of the function.
-        self._nop_offset = 8 if 2 * three > len(words) else 4
+        # ftrace_call_adjust: two nops, or three with CALL_OPS, whose first is in front of the function. Only
+        # PPC32 has CALL_OPS without stubs; a third nop on PPC64 is what the linker made of `addis rN,r2,0`.
+        self._nop_offset = 8 if setting.bits == 32 and 2 * three > len(words) else 4
 
     def init_nop(self, address: int) -> None:
         """Test the words around one location (`ftrace_init_nop`), then the reach of its call."""

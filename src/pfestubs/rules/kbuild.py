@@ -176,9 +176,7 @@ def edit_postlink(postlink: str, check: str) -> str:
     _refuse_strange(POSTLINK_MAKEFILE, postlink)
     lines = _lines(postlink)
     rule, targets = _postlink_rule(lines)
-    end = rule + 1
-    while end < len(lines) and (lines[end].startswith("\t") or _CONDITIONAL.match(lines[end])):
-        end += 1
+    end = _end_of_recipe(lines, rule)
     defined = [i for i, line in enumerate(lines) if re.match(r"\s*cmd_ftrace_check\s*=", line)]
     called = any(line.rstrip() == _CHECK_CALL for line in lines[rule:end])
     if len(defined) > 1 or bool(defined) != called:
@@ -216,6 +214,21 @@ def _postlink_rule(lines: Sequence[str]) -> tuple[int, list[str]]:
             POSTLINK_MAKEFILE, f'has {len(found) or "no"} rule "vmlinux: FORCE", one was expected'
         )
     return found[0]
+
+
+def _end_of_recipe(lines: Sequence[str], rule: int) -> int:
+    """The line after the last of a rule that has conditionals in its recipe, none of them left open."""
+    end, depth = rule + 1, 0
+    for number, line in enumerate(lines[rule + 1 :], rule + 1):
+        conditional = _CONDITIONAL.match(line)
+        if not conditional and not line.startswith("\t"):
+            break
+        depth += {"endif": -1, "else": 0}.get(conditional[0], 1) if conditional else 0
+        if depth < 0:
+            break
+        if not depth:
+            end = number + 1
+    return end
 
 
 def _refuse_strange(file: str, text: str) -> None:

@@ -305,9 +305,9 @@ def _shortage(setting: Setting, result: Replay, name: str) -> str:
     without = sum(failure.rule == "area-exhausted" for failure in result.failures)
     sentence = (
         f": area {name} has {counts[name]:,}, {result.needed[name]:,} are needed;"
-        f" {without:,} functions stay without a stub"
+        f" {without:,} {'function stays' if without == 1 else 'functions stay'} without a stub"
     )
-    if name == "text_end" and result.needed["text"] < counts.get("text", 0):
+    if name == "text_end" and result.needed.get("text", 0) < counts.get("text", 0):
         usable, reserve = result.needed["text"], counts["text"]
         sentence += f", while only {usable:,} of the {reserve:,} stubs of area text are in reach"
     return sentence

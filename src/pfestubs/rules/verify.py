@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pfestubs.read.symbols import Symbols
     from pfestubs.read.vmlinux import Kernel
     from pfestubs.rules.boot import Replay, Setting
+    from pfestubs.rules.layouts import Layout
     from pfestubs.rules.stubs import Words
 
 State = Literal["as predicted", "in use", "freed", "different"]
@@ -112,10 +113,7 @@ def verify(kernel: Kernel, running: Running, *, every: bool = False) -> Verifica
         UnsuitableError: the kernel traces without stubs.
         UnreadableError: the dump lacks memory that was not freed.
     """
-    if kernel.layout is None:
-        raise UnsuitableError(
-            kernel.file, "traces without stubs (layout inline)", "there is nothing to compare with memory"
-        )
+    layout = layout_of(kernel)
     setting = setting_of(kernel, stub_size(kernel))
     result = replay(setting)
     comparison = _Comparison(setting, result, running)
@@ -131,7 +129,7 @@ def verify(kernel: Kernel, running: Running, *, every: bool = False) -> Verifica
     return Verification(
         file=kernel.file,
         dump=running.file,
-        layout=kernel.layout.name,
+        layout=layout.name,
         offset=running.offset,
         stub_size=setting.stub_size,
         stubs=len(result.locations),
@@ -140,6 +138,19 @@ def verify(kernel: Kernel, running: Running, *, every: bool = False) -> Verifica
         stops_at=None if failed is None else symbolic(*kernel.symbols.locate(result.locations[failed])),
         disabled=None if running.disabled is None else running.disabled != 0,
     )
+
+
+def layout_of(kernel: Kernel) -> Layout:
+    """The layout of a kernel that has stubs.
+
+    Raises:
+        UnsuitableError: the kernel traces without stubs.
+    """
+    if kernel.layout is None:
+        raise UnsuitableError(
+            kernel.file, "traces without stubs (layout inline)", "there is nothing to compare with memory"
+        )
+    return kernel.layout
 
 
 def init_freed(running: Running, init_trampoline: int | None) -> bool | None:
@@ -209,8 +220,8 @@ class _Comparison:
             function = symbolic(*symbols.locate(self._missing[0]))
             raise UnreadableError(
                 self._running.file,
-                f"lacks memory of {len(self._missing):,} of {len(self._result.locations):,} functions or their"
-                f" stubs, {function} at {self._missing[0]:#x} first",
+                f"lacks memory of {len(self._missing):,} of {len(self._result.locations):,} functions or"
+                f" their stubs, {function} at {self._missing[0]:#x} first",
                 "dump with kernel memory included",
             )
 
@@ -254,17 +265,17 @@ class _Comparison:
         problems = []
         if here not in {ppc.NOP, traced}:
             problems.append(
-                f"it holds {_word(here)}, expected nop {_word(ppc.NOP)} or a branch to its stub {_word(traced)}"
+                f"it holds {_word(here)}, expected nop {_word(ppc.NOP)} or a branch to its stub,"
+                f" {_word(traced)}"
             )
         if not any(found):
             problems.append(f"its stub at {insns:#x} is empty")
         elif here != traced or not _calls_something(expected, found):
-            wrong = [i for i in range(4) if found[i] != expected[i]]
-            if here == traced and found[_CALL] is not None and ppc.is_branch(found[_CALL] or 0, link=True):
-                wrong.remove(_CALL)
             problems += [
                 f"its stub has {_word(found[i])} at {insns + 4 * i:#x}, expected {_word(expected[i])}"
-                for i in wrong
+                for i in range(4)
+                if found[i] != expected[i]
+                and not (i == _CALL and here == traced and ppc.is_branch(found[i] or 0, link=True))
             ]
         return "; ".join(problems)
 
