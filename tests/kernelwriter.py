@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A small linked kernel in memory or as an ELF file: everything ftrace looks at, every address a choice.
+
+    kernel = LinkedKernel(text=[0x100, 0x200], inittext=[0x10])
+    path = kernel.save(tmp_path / "vmlinux")
+
+Offsets count from the beginning of text and init text. What is not given is placed as a kernel has it: the
+tracer, the reserve, the functions, the end area, and the same for init text.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from elfwriter import (
+    ABS,
+    AX,
+    EM_PPC,
+    EM_PPC64,
+    ET_EXEC,
+    R_PPC64_RELATIVE,
+    SHF_ALLOC,
+    SHT_RELA,
+    STT_FUNC,
+    STT_OBJECT,
+    WA,
+    Section,
+    Symbol,
+    save_elf,
+)
+from pfestubs.rules import ppc
+from pfestubs.rules.boot import Setting, StubArea
+from pfestubs.rules.layouts import LAYOUTS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from naive_boot import Machine
+
+MIB = 1 << 20
+
+
+@dataclass
+class LinkedKernel:
+    """A kernel with two text sections; the areas' counts default to what is needed.
+
+    Attributes:
+        text: offsets of locations from `base`; `inittext` from `init_base`.
+        counts: of the areas by name; `area_at` their offsets from `base` (absolute for inittext).
+        sizes: st_size of an area's array where it shall not be count x stub_size.
+        words: what stands at an address instead of a nop (or of nothing).
+        symbols: addresses that replace the usual ones; None drops the symbol.
+        zeros: the table is all zeros and .rela.dyn holds the addresses.
+        table: the table's values where they shall not be the locations; `cut` its last bytes left out.
+    """
+
+    text: Sequence[int] = (0x1000, 0x1010, 0x1020)
+    inittext: Sequence[int] = (0x0, 0x10)
+    layout: str | None = "ool"
+    bits: int = 64
+    order: str = "<"
+    stub_size: int = 24
+    base: int = 0xC000000000000000
+    init_base: int = 0
+    text_size: int = 0
+    init_size: int = 0
+    reserve: int = 2
+    counts: dict[str, int] = field(default_factory=dict)
+    area_at: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    words: dict[int, int] = field(default_factory=dict)
+    symbols: dict[str, int | None] = field(default_factory=dict)
+    zeros: bool = False
+    table: Sequence[int] | None = None
+    cut: int = 0
+    elf_flags: int = 2
+
+    def __post_init__(self) -> None:
+        if self.bits == 32:
+            self.base >>= 32
+        needed = {
+            "text": self.reserve if self.layout == "ool" else 0,
+            "text_end": max(0, len(self.text) - (self.reserve if self.layout == "ool" else 0)),
+            "inittext": len(self.inittext),
+        }
+        self.counts = {**needed, **self.counts}
+        sizes = {name: count * self.stub_size for name, count in self.counts.items()}
+        reserve_end = 0x200 + sizes["text"]
+        functions_end = max([reserve_end, *(offset + 0x20 for offset in self.text)])
+        end_at = self.area_at.get("text_end", _up(functions_end + 0x40))
+        self.text_size = self.text_size or _up(
+            max(functions_end, end_at + sizes["text_end"], self.area_at.get("text", 0) + sizes["text"]),
+            0x1000,
+        )
+        self.init_base = self.init_base or self.base + self.text_size + 0x1000
+        functions_end = self.init_base + max([0, *(offset + 0x20 for offset in self.inittext)])
+        init_at = self.area_at.get("inittext", _up(functions_end + 0x40))
+        self.init_size = self.init_size or _up(init_at + sizes["inittext"] - self.init_base, 0x1000)
+        self.area_at = {"text": 0x200, "text_end": end_at, "inittext": init_at, **self.area_at}
+        self.places: dict[str, int | None] = {
+            "_stext": self.base,
+            "_etext": self.base + self.text_size,
+            "_sinittext": self.init_base,
+            "_einittext": self.init_base + self.init_size,
+            "ftrace_regs_caller": self.base + 0x40,
+            "ftrace_caller": self.base + 0x80,
+            "ftrace_tramp_text": self.base + self.area_at["text_end"] - 0x40,
+            "ftrace_tramp_init": self.area_at["inittext"] - 0x40,
+            **self.symbols,
+        }
+
+    @property
+    def locations(self) -> list[int]:
+        return [self.base + o for o in self.text] + [self.init_base + o for o in self.inittext]
+
+    def place(self, name: str) -> int:
+        value = self.places[name]
+        assert value is not None
+        return value
+
+    def area_address(self, name: str) -> int:
+        return self.area_at[name] + (0 if name == "inittext" else self.base)
+
+    def word(self, address: int) -> int | None:
+        """The word in memory: a nop at each location, else zero within the texts."""
+        if address in self.words:
+            return self.words[address]
+        if address in self._nops:
+            return ppc.NOP
+        inside = self.base <= address < self.base + self.text_size
+        return 0 if inside or self.init_base <= address < self.init_base + self.init_size else None
+
+    @property
+    def _nops(self) -> set[int]:
+        nops = self.__dict__.get("nops")
+        if nops is None:
+            nops = self.__dict__["nops"] = set(self.locations)
+        return nops
+
+    def setting(self) -> Setting:
+        """The same kernel for `rules.boot`."""
+        layout = LAYOUTS[self.layout] if self.layout else None
+        return Setting(
+            bits=self.bits,
+            layout=layout,
+            table=self.locations if self.table is None else self.table,
+            text=range(self.place("_stext"), self.place("_etext")),
+            inittext=range(self.place("_sinittext"), self.place("_einittext")),
+            areas=[StubArea(a.name, self.area_address(a.name), self.counts[a.name]) for a in layout.areas]
+            if layout
+            else [],
+            stub_size=self.stub_size,
+            tracers={n: self.place(n) for n in ("ftrace_caller", "ftrace_regs_caller")},
+            trampolines={n: self.place(n) for n in ("ftrace_tramp_text", "ftrace_tramp_init")},
+            word_at=self.word,
+        )
+
+    def machine(self) -> Machine:
+        """The same kernel for `naive_boot`."""
+        from naive_boot import Machine
+
+        areas = {name: (self.area_address(name), count) for name, count in self.counts.items()}
+        return Machine(
+            table=self.locations if self.table is None else self.table,
+            text=(self.place("_stext"), self.place("_etext")),
+            inittext=(self.place("_sinittext"), self.place("_einittext")),
+            reserve=areas["text"] if self.layout == "ool" else None,
+            end=areas["text_end"],
+            init=areas["inittext"],
+            stub_size=self.stub_size,
+            caller=self.place("ftrace_caller"),
+            regs_caller=self.place("ftrace_regs_caller"),
+            tramp_text=self.place("ftrace_tramp_text"),
+            tramp_init=self.place("ftrace_tramp_init"),
+            word=self.word,
+        )
+
+    def save(self, path: Path) -> Path:
+        """The ELF file; text is full of holes, so that 100 MiB of it cost nothing."""
+        text = Section(".text", self._content(self.base, self.text), flags=AX, addr=self.base)
+        text.size = self.text_size
+        init = Section(".init.text", self._content(self.init_base, self.inittext), flags=AX)
+        init.addr, init.size = self.init_base, self.init_size
+        # The addresses move together: data lies behind both texts.
+        data_at = _up(max(self.base + self.text_size, self.init_base + self.init_size), 0x1000)
+        values = self.locations if self.table is None else list(self.table)
+        word = "Q" if self.bits == 64 else "I"
+        stored = [0] * len(values) if self.zeros else values
+        table = struct.pack(f"{self.order}{len(values)}{word}", *stored)
+        table = table[: len(table) - self.cut]
+        data = Section(".init.data", table, flags=WA, addr=data_at)
+        sections = [text, init, data]
+        symbols = [
+            Symbol(name, value, ABS if name == "_stext" else text)
+            for name, value in self.places.items()
+            if value is not None
+        ]
+        symbols += [
+            Symbol(name, address, data)
+            for name, address in (
+                ("__start_mcount_loc", data_at),
+                ("__stop_mcount_loc", data_at + len(table)),
+            )
+            if name not in self.symbols
+        ]
+        counts = bytearray()
+        for area in LAYOUTS[self.layout].areas if self.layout else ():
+            size = self.sizes.get(area.name, self.counts[area.name] * self.stub_size)
+            symbols += [
+                symbol
+                for symbol in (
+                    Symbol(area.symbol, self.area_address(area.name), text, size),
+                    Symbol(area.count_symbol, data_at + 0x800000 + len(counts), data, 4, STT_OBJECT),
+                )
+                if symbol.name not in self.symbols
+            ]
+            counts += struct.pack(self.order + "I", self.counts[area.name])
+        if counts:
+            sections.append(Section(".data", counts, flags=WA, addr=data_at + 0x800000))
+        for i, offset in enumerate(self.text):
+            symbols.append(Symbol(f"fn{i}", self.base + offset, text, 16, STT_FUNC))
+        for i, offset in enumerate(self.inittext):
+            symbols.append(Symbol(f"init{i}", self.init_base + offset, init, 16, STT_FUNC))
+        if self.zeros:
+            entry = struct.Struct(self.order + word * 3)
+            rows = b"".join(
+                entry.pack(data_at + i * self.bits // 8, R_PPC64_RELATIVE, value)
+                for i, value in enumerate(values)
+            )
+            sections.append(
+                Section(".rela.dyn", rows, SHT_RELA, SHF_ALLOC, addr=data_at + 0x400000, entsize=entry.size)
+            )
+        return save_elf(
+            path,
+            sections,
+            symbols,
+            type_=ET_EXEC,
+            machine=EM_PPC64 if self.bits == 64 else EM_PPC,
+            bits=self.bits,
+            order=self.order,
+            flags=self.elf_flags if self.bits == 64 else 0,
+        )
+
+    def _content(self, base: int, offsets: Sequence[int]) -> bytearray:
+        """The section's bytes up to the last that is not zero."""
+        limit = self.text_size if base == self.base else self.init_size
+        words = {base + offset: ppc.NOP for offset in offsets}
+        words |= {a: w for a, w in self.words.items() if base <= a < base + limit}
+        content = bytearray(max((a - base + 4 for a in words), default=0))
+        for address, word in words.items():
+            struct.pack_into(self.order + "I", content, address - base, word)
+        return content
+
+
+def _up(value: int, align: int = 8) -> int:
+    return value + -value % align

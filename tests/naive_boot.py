@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The boot once more, slowly: written from the kernel's rules alone, to compare `pfestubs.rules.boot` with.
+
+Plain numbers and one dict a location; a step here is a step of the kernel's own code. Nothing of pfestubs
+is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+NOP = 0x60000000
+MIB32 = 0x2000000
+
+
+def inrange(d: int) -> bool:
+    return d >= -MIB32 and d <= 0x1FFFFFC and d % 4 == 0
+
+
+@dataclass
+class Machine:
+    """What a boot depends on: half-open ranges as pairs; an area is (address, count); NR is absent in pfe."""
+
+    table: Sequence[int]
+    text: tuple[int, int]
+    inittext: tuple[int, int]
+    reserve: tuple[int, int] | None
+    end: tuple[int, int]
+    init: tuple[int, int]
+    stub_size: int
+    caller: int
+    regs_caller: int
+    tramp_text: int
+    tramp_init: int
+    word: Callable[[int], int | None]
+
+
+@dataclass
+class Boot:
+    """One dict a location: ip, area, index, insn0, target, error. `asked` counts stubs by area."""
+
+    locations: list[dict[str, Any]] = field(default_factory=list)
+    skipped: int = 0
+    asked: dict[str, int] = field(default_factory=lambda: {"text": 0, "text_end": 0, "inittext": 0})
+
+
+def boot(m: Machine) -> Boot:
+    result = Boot()
+    for value in sorted(m.table):
+        if value == 0:
+            result.skipped += 1
+            continue
+        is_text = m.text[0] <= value < m.text[1]
+        is_init = m.inittext[0] <= value < m.inittext[1]
+        if not is_text and not is_init:
+            result.skipped += 1
+            continue
+        result.locations.append(one(m, result, call_adjust(m, value)))
+    return result
+
+
+def call_adjust(m: Machine, address: int) -> int:
+    if m.word(address) == NOP:
+        return address
+    first, second = m.word(address), m.word(address + 4)
+    if first is None or second is None:
+        return address
+    sets_toc = (first & 0xFFFF0000) in (0x3C4C0000, 0x3C400000) and (second & 0xFFFF0000) == 0x38420000
+    if sets_toc and m.word(address + 8) == NOP:
+        return address + 8
+    return address
+
+
+def one(m: Machine, result: Boot, ip: int) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "ip": ip,
+        "area": None,
+        "index": None,
+        "insn0": None,
+        "target": None,
+        "error": None,
+    }
+    if m.word(ip) != NOP:
+        out["error"] = "location-not-nop"
+        return out
+    asked = result.asked
+    if m.inittext[0] <= ip < m.inittext[1]:
+        name, (base, limit) = "inittext", m.init
+    elif (
+        m.reserve is not None
+        and asked["text"] < m.reserve[1]
+        and inrange(ip - (m.reserve[0] + asked["text"] * m.stub_size))
+    ):
+        name, (base, limit) = "text", m.reserve
+    else:
+        name, (base, limit) = "text_end", m.end
+    index = asked[name]
+    asked[name] += 1
+    if asked[name] > limit:
+        out["error"] = "area-exhausted"
+        return out
+    insn0 = base + index * m.stub_size + (8 if m.stub_size == 24 else 0)
+    insn3 = insn0 + 12
+    out["area"], out["index"], out["insn0"] = name, index, insn0
+    if not inrange(ip - insn0):
+        out["error"] = "stub-out-of-range"
+        return out
+    if not inrange(ip + 4 - insn3):
+        out["error"] = "return-out-of-range"
+        return out
+    site = insn0 + 4
+    for tracer in (m.caller, m.regs_caller):
+        if inrange(tracer - site):
+            target = tracer
+        elif inrange(m.tramp_text - site):
+            target = m.tramp_text
+        elif inrange(m.tramp_init - site):
+            target = m.tramp_init
+        else:
+            out["error"] = "tracer-unreachable"
+            return out
+        if out["target"] is None:
+            out["target"] = target
+        if target == m.tramp_init and name != "inittext":
+            out["error"] = "init-trampoline-only"
+            return out
+    return out
+
+
+def stub_words(ip: int, insn0: int, target: int) -> list[int]:
+    """mflr r0; bl target; mtlr r0; b ip+4."""
+    call, back = target - (insn0 + 4), ip + 4 - (insn0 + 12)
+    return [0x7C0802A6, 0x48000001 | (call & 0x03FFFFFC), 0x7C0803A6, 0x48000000 | (back & 0x03FFFFFC)]
+
+
+def branch_target(word: int, address: int) -> int:
+    """Where a relative branch word at `address` goes: LI sign-extended from bit 25."""
+    assert word >> 26 == 18
+    assert not word & 2
+    offset = word & 0x03FFFFFC
+    return address + (offset - 0x4000000 if offset >= 0x2000000 else offset)

@@ -1,0 +1,460 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pfestubs check` and `ftrace-check`: options, exit codes, streams, what is compared with."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from conftest import clean_environment, executable_path, tool
+from kernelwriter import LinkedKernel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Call, RunCli
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    return LinkedKernel().save(tmp_path / "good")
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    """30 of 35 functions without a stub."""
+    text = [0x1000 + 16 * i for i in range(37)]
+    return LinkedKernel(text=text, counts={"text_end": 5}).save(tmp_path / "bad")
+
+
+def document(call: Call, path: Path, *words: str | Path) -> Any:
+    return json.loads(call("check", "--format", "json", path, *words).out)
+
+
+# -- text -------------------------------------------------------------------------------------------------
+
+
+def test_one_line_when_all_is_well(good: Path, call: Call) -> None:
+    outcome = call("check", good)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == (
+        f"{good}: ok: 5 locations served (text 2 of 2, text_end 1 of 1, inittext 2 of 2),"
+        " headroom 33,546,156 bytes (tracer branch of init1)\n"
+    )
+
+
+def test_twenty_of_a_rule_then_how_many_more(bad: Path, call: Call) -> None:
+    outcome = call("check", bad)
+    assert (outcome.code, outcome.err) == (1, "")
+    lines = outcome.out.splitlines()
+    assert len(lines) == 22
+    assert lines[0].startswith(f"{bad}: error: area-exhausted: fn7 at 0xc000000000001070 gets no stub: area")
+    assert all(line.startswith(f"{bad}: error: area-exhausted: fn") for line in lines[:20])
+    assert lines[20] == f"{bad}: 10 more of area-exhausted (--all shows every one)"
+    assert lines[21] == (
+        f"{bad}: failed: 30 errors (area-exhausted 30), 39 locations; at boot all tracing would end at fn7"
+    )
+
+
+def test_all(bad: Path, call: Call) -> None:
+    lines = call("check", "--all", bad).out.splitlines()
+    assert len(lines) == 31
+    assert "more of" not in lines[-2]
+
+
+def test_verbose_shows_notes_and_tables(tmp_path: Path, call: Call) -> None:
+    path = LinkedKernel(counts={"text_end": 4}).save(tmp_path / "vmlinux")
+    assert "area-unused" not in call("check", path).out
+    outcome = call("check", "-v", path)
+    assert (outcome.code, outcome.err) == (0, "")
+    lines = outcome.out.splitlines()
+    assert lines[0] == f"{path}: note: area-unused: 3 of 4 stubs of area text_end stay unused"
+    assert [line.split() for line in lines[1:-1]] == [
+        ["area", "address", "reserved", "used", "needed"],
+        ["text", "0xc000000000000200", "2", "2", "2"],
+        ["text_end", "0xc000000000001080", "4", "1", "1"],
+        ["inittext", "0xc000000000003070", "2", "2", "2"],
+        ["branch", "headroom", "location", "function"],
+        ["stub", "33,550,852", "0xc000000000001000", "fn0"],
+        ["return", "33,550,860", "0xc000000000001000", "fn0"],
+        ["tracer", "33,546,156", "0xc000000000003010", "init1"],
+    ]
+    assert lines[-1].startswith(f"{path}: ok: 5 locations served")
+
+
+def test_inline_kernel(tmp_path: Path, call: Call) -> None:
+    kernel = LinkedKernel(layout=None)
+    kernel.words |= {location + 4: 0x60000000 for location in kernel.locations}
+    path = kernel.save(tmp_path / "vmlinux")
+    outcome = call("check", "-v", path)
+    assert outcome.code == 0
+    assert outcome.out.splitlines()[-1].startswith(
+        f"{path}: ok: 5 locations reach the tracer (layout inline)"
+    )
+
+
+def test_names_of_the_file_cannot_forge_lines(tmp_path: Path, call: Call) -> None:
+    kernel = LinkedKernel(counts={"text_end": 0})
+    raw = kernel.save(tmp_path / "vmlinux").read_bytes()
+    assert raw.count(b"\0fn2\0") == 1
+    evil = tmp_path / "evil"
+    evil.write_bytes(raw.replace(b"\0fn2\0", b"\0f\n\x1b\0"))
+    for format_ in ("text", "github"):
+        outcome = call("check", "--format", format_, evil)
+        assert outcome.code == 1
+        assert len(outcome.out.splitlines()) == 2
+        assert "\x1b" not in outcome.out
+        assert r"f\n\x1b" in outcome.out
+    assert call("check", "--format", "junit", evil).code == 1
+    assert {f["function"] for f in document(call, evil)["findings"]} == {"f\n\x1b"}
+
+
+# -- colour -----------------------------------------------------------------------------------------------
+
+
+def on_a_terminal(path: Path, env: dict[str, str]) -> str:
+    """What `check` writes to a pseudo terminal."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", 0) as reader:
+        subprocess.run(
+            [executable_path("pfestubs"), "check", "-v", path],
+            env=clean_environment(env),
+            stdout=theirs,
+            check=False,
+        )
+        os.close(theirs)
+        seen = b""
+        try:
+            while chunk := reader.read(65536):
+                seen += chunk
+        except OSError:  # the other side is closed
+            pass
+    return seen.decode()
+
+
+def test_colour_follows_the_terminal(bad: Path, run_cli: RunCli) -> None:
+    shown = on_a_terminal(bad, {"TERM": "xterm"})
+    assert "\x1b[31;1merror:\x1b[0m area-exhausted" in shown
+    plain = on_a_terminal(bad, {"TERM": "xterm", "NO_COLOR": "1"})
+    assert "\x1b" not in plain
+    assert len(shown.splitlines()) == len(plain.splitlines())
+    assert "\x1b" not in on_a_terminal(bad, {"TERM": "dumb"})
+    assert "\x1b" not in run_cli("check", bad, "-v").out
+    forced = run_cli("check", bad, env={"FORCE_COLOR": "1"}).out
+    assert "\x1b[31;1merror:\x1b[0m" in forced
+    assert "\x1b" not in run_cli("check", bad, env={"FORCE_COLOR": "1", "NO_COLOR": "1"}).out
+
+
+@pytest.mark.parametrize("format_", ["text", "json", "junit", "sarif", "github"])
+def test_files_and_documents_have_no_colour(format_: str, bad: Path, run_cli: RunCli, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    words = ("check", "-v", "--format", format_, bad)
+    outcome = run_cli(*words, "-o", target, env={"FORCE_COLOR": "1"})
+    assert outcome.code == 1
+    written = target.read_text()
+    assert written
+    assert "\x1b" not in written + outcome.out + outcome.err
+    if format_ != "text":
+        assert run_cli(*words, env={"FORCE_COLOR": "1"}).out == written
+
+
+# -- output -----------------------------------------------------------------------------------------------
+
+
+def test_output_goes_to_the_file(bad: Path, good: Path, call: Call, tmp_path: Path) -> None:
+    target = tmp_path / "out.txt"
+    outcome = call("check", bad, "-o", target)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert target.read_text() == call("check", bad).out
+    # The build's log says why it broke, and how to mend it.
+    first, last = outcome.err.splitlines()
+    assert first == target.read_text().splitlines()[0]
+    assert last == target.read_text().splitlines()[-1]
+    outcome = call("check", good, "-o", target)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert target.read_text() == call("check", good).out
+    assert call("check", good, "-o", "-").out == call("check", good).out
+
+
+def test_nothing_is_written_if_it_cannot_look(call: Call, tmp_path: Path) -> None:
+    target = tmp_path / "out.txt"
+    target.write_text("before")
+    assert call("check", tmp_path / "missing", "-o", target).code == 2
+    assert target.read_text() == "before"
+
+
+def test_unwritable_output(good: Path, call: Call, tmp_path: Path) -> None:
+    outcome = call("check", good, "-o", tmp_path / "no" / "out.txt")
+    assert outcome.code == 2
+    assert "cannot be written" in outcome.err
+
+
+# -- usage ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--max-growth", "5"),
+        ("--max-growth", "5", "--min-headroom", "1"),
+        ("--min-headroom", "1KB"),
+        ("--min-headroom", "1.5M"),
+        ("--min-headroom", "-1"),
+        ("--min-headroom", ""),
+        ("--min-headroom", "MiB"),
+        ("--min-headroom", "1T"),
+        ("--min-headroom", "٣"),
+        ("--baseline", "b", "--max-growth", "-1"),
+        ("--baseline", "b", "--max-growth", "2.5"),
+        ("--baseline", "b", "--max-growth", "%"),
+        ("--baseline", "b", "--max-growth", "nan%"),
+        ("--baseline", "b", "--max-growth", "1e3"),
+        ("--format", "xml"),
+        ("--nonsense",),
+    ],
+)
+def test_usage_errors(words: tuple[str, ...], good: Path, call: Call) -> None:
+    outcome = call("check", good, *words)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "Usage: pfestubs check" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("size", "bytes_"),
+    [
+        ("33546156", 33_546_156),
+        ("33546157", 33_546_157),
+        ("40000K", 40_960_000),
+        ("40000KiB", 40_960_000),
+        ("40000k", 40_960_000),
+        ("1KiB", 1024),
+        ("31MiB", 31 << 20),
+        ("33M", 33 << 20),
+        ("33MiB", 33 << 20),
+        ("33mib", 33 << 20),
+        ("1G", 1 << 30),
+        ("1GiB", 1 << 30),
+        ("0", 0),
+    ],
+)
+def test_sizes(size: str, bytes_: int, good: Path, call: Call) -> None:
+    headroom = 33_546_156
+    outcome = call("check", good, "--min-headroom", size)
+    assert outcome.code == (1 if bytes_ > headroom else 0)
+    if outcome.code:
+        assert f"at least {bytes_:,} were asked for" in outcome.out
+
+
+# -- a stripped kernel ------------------------------------------------------------------------------------
+
+
+def system_map(kernel: LinkedKernel, path: Path) -> Path:
+    """What nm says of the kernel, as kbuild writes it."""
+    done = subprocess.run(
+        [tool("powerpc64le-linux-gnu-nm"), "-n", kernel.save(path.parent / "full")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    path.write_text(done.stdout)
+    return path
+
+
+def test_system_map(tmp_path: Path, call: Call) -> None:
+    kernel = LinkedKernel(counts={"text_end": 0})
+    full = tmp_path / "full"
+    symbols = system_map(kernel, tmp_path / "System.map")
+    stripped = tmp_path / "stripped"
+    subprocess.run([tool("powerpc64le-linux-gnu-strip"), "-o", stripped, full], check=True)
+    refused = call("check", stripped)
+    assert (refused.code, refused.out) == (2, "")
+    assert "--system-map" in refused.err
+    one, other = document(call, full), document(call, stripped, "--system-map", symbols)
+    assert {**other, "file": one["file"]} == one
+    assert one["findings"]
+
+
+def test_system_map_of_another_kernel(good: Path, tmp_path: Path, call: Call) -> None:
+    other = LinkedKernel(symbols={"ftrace_caller": 0xC000000000000060})
+    outcome = call("check", good, "--system-map", system_map(other, tmp_path / "System.map"))
+    assert outcome.code == 2
+    assert "has ftrace_caller at 0xc000000000000060" in outcome.err
+
+
+# -- promises and baselines -------------------------------------------------------------------------------
+
+COUNT = {
+    "schema": "pfestubs/count/1",
+    "file": "vmlinux.o",
+    "machine": "ppc64",
+    "class": 64,
+    "byte_order": "little",
+    "relocation": "R_PPC64_ADDR64",
+    "layout": "ool",
+    "entries": {"text": 3, "inittext": 2, "exittext": 0, "total": 5},
+    "stubs": {"text": 2, "text_end": 1, "inittext": 2},
+}
+
+
+def saved(path: Path, value: Any) -> Path:
+    path.write_text(value if isinstance(value, str) else json.dumps(value))
+    return path
+
+
+def test_promise_kept(good: Path, tmp_path: Path, call: Call) -> None:
+    outcome = call("check", good, "--prelink", saved(tmp_path / "c.json", COUNT))
+    assert (outcome.code, outcome.err) == (0, "")
+
+
+def test_promise_broken(good: Path, tmp_path: Path, call: Call) -> None:
+    promise = saved(tmp_path / "c.json", {**COUNT, "stubs": {"text": 2, "text_end": 1, "inittext": 3}})
+    outcome = call("check", good, "--prelink", promise)
+    assert outcome.code == 1
+    assert f"count-mismatch: area inittext has 2 stubs, {promise} promised 3; link again" in outcome.out
+
+
+def test_promise_without_layout_compares_entries(good: Path, tmp_path: Path, call: Call) -> None:
+    unknown = {**COUNT, "layout": None, "stubs": None}
+    assert call("check", good, "--prelink", saved(tmp_path / "c.json", unknown)).code == 0
+    few = {**unknown, "entries": {"text": 2, "inittext": 2, "exittext": 0, "total": 4}}
+    outcome = call("check", good, "--prelink", saved(tmp_path / "c.json", few))
+    assert (outcome.code, outcome.out.count("count-mismatch")) == (1, 2)
+
+
+def test_promise_of_another_layout(good: Path, tmp_path: Path, call: Call) -> None:
+    other = {**COUNT, "layout": "pfe", "stubs": {"text_end": 3, "inittext": 2}}
+    outcome = call("check", good, "--prelink", saved(tmp_path / "c.json", other))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "is of layout pfe" in outcome.err
+
+
+BAD_COUNTS: list[Any] = [
+    "",
+    "{",
+    "[]",
+    "null",
+    "\x00\xff",
+    "[" * 100_000,
+    '{"a": ' * 50_000,
+    "1" * 5000,
+    {},
+    {**COUNT, "schema": "pfestubs/count/2"},
+    {**COUNT, "schema": "pfestubs/check/1"},
+    {**COUNT, "schema": ["pfestubs/count/1"]},
+    {**COUNT, "entries": None},
+    {**COUNT, "entries": [1, 2, 3]},
+    {**COUNT, "entries": {"text": 3, "inittext": 2, "exittext": 0}},
+    {**COUNT, "entries": {"text": 3, "inittext": 2, "exittext": 0, "total": 6}},
+    {**COUNT, "entries": {"text": 3.0, "inittext": 2, "exittext": 0, "total": 5}},
+    {**COUNT, "entries": {"text": True, "inittext": 2, "exittext": 0, "total": 3}},
+    {**COUNT, "entries": {"text": "3", "inittext": 2, "exittext": 0, "total": 5}},
+    {**COUNT, "entries": {"text": -1, "inittext": 2, "exittext": 4, "total": 5}},
+    {**COUNT, "layout": "other"},
+    {**COUNT, "layout": ["ool"]},
+    {**COUNT, "layout": {}},
+    {**COUNT, "stubs": None},
+    {**COUNT, "stubs": {"text_end": 1, "inittext": 2}},
+    {**COUNT, "stubs": {"text": 2, "text_end": None, "inittext": 2}},
+]
+
+
+@pytest.mark.parametrize("content", BAD_COUNTS, ids=range(len(BAD_COUNTS)))
+def test_malformed_promise(content: Any, good: Path, tmp_path: Path, call: Call) -> None:
+    path = saved(tmp_path / "c.json", content)
+    outcome = call("check", good, "--prelink", path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"{path}: error: ")
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_missing_promise_and_baseline(good: Path, tmp_path: Path, call: Call) -> None:
+    for option in ("--prelink", "--baseline"):
+        outcome = call("check", good, option, tmp_path / "missing")
+        assert (outcome.code, outcome.out) == (2, "")
+        assert "cannot be read" in outcome.err
+
+
+@pytest.fixture
+def baseline(good: Path, call: Call, tmp_path: Path) -> Path:
+    return saved(tmp_path / "base.json", call("check", "--format", "json", good).out)
+
+
+def test_a_kernel_against_itself(good: Path, baseline: Path, call: Call) -> None:
+    outcome = call("check", good, "--baseline", baseline, "--max-growth", "0")
+    assert outcome.code == 0
+    assert outcome.out.endswith(f"; against {baseline}: locations +0, headroom +0 bytes\n")
+    found = document(call, good, "--baseline", baseline)
+    assert found["baseline"] == {"file": str(baseline), "locations": 5, "headroom": 33_546_156}
+
+
+@pytest.mark.parametrize(("growth", "code"), [("5", 0), ("4", 1), ("100%", 0), ("99.9%", 1), ("0%", 1)])
+def test_growth(growth: str, code: int, baseline: Path, tmp_path: Path, call: Call) -> None:
+    grown = LinkedKernel(text=[0x1000 + 16 * i for i in range(8)]).save(tmp_path / "grown")
+    outcome = call("check", grown, "--baseline", baseline, "--max-growth", growth)
+    assert outcome.code == code
+    assert "locations +5" in outcome.out
+    if code:
+        assert f"growth: 10 locations, 5 more than in {baseline} (5); at most {growth} were" in outcome.out
+
+
+BAD_BASELINES: list[Any] = [
+    {},
+    COUNT,
+    {"schema": "pfestubs/check/1", "locations": 5},
+    {"schema": "pfestubs/check/1", "locations": 5, "headroom": 3},
+    {"schema": "pfestubs/check/1", "locations": 5, "headroom": {"bytes": "3"}},
+    {"schema": "pfestubs/check/1", "locations": 5, "headroom": {"bytes": 3.5}},
+    {"schema": "pfestubs/check/1", "locations": None, "headroom": {"bytes": 3}},
+    {"schema": "pfestubs/check/1", "locations": -1, "headroom": {"bytes": 3}},
+    '{"schema": "pfestubs/check/1", "locations": 5, "headroom": {"bytes": NaN}}',
+]
+
+
+@pytest.mark.parametrize("content", BAD_BASELINES, ids=range(len(BAD_BASELINES)))
+def test_malformed_baseline(content: Any, good: Path, tmp_path: Path, call: Call) -> None:
+    path = saved(tmp_path / "b.json", content)
+    outcome = call("check", good, "--baseline", path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"{path}: error: ")
+
+
+def test_baseline_without_locations(good: Path, tmp_path: Path, call: Call) -> None:
+    path = saved(
+        tmp_path / "b.json", {"schema": "pfestubs/check/1", "locations": 0, "headroom": {"bytes": None}}
+    )
+    assert call("check", good, "--baseline", path).out.endswith("locations +5\n")
+
+
+# -- the drop-in ------------------------------------------------------------------------------------------
+
+
+def test_drop_in_is_silent_when_all_is_well(good: Path, run_cli: RunCli) -> None:
+    for nm in ("nm", "powerpc64le-linux-gnu-nm --synthetic", "no such tool"):
+        outcome = run_cli(nm, good, executable="ftrace-check")
+        assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+
+
+def test_drop_in_says_what_is_wrong(bad: Path, run_cli: RunCli, call: Call) -> None:
+    outcome = run_cli("nm", bad, executable="ftrace-check", env={"FORCE_COLOR": "1"})
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err == call("check", bad).out
+
+
+@pytest.mark.parametrize("missing", ["ftrace_caller", "ftrace_tramp_text", "_stext"])
+def test_drop_in_does_not_let_a_missing_symbol_pass(missing: str, run_cli: RunCli, tmp_path: Path) -> None:
+    path = LinkedKernel(symbols={missing: None}).save(tmp_path / "vmlinux")
+    outcome = run_cli("nm", path, executable="ftrace-check")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert missing in outcome.err
+
+
+@pytest.mark.parametrize("words", [(), ("nm",), ("", "vmlinux"), ("nm", ""), ("nm", "a", "b")])
+def test_drop_in_arguments(words: tuple[str, ...], run_cli: RunCli) -> None:
+    outcome = run_cli(*words, executable="ftrace-check")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("ftrace-check: error: ")

@@ -1,0 +1,388 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kernels broken on purpose, linked by real linkers: each is caught, by the right rule, at the right function."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from conftest import tool
+from pfestubs.read import elf as e
+from pfestubs.read.vmlinux import open_kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from conftest import Call, MiniKernel
+
+PAD = 40 << 20
+# The first text function that the reserve of five does not serve: a weak one that is overridden. Its entry
+# stays, named by the symbol before it.
+SIXTH = "mini_notrace+0x18"
+GCC, LLVM = ("gcc-ppc64le", "gcc-ppc64"), ("llvm-ppc64le", "llvm-ppc64")
+
+
+def check(call: Call, path: Path, *words: str | Path) -> Any:
+    outcome = call("check", "--format", "json", path, *words)
+    assert outcome.code in {0, 1}, outcome.err
+    document = json.loads(outcome.out)
+    assert document["ok"] == (outcome.code == 0)
+    return document
+
+
+def errors(document: Any) -> list[tuple[str, str | None]]:
+    return [(f["rule"], f["function"]) for f in document["findings"] if f["severity"] == "error"]
+
+
+def at(path: Path, address: int) -> int:
+    """The file offset of an address."""
+    with e.open_elf(str(path)) as elf:
+        for section in elf.sections:
+            here = section.addr <= address < section.addr + section.size
+            if here and section.flags & e.SHF_ALLOC and section.type != e.SHT_NOBITS:
+                return section.offset + address - section.addr
+    raise AssertionError(f"{address:#x} is not in {path}")
+
+
+class Patient:
+    """A copy of a miniature kernel, to be operated on."""
+
+    def __init__(self, original: Path, copy: Path) -> None:
+        self.path = copy
+        copy.write_bytes(original.read_bytes())
+        with open_kernel(str(copy)) as kernel:
+            self.order, self.word = kernel.order, kernel.bits // 8
+            self.table_address, self.table = kernel.table_address, list(kernel.table)
+            self._symbols = kernel.symbols
+            names = [
+                "ftrace_ool_stub_text_count",
+                "ftrace_ool_stub_text_end_count",
+                "ftrace_ool_stub_inittext_count",
+            ]
+            self.address = {name: place.address for name, place in kernel.symbols.find(names).items()}
+
+    def poke(self, address: int, value: int, size: int = 4) -> None:
+        with self.path.open("r+b") as file:
+            file.seek(at(self.path, address))
+            file.write(struct.pack(self.order + {4: "I", 8: "Q"}[size], value))
+
+    def slot(self, index: int, value: int) -> None:
+        self.poke(self.table_address + index * self.word, value, self.word)
+
+    def move_symbol(self, name: str, value: int) -> None:
+        """Another st_value."""
+        with e.open_elf(str(self.path)) as elf:
+            assert elf.symtab is not None
+            index = next(i for i in range(elf.symbol_count) if elf.symbol(i).name == name)
+            offset = elf.sections[elf.symtab].offset + index * 24 + 8
+        with self.path.open("r+b") as file:
+            file.seek(offset)
+            file.write(struct.pack(self.order + "Q", value))
+
+
+@pytest.fixture
+def patient(mini_kernel: MiniKernel, tmp_path: Path) -> Patient:
+    return Patient(mini_kernel() / "vmlinux", tmp_path / "vmlinux")
+
+
+# -- sound kernels: every way to store the table ----------------------------------------------------------
+
+STORAGES = [
+    *((t, r) for t in GCC for r in ("no", "pie", "relr")),
+    *((t, r) for t in LLVM for r in ("no", "pie", "pie-apply", "relr")),
+]
+
+
+@pytest.mark.parametrize("layout", ["ool", "pfe"])
+@pytest.mark.parametrize(("toolchain", "relocatable"), STORAGES)
+def test_every_storage_of_the_table(
+    toolchain: str, relocatable: str, layout: str, mini_kernel: MiniKernel, call: Call
+) -> None:
+    folder = mini_kernel(TOOLCHAIN=toolchain, RELOCATABLE=relocatable, LAYOUT=layout)
+    found = check(call, folder / "vmlinux", "--prelink", folder / "vmlinux.o")
+    assert found["findings"] == []
+    assert (found["layout"], found["locations"]) == (layout, 16)
+    assert found["stub_size"] == (24 if layout == "ool" else 16)
+    used = {area["name"]: area["used"] for area in found["areas"]}
+    assert used == (
+        {"text": 5, "text_end": 7, "inittext": 4} if layout == "ool" else {"text_end": 12, "inittext": 4}
+    )
+    stripped = folder / "System.map"
+    other = check(call, folder / "vmlinux", "--system-map", stripped)
+    assert other == found
+
+
+@pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "llvm-ppc64"])
+def test_table_without_stub_symbols_is_inline(toolchain: str, mini_kernel: MiniKernel, call: Call) -> None:
+    found = check(call, mini_kernel(TOOLCHAIN=toolchain, LAYOUT="inline") / "vmlinux")
+    assert (found["layout"], found["stub_size"], found["locations"], found["findings"]) == (
+        "inline",
+        None,
+        16,
+        [],
+    )
+
+
+@pytest.mark.parametrize("relocatable", ["no", "pie"])
+def test_ppc32(relocatable: str, mini_kernel: MiniKernel, call: Call) -> None:
+    found = check(call, mini_kernel(TOOLCHAIN="gcc-ppc32", RELOCATABLE=relocatable) / "vmlinux")
+    assert (found["layout"], found["locations"], found["findings"]) == ("inline", 16, [])
+
+
+def test_clangs_global_entry_points(mini_kernel: MiniKernel, call: Call) -> None:
+    plain = check(call, mini_kernel(TOOLCHAIN="llvm-ppc64le") / "vmlinux")
+    gep = check(call, mini_kernel(TOOLCHAIN="llvm-ppc64le", GEP=1) / "vmlinux")
+    assert gep["findings"] == []
+    assert gep["headroom"] == plain["headroom"]
+
+
+def test_odd_names_and_exit_text(mini_kernel: MiniKernel, call: Call) -> None:
+    folder = mini_kernel(VARIANT="traps")
+    found = check(call, folder / "vmlinux", "--prelink", folder / "vmlinux.o")
+    assert found["ok"]
+    assert found["locations"] == 24  # 27 entries, of which 3 are exit text
+    assert [f["rule"] for f in found["findings"]] == ["area-unused", *["location-skipped"] * 3]
+
+
+@pytest.mark.parametrize("variant", ["textonly", "initonly"])
+def test_one_kind_of_text_only(variant: str, mini_kernel: MiniKernel, call: Call) -> None:
+    assert check(call, mini_kernel(VARIANT=variant) / "vmlinux")["ok"]
+
+
+def test_reserve_of_none(mini_kernel: MiniKernel, call: Call) -> None:
+    assert check(call, mini_kernel(RESERVE=0) / "vmlinux")["findings"] == []
+
+
+# -- pads: what does not reach ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "llvm-ppc64"])
+def test_the_reserve_trap(toolchain: str, mini_kernel: MiniKernel, call: Call) -> None:
+    folder = mini_kernel(TOOLCHAIN=toolchain, TEXT_PAD=PAD)
+    found = check(call, folder / "vmlinux", "--prelink", folder / "vmlinux.o")
+    # Boot order is address order; seven stubs are there, and five functions come after them.
+    with open_kernel(str(folder / "vmlinux")) as kernel:
+        eighth = sorted(a for a in kernel.table if a in kernel.text)[7]
+        name, offset = kernel.symbols.locate(eighth)
+    failed = errors(found)
+    assert [rule for rule, _ in failed] == ["area-exhausted"] * 5
+    assert failed[0][1] == (f"{name}+{offset:#x}" if offset else name)
+    message = next(f["message"] for f in found["findings"] if f["severity"] == "error")
+    assert "lower CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE to 0 and link again" in message
+    cured = mini_kernel(TOOLCHAIN=toolchain, TEXT_PAD=PAD, RESERVE=0)
+    assert check(call, cured / "vmlinux")["ok"]
+
+
+def test_the_trap_is_gone_within_the_limit(mini_kernel: MiniKernel, call: Call) -> None:
+    assert check(call, mini_kernel(TEXT_PAD=31 << 20) / "vmlinux")["ok"]
+
+
+def test_end_area_out_of_reach(mini_kernel: MiniKernel, call: Call) -> None:
+    found = check(call, mini_kernel(TRAMP_PAD=PAD) / "vmlinux")
+    failed = [f for f in found["findings"] if f["severity"] == "error"]
+    assert {f["rule"] for f in failed} == {"stub-out-of-range"}
+    assert failed[0]["function"] == SIXTH
+    for finding in failed:
+        assert finding["distance"] < finding["limit"] == -0x2000000
+    assert found["headroom"]["bytes"] == min(f["distance"] for f in failed) + 0x2000000 - 8
+    assert found["headroom"]["branch"] == "return"
+
+
+def test_one_function_out_of_reach(mini_kernel: MiniKernel, call: Call) -> None:
+    found = check(call, mini_kernel(SCHED_PAD=PAD) / "vmlinux")
+    assert errors(found) == [("stub-out-of-range", "mini_schedule+0x8")]
+    (finding,) = [f for f in found["findings"] if f["severity"] == "error"]
+    assert finding["distance"] > finding["limit"] == 0x1FFFFFC
+    rooms = {room["branch"]: room for room in found["headroom"]["by_branch"]}
+    assert rooms["stub"]["function"] == "mini_schedule+0x8"
+    assert rooms["stub"]["bytes"] == 0x1FFFFFC - finding["distance"]
+
+
+@pytest.mark.parametrize("toolchain", ["gcc-ppc64", "llvm-ppc64le"])
+def test_init_text_beyond_32_mib(toolchain: str, mini_kernel: MiniKernel, call: Call) -> None:
+    found = check(call, mini_kernel(TOOLCHAIN=toolchain, INITTEXT_PAD=PAD) / "vmlinux")
+    failed = errors(found)
+    assert [rule for rule, _ in failed] == ["stub-out-of-range"] * 4
+    assert failed[0][1] == "mini_init+0x8"
+
+
+def test_init_stubs_through_their_own_trampoline(mini_kernel: MiniKernel, call: Call) -> None:
+    assert check(call, mini_kernel(INIT_PAD=PAD) / "vmlinux")["ok"]
+
+
+def test_text_stubs_through_the_trampoline_in_init_memory(mini_kernel: MiniKernel, call: Call) -> None:
+    half = PAD // 2
+    near = mini_kernel(TRAMP_FIRST=1, RESERVE=0, TEXT_PAD=half, TRAMP_PAD=half)
+    found = check(call, near / "vmlinux")
+    failed = errors(found)
+    assert [rule for rule, _ in failed] == ["init-trampoline-only"] * 12
+    assert failed[0][1] == "mini_open+0x8"
+    far = mini_kernel(TRAMP_FIRST=1, RESERVE=0, TEXT_PAD=half, TRAMP_PAD=half, INIT_PAD=PAD)
+    found = check(call, far / "vmlinux")
+    failed = errors(found)
+    assert [rule for rule, _ in failed] == ["tracer-unreachable"] * 12
+    assert failed[0][1] == "mini_open+0x8"
+
+
+# -- operations -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "llvm-ppc64"])
+@pytest.mark.parametrize(
+    ("area", "count", "function"),
+    [("text", 5, "mini_schedule+0x8"), ("text_end", 7, "mini_schedule+0x8"), ("inittext", 4, None)],
+)
+def test_a_count_lowered_by_one(
+    area: str,
+    count: int,
+    function: str | None,
+    toolchain: str,
+    mini_kernel: MiniKernel,
+    tmp_path: Path,
+    call: Call,
+) -> None:
+    patient = Patient(mini_kernel(TOOLCHAIN=toolchain) / "vmlinux", tmp_path / "vmlinux")
+    patient.poke(patient.address[f"ftrace_ool_stub_{area}_count"], count - 1)
+    found = check(call, patient.path)
+    first, second = errors(found)
+    assert first == ("area-damaged", None)
+    assert second[0] == "area-exhausted"
+    if function is None:
+        with open_kernel(str(patient.path)) as kernel:
+            name, offset = kernel.symbols.locate(max(a for a in kernel.table if a in kernel.inittext))
+        function = f"{name}+{offset:#x}" if offset else name
+    assert second[1] == function
+
+
+def test_a_count_against_the_promise(patient: Patient, mini_kernel: MiniKernel, call: Call) -> None:
+    patient.poke(patient.address["ftrace_ool_stub_text_end_count"], 8)
+    found = check(call, patient.path, "--prelink", mini_kernel() / "vmlinux.o")
+    assert [rule for rule, _ in errors(found)] == ["area-damaged", "count-mismatch"]
+
+
+@pytest.mark.parametrize(
+    "symbol", ["ftrace_ool_stub_text", "ftrace_ool_stub_text_end", "ftrace_ool_stub_inittext"]
+)
+def test_an_area_moved_outside_its_text(symbol: str, patient: Patient, call: Call) -> None:
+    patient.move_symbol(symbol, patient.table_address)
+    found = check(call, patient.path)
+    first = found["findings"][0]
+    assert first["rule"] == "area-damaged"
+    assert "lies outside" in first["message"]
+    assert first["stub"] == f"{patient.table_address:#x}"
+
+
+def test_an_area_moved_out_of_reach(patient: Patient, call: Call) -> None:
+    far = 0xC000000000000000 - 0x4000000
+    patient.move_symbol("ftrace_ool_stub_text_end", far)
+    patient.move_symbol("_stext", far)
+    found = check(call, patient.path)
+    assert errors(found)[0] == ("stub-out-of-range", SIXTH)
+    assert {rule for rule, _ in errors(found)} == {"stub-out-of-range"}
+
+
+def test_a_location_that_holds_no_nop(patient: Patient, call: Call) -> None:
+    patient.poke(patient.table[2], 0x7C0802A6)
+    with open_kernel(str(patient.path)) as kernel:
+        name, offset = kernel.symbols.locate(patient.table[2])
+    assert errors(check(call, patient.path)) == [("location-not-nop", f"{name}+{offset:#x}")]
+
+
+def test_misaligned_and_duplicate_entries(patient: Patient, call: Call) -> None:
+    patient.slot(0, patient.table[1])
+    patient.slot(3, patient.table[3] + 2)
+    failed = errors(check(call, patient.path))
+    assert [rule for rule, _ in failed] == ["table-damaged"] * 2
+
+
+def test_odd_length(patient: Patient, call: Call) -> None:
+    patient.move_symbol("__stop_mcount_loc", patient.table_address + 8 * 16 - 4)
+    found = check(call, patient.path)
+    assert errors(found)[0] == ("table-damaged", None)
+    assert found["locations"] == 15
+
+
+def test_all_entries_empty(patient: Patient, call: Call) -> None:
+    for index in range(16):
+        patient.slot(index, 0)
+    found = check(call, patient.path)
+    assert errors(found) == [("table-damaged", None)]
+    assert found["locations"] == 0
+    assert found["headroom"]["bytes"] is None
+
+
+def test_one_empty_entry_is_a_note(patient: Patient, call: Call) -> None:
+    patient.slot(0, 0)
+    found = check(call, patient.path)
+    assert found["ok"]
+    assert [f["rule"] for f in found["findings"]] == ["area-unused", "location-skipped"]
+
+
+def test_zeros_without_their_relocations(mini_kernel: MiniKernel, tmp_path: Path, call: Call) -> None:
+    """What a linker leaves if relocations are dropped from an image that needs them."""
+    path = tmp_path / "vmlinux"
+    objcopy = tool("powerpc64le-linux-gnu-objcopy")
+    original = mini_kernel(TOOLCHAIN="llvm-ppc64le", RELOCATABLE="pie") / "vmlinux"
+    subprocess.run([objcopy, "-R", ".rela.dyn", original, path], check=True, capture_output=True)
+    failed = errors(check(call, path))
+    assert failed == [("table-damaged", None)]
+
+
+def without(original: Path, path: Path, names: Sequence[str]) -> Path:
+    objcopy = tool("powerpc64le-linux-gnu-objcopy")
+    subprocess.run([objcopy, *(f"--strip-symbol={n}" for n in names), original, path], check=True)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["ftrace_caller"], "has no symbol ftrace_caller"),
+        (["ftrace_tramp_text"], "has no symbol ftrace_tramp_text"),
+        (["ftrace_ool_stub_text_end"], "has no symbol ftrace_ool_stub_text_end"),
+        (["__start_mcount_loc", "__stop_mcount_loc"], "has no location table"),
+    ],
+)
+def test_missing_symbols(
+    names: list[str], words: str, mini_kernel: MiniKernel, tmp_path: Path, call: Call
+) -> None:
+    outcome = call("check", without(mini_kernel() / "vmlinux", tmp_path / "vmlinux", names))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert words in outcome.err
+
+
+def test_elfv1_is_refused(mini_kernel: MiniKernel, tmp_path: Path, call: Call) -> None:
+    path = tmp_path / "vmlinux"
+    data = bytearray((mini_kernel(TOOLCHAIN="gcc-ppc64") / "vmlinux").read_bytes())
+    struct.pack_into(">I", data, 48, 1)
+    path.write_bytes(data)
+    outcome = call("check", path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "ABI v1" in outcome.err
+
+
+def test_objects_and_other_files_are_refused(mini_kernel: MiniKernel, tmp_path: Path, call: Call) -> None:
+    other = tmp_path / "text"
+    other.write_text("no kernel\n")
+    for path in (mini_kernel() / "vmlinux.o", other, tmp_path, tmp_path / "missing"):
+        outcome = call("check", path)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err.startswith(f"{path}: error: ")
+
+
+def test_stripped_of_section_headers(mini_kernel: MiniKernel, tmp_path: Path, call: Call) -> None:
+    """What a boot loader keeps: segments only."""
+    folder = mini_kernel()
+    data = bytearray((folder / "vmlinux").read_bytes())
+    struct.pack_into("<Q", data, 40, 0)
+    struct.pack_into("<HH", data, 60, 0, 0)
+    path = tmp_path / "vmlinux"
+    path.write_bytes(data)
+    assert call("check", path).code == 2
+    found = check(call, path, "--system-map", folder / "System.map")
+    assert {**found, "file": ""} == {**check(call, folder / "vmlinux"), "file": ""}
