@@ -68,12 +68,11 @@ def traced_word(location: int, insns: int) -> int:
 
 def stubs(setting: Setting, result: Replay, positions: Iterable[int]) -> Iterator[Stub]:
     """The stubs of the locations at `positions` of the replay, one at a time."""
-    failed = {failure.position for failure in result.failures}
     for position in positions:
         location = result.locations[position]
         area = result.area[position]
         insns = result.insns[position]
-        if area < 0 or position in failed:
+        if not result.target[position]:  # the boot failed before it wrote the stub
             yield Stub(location, None, None, None, None, None)
             continue
         index = result.index[position]

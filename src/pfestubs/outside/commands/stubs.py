@@ -54,5 +54,4 @@ def command(vmlinux: str, functions: tuple[str, ...], format_: str, system_map: 
             sys.stderr.write(plain(f"{vmlinux}: error: {name} {problem}") + "\n")
         if problems:
             return 2
-        failed = {failure.position for failure in result.failures}
-        return 1 if failed.intersection(positions) else 0
+        return 0 if all(result.target[position] for position in positions) else 1

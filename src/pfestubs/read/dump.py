@@ -1,0 +1,416 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The memory of a running or crashed kernel, from an ELF core: of kdump, of QEMU, or /proc/kcore."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import stat
+import struct
+from bisect import bisect_right
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+from pfestubs.errors import ContradictionError, UnreadableError, UnsuitableError
+from pfestubs.read import elf as e
+from pfestubs.read.memory import Extent, Memory
+from pfestubs.read.suitable import refuse_unless_core
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from pfestubs.read.symbols import Placed
+    from pfestubs.read.vmlinux import Kernel
+
+_PAGE_OFFSET: Final = {64: 0xC000_0000_0000_0000, 32: 0xC000_0000}
+"""Where the kernel maps physical memory (arch/powerpc/include/asm/page.h)."""
+_HEAD: Final = 1 << 20
+"""Bytes that hold the headers and notes of a core that cannot be mapped."""
+_CHUNK: Final = 4 << 20
+_SCAN_LIMIT: Final = 4 << 30
+"""Bytes searched for a moved kernel: it runs where firmware can reach, near the beginning of memory."""
+_ALIGNMENT: Final = 0x10000
+"""A relocatable kernel moves by whole pages of the largest base size."""
+_BANNER: Final = b"Linux version "
+_BANNER_MAX: Final = 512
+_BUILD_NUMBER: Final = re.compile(rb"^Linux version \d.* #\d")
+"""Each kernel also holds a banner without the number, the weak one of init/version.c."""
+_GNU_BUILD_ID: Final = 3
+_NOTE_SYMBOLS: Final = ("__start_notes", "__stop_notes")
+_SYMBOLS: Final = ("linux_banner", "ftrace_tramps", "ftrace_disabled", *_NOTE_SYMBOLS)
+_WANTED: Final = "give the vmlinux of the kernel that was dumped"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A kernel's memory, by the addresses it was linked at.
+
+    Attributes:
+        file: the dump.
+        offset: bytes by which the kernel runs above the address it was linked at.
+        word_at: the 4-byte word at a linked address, None where the dump has none.
+        trampolines: the slots of `ftrace_tramps`, as linked addresses, 0 if empty; None if not to be found.
+        disabled: the value of `ftrace_disabled`, None if not to be found.
+    """
+
+    file: str
+    offset: int
+    word_at: Callable[[int], int | None]
+    trampolines: Sequence[int] | None
+    disabled: int | None
+
+
+@contextmanager
+def open_running(path: str, kernel: Kernel) -> Iterator[Running]:
+    """Find `kernel` in the dump at `path`; its memory is good inside the `with` block.
+
+    Raises:
+        UnreadableError: the dump cannot be read, or is damaged or cut short.
+        UnsuitableError: it is no ELF core of a powerpc kernel, or has no trace of this one.
+        ContradictionError: it is of another kernel.
+    """
+    try:
+        file = open(path, "rb", buffering=0, opener=_open)  # noqa: SIM115 - closed below
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    with file, _Source(path, file.fileno()) as source:
+        dump = _Dump(source, kernel)
+        symbols = kernel.symbols.find(_SYMBOLS)
+        offset = _locate(dump, kernel, symbols)
+        _refuse_other_build(dump, kernel, symbols, offset)
+        disabled = symbols.get("ftrace_disabled")
+        yield Running(
+            file=path,
+            offset=offset,
+            word_at=dump.memory(_needed(kernel), offset).word,
+            trampolines=_trampolines(dump, kernel, symbols, offset),
+            disabled=dump.number(disabled.address + offset, 4) if disabled else None,
+        )
+
+
+def _open(path: str, flags: int) -> int:
+    """Open without waiting for the other end of a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _unreadable(path: str, error: OSError | ValueError) -> UnreadableError:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return UnreadableError(path, f"cannot be read: {reason}")
+
+
+class _Source:
+    """A file's bytes: mapped where that is possible, else read where they are needed.
+
+    /proc/kcore cannot be mapped, and its size is 0 or that of the address space.
+    """
+
+    def __init__(self, path: str, handle: int) -> None:
+        self.path = path
+        self._handle = handle
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableError(path, "is no regular file", "save the dump to a file")
+        self._map: mmap.mmap | None = None
+        with suppress(OSError, ValueError, OverflowError):
+            self._map = mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
+        self.mapped = memoryview(self._map) if self._map is not None else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.mapped is not None and self._map is not None:
+            self.mapped.release()
+            with suppress(BufferError):  # an exception under way still holds a view; the map goes with it
+                self._map.close()
+
+    def read(self, offset: int, size: int) -> memoryview:
+        """Up to `size` bytes at a file offset; fewer where the file has no more of them."""
+        if self.mapped is not None:
+            return self.mapped[offset : offset + size]
+        content = bytearray()
+        while len(content) < size:
+            try:
+                piece = os.pread(self._handle, min(size - len(content), _CHUNK), offset + len(content))
+            except OSError as error:
+                if content or offset:  # kcore: a page that is gone
+                    break
+                raise _unreadable(self.path, error) from error
+            if not piece:
+                break
+            content += piece
+        return memoryview(bytes(content))
+
+
+class _Piece(NamedTuple):
+    """A run of memory: virtual address, offset in the file, size in bytes."""
+
+    address: int
+    offset: int
+    size: int
+
+
+class _Dump:
+    """An ELF core of a kernel with `kernel`'s byte order; its header may have another."""
+
+    def __init__(self, source: _Source, kernel: Kernel) -> None:
+        self.file = source.path
+        self._source = source
+        self._order = kernel.order
+        head = source.read(0, _HEAD) if source.mapped is None else source.mapped[:]
+        elf = e.Elf(source.path, head)
+        try:
+            refuse_unless_core(elf)
+            if elf.bits != kernel.bits:
+                raise ContradictionError(
+                    self.file,
+                    f"is of a {elf.bits}-bit machine, {kernel.file} is of {kernel.bits} bits",
+                    _WANTED,
+                )
+            self._pieces = _pieces(elf, None if source.mapped is None else len(source.mapped))
+            self.info = _vmcoreinfo(elf.notes())
+        finally:
+            elf.close()
+            head.release()
+        self._starts = [piece.address for piece in self._pieces]
+
+    @property
+    def searchable(self) -> bool:
+        """Whether all of it is at hand: the memory of a live machine is read only where it must be."""
+        return self._source.mapped is not None
+
+    def read(self, address: int, size: int) -> bytes | None:
+        """`size` bytes at a virtual address, if one run of memory holds them all."""
+        index = bisect_right(self._starts, address) - 1
+        if index < 0:
+            return None
+        piece = self._pieces[index]
+        if address + size > piece.address + piece.size:
+            return None
+        content = bytes(self._source.read(piece.offset + address - piece.address, size))
+        return content if len(content) == size else None
+
+    def number(self, address: int, size: int) -> int | None:
+        """The unsigned number of 4 or 8 bytes at a virtual address."""
+        content = self.read(address, size)
+        if content is None:
+            return None
+        value: int = struct.unpack(self._order + {4: "I", 8: "Q"}[size], content)[0]
+        return value
+
+    def memory(self, ranges: Iterable[range], offset: int) -> Memory:
+        """The memory in `ranges` of linked addresses, for a kernel that runs `offset` bytes above them."""
+        if self._source.mapped is not None:
+            wanted = [(piece, piece.address, piece.size) for piece in self._pieces]
+        else:
+            wanted = [
+                (piece, start, stop - start)
+                for part in _merged(ranges)
+                for piece in self._pieces
+                for start in (max(part.start + offset, piece.address),)
+                for stop in (min(part.stop + offset, piece.address + piece.size),)
+                if start < stop
+            ]
+        return Memory(
+            [
+                Extent(start - offset, self._source.read(piece.offset + start - piece.address, size))
+                for piece, start, size in wanted
+            ],
+            self._order,
+        )
+
+    def banners(self) -> Iterator[tuple[int, bytes]]:
+        """Each "Linux version ..." in memory with its address, up to the zero that ends it."""
+        left = _SCAN_LIMIT
+        for piece in self._pieces:
+            size = min(piece.size, left)
+            left -= size
+            for at in range(0, size, _CHUNK):
+                # The next chunk's beginning as well: a banner may lie across the border.
+                wanted = min(_CHUNK + _BANNER_MAX, piece.size - at)
+                chunk = bytes(self._source.read(piece.offset + at, wanted))
+                found = chunk.find(_BANNER)
+                while 0 <= found < _CHUNK:
+                    yield piece.address + at + found, chunk[found : found + _BANNER_MAX].split(b"\0")[0]
+                    found = chunk.find(_BANNER, found + 1)
+
+
+def _pieces(elf: e.Elf, file_size: int | None) -> list[_Piece]:
+    """The core's memory by virtual address.
+
+    kdump and kcore give virtual addresses; QEMU knows only physical ones (p_vaddr 0).
+    """
+    loads = [s for s in elf.segments if s.type == e.PT_LOAD and s.filesz]
+    if not loads:
+        raise UnsuitableError(elf.path, "is a core without any memory in it")
+    base = _PAGE_OFFSET[elf.bits]
+    pieces = []
+    for segment in loads:
+        if segment.vaddr >= base:
+            pieces.append(_Piece(segment.vaddr, segment.offset, segment.filesz))
+        elif segment.vaddr in {0, segment.paddr}:
+            pieces.append(_Piece(base + segment.paddr, segment.offset, segment.filesz))
+    if not pieces:
+        raise UnsuitableError(
+            elf.path,
+            f"is the core of a program, not of a kernel: no memory in it is at {base:#x} or above",
+            "give an ELF core of the kernel: of kdump, of QEMU's dump-guest-memory, or /proc/kcore",
+        )
+    end = max(piece.offset + piece.size for piece in pieces)
+    if file_size is not None and end > file_size:
+        raise UnreadableError(
+            elf.path,
+            f"is cut short: its memory would end at byte {end:,}, the file has {file_size:,}",
+            "copy the dump again",
+        )
+    return sorted(pieces)
+
+
+def _vmcoreinfo(notes: Iterable[e.Note]) -> dict[str, str]:
+    """What the kernel says of itself in its dumps (Documentation/admin-guide/kdump/vmcoreinfo.rst)."""
+    for note in notes:
+        if note.owner == "VMCOREINFO":
+            lines = note.content.decode("utf-8", "backslashreplace").splitlines()
+            return dict(line.split("=", 1) for line in lines if "=" in line)
+    return {}
+
+
+def _merged(ranges: Iterable[range]) -> list[range]:
+    merged: list[range] = []
+    for part in sorted((r for r in ranges if r.stop > r.start), key=lambda r: r.start):
+        if merged and part.start <= merged[-1].stop:
+            merged[-1] = range(merged[-1].start, max(part.stop, merged[-1].stop))
+        else:
+            merged.append(part)
+    return merged
+
+
+def _needed(kernel: Kernel) -> list[range]:
+    """Where locations and stubs are."""
+    areas = [range(a.address, a.address + (a.size or 24 * a.count)) for a in kernel.areas]
+    return [kernel.text, kernel.inittext, *areas]
+
+
+# -- do they belong together? --------------------------------------------------------------------------------
+
+
+def _locate(dump: _Dump, kernel: Kernel, symbols: Mapping[str, Placed]) -> int:
+    """The offset at which the dumped kernel ran: where its memory holds the linked kernel's banner.
+
+    A dump can hold more than one copy (a boot loader's, a page cache's). The one that runs is known by its
+    `ftrace_tramps`, which holds addresses of its own; failing that, the first is taken.
+    """
+    banner = _banner(kernel, symbols)
+    address = symbols["linux_banner"].address
+    hints = [0]
+    with suppress(KeyError, ValueError):
+        hints.append(int(dump.info["SYMBOL(_stext)"], 16) - kernel.text.start)
+    with suppress(KeyError, ValueError):
+        hints.append(int(dump.info["KERNELOFFSET"], 16))
+    candidates = []
+    for offset in hints:
+        if dump.read(address + offset, len(banner)) == banner:
+            candidates.append(offset)
+            if any(_trampolines(dump, kernel, symbols, offset) or ()):
+                return offset
+    others: dict[bytes, None] = {}
+    for found, text in dump.banners() if dump.searchable else ():
+        offset = found - address
+        if text != banner:
+            if _BUILD_NUMBER.search(text):
+                others[text] = None
+        elif offset % _ALIGNMENT == 0:
+            candidates.append(offset)
+            if any(_trampolines(dump, kernel, symbols, offset) or ()):
+                return offset
+    if not candidates:
+        _refuse_other_kernel(dump, kernel, banner, list(others))
+    return candidates[0]
+
+
+def _banner(kernel: Kernel, symbols: Mapping[str, Placed]) -> bytes:
+    """`linux_banner` (init/version-timestamp.c): release, builder, compiler, number and time of the build."""
+    placed = symbols.get("linux_banner")
+    if placed is not None:
+        for size in (placed.size or _BANNER_MAX, _BANNER_MAX):
+            content = kernel.memory.read(placed.address, min(size, _BANNER_MAX))
+            if content is not None and bytes(content).startswith(_BANNER):
+                return bytes(content).split(b"\0")[0]
+    raise UnsuitableError(
+        kernel.file,
+        "does not say which build it is (no linux_banner)",
+        "without it nothing tells whether the dump is of this kernel",
+    )
+
+
+def _refuse_other_kernel(dump: _Dump, kernel: Kernel, banner: bytes, others: Sequence[bytes]) -> None:
+    if others:
+        found = _brief(others[0])
+    elif "OSRELEASE" in dump.info:
+        found = dump.info["OSRELEASE"]
+    else:
+        raise UnsuitableError(
+            dump.file, f"does not hold the memory of {kernel.file} ({_brief(banner)!r} is not in it)", _WANTED
+        )
+    own = _brief(banner)
+    if own == found:
+        found, own = _text(others[0] if others else b""), _text(banner)
+    raise ContradictionError(dump.file, f"is of another kernel: {found!r}, {kernel.file} is {own!r}", _WANTED)
+
+
+def _brief(banner: bytes) -> str:
+    """Release, and number and time of the build."""
+    words = _text(banner).removeprefix(_BANNER.decode())
+    build = words.rfind("#")
+    return f"{words.split(' ', 1)[0]} {words[build:]}" if build > 0 else words
+
+
+def _text(banner: bytes) -> str:
+    return banner.decode("utf-8", "backslashreplace").split("\n")[0]
+
+
+def _refuse_other_build(dump: _Dump, kernel: Kernel, symbols: Mapping[str, Placed], offset: int) -> None:
+    """The same banner can come from two builds; the build id, where both have one, cannot."""
+    if not all(name in symbols for name in _NOTE_SYMBOLS):
+        return
+    start, stop = (symbols[name].address for name in _NOTE_SYMBOLS)
+    size = min(max(stop - start, 0), _HEAD)
+    linked = _build_id(kernel.memory.read(start, size), kernel.order)
+    content = dump.read(start + offset, size)
+    found = _build_id(memoryview(content) if content is not None else None, kernel.order)
+    for build_id in (found, dump.info.get("BUILD-ID")):
+        if linked is not None and build_id is not None and build_id != linked:
+            raise ContradictionError(
+                dump.file,
+                f"is of another build: its build id is {build_id}, that of {kernel.file} {linked}",
+                _WANTED,
+            )
+
+
+def _build_id(notes: memoryview | None, order: str) -> str | None:
+    if notes is None:
+        return None
+    ids = (n.content.hex() for n in e.notes_in(notes, order) if n.owner == "GNU" and n.type == _GNU_BUILD_ID)
+    return next(ids, None)
+
+
+def _trampolines(
+    dump: _Dump, kernel: Kernel, symbols: Mapping[str, Placed], offset: int
+) -> Sequence[int] | None:
+    """The slots of `ftrace_tramps`, as linked addresses.
+
+    None if the kernel does not have them, or memory does not: a slot holds a trampoline's address or 0.
+    """
+    placed = symbols.get("ftrace_tramps")
+    if placed is None:
+        return None
+    word = kernel.bits // 8
+    slots = []
+    for index in range(len(kernel.trampolines)):
+        value = dump.number(placed.address + offset + index * word, word)
+        if value is None:
+            return None
+        slots.append(value - offset if value else 0)
+    return slots if set(slots) <= {0, *kernel.trampolines.values()} else None
