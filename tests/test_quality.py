@@ -27,7 +27,14 @@ def test_the_rules_do_no_input_or_output() -> None:
     for path in (ROOT / "src/pfestubs").rglob("*.py"):
         text = path.read_text()
         if path.parent.name == "rules":
-            for word in ("import os", "import sys", "open(", "import click", "pfestubs.say", "pfestubs.outside"):
+            for word in (
+                "import os",
+                "import sys",
+                "open(",
+                "import click",
+                "pfestubs.say",
+                "pfestubs.outside",
+            ):
                 assert word not in text, f"{path.name} has {word!r}"
         if path.parent.name in {"read", "rules"}:
             assert "pfestubs.say" not in text, path

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Real kernels, booted in QEMU: what `pfestubs verify` says of their memory.
+
+Needs PFESTUBS_KERNELS; without it the tests say that they were skipped. QEMU itself is one of the tools that
+the tests need, and a missing one is a failure.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import shutil
+import struct
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+from bootguest import INIT_FREED, TRACING, boot
+from conftest import SCHEMAS, tool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Call, Kernels
+
+DEBIAN = "debian-7.2.13-ppc64le"
+PSERIES = "pseries-7.2.13-ppc64le"
+TRAP = "pseries-7.2.13-trap"
+
+
+@pytest.fixture(autouse=True)
+def qemu(kernels: Kernels) -> str:  # kernels first: without them nothing is booted
+    return tool("qemu-system-ppc64")
+
+
+def document_of(call: Call, vmlinux: Path, dump: Path) -> Any:
+    outcome = call("verify", "--format", "json", vmlinux, dump)
+    assert outcome.code in {0, 1}, outcome.err
+    document = json.loads(outcome.out)
+    jsonschema.validate(document, json.loads((SCHEMAS / "verify-1.json").read_text()))
+    return document
+
+
+@pytest.mark.parametrize(("name", "entries"), [(DEBIAN, 42648), (PSERIES, 77026)])
+def test_every_stub_is_as_predicted(call: Call, kernels: Kernels, name: str, entries: int) -> None:
+    vmlinux = kernels(f"{name}/vmlinux")
+    with boot(vmlinux) as guest:
+        assert guest.entries == entries
+        outcome = call("verify", vmlinux, guest.dump)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == f"{vmlinux}: ok: {entries:,} of {entries:,} stubs as predicted\n"
+
+
+def test_exactly_the_filtered_functions_are_in_use(call: Call, kernels: Kernels) -> None:
+    """Which those are is read from System.map: a function's nop is 0 or 8 bytes after its symbol."""
+    vmlinux = kernels(f"{DEBIAN}/vmlinux")
+    wanted = {}
+    for line in kernels(f"{DEBIAN}/System.map").read_text().splitlines():
+        address, kind, name = line.split()
+        if kind in {"T", "t"} and fnmatch.fnmatchcase(name, "vfs_*"):
+            wanted[int(address, 16)] = name
+    with boot(vmlinux, "ftrace=function ftrace_filter=vfs_*", until=TRACING) as guest:
+        document = document_of(call, vmlinux, guest.dump)
+    assert (document["different"], document["freed"]) == (0, 0)
+    assert document["as_predicted"] + document["in_use"] == 42648
+    found = {}
+    for finding in document["findings"]:
+        # Init stubs are out of ftrace_caller's reach in this kernel.
+        target = "ftrace_tramp_text" if finding["area"] == "inittext" else "ftrace_caller"
+        assert (finding["state"], finding["target_symbol"]) == ("in use", target)
+        name, _, offset = finding["function"].partition("+")
+        found[int(finding["location"], 16) - int(offset or "0", 16)] = name
+        assert int(offset or "0", 16) in {0, 8}
+    traced = {name for name in wanted.values() if name in set(found.values())}
+    assert len(found) == document["in_use"] >= 70
+    assert found == {address: name for address, name in wanted.items() if name in traced}
+    # What is left out has no entry in the table: assembly, or marked notrace.
+    listed = json.loads(call("stubs", "--format", "json", vmlinux).out)["stubs"]
+    traceable = {stub["function"].partition("+")[0] for stub in listed}
+    assert set(wanted.values()) & traceable == traced
+
+
+def test_freed_init_memory_is_told_apart(call: Call, kernels: Kernels) -> None:
+    vmlinux = kernels(f"{DEBIAN}/vmlinux")
+    with boot(vmlinux, until=INIT_FREED, initramfs=True) as guest:
+        document = document_of(call, vmlinux, guest.dump)
+    assert (document["ok"], document["as_predicted"], document["freed"]) == (True, 40889, 1759)
+
+
+def test_a_relocated_kernel_is_found(call: Call, kernels: Kernels, tmp_path: Path) -> None:
+    """As kexec does for a kdump kernel: `__run_at_load` is 1, and the kernel stays where it was loaded."""
+    original = kernels(f"{DEBIAN}/vmlinux")
+    vmlinux = tmp_path / "vmlinux"
+    shutil.copyfile(original, vmlinux)
+    with vmlinux.open("r+b") as file:
+        file.seek(0x10000 + 0x5C)  # the first segment's offset, and __run_at_load's in it
+        assert file.read(4) == b"0nur"  # RUN_AT_LOAD_DEFAULT
+        file.seek(-4, 1)
+        file.write(struct.pack("<I", 1))
+    with boot(vmlinux) as guest:
+        document = document_of(call, original, guest.dump)
+    assert (document["ok"], document["as_predicted"]) == (True, 42648)
+    assert document["offset"] == "0x400000"  # where QEMU loads a kernel
+
+
+def test_another_kernels_dump_is_refused(call: Call, kernels: Kernels) -> None:
+    with boot(kernels(f"{DEBIAN}/vmlinux")) as guest:
+        outcome = call("verify", kernels(f"{PSERIES}/vmlinux"), guest.dump)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert "is of another kernel: '7.2.13+deb14-powerpc64le #1 SMP" in outcome.err
+        with guest.dump.open("r+b") as file:
+            file.truncate(guest.dump.stat().st_size - 4096)
+        outcome = call("verify", kernels(f"{DEBIAN}/vmlinux"), guest.dump)
+        assert outcome.code == 2
+        assert "is cut short" in outcome.err
+
+
+def test_a_kernel_that_gives_tracing_up(call: Call, kernels: Kernels) -> None:
+    """The reserve trap: what the boot did before the first function without a stub, and nothing after it."""
+    vmlinux = kernels(f"{TRAP}/vmlinux")
+    with boot(vmlinux) as guest:
+        assert "dev_create+0x8" in guest.console
+        document = document_of(call, vmlinux, guest.dump)
+    assert (document["ok"], document["stops_at"], document["ftrace_disabled"]) == (
+        False,
+        "dev_create+0x8",
+        True,
+    )
+    assert document["as_predicted"] == 17883 + 42043
+    assert document["findings"][0]["function"] == "dev_create+0x8"
