@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pfestubs count`: numbers, formats, options."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from conftest import FIXTURES, OBJECTS, ROOT, SCHEMAS
+from elfwriter import KernelObject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import Call, MiniKernel, RunCli
+
+NAMES = sorted(path.stem for path in OBJECTS.glob("*.o"))
+
+
+@pytest.fixture(scope="module")
+def validator() -> Any:
+    schema = json.loads((SCHEMAS / "count-1.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def test_every_fixture_object_has_an_expectation() -> None:
+    assert len(NAMES) >= 19
+    assert [path.stem for path in sorted((FIXTURES / "expected").glob("*.json"))] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fixture_object(name: str, call: Call, validator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    outcome = call("count", "--format", "json", f"fixtures/objects/{name}.o")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == (FIXTURES / "expected" / f"{name}.json").read_text()
+    validator.validate(json.loads(outcome.out))
+
+
+def test_schema_is_strict(validator: Any) -> None:
+    good = json.loads((FIXTURES / "expected" / "ool-ppc64le-gnu.json").read_text())
+    assert validator.is_valid(good)
+    for change in (
+        {"schema": "pfestubs/count/2"},
+        {"extra": 1},
+        {"entries": {**good["entries"], "other": 1}},
+        {"stubs": None},
+        {"stubs": {"text_end": 1, "inittext": 1}},
+        {"layout": None},
+        {"layout": "pfe"},
+        {"class": 32},
+    ):
+        assert not validator.is_valid({**good, **change}), change
+    for key in good:
+        assert not validator.is_valid({k: v for k, v in good.items() if k != key}), key
+
+
+def test_text_for_people(call: Call) -> None:
+    path = OBJECTS / "traps-ppc64le-lld.o"
+    outcome = call("count", path)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == (
+        f"{path}: ppc64, little-endian, layout ool\n"
+        "entries: 27 (text 17, inittext 7, exittext 3)\n"
+        "stubs:   text 5, text_end 15, inittext 7\n"
+    )
+
+
+def test_text_groups_thousands(call: Call, tmp_path: Path) -> None:
+    obj = KernelObject(reserve=32768)
+    obj.text(".text", range(0, 160000, 4))
+    path = obj.save(tmp_path / "vmlinux.o")
+    assert "text 40,000" in call("count", path).out
+    assert "text_end 7,232" in call("count", path).out
+
+
+def test_unknown_layout_is_null(call: Call, validator: Any) -> None:
+    outcome = call("count", "--format", "json", OBJECTS / "plain-ppc32-gnu.o")
+    document = json.loads(outcome.out)
+    validator.validate(document)
+    assert outcome.code == 0
+    assert document["layout"] is None
+    assert document["stubs"] is None
+    assert document["entries"]["total"] == 16
+    assert "layout unknown" in call("count", OBJECTS / "plain-ppc32-gnu.o").out
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("bits", [64, 32])
+def test_class_and_byte_order(
+    bits: int, order: str, count_json: Callable[..., Any], tmp_path: Path, validator: Any
+) -> None:
+    obj = KernelObject(bits=bits, order=order, reserve=0x0102)
+    obj.text(".text.unlikely", range(0, 4 * 600, 4))
+    obj.text(".init.text", [0, 8])
+    document = count_json(obj.save(tmp_path / "vmlinux.o"))
+    validator.validate(document)
+    assert document["class"] == bits
+    assert document["byte_order"] == ("little" if order == "<" else "big")
+    assert document["stubs"] == {"text": 0x0102, "text_end": 600 - 0x0102, "inittext": 2}
+
+
+def test_pfe_has_no_reserve(count_json: Callable[..., Any], tmp_path: Path) -> None:
+    obj = KernelObject(layout="pfe")
+    obj.text(".text", [0, 8, 16])
+    obj.text(".init.text", [0])
+    obj.text(".exit.text", [0])
+    document = count_json(obj.save(tmp_path / "vmlinux.o"))
+    assert document["layout"] == "pfe"
+    assert document["stubs"] == {"text_end": 4, "inittext": 1}
+
+
+def test_layout_option_serves_files_that_do_not_say(count_json: Callable[..., Any]) -> None:
+    path = OBJECTS / "traps-ppc32-gnu.o"
+    assert count_json("--layout", "pfe", path)["stubs"] == {"text_end": 20, "inittext": 7}
+    document = count_json("--layout", "ool", "--reserve", 8, path)
+    assert document["layout"] == "ool"
+    assert document["stubs"] == {"text": 8, "text_end": 12, "inittext": 7}
+
+
+def test_options_that_agree_change_nothing(call: Call) -> None:
+    path = OBJECTS / "ool-ppc64-gnu.o"
+    assert call("count", "--layout", "ool", "--reserve", "5", path) == call("count", path)
+
+
+@pytest.mark.parametrize(
+    ("words", "words_in_message"),
+    [
+        (["--layout", "pfe"], ["layout pfe", "layout ool", "ftrace_ool_stub_text"]),
+        (["--reserve", "6"], ["6", "ftrace_ool_stub_text_count", "holds 5"]),
+        (["--layout", "ool", "--reserve", "32768"], ["32,768", "holds 5"]),
+    ],
+)
+@pytest.mark.parametrize("command", ["count", "generate"])
+def test_contradiction(command: str, words: list[str], words_in_message: list[str], call: Call) -> None:
+    path = OBJECTS / "ool-ppc64le-gnu.o"
+    outcome = call(command, *words, path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"{path}: error: ")
+    assert all(word in outcome.err for word in words_in_message)
+
+
+@pytest.mark.parametrize("command", ["count", "generate"])
+def test_reserve_for_a_layout_without_one(command: str, call: Call) -> None:
+    outcome = call(command, "--reserve", "5", OBJECTS / "pfe-ppc64le-gnu.o")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "layout pfe has none" in outcome.err
+
+
+@pytest.mark.parametrize("command", ["count", "generate"])
+def test_layout_ool_asked_of_a_pfe_object(command: str, call: Call) -> None:
+    outcome = call(command, "--layout", "ool", "--reserve", "5", OBJECTS / "pfe-ppc64-lld.o")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "ftrace_pfe_stub_text" in outcome.err
+
+
+def test_reserve_not_in_the_object(call: Call, count_json: Callable[..., Any], tmp_path: Path) -> None:
+    obj = KernelObject(reserve=None)
+    obj.text(".text", range(0, 40, 4))
+    path = obj.save(tmp_path / "vmlinux.o")
+    outcome = call("count", path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "ftrace_ool_stub_text_count" in outcome.err
+    assert "--reserve" in outcome.err
+    assert count_json("--reserve", 3, path)["stubs"] == {"text": 3, "text_end": 7, "inittext": 0}
+
+
+def test_symbols_of_two_layouts(call: Call, tmp_path: Path) -> None:
+    obj = KernelObject()
+    obj.text(".text", [0])
+    obj.refer("ftrace_pfe_stub_text")
+    outcome = call("count", obj.save(tmp_path / "vmlinux.o"))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "two layouts" in outcome.err
+    assert "ftrace_pfe_stub_text" in outcome.err
+    assert "ftrace_ool_stub_text" in outcome.err
+
+
+def test_symbols_that_merely_end_like_ours(count_json: Callable[..., Any], tmp_path: Path) -> None:
+    obj = KernelObject(layout=None)
+    obj.text(".text", [0])
+    obj.refer("my_ftrace_ool_stub_text_end", "ftrace_ool_stub_text_ends", "xftrace_pfe_stub_text")
+    assert count_json(obj.save(tmp_path / "vmlinux.o"))["layout"] is None
+
+
+@pytest.mark.parametrize("command", ["count", "generate"])
+@pytest.mark.parametrize("with_section", [True, False])
+def test_no_entries(command: str, with_section: bool, call: Call, tmp_path: Path) -> None:
+    obj = KernelObject()
+    text = obj.text(".text", [])
+    if with_section:
+        obj.table(text, [])
+    path = obj.save(tmp_path / "vmlinux.o")
+    outcome = call(command, path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "no entries" in outcome.err
+    assert "--allow-empty" in outcome.err
+    outcome = call(command, "--allow-empty", path)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "0" in outcome.out
+
+
+def test_miniature_kernel_without_functions(mini_kernel: MiniKernel, call: Call) -> None:
+    path = mini_kernel("objects", VARIANT="none") / "vmlinux.o"
+    assert call("count", path).code == 2
+    outcome = call("count", "--allow-empty", path)
+    assert outcome.code == 0
+    assert "stubs:   text 5, text_end 0, inittext 0" in outcome.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["a.o", "b.o"],
+        ["--reserve", "-1", "a.o"],
+        ["--reserve", "many", "a.o"],
+        ["--reserve", str(1 << 32), "a.o"],
+        ["--layout", "inline", "a.o"],
+        ["--format", "yaml", "a.o"],
+        ["--no-such-option", "a.o"],
+    ],
+)
+def test_usage(words: list[str], call: Call) -> None:
+    outcome = call("count", *words)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "error: " in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_no_such_command(call: Call) -> None:
+    outcome = call("counts")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "counts" in outcome.err
+
+
+def test_version_is_bare(run_cli: RunCli) -> None:
+    from pfestubs import __version__
+
+    for executable in ("pfestubs", "gen-ftrace-pfe-stubs", "ftrace-gen-ool-stubs"):
+        outcome = run_cli("--version", executable=executable)
+        assert (outcome.code, outcome.out, outcome.err) == (0, f"{__version__}\n", ""), executable
+
+
+def test_help_names_the_commands_and_exit_codes(run_cli: RunCli) -> None:
+    outcome = run_cli("--help")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert {"count", "generate", "hook"} <= set(outcome.out.split())
+    assert "could not look" in outcome.out
+
+
+def test_no_command_is_usage(run_cli: RunCli) -> None:
+    outcome = run_cli()
+    assert outcome.code == 2
+    assert "Usage" in outcome.err + outcome.out
+
+
+def test_real_process_says_the_same(run_cli: RunCli, call: Call) -> None:
+    path = OBJECTS / "pfe-ppc64-lld.o"
+    assert run_cli("count", "--format", "json", path) == call("count", "--format", "json", path)
+
+
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "CLICOLOR_FORCE"])
+def test_never_any_colour(variable: str, run_cli: RunCli) -> None:
+    for words in (["count", "--format", "json"], ["generate"]):
+        outcome = run_cli(*words, OBJECTS / "ool-ppc64-gnu.o", env={variable: "1", "TERM": "xterm-256color"})
+        assert outcome.code == 0
+        assert "\x1b" not in outcome.out
+
+
+def test_escape_sequences_in_names_do_not_reach_the_terminal(call: Call, tmp_path: Path) -> None:
+    obj = KernelObject()
+    obj.text(".te\x1b[31mxt", [0], flags=0x2)
+    outcome = call("count", obj.save(tmp_path / "vmlinux.o"))
+    assert outcome.code == 2
+    assert "\x1b" not in outcome.err
+    assert "[31mxt" in outcome.err

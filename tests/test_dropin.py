@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The executables that take the scripts' places."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from conftest import OBJECTS, hook_environment
+from elfwriter import KernelObject
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Call, RunCli
+
+OOL, PFE = "ftrace-gen-ool-stubs", "gen-ftrace-pfe-stubs"
+OBJECT = OBJECTS / "traps-ppc64le-gnu.o"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    target = tmp_path / "vmlinux.arch.S"
+    target.write_text("old")
+    os.utime(target, (1_000_000_000, 1_000_000_000))
+    return target
+
+
+def untouched(out: Path) -> bool:
+    return (
+        out.read_text() == "old"
+        and int(out.stat().st_mtime) == 1_000_000_000
+        and [p.name for p in out.parent.iterdir()] == [out.name]
+    )
+
+
+@pytest.mark.parametrize("objdump", ["objdump", "/nowhere/objdump", "ccache objdump", "llvm-objdump-19"])
+def test_mainline(objdump: str, run_cli: RunCli, call: Call, out: Path) -> None:
+    outcome = run_cli("5", "y", objdump, OBJECT, out, executable=OOL)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert out.read_text() == call("generate", OBJECT).out
+
+
+def test_mainline_32_bit(run_cli: RunCli, call: Call, out: Path) -> None:
+    """CONFIG_64BIT is empty there."""
+    path = OBJECTS / "traps-ppc32-gnu.o"
+    outcome = run_cli("5", "", "objdump", path, out, executable=OOL)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert out.read_text() == call("generate", "--layout", "ool", "--reserve", "5", path).out
+
+
+def test_mainline_reserve_from_the_arguments(run_cli: RunCli, tmp_path: Path) -> None:
+    obj = KernelObject(reserve=None)
+    obj.text(".text", range(0, 40, 4))
+    path = obj.save(tmp_path / "vmlinux.o")
+    assert run_cli("3", "y", "objdump", path, tmp_path / "a.S", executable=OOL).code == 0
+    assert ".long 7)" in (tmp_path / "a.S").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["6", "y", "objdump"], "holds 5"),
+        (["32768", "y", "objdump"], "32,768"),
+        (["", "y", "objdump"], "NUM_RESERVE is empty"),
+        (["5", "", "objdump"], "IS_64BIT"),
+        (["5", "y", ""], "OBJDUMP is empty"),
+        (["y", "5", "objdump"], "NUM_RESERVE"),
+        (["-5", "y", "objdump"], "NUM_RESERVE"),
+        (["5x", "y", "objdump"], "NUM_RESERVE"),
+        (["\u0665", "y", "objdump"], "NUM_RESERVE"),
+        (["0x5", "y", "objdump"], "NUM_RESERVE"),
+    ],
+)
+def test_mainline_contradictions(words: list[str], message: str, run_cli: RunCli, out: Path) -> None:
+    outcome = run_cli(*words, OBJECT, out, executable=OOL)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err
+    assert "error: " in outcome.err
+    assert untouched(out)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (OBJECTS / "plain-ppc32-gnu.o", "IS_64BIT"),
+        (OBJECTS / "pfe-ppc64le-gnu.o", "ftrace_pfe_stub"),
+        (OBJECTS / "missing.o", "No such file"),
+        ("", "VMLINUX_O is empty"),
+    ],
+)
+def test_mainline_with_another_object(path: Path | str, message: str, run_cli: RunCli, out: Path) -> None:
+    outcome = run_cli("5", "y", "objdump", path, out, executable=OOL)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err
+    assert untouched(out)
+
+
+def test_mainline_without_a_target(run_cli: RunCli) -> None:
+    outcome = run_cli("5", "y", "objdump", OBJECT, "", executable=OOL)
+    assert outcome.code == 2
+    assert "OUT_S is empty" in outcome.err
+
+
+def test_mainline_without_entries(run_cli: RunCli, out: Path, tmp_path: Path) -> None:
+    obj = KernelObject()
+    obj.text(".text", [])
+    folder = tmp_path / "in"
+    folder.mkdir()
+    path = obj.save(folder / "vmlinux.o")
+    outcome = run_cli("5", "y", "objdump", path, out, executable=OOL)
+    assert outcome.code == 2
+    assert "no entries" in outcome.err
+    assert out.read_text() == "old"
+
+
+def test_mainline_keeps_an_unchanged_file(run_cli: RunCli, out: Path) -> None:
+    words = ["5", "y", "objdump", str(OBJECT), str(out)]
+    assert run_cli(*words, executable=OOL).code == 0
+    os.utime(out, (1_000_000_000, 1_000_000_000))
+    assert run_cli(*words, executable=OOL).code == 0
+    assert int(out.stat().st_mtime) == 1_000_000_000
+
+
+@pytest.mark.parametrize(("executable", "takes"), [(OOL, 5), (PFE, 2)])
+@pytest.mark.parametrize("given", [0, 1, 3, 4, 6])
+def test_number_of_arguments(
+    executable: str, takes: int, given: int, run_cli: RunCli, tmp_path: Path
+) -> None:
+    outcome = run_cli(*["1"] * given, executable=executable, cwd=tmp_path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert f"takes {takes} arguments, not {given}" in outcome.err
+    assert f"usage: {executable} " in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("executable", [OOL, PFE])
+def test_help(executable: str, run_cli: RunCli) -> None:
+    outcome = run_cli("--help", executable=executable)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith(f"usage: {executable} ")
+
+
+@pytest.mark.parametrize("machine", ["ppc64le", "ppc64"])
+def test_rfc(machine: str, run_cli: RunCli, call: Call, tmp_path: Path) -> None:
+    source = OBJECTS / f"pfe-{machine}-gnu.o"
+    environment = hook_environment(TOOLCHAIN=f"gcc-{machine}", LAYOUT="pfe")
+    outcome = run_cli(source, tmp_path / ".arch.vmlinux.o", executable=PFE, env=environment)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert (tmp_path / ".arch.vmlinux.S").read_text() == call("generate", source).out
+    assert (tmp_path / ".arch.vmlinux.o").read_bytes().startswith(b"\x7fELF")
+
+
+def test_rfc_hook_and_drop_in_write_the_same(run_cli: RunCli, tmp_path: Path) -> None:
+    source = OBJECTS / "pfe-ppc64le-gnu.o"
+    environment = hook_environment(LAYOUT="pfe")
+    taken = []
+    for name, words in ((PFE, []), ("pfestubs", ["hook"])):
+        folder = tmp_path / name
+        folder.mkdir()
+        assert run_cli(*words, source, "a.o", executable=name, env=environment, cwd=folder).code == 0
+        taken.append([path.read_bytes() for path in sorted(folder.iterdir())])
+    assert taken[0] == taken[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([OBJECT, "a.o"], "ftrace_ool_stub"),
+        (["", "a.o"], "VMLINUX_O is empty"),
+        ([OBJECT, ""], "ARCH_VMLINUX_O is empty"),
+        ([OBJECTS / "pfe-ppc64le-gnu.o", "a.S"], "*.o"),
+        (["missing.o", "a.o"], "No such file"),
+    ],
+)
+def test_rfc_refusals(words: list[str], message: str, run_cli: RunCli, tmp_path: Path) -> None:
+    for name in ("a.o", "a.S"):
+        (tmp_path / name).write_text("old")
+    outcome = run_cli(*words, executable=PFE, env=hook_environment(LAYOUT="pfe"), cwd=tmp_path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.o": "old", "a.S": "old"}

@@ -1,0 +1,620 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reading objects: many sections, both kinds of relocations, what is refused and in which words."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import os
+import struct
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from conftest import OBJECTS, tool
+from elfwriter import (
+    ABS,
+    AX,
+    COMMON,
+    EM_386,
+    EM_PPC,
+    EM_PPC64,
+    EM_X86_64,
+    ENTRIES,
+    ET_CORE,
+    ET_EXEC,
+    PT_LOAD,
+    PT_NOTE,
+    R_PPC64_ADDR32,
+    R_PPC64_REL64,
+    R_PPC64_UADDR64,
+    R_PPC_UADDR32,
+    SHT_NOBITS,
+    STB_LOCAL,
+    STT_SECTION,
+    UNDEF,
+    WA,
+    KernelObject,
+    Relocation,
+    Section,
+    Segment,
+    Symbol,
+    note,
+    write_elf,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import Call, MiniKernel
+
+ADVICE = "vmlinux.o"
+
+
+@pytest.fixture
+def refused(call: Call) -> Callable[..., str]:
+    """The one sentence with which both commands refuse a file, without the file's name."""
+
+    def sentence(path: Path) -> str:
+        outcome = call("count", path)
+        assert (outcome.code, outcome.out) == (2, ""), outcome
+        assert outcome.err.count("\n") == 1
+        prefix = f"{path}: error: "
+        assert outcome.err.startswith(prefix)
+        assert call("generate", path) == outcome
+        assert call("count", "--allow-empty", "--format", "json", path) == outcome
+        return outcome.err.removeprefix(prefix)
+
+    return sentence
+
+
+def saved(obj: KernelObject, tmp_path: Path) -> Path:
+    return obj.save(tmp_path / "vmlinux.o")
+
+
+# -- sound objects ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("bits", [64, 32])
+def test_addends_in_the_section(
+    bits: int, order: str, count_json: Callable[..., Any], tmp_path: Path
+) -> None:
+    """SHT_REL: the addends, and with them the trap's judgement, come from the entries themselves."""
+    from pfestubs.read.vmlinux_o import read_vmlinux_o
+
+    obj = KernelObject(bits=bits, order=order, rel=True)
+    obj.text(".text.unlikely", [4, 8, 0x1234])
+    obj.text(".init.text", [16])
+    path = saved(obj, tmp_path)
+    assert count_json(path)["entries"] == {"text": 3, "inittext": 1, "exittext": 0, "total": 4}
+    found = {s.name: list(s.locations) for s in read_vmlinux_o(str(path)).sections if s.locations}
+    assert found == {".text.unlikely": [4, 8, 0x1234], ".init.text": [16]}
+
+
+@pytest.mark.parametrize(("bits", "relocation"), [(64, R_PPC64_UADDR64), (32, R_PPC_UADDR32)])
+def test_unaligned_spelling(
+    bits: int, relocation: int, count_json: Callable[..., Any], tmp_path: Path
+) -> None:
+    obj = KernelObject(bits=bits, relocation=relocation)
+    obj.text(".text", [0, 8])
+    obj.text(".init.text", [0])
+    document = count_json(saved(obj, tmp_path))
+    assert document["entries"]["text"] == 2
+    assert document["entries"]["inittext"] == 1
+    assert document["relocation"] == ("R_PPC64_ADDR64" if bits == 64 else "R_PPC_ADDR32")
+
+
+def test_two_relocation_sections_for_one_table(count_json: Callable[..., Any], tmp_path: Path) -> None:
+    """Every section whose sh_info points at the table counts, by whatever name."""
+    obj = KernelObject()
+    text = obj.text(".text", [])
+    table = obj.table(text, [0, 8])
+    second = table.relocations.pop()
+    assert isinstance(second.symbol, Symbol)
+    # By hand: the writer makes one for each section.
+    locals_first = [s for s in obj.symbols if s.bind == STB_LOCAL]
+    number = locals_first.index(second.symbol) + 1
+    data = struct.pack("<QQQ", 8, number << 32 | second.type, 8)
+    symtab = len(obj.sections) + 1 + 1 + 1  # after this section and the writer's own
+    obj.sections.append(Section(".odd", data, 4, align=8, entsize=24, info=table, link=symtab))
+    assert count_json(saved(obj, tmp_path))["entries"]["text"] == 2
+
+
+def test_function_symbols_and_values(count_json: Callable[..., Any], tmp_path: Path) -> None:
+    """By symbol, the location is the symbol's value plus the addend, in the symbol's section."""
+    from pfestubs.read.vmlinux_o import read_vmlinux_o
+
+    obj = KernelObject()
+    init = obj.text(".init.text", [], size=256)
+    function = Symbol("mini_asm_setup", 0x40, init, 16, 2)
+    obj.symbols.append(function)
+    table = obj.table(init, [0, 4], function)
+    table.relocations[1].addend = -8
+    path = saved(obj, tmp_path)
+    assert count_json(path)["entries"]["inittext"] == 2
+    (section,) = [s for s in read_vmlinux_o(str(path)).sections if s.locations]
+    assert list(section.locations) == [0x40, 0x38]
+
+
+def test_link_order_is_not_asked(count_json: Callable[..., Any], tmp_path: Path) -> None:
+    """sh_link of the table may point anywhere: the relocations decide."""
+    obj = KernelObject()
+    text = obj.text(".text", [])
+    init = obj.text(".init.text", [], size=64)
+    table = obj.table(init, [0])
+    table.link, table.flags = text, table.flags | 0x80
+    assert count_json(saved(obj, tmp_path))["entries"]["inittext"] == 1
+
+
+@pytest.mark.parametrize("name", [ENTRIES + "2", "x" + ENTRIES, ".rela.x" + ENTRIES])
+def test_names_that_merely_contain_ours(name: str, count_json: Callable[..., Any], tmp_path: Path) -> None:
+    obj = KernelObject()
+    text = obj.text(".text", [0])
+    obj.table(text, [8]).name = name
+    assert count_json(saved(obj, tmp_path))["entries"]["total"] == 1
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("bits", [64, 32])
+def test_one_entries_section_per_function(
+    bits: int, order: str, count_json: Callable[..., Any], tmp_path: Path
+) -> None:
+    """20,000 tables and over 65,279 sections; init text lies where only SHT_SYMTAB_SHNDX reaches."""
+    obj = KernelObject(bits=bits, order=order, reserve=32768)
+    for i in range(20_000):
+        obj.text(f".text.function_{i}", [8])
+    for i in range(26_000):
+        obj.sections.append(Section(f".rodata.{i}", b"x", flags=2))
+    inits = 1000
+    for i in range(inits):
+        obj.text(f".init.text.setup_{i}", [0])
+    obj.text(".text.exit.late", [0])
+    assert len(obj.sections) > 0xFF00
+    path = saved(obj, tmp_path)
+    start = time.monotonic()
+    document = count_json(path)
+    assert time.monotonic() - start < 20
+    assert document["entries"] == {
+        "text": 20_000,
+        "inittext": inits,
+        "exittext": 1,
+        "total": 20_001 + inits,
+    }
+    assert document["stubs"] == {"text": 32768, "text_end": 0, "inittext": inits}
+
+
+def test_section_index_that_looks_reserved(count_json: Callable[..., Any], tmp_path: Path) -> None:
+    """Sections 0xff00 to 0xffff are real ones where the index is an extended one."""
+    obj = KernelObject(layout=None)
+    while len(obj.sections) + 1 < 0xFF00:
+        obj.sections.append(Section("", b""))
+    for i in range(0x100):
+        obj.sections.append(Section(f".init.text.{i}", flags=AX, size=8))
+    init = obj.sections[-0x100:]
+    for section in init:
+        obj.table(section, [0])
+    path = saved(obj, tmp_path)
+    assert count_json(path)["entries"] == {"text": 0, "inittext": 0x100, "exittext": 0, "total": 0x100}
+
+
+# -- damaged or unfit tables -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bits", "relocation", "name"),
+    [
+        (64, R_PPC64_ADDR32, "R_PPC64_ADDR32"),
+        (64, R_PPC64_REL64, "R_PPC64_REL64"),
+        (64, R_PPC_UADDR32, "R_PPC64_UADDR32"),
+        (64, 200, "200"),
+        (32, 26, "R_PPC_REL32"),
+        (32, 38, "38"),
+    ],
+)
+def test_wrong_relocation_type(
+    bits: int, relocation: int, name: str, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    obj = KernelObject(bits=bits)
+    obj.text(".text", [0, 8, 16])
+    obj.sections[-1].relocations[1].type = relocation
+    sentence = refused(saved(obj, tmp_path))
+    assert name in sentence
+    assert ("R_PPC64_ADDR64" if bits == 64 else "R_PPC_ADDR32") in sentence
+    assert f"{ENTRIES}+{bits // 8:#x}" in sentence
+
+
+@pytest.mark.parametrize(
+    ("section", "word"),
+    [(UNDEF, "undefined"), (ABS, "absolute"), (COMMON, "common"), (0xFF05 - 0x10000, "0xff05")],
+)
+@pytest.mark.parametrize("bits", [64, 32])
+def test_target_that_is_no_code(
+    bits: int, section: int, word: str, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    obj = KernelObject(bits=bits)
+    text = obj.text(".text", [0, 8])
+    stray = Symbol("stray_function", 0, section)
+    obj.symbols.append(stray)
+    obj.sections[-1].relocations[1].symbol = stray
+    assert text.flags == AX
+    sentence = refused(saved(obj, tmp_path))
+    assert word in sentence
+    assert "stray_function" in sentence
+    assert f"{ENTRIES}+{bits // 8:#x}" in sentence
+
+
+def test_target_section_without_code(refused: Callable[..., str], tmp_path: Path) -> None:
+    obj = KernelObject()
+    obj.text(".text", [0])
+    obj.text(".data.rel.ro", [0], flags=WA)
+    sentence = refused(saved(obj, tmp_path))
+    assert ".data.rel.ro" in sentence
+    assert "no code" in sentence
+    assert f"{ENTRIES}+0x0" in sentence
+
+
+def test_target_is_symbol_zero(refused: Callable[..., str], tmp_path: Path) -> None:
+    obj = KernelObject()
+    obj.text(".text", [0, 8])
+    obj.sections[-1].relocations[1].symbol = 0
+    assert "undefined" in refused(saved(obj, tmp_path))
+
+
+def test_symbol_beyond_the_table(refused: Callable[..., str], tmp_path: Path) -> None:
+    obj = KernelObject()
+    obj.text(".text", [0, 8])
+    obj.sections[-1].relocations[1].symbol = 99_999
+    assert "99999" in refused(saved(obj, tmp_path)).replace(",", "")
+
+
+def test_symbol_in_a_section_beyond_the_table(refused: Callable[..., str], tmp_path: Path) -> None:
+    obj = KernelObject()
+    obj.text(".text", [0, 8])
+    stray = Symbol("stray", 0, 0x1234)
+    obj.symbols.append(stray)
+    obj.sections[-1].relocations[1].symbol = stray
+    assert str(0x1234) in refused(saved(obj, tmp_path)).replace(",", "")
+
+
+def test_extended_index_without_its_table(refused: Callable[..., str], tmp_path: Path) -> None:
+    obj = KernelObject()
+    obj.text(".text", [0, 8])
+    stray = Symbol("stray", 0, 0xFFFF)
+    obj.symbols.append(stray)
+    obj.sections[-1].relocations[1].symbol = stray
+    assert "section index" in refused(saved(obj, tmp_path))
+
+
+def _fewer(table: Section) -> None:
+    table.relocations.pop()
+
+
+def _more(table: Section) -> None:
+    last = table.relocations[-1]
+    table.relocations.append(Relocation(last.offset + 8, last.symbol, last.type))
+
+
+def _none(table: Section) -> None:
+    table.relocations.clear()
+
+
+def _twice(table: Section) -> None:
+    table.relocations[2].offset = table.relocations[1].offset
+
+
+def _outside(table: Section) -> None:
+    table.relocations[2].offset = 0x7000
+
+
+def _straddling(table: Section) -> None:
+    table.relocations[2].offset = 20
+
+
+def _misaligned(table: Section) -> None:
+    table.relocations[2].offset = 12
+
+
+def _huge(table: Section) -> None:
+    table.relocations[2].offset = (1 << 64) - 8
+
+
+def _odd(table: Section) -> None:
+    table.data = bytes(27)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (_fewer, ["3 entries", "2 relocations"]),
+        (_more, ["3 entries", "4 relocations"]),
+        (_none, ["3 entries", "0 relocations", ADVICE]),
+        (_twice, ["two relocations", "+0x8"]),
+        (_outside, ["+0x7000", "24 bytes"]),
+        (_straddling, ["+0x14"]),
+        (_misaligned, ["+0xc"]),
+        (_huge, ["+0xfffffffffffffff8"]),
+        (_odd, ["27 bytes"]),
+    ],
+)
+@pytest.mark.parametrize("rel", [False, True])
+def test_slots_and_relocations_disagree(
+    damage: Callable[[Section], None],
+    words: list[str],
+    rel: bool,
+    refused: Callable[..., str],
+    tmp_path: Path,
+) -> None:
+    obj = KernelObject(rel=rel)
+    obj.text(".text", [0, 8, 16])
+    damage(obj.sections[-1])
+    sentence = refused(saved(obj, tmp_path))
+    if rel and damage in {_outside, _huge, _more}:
+        assert "outside" in sentence or all(word in sentence for word in words)
+    else:
+        assert all(word in sentence for word in words), sentence
+    assert ENTRIES in sentence
+
+
+def test_a_disagreement_in_one_of_many_tables(refused: Callable[..., str], tmp_path: Path) -> None:
+    """A slot too many here and one too few there do not cancel out."""
+    obj = KernelObject()
+    obj.text(".text.a", [0, 8, 16])
+    _fewer(obj.sections[-1])
+    obj.text(".text.b", [0, 8, 16])
+    _more(obj.sections[-1])
+    assert ENTRIES in refused(saved(obj, tmp_path))
+
+
+def test_relocations_through_another_symbol_table(refused: Callable[..., str], tmp_path: Path) -> None:
+    obj = KernelObject()
+    obj.text(".text", [0, 8])
+    path = saved(obj, tmp_path)
+    data = bytearray(path.read_bytes())
+    header = struct.unpack_from("<Q", data, 40)[0]
+    for index in range(struct.unpack_from("<H", data, 60)[0]):
+        at = header + 64 * index
+        if struct.unpack_from("<I", data, at + 4)[0] == 4:
+            struct.pack_into("<I", data, at + 40, 1)
+    path.write_bytes(data)
+    assert "symbol table" in refused(path)
+
+
+@pytest.mark.parametrize("how", ["nobits", "absolute", "outside", "size"])
+def test_reserve_count_that_is_no_number(how: str, refused: Callable[..., str], tmp_path: Path) -> None:
+    obj = KernelObject(reserve=None)
+    obj.text(".text", [0])
+    where = Section(".data", bytes(8), flags=WA)
+    obj.sections.append(where)
+    count = Symbol("ftrace_ool_stub_text_count", 0, where, 4, 1)
+    obj.symbols.append(count)
+    if how == "nobits":
+        where.type, where.size, where.data = SHT_NOBITS, 8, b""
+    elif how == "absolute":
+        count.section, count.value = ABS, 32768
+    elif how == "outside":
+        count.value = 6
+    else:
+        count.size = 8
+    sentence = refused(saved(obj, tmp_path))
+    assert "ftrace_ool_stub_text_count" in sentence
+
+
+# -- the wrong file --------------------------------------------------------------------------------------------
+
+
+def run(*words: str | Path) -> None:
+    done = subprocess.run([tool(str(words[0])), *words[1:]], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def _linked(kernel: Path, _: Path) -> Path:
+    return kernel / "vmlinux"
+
+
+def _stripped(kernel: Path, to: Path) -> Path:
+    run("powerpc64le-linux-gnu-strip", "-o", to, kernel / "vmlinux.o")
+    return to
+
+
+def _stripped_of_relocations(kernel: Path, to: Path) -> Path:
+    run("powerpc64le-linux-gnu-objcopy", f"--remove-relocations={ENTRIES}", kernel / "vmlinux.o", to)
+    return to
+
+
+def _debug_only(kernel: Path, to: Path) -> Path:
+    run("powerpc64le-linux-gnu-objcopy", "--only-keep-debug", kernel / "vmlinux.o", to)
+    return to
+
+
+def _archive(kernel: Path, to: Path) -> Path:
+    run("powerpc64le-linux-gnu-ar", "rcs", to, kernel / "vmlinux.o")
+    return to
+
+
+def _thin_archive(kernel: Path, to: Path) -> Path:
+    run("powerpc64le-linux-gnu-ar", "rcsT", to, kernel / "vmlinux.o")
+    return to
+
+
+def _x86(_: Path, to: Path) -> Path:
+    sections = [Section(".text", bytes(16), flags=AX), Section(ENTRIES, bytes(8), flags=WA)]
+    symbol = Symbol("", section=sections[0], type=STT_SECTION, bind=STB_LOCAL)
+    sections[1].relocations = [Relocation(0, symbol, 1)]
+    to.write_bytes(write_elf(sections, [symbol], machine=EM_X86_64, flags=0))
+    return to
+
+
+def _zimage(kernel: Path, to: Path) -> Path:
+    """As arch/powerpc/boot/wrapper makes it: the kernel in a section of a small 32-bit program."""
+    packed = gzip.compress((kernel / "vmlinux").read_bytes())
+    sections = [
+        Section(".text", bytes(64), flags=AX, addr=0x400000),
+        Section(".kernel:vmlinux.strip", packed, flags=WA, addr=0x401000),
+    ]
+    load = Segment(PT_LOAD, 0x400000, flags=7, sections=sections)
+    to.write_bytes(
+        write_elf(sections, [], type_=ET_EXEC, machine=EM_PPC, bits=32, order=">", flags=0, segments=[load])
+    )
+    return to
+
+
+def _vmlinuz(kernel: Path, to: Path) -> Path:
+    to.write_bytes(gzip.compress((kernel / "vmlinux.o").read_bytes()))
+    return to
+
+
+def _xz(kernel: Path, to: Path) -> Path:
+    to.write_bytes(lzma.compress((kernel / "vmlinux.o").read_bytes()))
+    return to
+
+
+def _core(_: Path, to: Path) -> Path:
+    segments = [
+        Segment(PT_NOTE, data=note(b"CORE", 1, bytes(64)), align=4),
+        Segment(PT_LOAD, data=bytes(4096)),
+    ]
+    to.write_bytes(write_elf(symbols=None, type_=ET_CORE, segments=segments))
+    return to
+
+
+def _empty(_: Path, to: Path) -> Path:
+    to.write_bytes(b"")
+    return to
+
+
+def _half(kernel: Path, to: Path) -> Path:
+    data = (kernel / "vmlinux.o").read_bytes()
+    to.write_bytes(data[: len(data) // 2])
+    return to
+
+
+def _text_file(_: Path, to: Path) -> Path:
+    to.write_text("#include <linux/ftrace.h>\n")
+    return to
+
+
+def _missing(_: Path, to: Path) -> Path:
+    return to
+
+
+def _folder(_: Path, to: Path) -> Path:
+    to.mkdir()
+    return to
+
+
+WRONG_FILES: dict[Callable[[Path, Path], Path], list[str]] = {
+    _linked: ["linked kernel", ADVICE],
+    _stripped: ["symbol table", "stripped"],
+    _stripped_of_relocations: ["relocations"],
+    _debug_only: ["--only-keep-debug"],
+    _archive: ["archive", "ar"],
+    _thin_archive: ["thin archive"],
+    _x86: ["x86-64", "powerpc"],
+    _zimage: ["boot image", "zImage", "vmlinux"],
+    _vmlinuz: ["compressed (gzip)", "vmlinux"],
+    _xz: ["compressed (xz)", "xz -d"],
+    _core: ["core"],
+    _empty: ["empty"],
+    _half: ["cut short"],
+    _text_file: ["no ELF file"],
+    _missing: ["No such file"],
+    _folder: ["directory"],
+}
+
+
+@pytest.mark.parametrize("make", list(WRONG_FILES), ids=lambda make: make.__name__.strip("_"))
+def test_wrong_file(
+    make: Callable[[Path, Path], Path], mini_kernel: MiniKernel, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    sentence = refused(make(mini_kernel(), tmp_path / "file"))
+    assert all(word in sentence for word in WRONG_FILES[make]), sentence
+
+
+def test_each_wrong_file_has_its_own_sentence(
+    mini_kernel: MiniKernel, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    sentences = {refused(make(mini_kernel(), tmp_path / make.__name__)) for make in WRONG_FILES}
+    assert len(sentences) == len(WRONG_FILES)
+
+
+@pytest.mark.parametrize("toolchain", ["gcc-ppc64", "gcc-ppc32", "llvm-ppc64le"])
+def test_linked_kernels_of_other_toolchains(
+    toolchain: str, mini_kernel: MiniKernel, refused: Callable[..., str]
+) -> None:
+    assert "linked kernel" in refused(mini_kernel(TOOLCHAIN=toolchain, RELOCATABLE="pie") / "vmlinux")
+
+
+@pytest.mark.parametrize(("machine", "bits"), [(EM_386, 32), (EM_PPC, 64), (EM_PPC64, 32)])
+def test_other_machines(machine: int, bits: int, refused: Callable[..., str], tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(write_elf([Section(".text", b"x" * 8, flags=AX)], [], machine=machine, bits=bits))
+    assert refused(path)
+
+
+@pytest.mark.parametrize("name", ["ool-ppc64le-gnu", "traps-ppc64-lld", "plain-ppc32-gnu"])
+def test_cut_anywhere(name: str, call: Call, tmp_path: Path) -> None:
+    """Section headers come last: no cut file is read as if it were whole."""
+    data = (OBJECTS / f"{name}.o").read_bytes()
+    path = tmp_path / "vmlinux.o"
+    for length in [*range(128), *range(128, len(data), 37), len(data) - 1]:
+        path.write_bytes(data[:length])
+        outcome = call("count", path)
+        assert (outcome.code, outcome.out) == (2, ""), length
+        assert outcome.err.startswith(f"{path}: error: "), length
+        assert outcome.err.count("\n") == 1, length
+
+
+def test_input_from_a_pipe(tmp_path: Path) -> None:
+    """`/dev/stdin` is no regular file: it is read, not mapped."""
+    from conftest import clean_environment, executable_path
+
+    done = subprocess.run(
+        [executable_path("pfestubs"), "count", "/dev/stdin"],
+        input=(OBJECTS / "ool-ppc64-lld.o").read_bytes(),
+        env=clean_environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"entries: 16" in done.stdout
+
+
+def test_name_that_is_no_utf8(call: Call, tmp_path: Path) -> None:
+    """A name of any bytes is named in the message."""
+    path = tmp_path / "vmlinux\udcff.o"
+    path.write_bytes(b"junk")
+    outcome = call("count", path)
+    assert outcome.code == 2
+    assert "error" in outcome.err
+    path.write_bytes((OBJECTS / "ool-ppc64-lld.o").read_bytes())
+    for format_ in ("text", "json"):
+        outcome = call("count", "--format", format_, path)
+        assert outcome.code == 0
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_memory_does_not_follow_the_file(order: str, tmp_path: Path) -> None:
+    """2 GiB of debug information with relocations of its own cost nothing: they are never touched."""
+    from conftest import clean_environment, executable_path
+
+    obj = KernelObject(order=order)
+    obj.text(".text", range(0, 40_000, 4))
+    obj.sections += [
+        Section(".debug_info", size=2 << 30),
+        Section(".rela.debug_info", size=24 << 25, type=4, entsize=24, info=len(obj.sections) + 1),
+    ]
+    peaks = []
+    for path in (OBJECTS / "ool-ppc64le-gnu.o", saved(obj, tmp_path)):
+        process = subprocess.Popen(
+            [executable_path("pfestubs"), "count", path], env=clean_environment(), stdout=subprocess.DEVNULL
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        peaks.append(usage.ru_maxrss)
+    assert peaks[1] < peaks[0] + 32 * 1024  # KiB

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pfestubs generate`: the assembly file, and what --spare and the reserve trap do."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from conftest import OBJECTS, Outcome
+from elfwriter import AX, KernelObject, Section, Symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from conftest import Call, RunCli
+
+MIB = 1 << 20
+FORWARD_LIMIT = 0x1FFFFFC
+MARGIN = MIB
+HEAD = 0x1000
+"""Bytes before the reserve in the objects made here."""
+
+OOL = """\
+#include <asm/asm-offsets.h>
+#include <asm/ppc_asm.h>
+#include <linux/linkage.h>
+
+.pushsection .tramp.ftrace.text,"aw"
+SYM_DATA(ftrace_ool_stub_text_end_count, .long 15)
+
+SYM_START(ftrace_ool_stub_text_end, SYM_L_GLOBAL, .balign SZL)
+#if 15
+	.space 15 * FTRACE_OOL_STUB_SIZE
+#endif
+SYM_CODE_END(ftrace_ool_stub_text_end)
+.popsection
+
+.pushsection .tramp.ftrace.init,"aw"
+SYM_DATA(ftrace_ool_stub_inittext_count, .long 7)
+
+SYM_START(ftrace_ool_stub_inittext, SYM_L_GLOBAL, .balign SZL)
+#if 7
+	.space 7 * FTRACE_OOL_STUB_SIZE
+#endif
+SYM_CODE_END(ftrace_ool_stub_inittext)
+.popsection
+"""
+
+PFE = """\
+#include <asm/asm-offsets.h>
+#include <linux/linkage.h>
+
+.pushsection .tramp.ftrace.text,"aw"
+SYM_DATA(ftrace_pfe_stub_text_count, .long 20)
+
+SYM_CODE_START(ftrace_pfe_stub_text)
+#if 20
+	.space 20 * FTRACE_PFE_STUB_SIZE
+#endif
+SYM_CODE_END(ftrace_pfe_stub_text)
+.popsection
+
+.pushsection .tramp.ftrace.init,"aw"
+SYM_DATA(ftrace_pfe_stub_inittext_count, .long 7)
+
+SYM_CODE_START(ftrace_pfe_stub_inittext)
+#if 7
+	.space 7 * FTRACE_PFE_STUB_SIZE
+#endif
+SYM_CODE_END(ftrace_pfe_stub_inittext)
+.popsection
+"""
+
+
+def counts(assembly: str) -> dict[str, int]:
+    """Symbol of a count -> its value, as the assembly file defines it."""
+    return {
+        name: int(value) for name, value in re.findall(r"SYM_DATA\((\w+)_count, \.long (\d+)\)", assembly)
+    }
+
+
+def end_area(assembly: str) -> int:
+    return counts(assembly)["ftrace_ool_stub_text_end"]
+
+
+@pytest.mark.parametrize(("name", "text"), [("traps-ppc64le-gnu", OOL), ("trapspfe-ppc64le-gnu", PFE)])
+def test_the_whole_file(name: str, text: str, call: Call) -> None:
+    outcome = call("generate", OBJECTS / f"{name}.o")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == text
+
+
+def test_same_counts_same_bytes(call: Call) -> None:
+    texts = {
+        call("generate", OBJECTS / f"traps-{machine}-{linker}.o").out
+        for machine in ("ppc64", "ppc64le")
+        for linker in ("gnu", "lld")
+    }
+    assert texts == {OOL}
+
+
+def test_nothing_of_the_caller_in_the_file(run_cli: RunCli, tmp_path: Path) -> None:
+    """No path, time, host or environment: equal counts give equal bytes anywhere."""
+    copy = tmp_path / "elsewhere.o"
+    copy.write_bytes((OBJECTS / "traps-ppc64le-gnu.o").read_bytes())
+    outcome = run_cli("generate", copy, env={"TZ": "Asia/Tokyo", "SOURCE_DATE_EPOCH": "1"}, cwd=tmp_path)
+    assert outcome.out == OOL
+
+
+def test_output_option(call: Call, tmp_path: Path) -> None:
+    target = tmp_path / "vmlinux.arch.S"
+    outcome = call("generate", OBJECTS / "traps-ppc64le-gnu.o", "-o", target)
+    assert outcome == Outcome(0, "", "")
+    assert target.read_text() == OOL
+    assert call("generate", "-o", "-", OBJECTS / "traps-ppc64le-gnu.o").out == OOL
+
+
+@pytest.mark.parametrize("machine", ["plain", "traps"])
+def test_ppc32(machine: str, call: Call) -> None:
+    path = OBJECTS / f"{machine}-ppc32-gnu.o"
+    outcome = call("generate", path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "--layout" in outcome.err
+    text, init = {"plain": (12, 4), "traps": (20, 7)}[machine]
+    found = counts(call("generate", "--layout", "ool", "--reserve", "5", path).out)
+    assert found == {"ftrace_ool_stub_text_end": text - 5, "ftrace_ool_stub_inittext": init}
+    found = counts(call("generate", "--layout", "pfe", path).out)
+    assert found == {"ftrace_pfe_stub_text": text, "ftrace_pfe_stub_inittext": init}
+
+
+def test_end_area_never_below_zero(call: Call) -> None:
+    text = call("generate", OBJECTS / "reserve-ppc64le-gnu.o").out
+    assert end_area(text) == 0
+    assert "#if 0\n\t.space 0 *" in text
+
+
+def test_failure_leaves_the_old_file(call: Call, tmp_path: Path) -> None:
+    target = tmp_path / "vmlinux.arch.S"
+    target.write_text("old")
+    assert call("generate", tmp_path / "missing.o", "-o", target).code == 2
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["vmlinux.arch.S"]
+
+
+@pytest.mark.parametrize("name", ["ool-ppc64le-gnu", "pfe-ppc64-lld"])
+def test_spare_adds_to_the_end_area_only(name: str, call: Call) -> None:
+    plain, spared = (
+        counts(call("generate", *words, OBJECTS / f"{name}.o").out) for words in ([], ["--spare", "1000"])
+    )
+    end = next(iter(plain))
+    assert spared == {**plain, end: plain[end] + 1000}
+
+
+@pytest.mark.parametrize("name", ["ool-ppc64le-gnu", "pfe-ppc64-lld", "reserve-ppc64le-gnu"])
+@pytest.mark.parametrize("spare", ["0", "auto"])
+def test_spare_auto_adds_nothing_to_a_safe_kernel(name: str, spare: str, call: Call) -> None:
+    path = OBJECTS / f"{name}.o"
+    assert call("generate", "--spare", spare, path) == call("generate", path)
+
+
+@pytest.mark.parametrize("spare", ["-1", "1.5", "", "all", "\u0663", "1e3", "0x10"])
+def test_spare_that_is_no_number(spare: str, call: Call) -> None:
+    outcome = call("generate", f"--spare={spare}", OBJECTS / "ool-ppc64le-gnu.o")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "--spare" in outcome.err
+
+
+# -- the reserve trap ----------------------------------------------------------------------------------------
+
+
+def spread(count: int, size: int) -> list[int]:
+    """Locations of `count` functions, evenly over `size` bytes."""
+    return [i * size // count & ~3 for i in range(count)]
+
+
+def trap_object(
+    path: Path, parts: Sequence[tuple[str, Sequence[int], int]], *, reserve: int, order: str = "<"
+) -> Path:
+    """An object whose first section holds the reserve, then the given (name, locations, size).
+
+    A part named like the first section is in it, after the reserve.
+    """
+    obj = KernelObject(reserve=None, order=order)
+    first = Section(".text", flags=AX, size=HEAD + 24 * reserve, align=16)
+    count = Section(".rodata", reserve.to_bytes(4, "little" if order == "<" else "big"), flags=2)
+    obj.sections += [first, count]
+    obj.symbols += [
+        Symbol("ftrace_ool_stub_text_count", 0, count, 4, 1),
+        Symbol("ftrace_ool_stub_text", HEAD, first, 24 * reserve),
+    ]
+    for name, locations, size in parts:
+        if name == first.name:
+            start = first.length
+            first.size = start + size
+            obj.table(first, [start + at for at in locations])
+        else:
+            obj.text(name, locations, size=size)
+    return obj.save(path)
+
+
+@pytest.mark.parametrize(
+    ("mib", "functions", "reserve", "exposed"),
+    [
+        # The rows of the table in the kernel's rules, but for those within the margin.
+        (20, 40889, 32768, False),
+        (40, 38000, 32768, True),
+        (48, 44000, 32768, True),
+        (40, 30000, 32768, True),
+        (40, 30000, 20000, False),
+        (60, 60000, 45000, True),
+        (60, 60000, 0, False),
+    ],
+)
+def test_trap(mib: int, functions: int, reserve: int, exposed: bool, call: Call, tmp_path: Path) -> None:
+    parts = [(".text", spread(functions, mib * MIB), mib * MIB)]
+    path = trap_object(tmp_path / "vmlinux.o", parts, reserve=reserve)
+    plain = call("generate", path)
+    assert plain.code == 0
+    assert end_area(plain.out) == max(0, functions - reserve)
+    auto = call("generate", "--spare", "auto", path)
+    assert (auto.code, auto.err) == (0, "")
+    if exposed:
+        assert plain.err.startswith(f"{path}: warning: ")
+        assert plain.err.count("\n") == 1
+        assert "CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE" in plain.err
+        assert "--spare auto" in plain.err
+        assert f"{min(reserve, functions):,}" in plain.err
+        assert end_area(auto.out) == max(0, functions - reserve) + min(reserve, functions)
+    else:
+        assert plain.err == ""
+        assert auto.out == plain.out
+    silent = call("generate", "--spare", "7", path)
+    assert (silent.code, silent.err) == (0, "")
+    assert end_area(silent.out) == end_area(plain.out) + 7
+
+
+def test_averages_do_not_hide_the_trap(call: Call, tmp_path: Path) -> None:
+    """Large functions first, small ones after: 700 bytes on average, and exposed."""
+    locations = [i * 2000 for i in range(20000)] + [40_000_000 + i * 64 for i in range(40000)]
+    parts = [(".text", locations, 43 * MIB)]
+    path = trap_object(tmp_path / "vmlinux.o", parts, reserve=20000)
+    assert "warning" in call("generate", path).err
+    # The same functions the other way round are safe.
+    locations = [i * 64 for i in range(40000)] + [40000 * 64 + i * 2000 for i in range(20000)]
+    path = trap_object(tmp_path / "vmlinux.o", [(".text", locations, 43 * MIB)], reserve=20000)
+    assert call("generate", path).err == ""
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("over", [0, 4])
+def test_trap_to_the_byte(over: int, order: str, call: Call, tmp_path: Path) -> None:
+    """The min(reserve, N)-th location against its slot: 1 MiB before the branch's limit is the last that is fine."""
+    reserve = 10
+    slot = HEAD + (reserve - 1) * 24
+    decisive = slot + FORWARD_LIMIT - MARGIN + over - (HEAD + 24 * reserve)
+    locations = [*range(0, 4 * (reserve - 1), 4), decisive, decisive + 20 * MIB]
+    parts = [(".text", locations, decisive + 21 * MIB)]
+    path = trap_object(tmp_path / "vmlinux.o", parts, reserve=reserve, order=order)
+    outcome = call("generate", path)
+    assert outcome.code == 0
+    assert bool(outcome.err) == bool(over)
+
+
+@pytest.mark.parametrize(
+    ("parts", "exposed"),
+    [
+        # One function, 35 MiB of other text before it.
+        ([(".text.unlikely", [], 35 * MIB), (".text.hot", [0], 64)], True),
+        ([(".text.hot", [0], 64), (".text.unlikely", [], 35 * MIB)], False),
+        # Init and exit text are elsewhere in the kernel.
+        ([(".init.text", [0, 8], 35 * MIB), (".text.hot", [0], 64)], False),
+        ([(".exit.text", [0, 8], 35 * MIB), (".text.hot", [0], 64)], False),
+        # Order within the table does not matter, the kernel sorts.
+        ([(".text.unlikely", [34 * MIB, 0], 35 * MIB)], True),
+    ],
+)
+def test_sections_in_order(
+    parts: list[tuple[str, list[int], int]], exposed: bool, call: Call, tmp_path: Path
+) -> None:
+    path = trap_object(tmp_path / "vmlinux.o", parts, reserve=50)
+    outcome = call("generate", path)
+    assert outcome.code == 0
+    assert bool(outcome.err) == exposed
+
+
+def test_spare_auto_without_the_reserve_in_the_object(call: Call, tmp_path: Path) -> None:
+    obj = KernelObject(reserve=None)
+    obj.text(".text", range(0, 400, 4))
+    path = obj.save(tmp_path / "vmlinux.o")
+    outcome = call("generate", "--reserve", "5", path)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert end_area(outcome.out) == 95
+    outcome = call("generate", "--reserve", "5", "--spare", "auto", path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "ftrace_ool_stub_text" in outcome.err
+
+
+def test_pfe_has_no_trap(call: Call, tmp_path: Path) -> None:
+    obj = KernelObject(layout="pfe")
+    obj.text(".text", spread(40000, 60 * MIB))
+    path = obj.save(tmp_path / "vmlinux.o")
+    plain = call("generate", path)
+    assert (plain.code, plain.err) == (0, "")
+    assert call("generate", "--spare", "auto", path) == plain

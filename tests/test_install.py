@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From a checkout, an editable install, and a wheel with no checkout beside it: the same bytes.
+
+Each runs in a fresh environment that sees this one's packages but for pfestubs itself.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from conftest import OBJECTS, ROOT, clean_environment, executable_path
+
+NAMES = ("traps-ppc64le-gnu", "trapspfe-ppc64le-gnu")
+EXECUTABLES = ("pfestubs", "gen-ftrace-pfe-stubs", "ftrace-gen-ool-stubs", "ftrace-check")
+
+
+def run(*words: str | Path, cwd: Path, **extra: str) -> str:
+    done = subprocess.run(
+        words, cwd=cwd, env=clean_environment(extra), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with every installed package but pfestubs."""
+    folder = tmp_path_factory.mktemp("packages")
+    for place in sys.path:
+        if not place.endswith(("site-packages", "dist-packages")):
+            continue
+        for entry in Path(place).iterdir():
+            link = folder / entry.name
+            if "pfestubs" not in entry.name.lower() and entry.suffix != ".pth" and not link.exists():
+                link.symlink_to(entry)
+    return folder
+
+
+@pytest.fixture
+def environment(packages: Path, tmp_path: Path) -> Path:
+    """A fresh virtual environment without pfestubs."""
+    folder = tmp_path / "venv"
+    venv.create(folder, with_pip=False, symlinks=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "packages.pth").write_text(f"{packages}\n")
+    done = subprocess.run(
+        [folder / "bin" / "python", "-c", "import pfestubs"],
+        env=clean_environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1, "pfestubs must not be there yet"
+    return folder
+
+
+def install(environment: Path, *words: str | Path) -> None:
+    run(
+        *(environment / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"),
+        *("--no-build-isolation", "--disable-pip-version-check", *words),
+        cwd=environment.parent,
+    )
+
+
+@pytest.fixture(scope="module")
+def expected() -> list[str]:
+    return [
+        run(executable_path("pfestubs"), "generate", OBJECTS / f"{name}.o", cwd=Path("/")) for name in NAMES
+    ]
+
+
+def generated(program: list[str | Path], cwd: Path, **extra: str) -> list[str]:
+    return [run(*program, "generate", OBJECTS / f"{name}.o", cwd=cwd, **extra) for name in NAMES]
+
+
+def location(environment: Path, cwd: Path, **extra: str) -> Path:
+    code = "import pfestubs; print(pfestubs.__file__)"
+    return Path(run(environment / "bin" / "python", "-c", code, cwd=cwd, **extra).strip())
+
+
+def test_checkout(environment: Path, expected: list[str], tmp_path: Path) -> None:
+    path = {"PYTHONPATH": str(ROOT / "src")}
+    program: list[str | Path] = [environment / "bin" / "python", "-m", "pfestubs"]
+    assert location(environment, tmp_path, **path).is_relative_to(ROOT / "src")
+    assert generated(program, tmp_path, **path) == expected
+    assert generated(program, ROOT, PYTHONPATH="src") == expected
+
+
+def test_editable(environment: Path, expected: list[str], tmp_path: Path) -> None:
+    install(environment, "--editable", ROOT)
+    assert location(environment, tmp_path).is_relative_to(ROOT / "src")
+    assert generated([environment / "bin" / "pfestubs"], tmp_path) == expected
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    run(
+        *(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT),
+        cwd=folder,
+    )
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_wheel(wheel: Path, environment: Path, expected: list[str], tmp_path: Path) -> None:
+    install(environment, wheel)
+    assert location(environment, tmp_path).is_relative_to(environment)
+    assert generated([environment / "bin" / "pfestubs"], tmp_path) == expected
+    assert generated([environment / "bin" / "python", "-m", "pfestubs"], tmp_path) == expected
+    from pfestubs import __version__
+
+    for name in EXECUTABLES:
+        assert (environment / "bin" / name).is_file()
+    assert run(environment / "bin" / "pfestubs", "--version", cwd=tmp_path) == f"{__version__}\n"
+
+
+def test_what_the_wheel_holds(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        for path in sorted((ROOT / "templates").iterdir()):
+            assert archive.read(f"pfestubs/templates/{path.name}") == path.read_bytes()
+        for path in sorted((ROOT / "src" / "pfestubs" / "schemas").iterdir()):
+            assert archive.read(f"pfestubs/schemas/{path.name}") == path.read_bytes()
+        (metadata,) = (archive.read(n).decode() for n in names if n.endswith("/METADATA"))
+    assert "pfestubs/py.typed" in names
+    assert not [name for name in names if name.startswith(("tests/", "fixtures/"))]
+    required = {
+        line.split(":", 1)[1].strip().split(">")[0]
+        for line in metadata.splitlines()
+        if line.startswith("Requires-Dist:") and "extra ==" not in line
+    }
+    assert required == {"pyelftools", "click", "jinja2", "rich"}

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Real kernels: the known numbers, and the object that kbuild assembled from the script's output."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from conftest import hook_environment
+from pfestubs.read.vmlinux_o import read_vmlinux_o
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import Call, Kernels, RunCli
+
+PSERIES = "pseries-7.2.13-ppc64le"
+
+
+@pytest.fixture
+def vmlinux_o(kernels: Kernels) -> Path:
+    return kernels(f"{PSERIES}/vmlinux.o")
+
+
+def test_count(vmlinux_o: Path, count_json: Callable[..., Any]) -> None:
+    assert count_json(vmlinux_o) == {
+        "schema": "pfestubs/count/1",
+        "file": str(vmlinux_o),
+        "machine": "ppc64",
+        "class": 64,
+        "byte_order": "little",
+        "relocation": "R_PPC64_ADDR64",
+        "layout": "ool",
+        "entries": {"text": 74_811, "inittext": 2_215, "exittext": 0, "total": 77_026},
+        "stubs": {"text": 32_768, "text_end": 42_043, "inittext": 2_215},
+    }
+
+
+def test_entries_by_section(vmlinux_o: Path) -> None:
+    found: Counter[str] = Counter()
+    for section in read_vmlinux_o(str(vmlinux_o)).sections:
+        if section.locations:
+            found[section.name] += len(section.locations)
+    assert found == {
+        ".text": 73_982,
+        ".init.text": 2_215,
+        ".text.unlikely": 658,
+        ".sched.text": 103,
+        ".ref.text": 35,
+        ".spinlock.text": 32,
+        ".softirqentry.text": 1,
+    }
+
+
+def test_no_warning_of_a_healthy_kernel(vmlinux_o: Path, call: Call) -> None:
+    plain = call("generate", vmlinux_o)
+    assert (plain.code, plain.err) == (0, "")
+    assert call("generate", "--spare", "auto", vmlinux_o) == plain
+    assert call("generate", "--spare", "9", vmlinux_o).out == plain.out.replace("42043", "42052")
+
+
+def test_drop_in(vmlinux_o: Path, run_cli: RunCli, call: Call, tmp_path: Path) -> None:
+    target = tmp_path / "vmlinux.arch.S"
+    outcome = run_cli("32768", "y", "objdump", vmlinux_o, target, executable="ftrace-gen-ool-stubs")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert target.read_text() == call("generate", vmlinux_o).out
+
+
+def sections(path: Path) -> list[tuple[Any, ...]]:
+    with path.open("rb") as file:
+        return [
+            (s.name, s["sh_type"], s["sh_flags"], s["sh_addralign"], s["sh_size"], s.data())
+            for s in ELFFile(file).iter_sections()
+            if s["sh_type"] not in {"SHT_SYMTAB", "SHT_STRTAB"}
+        ]
+
+
+def symbols(path: Path) -> list[tuple[Any, ...]]:
+    with path.open("rb") as file:
+        elf = ELFFile(file)
+        table: Any = elf.get_section_by_name(".symtab")
+        return sorted(
+            (
+                s.name,
+                s["st_value"],
+                s["st_size"],
+                s["st_info"]["type"],
+                s["st_info"]["bind"],
+                s["st_other"]["visibility"],
+                elf.get_section(s["st_shndx"]).name if isinstance(s["st_shndx"], int) else s["st_shndx"],
+            )
+            for s in table.iter_symbols()
+        )
+
+
+def test_object_is_the_one_kbuild_assembled(
+    vmlinux_o: Path, kernels: Kernels, run_cli: RunCli, tmp_path: Path
+) -> None:
+    made, known = tmp_path / "vmlinux.arch.o", kernels(f"{PSERIES}/vmlinux.arch.o")
+    outcome = run_cli("hook", vmlinux_o, made, env=hook_environment())
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert len(sections(known)) >= 6
+    assert sections(made) == sections(known)
+    assert len(symbols(known)) == 10
+    assert symbols(made) == symbols(known)
+
+
+@pytest.mark.parametrize("folder", ["debian-7.2.13-ppc64le", PSERIES, "pseries-7.2.13-trap"])
+def test_linked_kernels_are_refused(folder: str, kernels: Kernels, call: Call) -> None:
+    outcome = call("count", kernels(f"{folder}/vmlinux"))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "linked kernel" in outcome.err

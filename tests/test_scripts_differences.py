@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The 15 inputs on which the kernel's shell scripts were measured, each with the right outcome.
+
+Where the scripts are right, we agree with them; where they are wrong, the linker script decides.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from conftest import OBJECTS, clean_environment, hook_environment, tool
+from elfwriter import STB_LOCAL, STT_SECTION, KernelObject, Symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import Call, MiniKernel, RunCli
+
+OOL = "ftrace-gen-ool-stubs"
+PLAIN = OBJECTS / "ool-ppc64le-gnu.o"
+
+
+def pattern_counts(path: Path) -> tuple[int, int]:
+    """Text and init entries by patterns over objdump's output, as mainline's script has them."""
+    done = subprocess.run(
+        [tool("powerpc64le-linux-gnu-objdump"), "-r", "-j", "__patchable_function_entries", path],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [line for line in done.stdout.splitlines() if "R_PPC64_ADDR64" in line]
+    init = sum(bool(re.search(".init.text|.text.startup", line)) for line in lines)
+    return len(lines) - init, init
+
+
+def stub_counts(text: str) -> list[int]:
+    return [int(n) for n in re.findall(r"_count, \.long (\d+)\)", text)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [f"ool-{m}-{k}" for m in ("ppc64le", "ppc64") for k in ("gnu", "lld")]
+    + ["textonly-ppc64le-gnu", "initonly-ppc64le-gnu", "gep-ppc64le-lld"],
+)
+def test_agreement_on_healthy_input(name: str, call: Call) -> None:
+    text, init = pattern_counts(OBJECTS / f"{name}.o")
+    assert stub_counts(call("generate", OBJECTS / f"{name}.o").out) == [max(0, text - 5), init]
+
+
+def test_1_objdump_not_found(run_cli: RunCli, tmp_path: Path) -> None:
+    """RFC: counts 0 and 0, success. We need no objdump."""
+    environment = {"PATH": "/nowhere"}
+    outcome = run_cli("5", "y", "/nowhere/objdump", PLAIN, tmp_path / "a.S", executable=OOL, env=environment)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert stub_counts((tmp_path / "a.S").read_text()) == [7, 4]
+
+
+@pytest.mark.parametrize("which", ["missing", "no section"])
+def test_2_object_missing_or_without_the_section(which: str, run_cli: RunCli, tmp_path: Path) -> None:
+    path = tmp_path / "vmlinux.o"
+    if which == "no section":
+        obj = KernelObject()
+        obj.text(".text", [])
+        obj.save(path)
+    target = tmp_path / "a.S"
+    outcome = run_cli("5", "y", "objdump", path, target, executable=OOL)
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"{path}: error: ")
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"), [("textonly-ppc64le-gnu", [7, 0]), ("initonly-ppc64le-gnu", [0, 4])]
+)
+def test_3_only_text_or_only_init(name: str, counts: list[int], run_cli: RunCli, tmp_path: Path) -> None:
+    """Mainline: exit 1 without a word, as grep found nothing."""
+    outcome = run_cli("5", "y", "objdump", OBJECTS / f"{name}.o", tmp_path / "a.S", executable=OOL)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert stub_counts((tmp_path / "a.S").read_text()) == counts
+
+
+def test_4_the_flag_contradicts_the_object(run_cli: RunCli, tmp_path: Path) -> None:
+    for flag, name in (("", "ool-ppc64le-gnu"), ("y", "plain-ppc32-gnu")):
+        outcome = run_cli("5", flag, "objdump", OBJECTS / f"{name}.o", tmp_path / "a.S", executable=OOL)
+        assert outcome.code == 2
+        assert "IS_64BIT" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_5_empty_reserve(run_cli: RunCli, tmp_path: Path) -> None:
+    """Mainline: the shell complains, the end area is empty, success."""
+    outcome = run_cli("", "y", "objdump", PLAIN, tmp_path / "a.S", executable=OOL)
+    assert outcome.code == 2
+    assert "NUM_RESERVE" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("section", "kind", "pattern"),
+    [
+        (".text.foo_init_text", "text", "inittext"),
+        (".text.reinit_text", "text", "inittext"),
+        (".text.startup_pirq", "text", "inittext"),
+        (".text.startup_gfar", "text", "inittext"),
+        (".text.startup", "inittext", "inittext"),
+        (".text.startup.constructor", "inittext", "inittext"),
+        (".init.text", "inittext", "inittext"),
+    ],
+    ids=["6a", "6b", "7a", "7b", "8a", "8b", "plain"],
+)
+def test_6_7_8_names_that_patterns_mistake(
+    section: str, kind: str, pattern: str, count_json: Callable[..., Any], tmp_path: Path
+) -> None:
+    obj = KernelObject()
+    obj.text(".text", [0, 8])
+    obj.text(section, [0, 8, 16])
+    path = obj.save(tmp_path / "vmlinux.o")
+    entries = count_json(path)["entries"]
+    assert (entries["text"], entries["inittext"]) == ((5, 0) if kind == "text" else (2, 3))
+    assert pattern_counts(path) == ((5, 0) if pattern == "text" else (2, 3))
+
+
+def test_9_relocation_by_symbol_name(count_json: Callable[..., Any], tmp_path: Path) -> None:
+    """`.quad function`: the rendering names no section; and a name may look like one."""
+    obj = KernelObject()
+    init = obj.text(".init.text", [], size=64)
+    text = obj.text(".text", [], size=64)
+    by_name = [Symbol("setup_arch", 0, init, 8, 2), Symbol("x.init.text_y", 0, text, 8, 2)]
+    obj.symbols += by_name
+    obj.table(init, [0], by_name[0])
+    obj.table(text, [0], by_name[1])
+    path = obj.save(tmp_path / "vmlinux.o")
+    assert count_json(path)["entries"] == {"text": 1, "inittext": 1, "exittext": 0, "total": 2}
+
+
+@pytest.mark.parametrize("name", ["ool-ppc64le-lld", "traps-ppc64le-lld"])
+def test_10_llvm_objdump(name: str, run_cli: RunCli, call: Call, tmp_path: Path) -> None:
+    """It prints nothing without -d; we do not ask it."""
+    done = subprocess.run(
+        [tool("llvm-objdump-19"), "-r", "-j", "__patchable_function_entries", OBJECTS / f"{name}.o"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "R_PPC64_ADDR64" not in done.stdout
+    target = tmp_path / "a.S"
+    outcome = run_cli("5", "y", "llvm-objdump-19", OBJECTS / f"{name}.o", target, executable=OOL)
+    assert outcome.code == 0
+    assert target.read_text() == call("generate", OBJECTS / f"{name}.o").out
+
+
+@pytest.mark.parametrize("toolchain", ["llvm-ppc64le", "llvm-ppc64"])
+def test_11_one_entries_section_per_function(
+    toolchain: str, mini_kernel: MiniKernel, count_json: Callable[..., Any]
+) -> None:
+    """-ffunction-sections and LLD; mainline's script takes hours for such a kernel."""
+    path = mini_kernel("objects", TOOLCHAIN=toolchain, MORE=4000, FUNCTION_SECTIONS=1) / "vmlinux.o"
+    assert count_json(path)["entries"] == {"text": 4012, "inittext": 4, "exittext": 0, "total": 4016}
+
+
+def test_12_many_entries_in_one_section(count_json: Callable[..., Any], tmp_path: Path) -> None:
+    obj = KernelObject(reserve=32768)
+    obj.text(".text", range(0, 43_000 * 16, 16))
+    obj.text(".init.text", range(0, 2_000 * 16, 16))
+    path = obj.save(tmp_path / "vmlinux.o")
+    assert count_json(path)["stubs"] == {"text": 32768, "text_end": 43_000 - 32768, "inittext": 2_000}
+    assert pattern_counts(path) == (43_000, 2_000)
+
+
+def test_13_6_and_7_together(count_json: Callable[..., Any], tmp_path: Path) -> None:
+    """8 text, 2 init, 2 exit; the RFC's script says 9 and 3, mainline's 7 and 5."""
+    obj = KernelObject()
+    for name in (".text", ".text.unlikely", ".ref.text", ".sched.text", ".text.hot"):
+        obj.text(name, [0])
+    for name in (".text.foo_init_text", ".text.startup_pirq", ".text.exit_foo"):
+        obj.text(name, [0])
+    for name in (".init.text", ".text.startup", ".exit.text", ".text.exit"):
+        obj.text(name, [0])
+    path = obj.save(tmp_path / "vmlinux.o")
+    assert count_json(path)["entries"] == {"text": 8, "inittext": 2, "exittext": 2, "total": 12}
+    assert pattern_counts(path)[1] > 2
+
+
+def test_14_exit_entries_are_reserved_for(call: Call, tmp_path: Path) -> None:
+    """The kernel hands out no stubs for them; like the script, we count them as text in the end area."""
+    obj = KernelObject()
+    obj.text(".text", range(0, 40, 4))
+    obj.text(".init.text", [0])
+    obj.text(".exit.text", [0, 4, 8])
+    path = obj.save(tmp_path / "vmlinux.o")
+    assert stub_counts(call("generate", path).out) == [8, 1]
+    assert pattern_counts(path) == (13, 1)
+
+
+def test_15_reserve_out_of_reach(mini_kernel: MiniKernel, call: Call) -> None:
+    """The script reserves as if every stub of the reserve could be used; so do we, but say so."""
+    path = mini_kernel("objects", MORE=40, MORE_SIZE=1 << 20) / "vmlinux.o"
+    exposed = call("generate", "--layout", "ool", path)
+    assert exposed.code == 0
+    assert stub_counts(exposed.out) == [47, 4]
+    assert exposed.err == ""  # 5 stubs: all of them are in reach of the first 5 functions
+    path = mini_kernel("objects", MORE=60, MORE_SIZE=1 << 20, RESERVE=50) / "vmlinux.o"
+    exposed = call("generate", path)
+    assert exposed.code == 0
+    assert stub_counts(exposed.out) == [22, 4]
+    assert "warning" in exposed.err
+    auto = call("generate", "--spare", "auto", path)
+    assert stub_counts(auto.out) == [72, 4]
+    assert auto.err == ""
+
+
+def test_the_hooks_of_both_generations_need_no_objdump(run_cli: RunCli, tmp_path: Path) -> None:
+    environment = {**hook_environment(LAYOUT="pfe"), "CROSS_COMPILE": "nothing-", "OBJDUMP": "/nowhere"}
+    source = OBJECTS / "trapspfe-ppc64le-gnu.o"
+    outcome = run_cli(source, tmp_path / "a.o", executable="gen-ftrace-pfe-stubs", env=environment)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert stub_counts((tmp_path / "a.S").read_text()) == [20, 7]
+
+
+def test_symbol_for_a_section_is_not_needed(count_json: Callable[..., Any], tmp_path: Path) -> None:
+    """clang's section symbols have no name, GNU as may give them one: neither matters."""
+    obj = KernelObject()
+    init = obj.text(".init.text", [], size=64)
+    named = Symbol(".text", 0, init, type=STT_SECTION, bind=STB_LOCAL)
+    obj.symbols.append(named)
+    obj.table(init, [0, 8], named)
+    assert count_json(obj.save(tmp_path / "vmlinux.o"))["entries"]["inittext"] == 2
