@@ -86,7 +86,7 @@ bench: $(VENV)/.ready-dev tools ## Time against the kernel's scripts: PFESTUBS_K
 
 .PHONY: kernel-test
 kernel-test: setup ## Build and boot kernels with and without pfestubs: KERNEL_SRC=TREE CROSS_COMPILE=PREFIX
-	tests/kernel/kernel-test
+	PFESTUBS="$(or $(PFESTUBS),$(abspath $(BIN))/pfestubs)" tests/kernel/kernel-test
 
 .PHONY: boot-test
 boot-test: setup tools ## Boot VMLINUX=FILE in QEMU and compare its memory with the prediction

@@ -35,6 +35,9 @@ def cure(setting: Setting, result: Replay) -> str:
                 if lower
                 else f"raise {RESERVE_CONFIG} to at least {candidate:,} and link again"
             )
+    missing = result.needed["text_end"] - next(a.count for a in setting.areas if a.name == "text_end")
+    if missing > 0 and not replay(_with_spare(setting, missing)).failures:
+        return f"generate the areas with --spare {missing} and link again"
     return SMALLER_TEXT
 
 
@@ -49,15 +52,27 @@ def _trapped(setting: Setting, result: Replay, reserve: StubArea) -> bool:
 
 
 def _candidates(result: Replay, reserve: StubArea) -> Iterator[int]:
-    """Reserves worth a replay: what could be used, rounded down; or enough for the last one left out."""
+    """Reserves worth a replay: what could be used, best rounded down; or enough for the last left out."""
     used = min(result.needed.get("text", 0), reserve.count)
     if used < reserve.count:
         step = 10 ** max(0, len(str(used)) - 2)
         for tenths in (10, 9, 8, 6, 4, 2):
             yield used * tenths // 10 // step * step
+        yield used
     left_out = [failure.position for failure in result.failures if failure.rule in _RANGE_RULES]
     if left_out:
         yield max(left_out) + 1
+
+
+def _with_spare(setting: Setting, spare: int) -> Setting:
+    """The kernel with more stubs in the end area; what follows that area is aligned, and stays."""
+    return replace(
+        setting,
+        areas=[
+            replace(area, count=area.count + spare) if area.name == "text_end" else area
+            for area in setting.areas
+        ],
+    )
 
 
 def serves_all(setting: Setting, result: Replay, reserve: int) -> bool:

@@ -1,0 +1,790 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pfestubs kbuild`: the edit of a tree, and what GNU make does with it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from conftest import FIXTURES, OBJECTS, ROOT, call_in_process, clean_environment, executable_path, tool
+from pfestubs.rules import kbuild
+from pfestubs.rules.kbuild import POSTLINK_MAKEFILE, TOOLS_MAKEFILE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from conftest import Call, Outcome
+
+TREES = FIXTURES / "trees"
+MAKEFILES = (TOOLS_MAKEFILE, POSTLINK_MAKEFILE)
+KNOWN = ("mainline-7.2", "mainline-6.13", "rfc-v3")
+
+
+def copy_tree(name: str, target: Path) -> Path:
+    shutil.copytree(TREES / name, target)
+    return target
+
+
+@pytest.fixture(params=KNOWN)
+def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return copy_tree(request.param, tmp_path / "linux")
+
+
+@pytest.fixture
+def mainline(tmp_path: Path) -> Path:
+    return copy_tree("mainline-7.2", tmp_path / "linux")
+
+
+def contents(tree: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(tree)): p.read_bytes() for p in sorted(tree.rglob("*")) if p.is_file()}
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+# The edit
+
+
+def test_install_and_remove_restore_every_bit(tree: Path, call: Call) -> None:
+    before = contents(tree)
+    modes = {name: (tree / name).stat().st_mode for name in before}
+    installed = call("kbuild", "install", tree)
+    assert (installed.code, installed.out) == (0, "")
+    after = contents(tree)
+    assert {name for name in after if after[name] != before.get(name)} == set(MAKEFILES)
+    removed = call("kbuild", "remove", tree)
+    assert (removed.code, removed.out) == (0, "")
+    assert contents(tree) == before
+    assert {name: (tree / name).stat().st_mode for name in before} == modes
+
+
+def test_the_trees_own_lines_stay(tree: Path, call: Call) -> None:
+    """All but one line of the tree stays where it is: the block notes the one that it stands in for."""
+    before = {name: (tree / name).read_text().splitlines() for name in MAKEFILES}
+    call("kbuild", "install", tree)
+    for name in MAKEFILES:
+        after = iter((tree / name).read_text().splitlines())
+        wanted = [
+            "# pfestubs kbuild: was: " + line if line == "vmlinux: FORCE" else line for line in before[name]
+        ]
+        assert all(line in after for line in wanted), name
+
+
+def test_install_twice_changes_nothing(tree: Path, call: Call) -> None:
+    call("kbuild", "install", tree)
+    once, times = contents(tree), {name: (tree / name).stat().st_mtime_ns for name in MAKEFILES}
+    again = call("kbuild", "install", tree)
+    assert again.code == 0
+    assert "already installed" in again.err
+    assert contents(tree) == once
+    assert {name: (tree / name).stat().st_mtime_ns for name in MAKEFILES} == times
+
+
+def test_remove_without_install_changes_nothing(tree: Path, call: Call) -> None:
+    before = contents(tree)
+    outcome = call("kbuild", "remove", tree)
+    assert (outcome.code, outcome.err) == (0, f"{tree}: not installed, nothing to remove\n")
+    assert contents(tree) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("mainline-7.2", "mainline 7.2"), ("mainline-6.13", "mainline 6.13"), ("rfc-v3", "RFC 6.10")],
+)
+def test_status(name: str, what: str, tmp_path: Path, call: Call) -> None:
+    tree = copy_tree(name, tmp_path / "linux")
+
+    def status() -> str:
+        outcome = call("kbuild", "status", tree)
+        assert (outcome.code, outcome.err) == (0, "")
+        assert outcome.out.startswith(f"{tree}: ")
+        return outcome.out.removeprefix(f"{tree}: ")
+
+    assert status() == f"not installed ({what})\n"
+    original = (tree / POSTLINK_MAKEFILE).read_bytes()
+    call("kbuild", "install", tree)
+    assert status() == f"installed ({what})\n"
+    (tree / POSTLINK_MAKEFILE).write_bytes(original)
+    assert status() == f"partly installed: not in {POSTLINK_MAKEFILE} ({what})\n"
+    assert POSTLINK_MAKEFILE in call("kbuild", "install", tree).err
+    assert status() == f"installed ({what})\n"
+
+
+def test_another_versions_blocks_are_renewed_and_removed(
+    mainline: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(mainline)
+    with monkeypatch.context() as patch:
+        patch.setattr(kbuild, "MINIMUM_VERSION", "0.0.1")
+        call("kbuild", "install", mainline)
+    assert "another version" in call("kbuild", "status", mainline).out
+    old = contents(mainline)
+    assert call("kbuild", "install", mainline).code == 0
+    assert contents(mainline) != old
+    assert "another version" not in call("kbuild", "status", mainline).out
+    for name in MAKEFILES:
+        (mainline / name).write_bytes(old[name])
+    call("kbuild", "remove", mainline)
+    assert contents(mainline) == before
+
+
+def test_only_6_18_and_newer_are_told_that_checks_come_back(tmp_path: Path, call: Call) -> None:
+    for name in KNOWN:
+        tree = copy_tree(name, tmp_path / name)
+        said = call("kbuild", "install", tree).err
+        assert ("head_check and relocs_check" in said) == (name == "mainline-7.2")
+        assert re.search(
+            r"^vmlinux vmlinux\.unstripped: FORCE$", (tree / POSTLINK_MAKEFILE).read_text(), re.MULTILINE
+        )
+
+
+def test_a_tree_that_names_both_targets_keeps_its_line(mainline: Path, call: Call) -> None:
+    edit(mainline / POSTLINK_MAKEFILE, "\nvmlinux: FORCE\n", "\nvmlinux vmlinux.unstripped vmlinux: FORCE\n")
+    before = contents(mainline)
+    assert "head_check" not in call("kbuild", "install", mainline).err
+    assert "was: " not in (mainline / POSTLINK_MAKEFILE).read_text()
+    call("kbuild", "remove", mainline)
+    assert contents(mainline) == before
+
+
+def test_the_call_of_the_check_stands_at_the_end_of_the_recipe(tmp_path: Path, call: Call) -> None:
+    """Not inside a conditional that the recipe does not close, nor behind one around the rule."""
+    tree = copy_tree("rfc-v3", tmp_path / "linux")
+    edit(tree / POSTLINK_MAKEFILE, "\nvmlinux: FORCE\n", "\nifdef A\nvmlinux: FORCE\n")
+    edit(tree / POSTLINK_MAKEFILE, "endif\n\nclean:\n", "endif\nendif\nifdef B\nclean:\n")
+    call("kbuild", "install", tree)
+    text = (tree / POSTLINK_MAKEFILE).read_text()
+    assert "head_check)\nendif\n# pfestubs kbuild: begin" in text
+    assert "# pfestubs kbuild: end\nendif\nifdef B\nclean:\n" in text
+
+
+def test_local_edits_elsewhere_survive(tree: Path, call: Call) -> None:
+    before = contents(tree)
+    call("kbuild", "install", tree)
+    for name in MAKEFILES:
+        text = (tree / name).read_bytes()
+        (tree / name).write_bytes(b"# mine, \xc3\xa4\x0c\n" + text + b"# mine too\n")
+    assert call("kbuild", "status", tree).out.split(": ")[1].startswith("installed (")
+    call("kbuild", "remove", tree)
+    for name in MAKEFILES:
+        assert (tree / name).read_bytes() == b"# mine, \xc3\xa4\x0c\n" + before[name] + b"# mine too\n"
+
+
+@pytest.mark.parametrize("name", MAKEFILES)
+@pytest.mark.parametrize("damage", ["edited", "no end", "no begin", "nested", "mark"])
+def test_a_block_edited_by_hand_is_refused(name: str, damage: str, mainline: Path, call: Call) -> None:
+    call("kbuild", "install", mainline)
+    lines = (mainline / name).read_text().splitlines(keepends=True)
+    begin = next(i for i, line in enumerate(lines) if line.startswith("# pfestubs kbuild: begin"))
+    end = lines.index("# pfestubs kbuild: end\n")
+    match damage:
+        case "edited":
+            lines[begin + 2] = lines[begin + 2].replace("pfestubs", "my-pfestubs")
+        case "no end":
+            del lines[end]
+        case "no begin":
+            del lines[begin]
+        case "nested":
+            lines.insert(begin, lines[begin])
+        case "mark":
+            lines.append("# pfestubs kbuild: hello\n")
+    (mainline / name).write_text("".join(lines))
+    before = contents(mainline)
+    for words in (["install"], ["install", "--print"], ["remove"], ["status"]):
+        outcome = call("kbuild", *words, mainline)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert re.fullmatch(
+            rf"{mainline / name}: error: line \d+: the block .* by hand; undo .*\n", outcome.err
+        )
+    assert contents(mainline) == before
+
+
+def test_a_tree_that_changed_under_the_blocks_can_still_be_cleaned(mainline: Path, call: Call) -> None:
+    """`remove` needs the blocks, not a tree that `install` would take."""
+    call("kbuild", "install", mainline)
+    edit(mainline / TOOLS_MAKEFILE, "$(src)/ftrace-gen-ool-stubs.sh", "$(src)/another.sh")
+    assert call("kbuild", "status", mainline).code == 2
+    assert call("kbuild", "remove", mainline).code == 0
+    assert "pfestubs" not in (mainline / TOOLS_MAKEFILE).read_text()
+    assert call("kbuild", "remove", mainline).code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("before-6.13", "has no arch/powerpc/tools/Makefile"),
+        ("rfc-v5", "has neither mainline's rule"),
+        ("kbuild", "has no arch/powerpc/tools/Makefile"),
+    ],
+)
+def test_a_tree_of_another_kind_is_refused(name: str, reason: str, tmp_path: Path, call: Call) -> None:
+    tree = copy_tree(name, tmp_path / "linux")
+    before = contents(tree)
+    for words in (["install"], ["install", "--print"], ["remove"], ["status"]):
+        outcome = call("kbuild", *words, tree)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert reason in outcome.err
+    assert contents(tree) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "reason"),
+    [
+        (TOOLS_MAKEFILE, "targets +=", "PFESTUBS_X := $(PFESTUBS)\ntargets +=", "outside of the blocks"),
+        (TOOLS_MAKEFILE, "targets += vmlinux.arch.S\n", "targets += vmlinux.arch.S", "with a newline"),
+        (TOOLS_MAKEFILE, "targets += vmlinux.arch.S\n", "targets += vmlinux.arch.S\r\n", "carriage returns"),
+        (
+            TOOLS_MAKEFILE,
+            "\ntargets +=",
+            ".arch.vmlinux.o: $(src)/ftrace-gen-ool-stubs.sh vmlinux.o FORCE\n\ntargets +=",
+            "has 2 rules",
+        ),
+        (POSTLINK_MAKEFILE, "\nvmlinux: FORCE\n", "\nvmlinux: FORCE extra\n", 'has no rule "vmlinux: FORCE"'),
+        (POSTLINK_MAKEFILE, "\t$(call cmd,ftrace_check)\n", "", "1 times and does not call it"),
+        (POSTLINK_MAKEFILE, "      cmd_ftrace_check =", "      cmd_other =", "0 times and calls it"),
+    ],
+)
+def test_a_makefile_that_is_not_as_expected_is_refused(
+    name: str, old: str, new: str, reason: str, mainline: Path, call: Call
+) -> None:
+    (mainline / name).write_bytes((mainline / name).read_bytes().replace(old.encode(), new.encode()))
+    before = contents(mainline)
+    outcome = call("kbuild", "install", mainline)
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"{mainline / name}: error: ")
+    assert reason in outcome.err
+    assert contents(mainline) == before
+
+
+def test_bytes_that_are_no_text_are_refused(mainline: Path, call: Call) -> None:
+    with (mainline / TOOLS_MAKEFILE).open("ab") as file:
+        file.write(b"# \xff\n")
+    assert "is not UTF-8 text" in call("kbuild", "install", mainline).err
+
+
+def test_what_is_no_folder_is_refused(tmp_path: Path, call: Call) -> None:
+    (tmp_path / "file").touch()
+    for name, reason in (("missing", "does not exist"), ("file", "is not a folder")):
+        outcome = call("kbuild", "status", tmp_path / name)
+        assert (outcome.code, outcome.err) == (2, f"{tmp_path / name}: error: {reason}\n")
+
+
+def test_a_folder_in_place_of_a_makefile_is_refused(mainline: Path, call: Call) -> None:
+    (mainline / TOOLS_MAKEFILE).unlink()
+    (mainline / TOOLS_MAKEFILE).mkdir()
+    outcome = call("kbuild", "install", mainline)
+    assert outcome.code == 2
+    assert "cannot be read" in outcome.err
+
+
+def test_git_applies_what_print_prints(tree: Path, call: Call) -> None:
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            [tool("git"), "-c", "user.name=n", "-c", "user.email=e", *words],
+            cwd=tree,
+            env=clean_environment({"GIT_CONFIG_GLOBAL": os.devnull}),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "tree")
+    printed = call("kbuild", "install", "--print", tree)
+    assert printed.code == 0
+    assert git("status", "--short") == ""
+    patch = tree.parent / "patch"
+    patch.write_bytes(printed.out.encode())
+    git("apply", "--check", str(patch))
+    git("apply", str(patch))
+    assert git("diff", "--name-only").splitlines() == sorted(MAKEFILES)
+    assert "installed (" in call("kbuild", "status", tree).out
+    assert call("kbuild", "install", "--print", tree).out == ""
+    call("kbuild", "remove", tree)
+    assert git("diff") == ""
+    call("kbuild", "install", tree)
+    git("apply", "-R", str(patch))
+    assert git("diff") == ""
+
+
+@pytest.mark.parametrize("command", ["install", "remove"])
+@pytest.mark.parametrize("failing", [0, 1])
+def test_all_makefiles_change_or_none(
+    command: str, failing: int, mainline: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if command == "remove":
+        call("kbuild", "install", mainline)
+    before = contents(mainline)
+    replace, calls = os.replace, iter(range(9))
+
+    def fail(source: str, target: str) -> None:
+        if next(calls) == failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        outcome = call("kbuild", command, mainline)
+    assert outcome.code == 2
+    assert re.fullmatch(rf"{mainline}/\S+: error: cannot be written: No space left on device\n", outcome.err)
+    assert contents(mainline) == before
+
+
+def test_a_tree_that_cannot_be_restored_says_so(
+    mainline: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, calls = os.replace, iter(range(9))
+
+    def fail(source: str, target: str) -> None:
+        if next(calls):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        outcome = call("kbuild", "install", mainline)
+    assert outcome.code == 2
+    assert "stays changed" in outcome.err
+    assert "partly installed" in call("kbuild", "status", mainline).out
+
+
+def test_a_read_only_tree(mainline: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root is not stopped by modes, so the system call is made to fail."""
+
+    def fail(*_words: object, **_options: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    before = contents(mainline)
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "mkstemp", fail)
+        assert call("kbuild", "status", mainline).code == 0
+        assert call("kbuild", "install", "--print", mainline).code == 0
+        outcome = call("kbuild", "install", mainline)
+    assert outcome.code == 2
+    assert outcome.err.endswith(": error: cannot be written: Read-only file system\n")
+    assert contents(mainline) == before
+
+
+@pytest.mark.parametrize("words", [["-h"], ["install", "-h"], ["remove", "-h"], ["status", "-h"]])
+def test_help(words: list[str], call: Call) -> None:
+    assert call("kbuild", *words).code == 0
+
+
+@pytest.mark.parametrize("words", [[], ["install"], ["install", "--diff", "x"], ["unknown", "x"]])
+def test_usage(words: list[str], call: Call) -> None:
+    assert call("kbuild", *words).code == 2
+
+
+# The makefiles at work, in the stand-in for kbuild
+
+CONFIG = (
+    "CONFIG_PPC64=y\nCONFIG_64BIT=y\nCONFIG_FUNCTION_TRACER=y\nCONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE={}\n"
+)
+FAKE = """\
+#!/bin/sh
+# pfestubs with a version and a check that the test chooses.
+case $1 in
+--version) cat {folder}/version ;;
+check) shift; echo "$@" >> {folder}/checks; . {folder}/check ;;
+*) exec {pfestubs} "$@" ;;
+esac
+"""
+FAKE_CC = """\
+#!/bin/sh
+while [ $# -gt 1 ]; do [ "$1" = -o ] && out=$2; shift; done
+cat "$1" > "$out"
+"""
+
+
+class Build:
+    """A tree with the stand-in for kbuild, its object folder, and a pfestubs that can be told what to do."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.tree = copy_tree(name, folder / "linux")
+        shutil.copytree(TREES / "kbuild", self.tree, dirs_exist_ok=True)
+        self.out = folder / "out"
+        self.out.mkdir()
+        self.folder = folder
+        self.object = OBJECTS / ("pfe-ppc64le-gnu.o" if name.startswith("rfc") else "ool-ppc64le-gnu.o")
+        self.reserve("" if name.startswith("rfc") else reserve_of(self.object))
+        self.input()
+        self.version("9.1")
+        self.check("exit 0")
+        for name_, text in (
+            ("pfestubs", FAKE.format(folder=folder, pfestubs=executable_path("pfestubs"))),
+            ("fake-cc", FAKE_CC),
+        ):
+            (folder / name_).write_text(text)
+            (folder / name_).chmod(0o755)
+        assert call_in_process("kbuild", "install", self.tree).code == 0
+
+    def reserve(self, reserve: str) -> None:
+        (self.tree / "config").write_text(CONFIG.format(reserve))
+
+    def input(self) -> None:
+        """As if a source file had changed: vmlinux.o is made again."""
+        (self.tree / "input").write_text("")
+
+    def version(self, version: str) -> None:
+        (self.folder / "version").write_text(version + "\n")
+
+    def check(self, script: str) -> None:
+        (self.folder / "check").write_text(script + "\n")
+
+    def checks(self) -> list[str]:
+        """What `check` was called for since last asked."""
+        path = self.folder / "checks"
+        text = path.read_text() if path.exists() else ""
+        path.unlink(missing_ok=True)
+        return text.splitlines()
+
+    def make(self, *words: str, env: Mapping[str, str] | None = None) -> Outcome:
+        from conftest import Outcome
+
+        given = {word.partition("=")[0] for word in words} | set(env or {})
+        default = [] if "PFESTUBS" in given else [f"PFESTUBS={self.folder / 'pfestubs'}"]
+        done = subprocess.run(
+            [
+                *(tool("make"), "-j2", "-f", self.tree / "Makefile", f"srctree={self.tree}"),
+                *(f"OBJECT={self.object}", *default, *words),
+            ],
+            cwd=self.out,
+            env=clean_environment({"CC": str(self.folder / "fake-cc"), **(env or {})}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def steps(self, *words: str, env: Mapping[str, str] | None = None) -> list[str]:
+        """The announced commands of a successful make: "GEN vmlinux.arch.S"."""
+        outcome = self.make(*words, env=env)
+        assert outcome.code == 0, outcome.out + outcome.err
+        return [
+            f"{m[1]} {os.path.basename(m[2])}"  # noqa: PTH119 - text, not a path
+            for m in re.finditer(r"^  (\S+) +(\S+)$", outcome.out, re.MULTILINE)
+        ]
+
+
+def reserve_of(path: Path) -> str:
+    import json
+
+    return str(json.loads(call_in_process("count", "--format", "json", path).out)["stubs"]["text"])
+
+
+LINK = [
+    "LD vmlinux.unstripped",
+    "CHKHEAD vmlinux.unstripped",
+    "CHKFTRC vmlinux.unstripped",
+    "OBJCOPY vmlinux",
+]
+GENERATE = ["GEN vmlinux.arch.S", "UPD vmlinux.arch.S", "AS vmlinux.arch.o"]
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    return Build("mainline-7.2", tmp_path)
+
+
+@pytest.fixture(params=["mainline-6.13", "rfc-v3"])
+def older(request: pytest.FixtureRequest, tmp_path: Path) -> Build:
+    return Build(request.param, tmp_path)
+
+
+def test_a_second_make_runs_nothing(build: Build) -> None:
+    assert build.steps() == ["LD vmlinux.o", *GENERATE, *LINK]
+    assert build.checks() == ["vmlinux.unstripped"]
+    assert build.steps() == []
+    assert build.steps() == []
+    assert build.checks() == []
+    source = build.out / "arch/powerpc/tools/vmlinux.arch.S"
+    expected = call_in_process("generate", build.object).out
+    assert source.read_text() == expected
+    assert (build.out / "vmlinux").read_bytes() == build.object.read_bytes() + expected.encode()
+
+
+def test_older_trees_do_the_same(older: Build) -> None:
+    first = older.steps()
+    assert first[-3:] == ["LD vmlinux", "CHKHEAD vmlinux", "CHKFTRC vmlinux"]
+    assert older.checks() == ["vmlinux"]
+    assert older.steps() == []
+    older.input()
+    again = older.steps()
+    assert [step for step in again if step.startswith(("UPD", "AS"))] == []
+    assert [step for step in again if step.startswith("GEN")]
+    assert older.steps() == []
+    older.version("9.2")
+    assert len(older.steps()) == 1
+    assert older.steps() == []
+    older.check("exit 1")
+    older.input()
+    assert older.make().code == 2
+    assert not (older.out / "vmlinux").exists()
+
+
+def test_equal_counts_do_not_assemble_again(build: Build) -> None:
+    build.steps()
+    made = {
+        name: (build.out / "arch/powerpc/tools" / name).stat().st_mtime_ns
+        for name in ("vmlinux.arch.S", "vmlinux.arch.o")
+    }
+    build.input()
+    assert build.steps() == ["LD vmlinux.o", "GEN vmlinux.arch.S", *LINK]
+    assert build.steps() == []
+    assert made == {name: (build.out / "arch/powerpc/tools" / name).stat().st_mtime_ns for name in made}
+
+
+def test_other_counts_do(build: Build) -> None:
+    build.steps()
+    build.object = OBJECTS / "traps-ppc64le-gnu.o"
+    build.reserve(reserve_of(build.object))
+    build.input()
+    assert build.steps() == ["LD vmlinux.o", *GENERATE, *LINK]
+
+
+def test_another_version_generates_but_assembles_nothing(build: Build) -> None:
+    build.steps()
+    build.version("9.1.1")
+    assert build.steps() == ["GEN vmlinux.arch.S"]
+    assert build.steps() == []
+
+
+def test_other_options_generate_and_link(build: Build) -> None:
+    build.steps()
+    assert build.steps("PFESTUBS_FLAGS=--spare 3") == [*GENERATE, *LINK]
+    assert build.steps("PFESTUBS_FLAGS=--spare 3") == []
+    assert build.steps(env={"PFESTUBS_FLAGS": "--spare 3"}) == []
+    assert build.steps() == [*GENERATE, *LINK]
+
+
+def test_what_is_missing_is_made_again(build: Build) -> None:
+    build.steps()
+    (build.out / "arch/powerpc/tools/vmlinux.arch.S").unlink()
+    assert build.steps()[:2] == ["UPD vmlinux.arch.S", "AS vmlinux.arch.o"]
+    (build.out / "arch/powerpc/tools/vmlinux.arch.o").unlink()
+    assert build.steps()[0] == "AS vmlinux.arch.o"
+    (build.out / "arch/powerpc/tools/.pfestubs.tmp").unlink()
+    assert build.steps() == ["GEN vmlinux.arch.S"]
+    assert build.steps() == []
+
+
+def test_a_missing_rfc_object_is_made_again(tmp_path: Path) -> None:
+    build = Build("rfc-v3", tmp_path)
+    build.steps()
+    (build.out / ".arch.vmlinux.o").unlink()
+    assert build.make().code == 0
+    assert (build.out / ".arch.vmlinux.o").is_file()
+    assert build.steps() == []
+
+
+def test_clean_leaves_nothing_of_ours(build: Build) -> None:
+    build.steps()
+    assert build.make("clean", "PFESTUBS=nowhere").code == 0
+    left = {path.name for path in build.out.rglob("*") if path.is_file()}
+    assert left == {"auto.conf"}
+    assert build.steps() == ["LD vmlinux.o", *GENERATE, *LINK]
+
+
+def test_without_pfestubs_the_scripts_run_and_it_can_change_each_time(build: Build) -> None:
+    script = ["GEN vmlinux.arch.S", "AS vmlinux.arch.o", *LINK]
+    assert build.steps("PFESTUBS=") == ["LD vmlinux.o", *script]
+    assert build.steps("PFESTUBS=") == []
+    assert build.steps(env={"PFESTUBS": ""}) == []
+    assert build.checks() == []
+    assert build.steps() == [*GENERATE, *LINK]
+    assert build.steps("PFESTUBS=") == script
+    assert build.steps() == ["UPD vmlinux.arch.S", "AS vmlinux.arch.o", *LINK]
+    assert build.steps() == []
+
+
+def test_without_pfestubs_the_rfc_script_runs(tmp_path: Path) -> None:
+    build = Build("rfc-v3", tmp_path)
+    assert "FTRACE .arch.vmlinux.o" in build.steps("PFESTUBS=")
+    assert (build.out / ".arch.vmlinux.o").read_text() == "by the script\n"
+    build.steps()
+    assert (build.out / ".arch.vmlinux.o").read_text() != "by the script\n"
+    assert build.steps() == []
+    build.steps("PFESTUBS=")
+    assert (build.out / ".arch.vmlinux.o").read_text() == "by the script\n"
+    build.steps()
+    assert (build.out / ".arch.vmlinux.o").read_text() != "by the script\n"
+
+
+def test_a_failing_check_breaks_the_build_and_says_how_to_keep_the_file(build: Build) -> None:
+    build.check("echo vmlinux.unstripped: error: stub-out-of-range: f; exit 1")
+    outcome = build.make()
+    assert outcome.code == 2
+    assert "stub-out-of-range: f\n" in outcome.err
+    assert "build with PFESTUBS_CHECK=warn to keep it" in outcome.err
+    assert not (build.out / "vmlinux.unstripped").exists()
+    assert not (build.out / "vmlinux").exists()
+    assert build.make().code == 2
+
+
+def test_warn_goes_on(build: Build) -> None:
+    build.check("echo vmlinux.unstripped: error: stub-out-of-range: f; exit 1")
+    outcome = build.make("PFESTUBS_CHECK=warn")
+    assert outcome.code == 0
+    assert "stub-out-of-range: f\n" in outcome.err
+    assert "going on in spite of the findings" in outcome.err
+    assert (build.out / "vmlinux").exists()
+
+
+@pytest.mark.parametrize("what", ["fail", "warn"])
+def test_a_check_that_could_not_look_always_breaks_the_build(what: str, build: Build) -> None:
+    build.check("echo vmlinux: error: no table >&2; exit 2")
+    outcome = build.make(f"PFESTUBS_CHECK={what}")
+    assert outcome.code == 2
+    assert "no table\n" in outcome.err
+    assert "PFESTUBS_CHECK=off builds without the check" in outcome.err
+    assert "PFESTUBS_CHECK=warn" not in outcome.err
+
+
+def test_off_does_not_look(build: Build) -> None:
+    build.check("exit 1")
+    assert "CHKFTRC vmlinux.unstripped" not in build.steps("PFESTUBS_CHECK=off")
+    assert build.checks() == []
+
+
+def test_an_unknown_word_for_the_check_is_an_error(build: Build) -> None:
+    outcome = build.make("PFESTUBS_CHECK=no")
+    assert outcome.code == 2
+    assert 'PFESTUBS_CHECK is "no", not fail, warn or off' in outcome.err
+
+
+def test_a_good_kernel_is_silent_unless_options_are_given(build: Build) -> None:
+    build.check("echo vmlinux.unstripped: ok: with headroom; exit 0")
+    assert "with headroom" not in build.make().out
+    build.input()
+    outcome = build.make("PFESTUBS_CHECK_FLAGS=-v")
+    assert (outcome.code, outcome.out.count("with headroom")) == (0, 1)
+    build.input()
+    assert "with headroom" not in build.make("-s", "PFESTUBS_CHECK_FLAGS=-v").out
+
+
+def test_options_for_the_check(build: Build) -> None:
+    build.steps("PFESTUBS_CHECK_FLAGS=--min-headroom 1M -v")
+    assert build.checks() == ["--min-headroom 1M -v vmlinux.unstripped"]
+
+
+def test_no_check_where_mainline_has_none(build: Build) -> None:
+    (build.tree / "config").write_text(
+        CONFIG.format(reserve_of(build.object)) + "CONFIG_PPC64_ELF_ABI_V1=y\n"
+    )
+    assert "CHKFTRC vmlinux.unstripped" not in build.steps()
+    assert build.checks() == []
+
+
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize(
+    ("version", "says"),
+    [("0.0.9", "0.0.9"), ("python", "python"), ("", "")],
+)
+def test_a_pfestubs_that_is_too_old_is_one_sentence(
+    name: str, version: str, says: str, tmp_path: Path
+) -> None:
+    build = Build(name, tmp_path)
+    build.version(version)
+    outcome = build.make()
+    assert outcome.code == 2
+    assert f"*** pfestubs {kbuild.MINIMUM_VERSION} or newer is needed: " in outcome.err
+    assert f'--version" says "{says}"; install it, name its command' in outcome.err
+
+
+def test_a_pfestubs_that_is_not_there_is_one_sentence(build: Build) -> None:
+    outcome = build.make("PFESTUBS=no-such-pfestubs")
+    assert outcome.code == 2
+    assert re.search(r'"no-such-pfestubs --version" says ".*not found"; install it', outcome.err)
+    assert "no-such-pfestubs" not in build.make("PFESTUBS=no-such-pfestubs", "clean").err
+
+
+def test_a_pfestubs_that_breaks_shows_the_last_line(build: Build) -> None:
+    (build.folder / "pfestubs").write_text(
+        "#!/bin/sh\necho Traceback >&2; echo 'No module named click' >&2; exit 1\n"
+    )
+    outcome = build.make()
+    assert outcome.code == 2
+    assert 'says "No module named click"; install it' in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_a_command_of_several_words(build: Build) -> None:
+    words = f"PFESTUBS=env PFESTUBS_TEST=1 {build.folder / 'pfestubs'}"
+    assert build.steps(words) == ["LD vmlinux.o", *GENERATE, *LINK]
+    assert build.steps(words) == []
+
+
+def test_silent_and_verbose(build: Build) -> None:
+    outcome = build.make("-s")
+    assert (outcome.code, [line for line in outcome.out.splitlines() if "vmlinux.o" not in line]) == (0, [])
+    build.version("9.2")
+    outcome = build.make("V=1")
+    assert ": pfestubs 9.2; " in outcome.out
+    assert "generate --layout ool --reserve" in outcome.out
+
+
+def test_a_failing_generate_leaves_nothing(build: Build) -> None:
+    build.object = FIXTURES / "README.md"
+    outcome = build.make()
+    assert outcome.code == 2
+    assert "vmlinux.o: error: " in outcome.err
+    assert not (build.out / "arch/powerpc/tools/vmlinux.arch.S").exists()
+    assert not (build.out / "arch/powerpc/tools/.pfestubs.tmp").exists()
+
+
+# The kernel test (docs/kbuild.md): what it says where it cannot run
+
+
+def kernel_test(**variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / "tests" / "kernel" / "kernel-test"],
+        env=clean_environment({"PFESTUBS": executable_path("pfestubs"), **variables}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_kernel_test_says_what_is_missing(tmp_path: Path) -> None:
+    done = kernel_test()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "KERNEL_SRC is not set" in done.stderr
+    done = kernel_test(KERNEL_SRC=str(tmp_path / "missing"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "missing is not a folder" in done.stderr
+    done = kernel_test(KERNEL_SRC=str(tmp_path), CROSS_COMPILE="no-such-", KERNEL_CC="gcc-99")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no-such-gcc-99 no-such-ld" in done.stderr
+    assert "install them, or see CROSS_COMPILE" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"), [("12", "out-of-line stubs need GCC 13"), ("14", "is no source tree")]
+)
+def test_the_kernel_test_looks_at_the_compiler_and_the_tree(
+    version: str, reason: str, tmp_path: Path
+) -> None:
+    for name in ("make", "flex", "bison", "bc", "t-gcc", "t-ld", "t-objcopy", "t-objdump", "t-nm"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\necho {version}\n")
+        program.chmod(0o755)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    done = kernel_test(KERNEL_SRC=str(tmp_path), CROSS_COMPILE="t-", PATH=path)
+    assert done.returncode == 2
+    assert reason in done.stderr
