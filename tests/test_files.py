@@ -223,6 +223,8 @@ def start_hook(words: Sequence[str | Path], cc: Path, out: Path) -> subprocess.P
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell starts its background jobs with SIGINT ignored, and whoever runs the tests may be one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
