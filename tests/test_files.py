@@ -224,7 +224,7 @@ def start_hook(words: Sequence[str | Path], cc: Path, out: Path) -> subprocess.P
         text=True,
         start_new_session=True,
         # A shell starts its background jobs with SIGINT ignored, and whoever runs the tests may be one.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )
 
 
