@@ -30,9 +30,9 @@ from elfwriter import (
     Symbol,
     save_elf,
 )
+from pfestubs.layouts import LAYOUTS
 from pfestubs.rules import ppc
 from pfestubs.rules.boot import Setting, StubArea
-from pfestubs.rules.layouts import LAYOUTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

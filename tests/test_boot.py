@@ -11,9 +11,9 @@ import pytest
 
 import naive_boot
 from kernelwriter import MIB, LinkedKernel
+from pfestubs.layouts import LAYOUTS
 from pfestubs.rules import ppc
 from pfestubs.rules.boot import Replay, Setting, StubArea, adjust, headrooms, replay
-from pfestubs.rules.layouts import LAYOUTS
 
 BASE = 0xC000000000000000
 TEXT = range(BASE, BASE + 128 * MIB)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pfestubs.errors import ContradictionError, UnsuitableError
+from pfestubs.layouts import LAYOUTS, detect_layout
 from pfestubs.read.vmlinux_o import ReserveArray, TextSection, VmlinuxO
-from pfestubs.rules.layouts import LAYOUTS, detect_layout
 from pfestubs.rules.sections import kind_of
 from pfestubs.rules.sizing import Entries, Trap, count, count_entries, find_trap, size_areas
 

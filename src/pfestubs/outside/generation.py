@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pfestubs.errors import UnsuitableError
+from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules import ppc, sizing
-from pfestubs.rules.layouts import RESERVE_CONFIG
 from pfestubs.say.assembly import render_assembly
 from pfestubs.say.words import plain
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import ContradictionError, UnreadableError, UnsuitableError
+from pfestubs.layouts import LAYOUTS, Layout, detect_layout
 from pfestubs.read import elf as e
 from pfestubs.read.memory import Extent, Memory
 from pfestubs.read.suitable import refuse_unless_linked
 from pfestubs.read.symbols import ElfSymbols, Placed, Symbols, read_system_map
-from pfestubs.rules.layouts import LAYOUTS, Layout, detect_layout
 
 if TYPE_CHECKING:
     from array import array

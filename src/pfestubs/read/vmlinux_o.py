@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import UnreadableError, UnsuitableError
+from pfestubs.layouts import LAYOUTS
 from pfestubs.read import elf as e
 from pfestubs.read.suitable import refuse_object_unless_relocatable
-from pfestubs.rules.layouts import LAYOUTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -18,7 +18,7 @@ from pfestubs.rules import ppc
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pfestubs.rules.layouts import Layout
+    from pfestubs.layouts import Layout
 
 INSNS_SIZE: Final = 4 * ppc.INSN_SIZE
 """Bytes of a stub's four instructions; what a stub has beyond them comes first (the ops pointer)."""

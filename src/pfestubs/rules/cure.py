@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.rules import ppc
 from pfestubs.rules.boot import StubArea, replay
-from pfestubs.rules.layouts import RESERVE_CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

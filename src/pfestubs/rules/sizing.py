@@ -12,8 +12,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, Literal
 
 from pfestubs.errors import ContradictionError, UnsuitableError
+from pfestubs.layouts import LAYOUTS, Layout, detect_layout
 from pfestubs.rules import ppc
-from pfestubs.rules.layouts import LAYOUTS, Layout, detect_layout
 from pfestubs.rules.sections import kind_of
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from pfestubs.rules.verdict import setting_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pfestubs.layouts import Layout
     from pfestubs.read.dump import Running
     from pfestubs.read.symbols import Symbols
     from pfestubs.read.vmlinux import Kernel
     from pfestubs.rules.boot import Replay, Setting
-    from pfestubs.rules.layouts import Layout
     from pfestubs.rules.stubs import Words
 
 State = Literal["as predicted", "in use", "freed", "different"]

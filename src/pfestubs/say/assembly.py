@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 if TYPE_CHECKING:
-    from pfestubs.rules.layouts import Layout
+    from pfestubs.layouts import Layout
     from pfestubs.rules.sizing import Stubs
 
 _PACKAGE = Path(__file__).resolve().parents[1]

@@ -101,7 +101,7 @@ def _demands(
 ) -> Demands:
     if prelink is None and baseline is None:
         return Demands(min_headroom=min_headroom)
-    from pfestubs.read.saved import read_baseline, read_promise
+    from pfestubs.outside.saved import read_baseline, read_promise
 
     return Demands(
         promise=None if prelink is None else read_promise(prelink),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from pfestubs.rules.layouts import LAYOUTS
+from pfestubs.layouts import LAYOUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

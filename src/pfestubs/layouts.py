@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The layouts as data: which names and areas each generation of kernels uses.
+"""The layouts as data, for every layer: which names and areas each generation of kernels uses.
 
 A new kernel generation is a new row of `LAYOUTS` and a template of its name.
 """

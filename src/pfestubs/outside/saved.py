@@ -10,9 +10,9 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from pfestubs.errors import UnreadableError
+from pfestubs.layouts import LAYOUTS
 from pfestubs.read.elf import mapped
 from pfestubs.rules import sizing
-from pfestubs.rules.layouts import LAYOUTS
 from pfestubs.rules.sizing import Entries, Stubs
 from pfestubs.rules.verdict import Baseline, Promise
 
