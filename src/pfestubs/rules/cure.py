@@ -35,9 +35,6 @@ def cure(setting: Setting, result: Replay) -> str:
                 if lower
                 else f"raise {RESERVE_CONFIG} to at least {candidate:,} and link again"
             )
-    missing = result.needed["text_end"] - next(a.count for a in setting.areas if a.name == "text_end")
-    if missing > 0 and not replay(_with_spare(setting, missing)).failures:
-        return f"generate the areas with --spare {missing} and link again"
     return SMALLER_TEXT
 
 
@@ -62,17 +59,6 @@ def _candidates(result: Replay, reserve: StubArea) -> Iterator[int]:
     left_out = [failure.position for failure in result.failures if failure.rule in _RANGE_RULES]
     if left_out:
         yield max(left_out) + 1
-
-
-def _with_spare(setting: Setting, spare: int) -> Setting:
-    """The kernel with more stubs in the end area; what follows that area is aligned, and stays."""
-    return replace(
-        setting,
-        areas=[
-            replace(area, count=area.count + spare) if area.name == "text_end" else area
-            for area in setting.areas
-        ],
-    )
 
 
 def serves_all(setting: Setting, result: Replay, reserve: int) -> bool:
