@@ -12,6 +12,7 @@ from pfestubs.read import elf as e
 from pfestubs.read.suitable import refuse_object_unless_relocatable
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Iterable, Sequence
 
     from pfestubs.read.elf import Elf, Symbol
@@ -123,14 +124,19 @@ def _locations(elf: Elf, machine: _Machine) -> dict[int, list[int]]:
                 )
             slots.extend(offsets)
             in_place = _addends_in_place(elf, table, offsets) if addends is None else addends
-            for offset, info, addend in zip(offsets, infos, in_place, strict=True):
-                target = targets.get(info)
-                if target is None:
-                    section_index, value = _target(
-                        elf, machine, info, f"{elf.section_label(table)}+{offset:#x}"
-                    )
-                    target = targets[info] = found.setdefault(section_index, []), value
-                target[0].append((target[1] + addend) & mask)
+            kinds = dict.fromkeys(infos)
+            for info in kinds:
+                if info not in targets:
+                    entry = _Entry(elf, table, offsets, infos, info)
+                    section_index, value = _target(elf, machine, info, entry)
+                    targets[info] = found.setdefault(section_index, []), value
+            if len(kinds) == 1:  # a table of a linked section, as GNU ld and LLD leave it: nearly always
+                target, value = targets[infos[0]]
+                target.extend([(value + addend) & mask for addend in in_place])
+            else:
+                for info, addend in zip(infos, in_place, strict=True):
+                    target, value = targets[info]
+                    target.append((value + addend) & mask)
         _compare_slots(elf, table, slots)
     return found
 
@@ -161,7 +167,21 @@ def _addends_in_place(elf: Elf, table: int, offsets: Iterable[int]) -> list[int]
         ) from error
 
 
-def _target(elf: Elf, machine: _Machine, info: int, entry: str) -> tuple[int, int]:
+@dataclass(frozen=True)
+class _Entry:
+    """The first entry with an r_info; looked for only if a message has to name it."""
+
+    elf: Elf
+    table: int
+    offsets: array[int]
+    infos: array[int]
+    info: int
+
+    def __str__(self) -> str:
+        return f"{self.elf.section_label(self.table)}+{self.offsets[self.infos.index(self.info)]:#x}"
+
+
+def _target(elf: Elf, machine: _Machine, info: int, entry: _Entry) -> tuple[int, int]:
     """The section that an r_info points into, and its symbol's value in bytes; `entry` is for messages."""
     number = elf.info_type(info)
     if number not in machine.types:
@@ -200,8 +220,9 @@ def _compare_slots(elf: Elf, table: int, slots: list[int]) -> None:
             " they must be equal",
             advice,
         )
-    distinct = set(slots)
-    if len(distinct) != len(slots):
+    if sorted(slots) == list(range(0, size, elf.word)):
+        return
+    if len(set(slots)) != len(slots):
         seen: set[int] = set()
         twice = next(s for s in slots if s in seen or seen.add(s))  # type: ignore[func-returns-value]
         raise UnreadableError(elf.path, f"two relocations fill the same entry {label}+{twice:#x}")
