@@ -13,9 +13,8 @@ import pytest
 import naive_boot
 from conftest import tool
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.areas import stub_size
 from pfestubs.rules.boot import replay
-from pfestubs.rules.verdict import setting_of
+from pfestubs.rules.setting import setting_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +52,7 @@ def test_every_stub_is_what_the_booted_kernel_has(kernels: Kernels) -> None:
     memory = kernels(f"{DEBIAN}/stubs.bin").read_bytes()
     booted = [words[1:] for words in struct.iter_unpack("<Q4I", memory)]
     with open_kernel(str(kernels(f"{DEBIAN}/vmlinux"))) as kernel:
-        setting = setting_of(kernel, stub_size(kernel))
+        setting = setting_of(kernel)
         result = replay(setting)
     first = {}
     start = 0
@@ -74,7 +73,7 @@ def test_every_stub_is_what_the_booted_kernel_has(kernels: Kernels) -> None:
 @pytest.mark.parametrize("name", [DEBIAN, PSERIES, TRAP])
 def test_same_as_the_slow_one(name: str, kernels: Kernels) -> None:
     with open_kernel(str(kernels(f"{name}/vmlinux"))) as kernel:
-        setting = setting_of(kernel, stub_size(kernel))
+        setting = setting_of(kernel)
         areas = {area.name: (area.address, area.count) for area in kernel.areas}
         slow = naive_boot.boot(
             naive_boot.Machine(

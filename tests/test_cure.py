@@ -50,7 +50,7 @@ def linked(
 def advice(setting: Setting) -> str:
     result = replay(setting)
     assert result.failures
-    return cure(setting, result)
+    return cure(setting, result, result.failures[0].rule)
 
 
 def test_a_trap_is_cured_by_a_round_lower_reserve() -> None:

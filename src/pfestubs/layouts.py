@@ -89,13 +89,14 @@ LAYOUTS: Final = {
 }
 
 
-def detect_layout(file: str, symbols: Collection[str], asked: str | None) -> Layout | None:
+def detect_layout(file: str, symbols: Collection[str], asked: str | None, advice: str = "") -> Layout | None:
     """The layout of a file from the stub symbols it names, checked against the one asked for.
 
     Args:
         file: the file, for messages.
         symbols: names of the stub symbols that the file defines or refers to.
         asked: a layout's name from the command line; None to detect.
+        advice: what to do about a file that speaks of two layouts.
 
     Returns:
         None if the file names no stub symbol and none was asked for.
@@ -115,9 +116,7 @@ def detect_layout(file: str, symbols: Collection[str], asked: str | None) -> Lay
         return LAYOUTS[asked]
     if len(found) > 1:
         names = " and ".join(f"{layout.name} ({_first_symbol(layout, symbols)})" for layout in found)
-        raise ContradictionError(
-            file, f"names the symbols of two layouts: {names}", "say which with --layout"
-        )
+        raise ContradictionError(file, f"names the symbols of two layouts: {names}", advice)
     return found[0] if found else None
 
 

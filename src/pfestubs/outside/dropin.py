@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from pfestubs import __version__
 from pfestubs.errors import ContradictionError, UsageError
-from pfestubs.outside.files import write_stdout, write_whole
+from pfestubs.outside.files import refuse_input, write_stdout, write_whole
 from pfestubs.outside.main import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from pfestubs.read.vmlinux_o import VmlinuxO
 
@@ -39,11 +39,7 @@ def ftrace_check() -> NoReturn:
     _run(_CHECK, _check)
 
 
-def _run(
-    executable: tuple[str, tuple[str, ...]],
-    action: Callable[..., int | None],
-    may_be_empty: Sequence[str] = ("IS_64BIT",),
-) -> NoReturn:
+def _run(executable: tuple[str, tuple[str, ...]], action: Callable[..., int | None]) -> NoReturn:
     name, parameters = executable
     words = sys.argv[1:]
     usage = f"usage: {name} {' '.join(parameters)}"
@@ -58,7 +54,7 @@ def _run(
         if len(words) != len(parameters):
             raise UsageError(name, f"takes {len(parameters)} arguments, not {len(words)}", usage)
         for parameter, word in zip(parameters, words, strict=True):
-            if not word and parameter not in may_be_empty:
+            if not word and parameter != "IS_64BIT":  # kbuild's spelling of 32 bits
                 raise UsageError(name, f"{parameter} is empty", "is the kernel configured?")
         return action(*words)
 
@@ -76,10 +72,11 @@ def _generate_ool(num_reserve: str, is_64bit: str, _objdump: str, vmlinux_o: str
     from pfestubs.outside.generation import Request, generate
     from pfestubs.read.vmlinux_o import read_vmlinux_o
 
-    if not (num_reserve.isascii() and num_reserve.isdigit()):
+    if not (num_reserve.isascii() and num_reserve.isdigit() and len(num_reserve) <= 10):
         raise UsageError(_OOL[0], f"NUM_RESERVE is {num_reserve!r}, not a number")
     obj = read_vmlinux_o(vmlinux_o)
     _compare_class(obj, is_64bit)
+    refuse_input(out_s, vmlinux_o)
     text = generate(obj, Request(layout="ool", reserve=int(num_reserve)))
     write_whole(out_s, text.encode())
 

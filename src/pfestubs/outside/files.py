@@ -10,10 +10,22 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pfestubs.errors import OutputError
+from pfestubs.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+
+def refuse_input(output: str | None, *inputs: str | None) -> None:
+    """Refuse to write the result over one of the files that it is made from.
+
+    Raises:
+        UsageError: `output` is one of `inputs`, by whatever name.
+    """
+    for name in inputs:
+        with contextlib.suppress(OSError):  # what is not there is not the same
+            if output is not None and name is not None and os.path.samefile(output, name):  # noqa: PTH121
+                raise UsageError(output, "is an input of this command; it is not overwritten")
 
 
 def write_output(path: str | None, text: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from pfestubs.errors import UnsuitableError
+from pfestubs.errors import UnsuitableError, UsageError
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules import ppc, sizing
@@ -17,6 +17,9 @@ from pfestubs.say.words import plain
 if TYPE_CHECKING:
     from pfestubs.read.vmlinux_o import VmlinuxO
     from pfestubs.rules.sizing import Count, Stubs, Trap
+
+
+_COUNT_LIMIT: Final = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def generate_from(path: str, request: Request) -> str:
 
 def _with_spare(obj: VmlinuxO, count: Count, stubs: Stubs, spare: int | str | None) -> Stubs:
     if isinstance(spare, int):
-        return replace(stubs, text_end=stubs.text_end + spare)
+        return _added(stubs, spare)
     assert count.layout is not None  # noqa: S101 - generate() has seen to it
     trap = sizing.find_trap(obj, count.layout, stubs.text or 0)
     if spare == "auto":
@@ -63,16 +66,23 @@ def _with_spare(obj: VmlinuxO, count: Count, stubs: Stubs, spare: int | str | No
                 "does not define ftrace_ool_stub_text, so --spare auto has nothing to judge by",
                 "give a number of stubs",
             )
-        return replace(stubs, text_end=stubs.text_end + trap.stubs) if trap else stubs
+        return _added(stubs, trap.stubs) if trap else stubs
     if trap and trap != "unknown":
         sys.stderr.write(plain(_warning(obj.file, trap)) + "\n")
     return stubs
 
 
+def _added(stubs: Stubs, spare: int) -> Stubs:
+    total = stubs.text_end + spare
+    if total > _COUNT_LIMIT:
+        raise UsageError("--spare", f"{spare:,} stubs more make {total:,}, the count has 32 bits")
+    return replace(stubs, text_end=total)
+
+
 def _warning(file: str, trap: Trap) -> str:
     return (
         f"{file}: warning: the reserve may be out of reach: text location {trap.index + 1:,} is"
-        f" {trap.distance:,} bytes from its stub (limit {ppc.FORWARD_LIMIT:,}, margin"
+        f" {trap.distance:,} bytes from its stub (limit {abs(ppc.branch_limit(trap.distance)):,}, margin"
         f" {sizing.TRAP_MARGIN:,}), so up to {trap.stubs:,} stubs of the reserve of {trap.reserve:,} may stay"
         f" unused and as many functions without a stub; lower {RESERVE_CONFIG}, or use --spare auto"
     )

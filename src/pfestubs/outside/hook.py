@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pfestubs.errors import UsageError
 from pfestubs.outside.assembler import assemble
+from pfestubs.outside.files import refuse_input
 from pfestubs.outside.generation import Request, generate_from
 
 
@@ -17,5 +18,7 @@ def run_hook(vmlinux_o: str, arch_vmlinux_o: str, request: Request) -> None:
     """
     if not arch_vmlinux_o.endswith(".o"):
         raise UsageError(arch_vmlinux_o or "ARCH_VMLINUX_O", "is not the name of an object (*.o)")
-    source = generate_from(vmlinux_o, request)
-    assemble(arch_vmlinux_o.removesuffix(".o") + ".S", arch_vmlinux_o, source)
+    assembly = arch_vmlinux_o.removesuffix(".o") + ".S"
+    refuse_input(arch_vmlinux_o, vmlinux_o)
+    refuse_input(assembly, vmlinux_o)
+    assemble(assembly, arch_vmlinux_o, generate_from(vmlinux_o, request))

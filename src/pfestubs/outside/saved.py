@@ -97,7 +97,7 @@ class _Document:
 
     def count(self, table: Mapping[str, Any], key: str, name: str) -> int:
         value = table.get(key)
-        if type(value) is not int or value < 0:  # a bool is an int, too
+        if type(value) is not int or not 0 <= value < 1 << 64:  # a bool is an int, too
             raise self.wrong(name, value, "a count")
         return value
 

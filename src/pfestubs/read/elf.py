@@ -26,7 +26,7 @@ from elftools.elf.structs import ELFStructs
 from pfestubs.errors import UnreadableError, UnsuitableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 ET_REL, ET_EXEC, ET_DYN, ET_CORE = 1, 2, 3, 4
 EM_PPC, EM_PPC64 = 20, 21
@@ -137,6 +137,8 @@ def mapped(path: str) -> Iterator[memoryview]:
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - the path is the user's word, also for messages
             status = os.fstat(file.fileno())
+            if stat.S_ISCHR(status.st_mode):
+                raise UnreadableError(path, "is a device, not a file")
             if stat.S_ISREG(status.st_mode) and status.st_size:
                 content: mmap.mmap | bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             else:
@@ -239,7 +241,7 @@ class Elf:
         return value
 
     def words(self, data: memoryview, size: int) -> array[int]:
-        """`data` as unsigned words of `size` bytes (1, 4 or 8) in the file's byte order, in bulk."""
+        """`data` as unsigned words of `size` bytes (4 or 8) in the file's byte order, in bulk."""
         column = array({4: "I", 8: "Q"}[size])
         column.frombytes(data)
         if (self.order == "<") != (sys.byteorder == "little"):
@@ -439,6 +441,18 @@ class Elf:
         column = self.words(self._symbols, 4)[:: 6 if self.bits == 64 else 4]
         return [self.symbol(i) for i, offset in enumerate(column) if offset in wanted]
 
+    def refuse_overlapping(self, indices: Iterable[int], what: str) -> None:
+        """Refuse sections that together hold more bytes than the file: they overlap.
+
+        Raises:
+            UnreadableError: they do; to read one stretch of the file again and again would never end.
+        """
+        total = sum(self.sections[index].size for index in indices)
+        if total > len(self._data):
+            raise UnreadableError(
+                self.path, f"is damaged: its {what} claim {total:,} bytes, the file has {len(self._data):,}"
+            )
+
     # -- relocations -------------------------------------------------------------------------------------
 
     def relocations(self, index: int) -> Relocations:
@@ -501,9 +515,15 @@ def _refuse_other_magic(path: str, data: memoryview) -> None:
     raise UnsuitableError(path, f"is no ELF file (it begins with {head[:4].hex(' ')})")
 
 
+_NAME_LIMIT: Final = 1024
+"""Bytes of a name that are shown: twice the kernel's KSYM_NAME_LEN, so that no file makes names a burden."""
+
+
 def _string(table: bytes, offset: int) -> str:
-    end = table.find(b"\0", offset)
-    return table[offset : end if end >= 0 else offset].decode("utf-8", "backslashreplace")
+    end = table.find(b"\0", offset, offset + _NAME_LIMIT)
+    if end < 0:  # too long, or the table ends first
+        end = offset + _NAME_LIMIT if offset + _NAME_LIMIT < len(table) else offset
+    return table[offset:end].decode("utf-8", "backslashreplace")
 
 
 def _string_offsets(table: bytes, name: str) -> set[int]:

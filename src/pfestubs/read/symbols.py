@@ -66,12 +66,14 @@ class Symbols(ABC):
         """
         addresses, best = self._index
         index = bisect_right(addresses, address) - 1
-        while index >= 0:
-            name = self._name(best[addresses[index]])
+        good = index
+        while good >= 0:
+            name = self._name(best[addresses[good]])
             if not _is_noise(name):
-                return name, address - addresses[index]
-            index -= 1
-        return f"{address:#x}", 0
+                break
+            good -= 1
+        del addresses[good + 1 : index + 1]  # nobody walks over the same labels twice
+        return (name, address - addresses[good]) if good >= 0 else (f"{address:#x}", 0)
 
 
 def _is_noise(name: str) -> bool:

@@ -193,9 +193,10 @@ def _table(elf: Elf, memory: Memory, start: int, stop: int) -> array[int]:
             "is it cut or stripped of data?",
         )
     values = elf.words(content, elf.word)
-    for index, section in enumerate(elf.sections):
-        if section.type == e.SHT_RELA and section.flags & e.SHF_ALLOC:
-            _fill(elf, index, range(start, start + size), values)
+    dynamic = [i for i, s in enumerate(elf.sections) if s.type == e.SHT_RELA and s.flags & e.SHF_ALLOC]
+    elf.refuse_overlapping(dynamic, "dynamic relocations")
+    for index in dynamic:
+        _fill(elf, index, range(start, start + size), values)
     return values
 
 

@@ -110,6 +110,7 @@ def _locations(elf: Elf, machine: _Machine) -> dict[int, list[int]]:
     for i, section in enumerate(elf.sections):
         if section.type in {e.SHT_RELA, e.SHT_REL} and section.info in relocations:
             relocations[section.info].append(i)
+    elf.refuse_overlapping([i for indices in relocations.values() for i in indices], "entries' relocations")
     found: dict[int, list[int]] = {}
     mask = (1 << elf.bits) - 1
     targets: dict[int, tuple[list[int], int]] = {}

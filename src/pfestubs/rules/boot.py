@@ -22,13 +22,11 @@ if TYPE_CHECKING:
 
 INSNS_SIZE: Final = 4 * ppc.INSN_SIZE
 """Bytes of a stub's four instructions; what a stub has beyond them comes first (the ops pointer)."""
-_RETURN_INSN: Final = 3 * ppc.INSN_SIZE
-_CALL_INSN: Final = 1 * ppc.INSN_SIZE
+RETURN_INSN: Final = 3 * ppc.INSN_SIZE
+CALL_INSN: Final = 1 * ppc.INSN_SIZE
 # Addresses of a damaged kernel wrap, as they do in a machine.
 _ADDRESS_MASK: Final = 0xFFFFFFFFFFFFFFFF
-_WINDOW: Final = range(
-    ppc.BACKWARD_LIMIT + _RETURN_INSN - ppc.INSN_SIZE, ppc.FORWARD_LIMIT + 1, ppc.INSN_SIZE
-)
+_WINDOW: Final = range(ppc.BACKWARD_LIMIT + RETURN_INSN - ppc.INSN_SIZE, ppc.FORWARD_LIMIT + 1, ppc.INSN_SIZE)
 """The offsets location - first instruction over which both the way out and the way back can branch."""
 
 BranchName = Literal["stub", "return", "tracer"]
@@ -197,11 +195,12 @@ class _Boot:
         if ip in self._inittext:
             chosen = self._init
         else:
-            chosen = self._reserve
-            address, count = self._areas[chosen]
-            slot = asked[chosen]
-            if chosen < 0 or slot >= count or ip - (address + slot * self._stub_size) not in ppc.BRANCH_RANGE:
-                chosen = self._end
+            chosen = self._end
+            if self._reserve >= 0:
+                address, count = self._areas[self._reserve]
+                slot = asked[self._reserve]
+                if slot < count and ip - (address + slot * self._stub_size) in ppc.BRANCH_RANGE:
+                    chosen = self._reserve
         address, count = self._areas[chosen]
         index = asked[chosen]
         asked[chosen] = index + 1
@@ -209,7 +208,7 @@ class _Boot:
             self._record(ip, failure=("area-exhausted", None, None, self.setting.areas[chosen].name))
             return
         insns = address + index * self._stub_size + self._insns_offset
-        if ip - insns in _WINDOW and insns + _CALL_INSN in self._direct:
+        if ip - insns in _WINDOW and insns + CALL_INSN in self._direct:
             self._rows.append((ip, chosen, index, insns, self._boot_tracer))
         else:
             target, failure = self._test_branches(ip, insns, in_text=chosen != self._init)
@@ -220,10 +219,10 @@ class _Boot:
         out = ip - insns
         if out not in ppc.BRANCH_RANGE:
             return 0, ("stub-out-of-range", out, ppc.branch_limit(out), None)
-        back = ip + ppc.INSN_SIZE - (insns + _RETURN_INSN)
+        back = ip + ppc.INSN_SIZE - (insns + RETURN_INSN)
         if back not in ppc.BRANCH_RANGE:
             return 0, ("return-out-of-range", back, ppc.branch_limit(back), None)
-        return call_target(self.setting, insns + _CALL_INSN, in_text=in_text)
+        return call_target(self.setting, insns + CALL_INSN, in_text=in_text)
 
     def finish(self) -> Replay:
         """The result, once every location is prepared."""
@@ -312,6 +311,17 @@ class _InlineBoot(_Boot):
         return None
 
 
+def stops_at(setting: Setting, result: Replay) -> int | None:
+    """The position of the location at which the boot gives up all tracing (`ftrace_kill`), or None.
+
+    A stub whose call cannot be encoded ends it, too. Without stubs, reach is first tested when a tracer is
+    enabled.
+    """
+    if setting.layout is None:
+        return next((f.position for f in result.failures if f.rule == "location-not-nop"), None)
+    return result.target.index(0) if 0 in result.target else None
+
+
 def call_target(setting: Setting, site: int, *, in_text: bool) -> tuple[int, _Reason | None]:
     """Where the call at `site` goes: the tracer itself, or the first trampoline in reach.
 
@@ -362,13 +372,13 @@ def headrooms(setting: Setting, result: Replay) -> dict[BranchName, Headroom]:
     outs = list(map(sub, locations, insns))
     extremes = [(out, locations[outs.index(out)]) for out in (min(outs), max(outs))]
     # Of the way back against the way out:
-    shift = ppc.INSN_SIZE - _RETURN_INSN
+    shift = ppc.INSN_SIZE - RETURN_INSN
     ways: tuple[tuple[BranchName, int], ...] = (("stub", 0), ("return", shift))
     for branch, offset in ways:
         found[branch] = min(
             Headroom(ppc.branch_headroom(out + offset), location, branch) for out, location in extremes
         )
-    sites = array("Q", map(_CALL_INSN.__add__, insns))
+    sites = array("Q", map(CALL_INSN.__add__, insns))
     found["tracer"] = _call_headroom(setting, sites, locations)
     return found
 

@@ -13,21 +13,28 @@ from pfestubs.rules.boot import StubArea, replay
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pfestubs.rules.boot import Replay, Setting
+    from pfestubs.rules.boot import LocationRule, Replay, Setting
 
 SMALLER_TEXT: Final = "make the kernel's text smaller, or disable CONFIG_FUNCTION_TRACER"
 _REGENERATE: Final = "generate the areas again from this kernel's vmlinux.o, or add stubs with --spare"
+_REBUILD: Final = "build it with -fpatchable-function-entry, and do not patch it afterwards"
+_MOVE_BACK: Final = "put .tramp.ftrace.text and .tramp.ftrace.init back where the linker script has them"
+_CALL_RULES: Final = frozenset({"tracer-unreachable", "init-trampoline-only"})
 _RANGE_RULES: Final = frozenset({"stub-out-of-range", "return-out-of-range"})
 
 
-def cure(setting: Setting, result: Replay) -> str:
-    """What to change so that every function is served, in a few words for a message."""
+def cure(setting: Setting, result: Replay, rule: LocationRule) -> str:
+    """What to change so that no location fails by `rule`, in a few words for a message."""
+    if rule == "location-not-nop":
+        return _REBUILD
+    if rule in _CALL_RULES:
+        return SMALLER_TEXT if setting.layout is None else _MOVE_BACK
     reserve = next((area for area in setting.areas if area.name == "text"), None)
-    if setting.layout is None or reserve is None or not any(ip in setting.text for ip in result.locations):
+    if reserve is None or not any(ip in setting.text for ip in result.locations):
         return SMALLER_TEXT if _out_of_reach(result) else _REGENERATE
     if not _out_of_reach(result) and not _trapped(setting, result, reserve):
         return _REGENERATE
-    for candidate in _candidates(result, reserve):
+    for candidate in dict.fromkeys(_candidates(result, reserve)):
         if serves_all(setting, result, candidate):
             lower = candidate < reserve.count
             return (

@@ -6,10 +6,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from fnmatch import translate
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pfestubs.read.symbols import Symbols
     from pfestubs.rules.boot import Replay, Setting
@@ -45,6 +46,14 @@ class _Selector:
             _, offset = symbols.locate(location)
             self._owned.setdefault(location - offset, []).append(position)
 
+    @cached_property
+    def _code(self) -> Mapping[str, set[int]]:
+        """The addresses of every symbol of code: a static function's name can have several."""
+        code: dict[str, set[int]] = {}
+        for name, address in self._symbols.code_names():
+            code.setdefault(name, set()).add(address)
+        return code
+
     def select(self, words: Sequence[str]) -> Selection:
         selection = Selection()
         chosen: set[int] = set()
@@ -77,8 +86,11 @@ class _Selector:
         if match:
             word, offset = match["name"], int(match["offset"], 16)
         pattern = any(c in word for c in "*?[")
-        matching = re.compile(translate(word) if pattern else re.escape(word)).fullmatch
-        addresses = {address for name, address in self._symbols.code_names() if matching(name)}
+        if pattern:
+            matching = re.compile(translate(word)).fullmatch
+            addresses = {a for name, there in self._code.items() if matching(name) for a in there}
+        else:
+            addresses = self._code.get(word, set())
         found = [
             position
             for address in addresses

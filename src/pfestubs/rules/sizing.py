@@ -120,7 +120,7 @@ def count(
         layout = next(
             name for name, row in LAYOUTS.items() if row.reserve
         )  # only such a layout has a reserve
-    chosen = detect_layout(obj.file, obj.stub_symbols, layout)
+    chosen = detect_layout(obj.file, obj.stub_symbols, layout, "say which with --layout")
     return Count(
         obj.file,
         obj.machine,

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pfestubs.rules import ppc
+from pfestubs.rules.boot import CALL_INSN, RETURN_INSN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pfestubs.rules.boot import Replay, Setting
-
-_CALL_OFFSET = ppc.INSN_SIZE
-_RETURN_OFFSET = 3 * ppc.INSN_SIZE
 
 Words = tuple[int, int, int, int]
 
@@ -55,9 +53,9 @@ def stub_words(insns: int, target: int, location: int) -> Words:
     """
     return (
         ppc.MFLR_R0,
-        ppc.encode_branch(target - (insns + _CALL_OFFSET), link=True),
+        ppc.encode_branch(target - (insns + CALL_INSN), link=True),
         ppc.MTLR_R0,
-        ppc.encode_branch(location + ppc.INSN_SIZE - (insns + _RETURN_OFFSET)),
+        ppc.encode_branch(location + ppc.INSN_SIZE - (insns + RETURN_INSN)),
     )
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pfestubs.errors import ContradictionError
 from pfestubs.rules import areas as area_rules
-from pfestubs.rules.boot import Failure, Replay, Setting, StubArea, headrooms, replay
+from pfestubs.rules.boot import Failure, Replay, Setting, headrooms, replay, stops_at
 from pfestubs.rules.cure import cure
 from pfestubs.rules.findings import Finding, symbolic
+from pfestubs.rules.setting import setting_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -110,6 +111,8 @@ class Verdict:
     by_branch: Sequence[NamedHeadroom]
     findings: Sequence[Finding]
     demands: Demands
+    stops_at: str | None = None
+    """The function at which the boot gives up all tracing, None if it does not."""
 
     @property
     def errors(self) -> list[Finding]:
@@ -122,30 +125,13 @@ class Verdict:
         return not self.errors
 
 
-def setting_of(kernel: Kernel, stub_size: int) -> Setting:
-    """What the boot of `kernel` depends on."""
-    return Setting(
-        bits=kernel.bits,
-        layout=kernel.layout,
-        table=kernel.table,
-        text=kernel.text,
-        inittext=kernel.inittext,
-        areas=[StubArea(area.name, area.address, area.count) for area in kernel.areas],
-        stub_size=stub_size,
-        tracers=kernel.tracers,
-        trampolines=kernel.trampolines,
-        word_at=kernel.memory.word,
-    )
-
-
 def judge(kernel: Kernel, demands: Demands) -> Verdict:
     """Replay the boot of `kernel` and say what is wrong with it.
 
     Raises:
         ContradictionError: the promise was made by a kernel of another layout.
     """
-    size = area_rules.stub_size(kernel)
-    setting = setting_of(kernel, size)
+    setting = setting_of(kernel)
     result = replay(setting)
 
     def namer(address: int) -> str:
@@ -162,10 +148,11 @@ def judge(kernel: Kernel, demands: Demands) -> Verdict:
     ]
     headroom = min(by_branch, key=lambda room: room.bytes, default=None)
     count = len(result.locations)
+    stop = stops_at(setting, result)
     table_findings = list(area_rules.damaged_table(kernel))
     findings = [
         *table_findings,
-        *area_rules.damaged_areas(kernel, size),
+        *area_rules.damaged_areas(kernel, setting.stub_size),
         *_broken_promises(kernel, demands.promise),
         *_unused(uses),
         *_by_location(setting, result, namer, {f.location for f in table_findings}),
@@ -175,12 +162,13 @@ def judge(kernel: Kernel, demands: Demands) -> Verdict:
         file=kernel.file,
         layout=kernel.layout.name if kernel.layout else "inline",
         locations=count,
-        stub_size=size if kernel.layout else None,
+        stub_size=setting.stub_size if kernel.layout else None,
         areas=uses,
         headroom=headroom,
         by_branch=by_branch,
         findings=findings,
         demands=demands,
+        stops_at=None if stop is None else namer(result.locations[stop]),
     )
 
 
@@ -228,14 +216,14 @@ def _by_location(
     setting: Setting, result: Replay, namer: _Namer, known: Collection[int | None]
 ) -> list[Finding]:
     """Skipped entries and failures, merged by address: boot order. A location has one finding."""
-    found = [(address, _skipped(address, namer)) for address in result.skipped]
-    advice = cure(setting, result) if result.failures else ""
+    found = [(address, _skipped(address, namer)) for address in result.skipped if address not in known]
     first: set[str] = set()
     for failure in result.failures:
         location = result.locations[failure.position]
         if location in known:
             continue
-        finding = _failed(setting, result, failure, namer, "" if failure.rule in first else advice)
+        advice = "" if failure.rule in first else cure(setting, result, failure.rule)
+        finding = _failed(setting, result, failure, namer, advice)
         first.add(failure.rule)
         found.append((location, finding))
     found.sort(key=lambda pair: pair[0])
@@ -260,8 +248,6 @@ def _failed(setting: Setting, result: Replay, failure: Failure, namer: _Namer, a
     stub = result.insns[failure.position] or None
     function = namer(location)
     what = _sentence(setting, result, failure, f"{function} at {location:#x}", stub, first=bool(advice))
-    if failure.rule == "location-not-nop":
-        advice = "build it with -fpatchable-function-entry and do not patch it afterwards" if advice else ""
     return Finding(
         failure.rule,
         f"{what}; {advice}" if advice else what,

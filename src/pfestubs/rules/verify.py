@@ -7,18 +7,16 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from pfestubs.errors import UnreadableError, UnsuitableError
+from pfestubs.errors import UnreadableError
 from pfestubs.rules import ppc
-from pfestubs.rules.areas import stub_size
-from pfestubs.rules.boot import replay
+from pfestubs.rules.boot import replay, stops_at
 from pfestubs.rules.findings import symbolic
+from pfestubs.rules.setting import layout_of, setting_of
 from pfestubs.rules.stubs import stub_words, traced_word
-from pfestubs.rules.verdict import setting_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pfestubs.layouts import Layout
     from pfestubs.read.dump import Running
     from pfestubs.read.symbols import Symbols
     from pfestubs.read.vmlinux import Kernel
@@ -114,7 +112,7 @@ def verify(kernel: Kernel, running: Running, *, every: bool = False) -> Verifica
         UnreadableError: the dump lacks memory that was not freed.
     """
     layout = layout_of(kernel)
-    setting = setting_of(kernel, stub_size(kernel))
+    setting = setting_of(kernel)
     result = replay(setting)
     comparison = _Comparison(setting, result, running)
     counts: Counter[State] = Counter()
@@ -125,7 +123,7 @@ def verify(kernel: Kernel, running: Running, *, every: bool = False) -> Verifica
         if every or state in {"different", "in use"}:
             listed.append((position, state))
     comparison.refuse_missing(kernel.symbols)
-    failed = next((at for at, target in enumerate(result.target) if not target), None)
+    stop = stops_at(setting, result)
     return Verification(
         file=kernel.file,
         dump=running.file,
@@ -135,22 +133,9 @@ def verify(kernel: Kernel, running: Running, *, every: bool = False) -> Verifica
         stubs=len(result.locations),
         counts=counts,
         entries=[comparison.entry(position, state, kernel.symbols) for position, state in listed],
-        stops_at=None if failed is None else symbolic(*kernel.symbols.locate(result.locations[failed])),
+        stops_at=None if stop is None else symbolic(*kernel.symbols.locate(result.locations[stop])),
         disabled=None if running.disabled is None else running.disabled != 0,
     )
-
-
-def layout_of(kernel: Kernel) -> Layout:
-    """The layout of a kernel that has stubs.
-
-    Raises:
-        UnsuitableError: the kernel traces without stubs.
-    """
-    if kernel.layout is None:
-        raise UnsuitableError(
-            kernel.file, "traces without stubs (layout inline)", "there is nothing to compare with memory"
-        )
-    return kernel.layout
 
 
 def init_freed(running: Running, init_trampoline: int | None) -> bool | None:

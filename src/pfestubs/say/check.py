@@ -26,11 +26,6 @@ FORMATS: Final = {
 SHOWN_OF_A_RULE: Final = 20
 """Findings of one rule that a format for people shows unless every one is asked for."""
 
-# What ends tracing at boot; the other rules are about later, or about the build.
-_FATAL_AT_BOOT: Final = frozenset(
-    {"location-not-nop", "area-exhausted", "stub-out-of-range", "return-out-of-range"}
-)
-
 
 @dataclass(frozen=True)
 class View:
@@ -91,9 +86,8 @@ def _failed(verdict: Verdict) -> str:
     counts = ", ".join(f"{rule} {n:,}" for rule, n in Counter(error.rule for error in errors).items())
     noun = "error" if len(errors) == 1 else "errors"
     sentence = f"failed: {len(errors):,} {noun} ({counts}), {_locations(verdict)}"
-    fatal = next((error for error in errors if error.rule in _FATAL_AT_BOOT), None)
-    if fatal is not None and fatal.function is not None:
-        sentence += f"; at boot all tracing would end at {line(fatal.function)}"
+    if verdict.stops_at is not None:
+        sentence += f"; at boot all tracing would end at {line(verdict.stops_at)}"
     return sentence
 
 

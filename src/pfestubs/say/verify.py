@@ -110,7 +110,8 @@ def _summary(verification: Verification) -> str:
     if counts["different"]:
         sentence += f", {counts['different']:,} different"
     if verification.offset:
-        sentence += f"; the kernel runs {_signed(verification.offset)} above its linked address"
+        way = "above" if verification.offset > 0 else "below"
+        sentence += f"; the kernel runs {abs(verification.offset):#x} {way} its linked address"
     if verification.stops_at is not None:
         sentence += f"; its boot gives tracing up at {_line(verification.stops_at)} (pfestubs check says why)"
     if verification.disabled:

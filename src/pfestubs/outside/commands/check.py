@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from pfestubs.outside.colour import wants_colour
-from pfestubs.outside.files import write_output
+from pfestubs.outside.files import refuse_input, write_output
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.verdict import Demands, Growth, Verdict, judge
 from pfestubs.say.check import FORMATS, View, line, render, summary
@@ -85,6 +85,7 @@ def command(
     """
     if max_growth is not None and baseline is None:
         raise click.UsageError("--max-growth needs --baseline: growth since when?")
+    refuse_input(output, vmlinux, system_map, prelink, baseline)
     demands = _demands(prelink, min_headroom, baseline, max_growth)
     to_stdout = output in {None, "-"}
     view = View(every, verbose, colour=format_ == "text" and to_stdout and wants_colour())

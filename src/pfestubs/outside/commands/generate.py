@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from pfestubs.outside.commands.options import asked_layout, sizing_options
-from pfestubs.outside.files import write_output
+from pfestubs.outside.files import refuse_input, write_output
 from pfestubs.outside.generation import Request, generate_from
 
 
@@ -26,5 +26,6 @@ def command(
 
     Without --spare the file reserves exactly what the kernel's own script does.
     """
+    refuse_input(output, vmlinux_o)
     request = Request(asked_layout(layout), reserve, spare, allow_empty)
     write_output(output, generate_from(vmlinux_o, request))

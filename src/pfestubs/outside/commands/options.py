@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def _spare(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | str | None:
     if value is None or value == "auto":
         return value
-    if value.isascii() and value.isdigit():
+    if value.isascii() and value.isdigit() and len(value) <= 10:
         return int(value)
     raise click.BadParameter(f"{value!r} is neither a number of stubs nor auto.")
 

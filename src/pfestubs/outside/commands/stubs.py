@@ -7,14 +7,12 @@ import sys
 
 import click
 
-from pfestubs.errors import UnsuitableError
 from pfestubs.outside.files import write_stream
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.areas import stub_size
 from pfestubs.rules.boot import replay
 from pfestubs.rules.select import Selection, select
+from pfestubs.rules.setting import layout_of, setting_of
 from pfestubs.rules.stubs import stubs
-from pfestubs.rules.verdict import setting_of
 from pfestubs.say.stubs import FORMATS, Listing
 from pfestubs.say.words import plain
 
@@ -31,9 +29,8 @@ def command(vmlinux: str, functions: tuple[str, ...], format_: str, system_map: 
     named. Exit code 1 if a function has no stub, 2 if a FUNCTION names none that is traceable.
     """
     with open_kernel(vmlinux, system_map) as kernel:
-        if kernel.layout is None:
-            raise UnsuitableError(vmlinux, "traces without stubs (no ftrace_ool_stub_* symbols)")
-        setting = setting_of(kernel, stub_size(kernel))
+        layout = layout_of(kernel)
+        setting = setting_of(kernel)
         result = replay(setting)
         selection = (
             select(setting, result, kernel.symbols, functions)
@@ -43,7 +40,7 @@ def command(vmlinux: str, functions: tuple[str, ...], format_: str, system_map: 
         positions, problems = selection.positions, selection.problems
         listing = Listing(
             vmlinux,
-            kernel.layout.name,
+            layout.name,
             setting.stub_size,
             kernel.symbols,
             stubs(setting, result, positions),

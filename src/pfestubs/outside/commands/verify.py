@@ -7,10 +7,11 @@ import sys
 
 import click
 
-from pfestubs.outside.files import write_output
+from pfestubs.outside.files import refuse_input, write_output
 from pfestubs.read.dump import open_running
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.verify import layout_of, verify
+from pfestubs.rules.setting import layout_of
+from pfestubs.rules.verify import verify
 from pfestubs.say.verify import FORMATS
 
 
@@ -30,6 +31,7 @@ def command(
     /proc/kcore. Exit code 0 if each stub is as predicted, in use, or freed with init memory; 1 if one is
     different; 2 if DUMP cannot be read or is not of this kernel.
     """
+    refuse_input(output, vmlinux, dump, system_map)
     with open_kernel(vmlinux, system_map) as kernel:
         layout_of(kernel)
         with open_running(dump, kernel) as running:
