@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import OBJECTS
+from conftest import OBJECTS, executable_path
 from pfestubs.read.elf import _NAME_LIMIT, _string
 from pfestubs.read.symbols import MapSymbols
 
@@ -73,3 +74,46 @@ def test_a_saved_count_of_thousands_of_digits(call: Call, tmp_path: Path, mini_k
 def test_a_device_is_no_input(call: Call) -> None:
     outcome = call("check", "/dev/zero")
     assert (outcome.code, outcome.err) == (2, "/dev/zero: error: is a device, not a file\n")
+
+
+def test_standard_output_by_its_path_is_written_where_it_stands(tmp_path: Path) -> None:
+    """A redirection to a regular file: what others wrote before and after stays."""
+    whole = tmp_path / "whole"
+    for name in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
+        with whole.open("wb", buffering=0) as file:
+            file.write(b"before\n")
+            words = [executable_path("pfestubs"), "generate", str(OBJECT), "-o", name]
+            subprocess.run(words, stdout=file, check=True)
+            file.write(b"after\n")
+        lines = whole.read_text().splitlines()
+        assert (lines[0], lines[-1]) == ("before", "after"), name
+        assert "#include <asm/asm-offsets.h>" in lines, name
+
+
+@pytest.mark.parametrize("name", ["", "new/"])
+def test_a_name_that_is_no_file(call: Call, tmp_path: Path, name: str) -> None:
+    outcome = call("generate", OBJECT, "-o", f"{tmp_path}/{name}" if name else "")
+    assert outcome.code == 2
+    assert not outcome.err.startswith(":")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_promise_of_another_byte_order_does_not_belong(call: Call, mini_kernel: MiniKernel) -> None:
+    vmlinux = mini_kernel(TOOLCHAIN="gcc-ppc64le") / "vmlinux"
+    outcome = call("check", vmlinux, "--prelink", OBJECTS / "ool-ppc64-gnu.o")
+    assert outcome.code == 2
+    assert "is 64-bit, big-endian" in outcome.err
+
+
+def test_a_map_without_the_kernels_stubs_does_not_belong(call: Call, mini_kernel: MiniKernel) -> None:
+    folder = mini_kernel(TOOLCHAIN="gcc-ppc64le")
+    thinned = folder.parent / "thinned.map"
+    lines = (folder / "System.map").read_text().splitlines(keepends=True)
+    thinned.write_text("".join(line for line in lines if "ftrace_ool_stub" not in line))
+    outcome = call("check", folder / "vmlinux", "--system-map", thinned)
+    assert outcome.code == 2
+    assert "has no ftrace_ool_stub" in outcome.err
+
+
+def test_no_tree_is_not_this_folder(call: Call) -> None:
+    assert "SRCTREE: error: is empty" in call("kbuild", "install", "").err

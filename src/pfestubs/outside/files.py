@@ -5,15 +5,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+
+_DESCRIPTOR: Final = re.compile(
+    r"/dev/(?P<name>stdout|stderr)|(?:/dev|/proc/self)/fd/(?P<number>[0-9]{1,6})", re.ASCII
+)
 
 
 def refuse_input(output: str | None, *inputs: str | None) -> None:
@@ -70,8 +76,19 @@ def write_whole(path: str, data: bytes) -> None:
     Raises:
         OutputError: it cannot be written; what was there is untouched.
     """
+    if not path:
+        raise UsageError("-o", "names no file")
     target = os.path.realpath(path)
     try:
+        if path.endswith("/"):
+            raise IsADirectoryError(21, os.strerror(21), path)
+        descriptor = _DESCRIPTOR.fullmatch(path)
+        if descriptor is not None:
+            # What stands behind it may be a regular file; to open it again would write from its start.
+            number = descriptor["number"] or {"stdout": "1", "stderr": "2"}[descriptor["name"]]
+            with open(int(number), "wb", closefd=False) as stream:
+                stream.write(data)
+            return
         if _is_special(path):
             Path(path).write_bytes(data)
             return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pfestubs.errors import OutputError, UnreadableError, UnsuitableError
+from pfestubs.errors import OutputError, UnreadableError, UnsuitableError, UsageError
 from pfestubs.outside.files import write_whole
 from pfestubs.rules import kbuild
 from pfestubs.rules.kbuild import POSTLINK_MAKEFILE, TOOLS_MAKEFILE
@@ -58,7 +58,7 @@ def remove(srctree: str) -> list[str]:
     Raises:
         PfestubsError: as `open_tree` if there is no block, and where a makefile cannot be written.
     """
-    found = _read_makefiles(Path(srctree))
+    found = _read_makefiles(srctree)
     stripped = _strip(Path(srctree), found)
     if stripped == found:
         open_tree(srctree)
@@ -99,7 +99,7 @@ def open_tree(srctree: str) -> Tree:
         UnsuitableError: it is no tree that pfestubs knows, or one of its blocks was edited by hand.
     """
     root = Path(srctree)
-    found = _read_makefiles(root)
+    found = _read_makefiles(srctree)
     stripped = _strip(root, found)
     try:
         kind = kbuild.recognise(stripped[TOOLS_MAKEFILE])
@@ -118,7 +118,10 @@ def open_tree(srctree: str) -> Tree:
     return Tree(root, generation, found, stripped, edited, revives)
 
 
-def _read_makefiles(root: Path) -> dict[str, str]:
+def _read_makefiles(srctree: str) -> dict[str, str]:
+    if not srctree:  # an unset variable, not the folder one happens to be in
+        raise UsageError("SRCTREE", "is empty", "name the kernel tree")
+    root = Path(srctree)
     if not root.is_dir():
         raise UnreadableError(str(root), "is not a folder" if root.exists() else "does not exist")
     return {name: _read(root, name) for name in (TOOLS_MAKEFILE, POSTLINK_MAKEFILE)}

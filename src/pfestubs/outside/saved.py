@@ -36,7 +36,8 @@ def read_promise(path: str) -> Promise:
     from pfestubs.read.vmlinux_o import read_vmlinux_o  # not needed for a saved count
 
     count = sizing.count(read_vmlinux_o(path))
-    return Promise(path, count.layout.name if count.layout else None, count.entries, count.stubs)
+    layout = count.layout.name if count.layout else None
+    return Promise(path, layout, count.entries, count.stubs, count.bits, count.byte_order)
 
 
 def read_baseline(path: str) -> Baseline:
@@ -60,9 +61,14 @@ def _promise(document: _Document) -> Promise:
     total = document.count(table, "total", "entries.total")
     if total != entries.total:
         raise document.wrong("entries.total", total, f"the sum of the kinds, {entries.total}")
+    bits, order = document.values.get("class"), document.values.get("byte_order")
+    if bits not in {None, 32, 64}:
+        raise document.wrong("class", bits, "32 or 64")
+    if order not in {None, "little", "big"}:
+        raise document.wrong("byte_order", order, "little or big")
     layout = document.values.get("layout")
     if layout is None:
-        return Promise(document.path, None, entries, None)
+        return Promise(document.path, None, entries, None, bits, order)
     if not isinstance(layout, str) or layout not in LAYOUTS:
         raise document.wrong("layout", layout, f"one of {', '.join(LAYOUTS)} or null")
     table = document.table("stubs")
@@ -70,7 +76,7 @@ def _promise(document: _Document) -> Promise:
         area.name: document.count(table, area.name, f"stubs.{area.name}") for area in LAYOUTS[layout].areas
     }
     stubs = Stubs(counts.get("text"), counts["text_end"], counts["inittext"])
-    return Promise(document.path, layout, entries, stubs)
+    return Promise(document.path, layout, entries, stubs, bits, order)
 
 
 class _Document:

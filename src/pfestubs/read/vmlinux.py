@@ -100,13 +100,15 @@ def _symbols(elf: Elf, system_map: str | None) -> Symbols:
         return ElfSymbols(elf)
     symbols = read_system_map(system_map)
     if elf.symtab is not None:
-        names = (*TABLE_SYMBOLS, *_BRACKETS, *_TRACERS)
+        stub_symbols = [s for layout in LAYOUTS.values() for s in layout.symbols]
+        names = (*TABLE_SYMBOLS, *_BRACKETS, *_TRACERS, *_TRAMPOLINES, *stub_symbols)
         own, mapped = ElfSymbols(elf).find(names), symbols.find(names)
         for name in names:
-            if name in own and name in mapped and own[name].address != mapped[name].address:
+            if name in own and (name not in mapped or own[name].address != mapped[name].address):
+                found = f"{name} at {mapped[name].address:#x}" if name in mapped else f"no {name}"
                 raise ContradictionError(
                     system_map,
-                    f"has {name} at {mapped[name].address:#x}, {elf.path} has it at {own[name].address:#x}",
+                    f"has {found}, {elf.path} has it at {own[name].address:#x}",
                     "give the System.map of the same build",
                 )
     return symbols

@@ -22,17 +22,18 @@ def stub_size(kernel: Kernel) -> int:
     """Bytes of one stub: size by count, as the majority of the areas that have stubs say.
 
     A tie goes to the area with more stubs. Where sizes come from gaps between symbols, a gap may hold
-    padding: the largest stub that fits counts.
+    padding: then the layout's own size counts if it fits.
     """
     votes: Counter[int] = Counter()
     weight: Counter[int] = Counter()
     for area in kernel.areas:
         if not area.count or area.size is None:
             continue
-        if kernel.exact_sizes:
-            sizes = [size for size in _STUB_SIZES if area.size == size * area.count]
-        else:
-            sizes = [size for size in _STUB_SIZES if size * area.count <= area.size][-1:]
+        sizes = [size for size in _STUB_SIZES if area.size == size * area.count]
+        if not sizes and not kernel.exact_sizes:
+            usual = kernel.layout.stub_size if kernel.layout else 0
+            fitting = [size for size in _STUB_SIZES if size * area.count <= area.size]
+            sizes = [usual] if usual in fitting else fitting[-1:]
         for size in sizes:
             votes[size] += 1
             weight[size] += area.count

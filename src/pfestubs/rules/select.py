@@ -85,7 +85,7 @@ class _Selector:
         match = _OFFSET.fullmatch(word)
         if match:
             word, offset = match["name"], int(match["offset"], 16)
-        pattern = any(c in word for c in "*?[")
+        pattern = any(c in word for c in "*?[") and word not in self._code
         if pattern:
             matching = re.compile(translate(word)).fullmatch
             addresses = {a for name, there in self._code.items() if matching(name) for a in there}

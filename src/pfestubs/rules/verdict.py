@@ -53,6 +53,8 @@ class Promise:
     layout: str | None
     entries: Entries
     stubs: Stubs | None
+    bits: int | None = None
+    byte_order: str | None = None
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,14 @@ def judge(kernel: Kernel, demands: Demands) -> Verdict:
 def _broken_promises(kernel: Kernel, promise: Promise | None) -> Iterator[Finding]:
     if promise is None:
         return
+    order = "little" if kernel.order == "<" else "big"
+    if promise.bits not in {None, kernel.bits} or promise.byte_order not in {None, order}:
+        raise ContradictionError(
+            promise.file,
+            f"is {promise.bits}-bit, {promise.byte_order}-endian, {kernel.file} is {kernel.bits}-bit,"
+            f" {order}-endian",
+            "give the vmlinux.o (or its count) of the same build",
+        )
     linked = kernel.layout.name if kernel.layout else None
     if promise.layout is not None and promise.layout != linked:
         raise ContradictionError(
@@ -182,7 +192,7 @@ def _broken_promises(kernel: Kernel, promise: Promise | None) -> Iterator[Findin
             f"is of layout {promise.layout}, {kernel.file} of layout {linked or 'inline'}",
             "give the vmlinux.o (or its count) of the same build",
         )
-    advice = f"link again with the assembly file generated from {promise.file}"
+    advice = f"link again with the assembly file generated from {promise.file}, without --spare"
     if promise.stubs is not None:
         for area in kernel.areas:
             promised = promise.stubs.of_area(area.name)

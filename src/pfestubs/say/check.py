@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.say.words import plain
+from pfestubs.say.words import line
 
 if TYPE_CHECKING:
     from pfestubs.rules.findings import Finding
@@ -40,11 +40,6 @@ def render(verdict: Verdict, format_: str, view: View) -> str:
     """The whole document in one of `FORMATS`."""
     document: str = import_module(FORMATS[format_]).render(verdict, view)
     return document
-
-
-def line(text: str) -> str:
-    """`text` from a file as part of one line: nothing unprintable, no line feed."""
-    return plain(text).replace("\n", "\\n")
 
 
 def shown(findings: list[Finding], view: View) -> tuple[list[Finding], Counter[str]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.say.check import View, line, summary
+from pfestubs.say.check import View, summary
+from pfestubs.say.words import line
 
 if TYPE_CHECKING:
     from pfestubs.rules.verdict import Verdict

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from pfestubs.rules.findings import RULES
-from pfestubs.say.check import View, line, shown, summary
+from pfestubs.say.check import View, shown, summary
+from pfestubs.say.words import line
 
 if TYPE_CHECKING:
     from pfestubs.rules.findings import Finding, Rule

@@ -6,8 +6,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from pfestubs.say.check import View, line, shown, summary
-from pfestubs.say.words import address
+from pfestubs.say.check import View, shown, summary
+from pfestubs.say.words import address, line
 
 if TYPE_CHECKING:
     from pfestubs.rules.verdict import Verdict

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from pfestubs.say.words import document, plain
+from pfestubs.say.words import document, line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +39,7 @@ def count_text(count: Count) -> str:
     layout = f"layout {count.layout.name}" if count.layout else "layout unknown (no stub symbols)"
     entries = count.entries
     lines = [
-        f"{plain(count.file)}: {count.machine}, {count.byte_order}-endian, {layout}",
+        f"{line(count.file)}: {count.machine}, {count.byte_order}-endian, {layout}",
         f"entries: {entries.total:,} (text {entries.text:,}, inittext {entries.inittext:,}, "
         f"exittext {entries.exittext:,})",
     ]

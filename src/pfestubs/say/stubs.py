@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pfestubs.rules import ppc
 from pfestubs.rules.findings import symbolic
 from pfestubs.rules.stubs import traced_word
-from pfestubs.say.words import address, plain, word
+from pfestubs.say.words import address, line, word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -70,14 +70,14 @@ def stubs_text(listing: Listing) -> Iterator[str]:
 
 
 def _block(stub: Stub, symbols: Symbols) -> str:
-    function = plain(symbolic(*symbols.locate(stub.location)))
+    function = line(symbolic(*symbols.locate(stub.location)))
     if stub.insns is None or stub.insns_address is None:
         return f"{function} at {address(stub.location)}: no stub (pfestubs check says why)\n\n"
 
-    def line(at: int, insn: int) -> str:
+    def instruction(at: int, insn: int) -> str:
         mnemonic, operand, target = ppc.disassemble(insn, at)
         if target is not None:
-            symbol = plain(symbolic(*symbols.locate(target)))
+            symbol = line(symbolic(*symbols.locate(target)))
             operand = f"{target:x} <{symbol}>"
         return f"    {at:x}:  {insn:08x}  {mnemonic:<7} {operand}".rstrip()
 
@@ -85,11 +85,11 @@ def _block(stub: Stub, symbols: Symbols) -> str:
         f"{function} at {address(stub.location)}: stub {stub.index:,} of area {stub.area} at"
         f" {address(stub.address or 0)}",
         "  before boot, and at boot:",
-        line(stub.location, ppc.NOP),
+        instruction(stub.location, ppc.NOP),
         "  the stub, before boot zeros, at boot:",
-        *(line(stub.insns_address + 4 * i, insn) for i, insn in enumerate(stub.insns)),
+        *(instruction(stub.insns_address + 4 * i, insn) for i, insn in enumerate(stub.insns)),
         "  with tracing on:",
-        line(stub.location, traced_word(stub.location, stub.insns_address)),
+        instruction(stub.location, traced_word(stub.location, stub.insns_address)),
     ]
     return "\n".join(lines) + "\n\n"
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from pfestubs.say.words import address, document, plain, word
+from pfestubs.say.words import address, document, line, word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,7 +69,7 @@ def _signed(value: int) -> str:
 
 def verify_text(verification: Verification, *, every: bool = False) -> str:
     """One line when all is as predicted and idle, else a line for each entry and a last one that sums up."""
-    file = _line(verification.file)
+    file = line(verification.file)
     lines = []
     seen: Counter[str] = Counter()
     for entry in verification.entries:
@@ -87,13 +87,13 @@ def verify_text(verification: Verification, *, every: bool = False) -> str:
 
 
 def _sentence(entry: Entry) -> str:
-    where = f"{_line(entry.function)} at {address(entry.location)}"
+    where = f"{line(entry.function)} at {address(entry.location)}"
     stub = "" if entry.area is None else f", stub {entry.index:,} of area {entry.area}"
     if entry.state == "different":
-        return f"error: stub-different: {where}{stub}: {_line(entry.problem)}"
+        return f"error: stub-different: {where}{stub}: {line(entry.problem)}"
     if entry.state == "freed":
         return f"freed: {where}{stub}"
-    target = "" if entry.target_name is None else f" calls {_line(entry.target_name)}"
+    target = "" if entry.target_name is None else f" calls {line(entry.target_name)}"
     return f"{entry.state}: {where}{stub}{target}"
 
 
@@ -113,15 +113,10 @@ def _summary(verification: Verification) -> str:
         way = "above" if verification.offset > 0 else "below"
         sentence += f"; the kernel runs {abs(verification.offset):#x} {way} its linked address"
     if verification.stops_at is not None:
-        sentence += f"; its boot gives tracing up at {_line(verification.stops_at)} (pfestubs check says why)"
+        sentence += f"; its boot gives tracing up at {line(verification.stops_at)} (pfestubs check says why)"
     if verification.disabled:
         sentence += "; the kernel has switched ftrace off"
     return sentence
-
-
-def _line(text: str) -> str:
-    """`text` from a file as part of one line."""
-    return plain(text).replace("\n", "\\n")
 
 
 FORMATS: Final[Mapping[str, Callable[..., str]]] = {"text": verify_text, "json": verify_json}

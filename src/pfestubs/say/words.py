@@ -27,6 +27,11 @@ def plain(text: str) -> str:
     )
 
 
+def line(text: str) -> str:
+    """`text` from a file as part of one line: nothing unprintable, no line feed."""
+    return plain(text).replace("\n", "\\n")
+
+
 def document(value: Any) -> str:
     """A JSON document: keys sorted, no NaN, no colour, one final newline."""
     return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=True) + "\n"

@@ -13,7 +13,8 @@ from pfestubs.outside.colour import wants_colour
 from pfestubs.outside.files import refuse_input, write_output
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.verdict import Demands, Growth, Verdict, judge
-from pfestubs.say.check import FORMATS, View, line, render, summary
+from pfestubs.say.check import FORMATS, View, render, summary
+from pfestubs.say.words import line
 
 _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
