@@ -7,7 +7,7 @@ Validated by hand, key by key: the schemas' validator is no run-time dependency.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pfestubs.errors import UnreadableError
 from pfestubs.layouts import LAYOUTS
@@ -15,12 +15,11 @@ from pfestubs.read.elf import mapped
 from pfestubs.rules import sizing
 from pfestubs.rules.sizing import Entries, Stubs
 from pfestubs.rules.verdict import Baseline, Promise
+from pfestubs.say.check_json import SCHEMA as CHECK_SCHEMA
+from pfestubs.say.count import SCHEMA as COUNT_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-COUNT_SCHEMA: Final = "pfestubs/count/1"
-CHECK_SCHEMA: Final = "pfestubs/check/1"
 
 
 def read_promise(path: str) -> Promise:
