@@ -94,7 +94,7 @@ def tool(name: str) -> str:
 
 def call_in_process(*words: str | Path) -> Outcome:
     """`pfestubs WORDS` within this process: no start-up to pay."""
-    from pfestubs.outside import main
+    from pfestubs.cli import main
 
     out, err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
     before = signal.getsignal(signal.SIGTERM)

@@ -49,7 +49,7 @@ def at(path: Path, address: int) -> int:
     raise AssertionError(f"{address:#x} is not in {path}")
 
 
-class Patient:
+class MutableKernel:
     """A copy of a miniature kernel, to be operated on."""
 
     def __init__(self, original: Path, copy: Path) -> None:
@@ -86,8 +86,8 @@ class Patient:
 
 
 @pytest.fixture
-def patient(mini_kernel: MiniKernel, tmp_path: Path) -> Patient:
-    return Patient(mini_kernel() / "vmlinux", tmp_path / "vmlinux")
+def patient(mini_kernel: MiniKernel, tmp_path: Path) -> MutableKernel:
+    return MutableKernel(mini_kernel() / "vmlinux", tmp_path / "vmlinux")
 
 
 # -- sound kernels: every way to store the table ----------------------------------------------------------
@@ -246,7 +246,7 @@ def test_a_count_lowered_by_one(
     tmp_path: Path,
     call: Call,
 ) -> None:
-    patient = Patient(mini_kernel(TOOLCHAIN=toolchain) / "vmlinux", tmp_path / "vmlinux")
+    patient = MutableKernel(mini_kernel(TOOLCHAIN=toolchain) / "vmlinux", tmp_path / "vmlinux")
     patient.poke(patient.address[f"ftrace_ool_stub_{area}_count"], count - 1)
     found = check(call, patient.path)
     first, second = errors(found)
@@ -259,7 +259,7 @@ def test_a_count_lowered_by_one(
     assert second[1] == function
 
 
-def test_a_count_against_the_promise(patient: Patient, mini_kernel: MiniKernel, call: Call) -> None:
+def test_a_count_against_the_promise(patient: MutableKernel, mini_kernel: MiniKernel, call: Call) -> None:
     patient.poke(patient.address["ftrace_ool_stub_text_end_count"], 8)
     found = check(call, patient.path, "--prelink", mini_kernel() / "vmlinux.o")
     assert [rule for rule, _ in errors(found)] == ["area-damaged", "count-mismatch"]
@@ -268,7 +268,7 @@ def test_a_count_against_the_promise(patient: Patient, mini_kernel: MiniKernel, 
 @pytest.mark.parametrize(
     "symbol", ["ftrace_ool_stub_text", "ftrace_ool_stub_text_end", "ftrace_ool_stub_inittext"]
 )
-def test_an_area_moved_outside_its_text(symbol: str, patient: Patient, call: Call) -> None:
+def test_an_area_moved_outside_its_text(symbol: str, patient: MutableKernel, call: Call) -> None:
     patient.move_symbol(symbol, patient.table_address)
     found = check(call, patient.path)
     first = found["findings"][0]
@@ -277,7 +277,7 @@ def test_an_area_moved_outside_its_text(symbol: str, patient: Patient, call: Cal
     assert first["stub"] == f"{patient.table_address:#x}"
 
 
-def test_an_area_moved_out_of_reach(patient: Patient, call: Call) -> None:
+def test_an_area_moved_out_of_reach(patient: MutableKernel, call: Call) -> None:
     far = 0xC000000000000000 - 0x4000000
     patient.move_symbol("ftrace_ool_stub_text_end", far)
     patient.move_symbol("_stext", far)
@@ -286,28 +286,28 @@ def test_an_area_moved_out_of_reach(patient: Patient, call: Call) -> None:
     assert {rule for rule, _ in errors(found)} == {"stub-out-of-range"}
 
 
-def test_a_location_that_holds_no_nop(patient: Patient, call: Call) -> None:
+def test_a_location_that_holds_no_nop(patient: MutableKernel, call: Call) -> None:
     patient.poke(patient.table[2], 0x7C0802A6)
     with open_kernel(str(patient.path)) as kernel:
         name, offset = kernel.symbols.locate(patient.table[2])
     assert errors(check(call, patient.path)) == [("location-not-nop", f"{name}+{offset:#x}")]
 
 
-def test_misaligned_and_duplicate_entries(patient: Patient, call: Call) -> None:
+def test_misaligned_and_duplicate_entries(patient: MutableKernel, call: Call) -> None:
     patient.slot(0, patient.table[1])
     patient.slot(3, patient.table[3] + 2)
     failed = errors(check(call, patient.path))
     assert [rule for rule, _ in failed] == ["table-damaged"] * 2
 
 
-def test_odd_length(patient: Patient, call: Call) -> None:
+def test_odd_length(patient: MutableKernel, call: Call) -> None:
     patient.move_symbol("__stop_mcount_loc", patient.table_address + 8 * 16 - 4)
     found = check(call, patient.path)
     assert errors(found)[0] == ("table-damaged", None)
     assert found["locations"] == 15
 
 
-def test_all_entries_empty(patient: Patient, call: Call) -> None:
+def test_all_entries_empty(patient: MutableKernel, call: Call) -> None:
     for index in range(16):
         patient.slot(index, 0)
     found = check(call, patient.path)
@@ -316,7 +316,7 @@ def test_all_entries_empty(patient: Patient, call: Call) -> None:
     assert found["headroom"]["bytes"] is None
 
 
-def test_one_empty_entry_is_a_note(patient: Patient, call: Call) -> None:
+def test_one_empty_entry_is_a_note(patient: MutableKernel, call: Call) -> None:
     patient.slot(0, 0)
     found = check(call, patient.path)
     assert found["ok"]

@@ -15,10 +15,10 @@ from jsonschema import Draft4Validator, Draft202012Validator
 
 from conftest import SCHEMAS
 from pfestubs import __version__
+from pfestubs.formats.check import FORMATS, RenderOptions, render
+from pfestubs.formats.check import sarif as check_sarif
+from pfestubs.rules.check import AreaUse, Baseline, CheckOptions, CheckResult, NamedHeadroom
 from pfestubs.rules.findings import RULES, Finding
-from pfestubs.rules.verdict import AreaUse, Baseline, Demands, NamedHeadroom, Verdict
-from pfestubs.say import check_sarif
-from pfestubs.say.check import FORMATS, View, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ PUBLISHED = Path(__file__).parent / "schemas"
 NASTY = 'a<b>&"%,:\n\r\x1b[31m\x00\udc80é\u2028'
 
 
-def verdict(findings: Sequence[Finding] = (), **changes: Any) -> Verdict:
+def verdict(findings: Sequence[Finding] = (), **changes: Any) -> CheckResult:
     room = NamedHeadroom(-4, "fn0", 0xC000000000001000, "stub")
     values: dict[str, Any] = {
         "file": "vmlinux",
@@ -42,10 +42,10 @@ def verdict(findings: Sequence[Finding] = (), **changes: Any) -> Verdict:
         "headroom": room,
         "by_branch": [room, NamedHeadroom(8, "fn1", 0xC000000000001010, "tracer")],
         "findings": list(findings),
-        "demands": Demands(),
+        "demands": CheckOptions(),
         **changes,
     }
-    return Verdict(**values)
+    return CheckResult(**values)
 
 
 def finding(rule: str, **changes: Any) -> Finding:
@@ -63,7 +63,7 @@ def finding(rule: str, **changes: Any) -> Finding:
 
 
 EMPTY = dict.fromkeys(("function", "location", "stub", "distance", "limit"))
-CASES: dict[str, Verdict] = {
+CASES: dict[str, CheckResult] = {
     "clean": verdict(),
     "every rule": verdict([finding(rule) for rule in RULES]),
     "notes": verdict([finding(r.name) for r in RULES.values() if r.severity == "note"]),
@@ -71,23 +71,23 @@ CASES: dict[str, Verdict] = {
     "nasty": verdict([finding("area-exhausted", function=NASTY, message=NASTY)], file=NASTY),
     "many": verdict([finding("area-exhausted", function=f"f{i}") for i in range(50)]),
     "inline": verdict(layout="inline", stub_size=None, areas=[]),
-    "baseline": verdict(demands=Demands(baseline=Baseline("old.json", 3, -8))),
+    "baseline": verdict(demands=CheckOptions(baseline=Baseline("old.json", 3, -8))),
 }
 
 
 @pytest.fixture(params=CASES)
-def case(request: pytest.FixtureRequest) -> Verdict:
+def case(request: pytest.FixtureRequest) -> CheckResult:
     return CASES[request.param]
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_every_format_is_a_document(format_: str, case: Verdict) -> None:
-    text = render(case, format_, View())
+def test_every_format_is_a_document(format_: str, case: CheckResult) -> None:
+    text = render(case, format_, RenderOptions())
     assert text.endswith("\n")
     assert text.strip()
     assert "\x1b" not in text
     text.encode("utf-8", "strict")
-    assert render(case, format_, View()) == text
+    assert render(case, format_, RenderOptions()) == text
 
 
 # -- json -------------------------------------------------------------------------------------------------
@@ -100,12 +100,12 @@ def ours() -> Draft202012Validator:
     return Draft202012Validator(schema)
 
 
-def test_json_is_valid(case: Verdict, ours: Draft202012Validator) -> None:
-    ours.validate(json.loads(render(case, "json", View())))
+def test_json_is_valid(case: CheckResult, ours: Draft202012Validator) -> None:
+    ours.validate(json.loads(render(case, "json", RenderOptions())))
 
 
 def test_json_values() -> None:
-    found = json.loads(render(verdict([finding("stub-out-of-range")]), "json", View()))
+    found = json.loads(render(verdict([finding("stub-out-of-range")]), "json", RenderOptions()))
     assert found["ok"] is False
     assert found["areas"][1] == {
         "name": "text_end",
@@ -131,12 +131,12 @@ def test_json_values() -> None:
 
 
 def test_json_holds_every_finding_in_order() -> None:
-    found = json.loads(render(CASES["many"], "json", View()))
+    found = json.loads(render(CASES["many"], "json", RenderOptions()))
     assert [f["function"] for f in found["findings"]] == [f"f{i}" for i in range(50)]
 
 
 def test_our_schema_is_strict(ours: Draft202012Validator) -> None:
-    good = json.loads(render(CASES["every rule"], "json", View()))
+    good = json.loads(render(CASES["every rule"], "json", RenderOptions()))
     one = good["findings"][0]
     changes: list[dict[str, Any]] = [
         {"schema": "pfestubs/check/2"},
@@ -180,17 +180,17 @@ def junit_schema() -> xmlschema.XMLSchema:
     return xmlschema.XMLSchema(str(PUBLISHED / "junit-10.xsd"))
 
 
-def test_junit_is_valid(case: Verdict, junit_schema: xmlschema.XMLSchema) -> None:
+def test_junit_is_valid(case: CheckResult, junit_schema: xmlschema.XMLSchema) -> None:
     for every in (False, True):
-        junit_schema.validate(ET.fromstring(render(case, "junit", View(every=every))))
+        junit_schema.validate(ET.fromstring(render(case, "junit", RenderOptions(every=every))))
 
 
 def test_the_junit_schema_refuses_something(junit_schema: xmlschema.XMLSchema) -> None:
     assert not junit_schema.is_valid(ET.fromstring("<testsuites><testsuite name='x'/></testsuites>"))
 
 
-def junit(given: Verdict, view: View | None = None) -> ET.Element:
-    suite = ET.fromstring(render(given, "junit", view or View())).find("testsuite")
+def junit(given: CheckResult, view: RenderOptions | None = None) -> ET.Element:
+    suite = ET.fromstring(render(given, "junit", view or RenderOptions())).find("testsuite")
     assert suite is not None
     return suite
 
@@ -211,7 +211,7 @@ def test_junit_of_a_clean_run() -> None:
         "low-headroom",
         "growth",
     }
-    asked = junit(verdict(demands=Demands(min_headroom=1)))
+    asked = junit(verdict(demands=CheckOptions(min_headroom=1)))
     assert asked.get("skipped") == "2"
 
 
@@ -231,7 +231,7 @@ def test_junit_messages() -> None:
     assert failure.get("type") == "area-exhausted"
     assert failure.text is not None
     assert failure.text.splitlines()[-1] == "30 more (--all shows every one)"
-    every = next(junit(CASES["many"], View(every=True)).iter("failure"))
+    every = next(junit(CASES["many"], RenderOptions(every=True)).iter("failure"))
     assert every.text is not None
     assert len(every.text.splitlines()) == 50
 
@@ -246,11 +246,11 @@ def sarif_schema() -> Draft4Validator:
     return Draft4Validator(schema, format_checker=Draft4Validator.FORMAT_CHECKER)
 
 
-def sarif(given: Verdict) -> Any:
-    return json.loads(render(given, "sarif", View()))
+def sarif(given: CheckResult) -> Any:
+    return json.loads(render(given, "sarif", RenderOptions()))
 
 
-def test_sarif_is_valid(case: Verdict, sarif_schema: Draft4Validator) -> None:
+def test_sarif_is_valid(case: CheckResult, sarif_schema: Draft4Validator) -> None:
     sarif_schema.validate(sarif(case))
 
 
@@ -337,8 +337,8 @@ def test_sarif_stays_below_githubs_limit(
 # -- github -----------------------------------------------------------------------------------------------
 
 
-def github(given: Verdict, view: View | None = None) -> list[str]:
-    return render(given, "github", view or View()).splitlines()
+def github(given: CheckResult, view: RenderOptions | None = None) -> list[str]:
+    return render(given, "github", view or RenderOptions()).splitlines()
 
 
 def test_github_aggregate_first_then_nine() -> None:
@@ -349,7 +349,7 @@ def test_github_aggregate_first_then_nine() -> None:
         " at boot all tracing would end at f0"
     )
     assert lines[1] == "::error file=vmlinux,title=area-exhausted::about area-exhausted"
-    assert len(github(CASES["many"], View(every=True))) == 51
+    assert len(github(CASES["many"], RenderOptions(every=True))) == 51
 
 
 def test_github_of_a_clean_run() -> None:
@@ -359,7 +359,7 @@ def test_github_of_a_clean_run() -> None:
 
 def test_github_notes_only_when_asked() -> None:
     assert len(github(CASES["notes"])) == 1
-    shown = github(CASES["notes"], View(verbose=True))
+    shown = github(CASES["notes"], RenderOptions(verbose=True))
     assert [line.split("::")[1].split(" ")[0] for line in shown] == ["notice"] * 3
 
 
@@ -391,8 +391,8 @@ def unescape() -> Callable[[str], str]:
 
 def test_text_colours_and_nothing_else_changes() -> None:
     for given in CASES.values():
-        plain = render(given, "text", View(verbose=True))
-        coloured = render(given, "text", View(verbose=True, colour=True))
+        plain = render(given, "text", RenderOptions(verbose=True))
+        coloured = render(given, "text", RenderOptions(verbose=True, colour=True))
         assert "\x1b[" in coloured
         for code in ("\x1b[31;1m", "\x1b[32;1m", "\x1b[1m", "\x1b[0m"):
             coloured = coloured.replace(code, "")
@@ -402,4 +402,6 @@ def test_text_colours_and_nothing_else_changes() -> None:
 def test_text_never_wraps() -> None:
     name = "f" * 5000
     given = verdict(by_branch=[NamedHeadroom(1, name, 0, "stub")])
-    assert any(line.endswith(name) for line in render(given, "text", View(verbose=True)).splitlines())
+    assert any(
+        line.endswith(name) for line in render(given, "text", RenderOptions(verbose=True)).splitlines()
+    )

@@ -8,7 +8,7 @@ import pytest
 from pfestubs.layouts import LAYOUTS
 from pfestubs.rules import ppc
 from pfestubs.rules.boot import Setting, StubArea, replay
-from pfestubs.rules.cure import SMALLER_TEXT, cure
+from pfestubs.rules.remedy import SMALLER_TEXT, cure
 
 BASE = 0xC000000000000000
 MIB = 1 << 20

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from conftest import FIXTURES, OBJECTS, ROOT, call_in_process, clean_environment, executable_path, tool
-from pfestubs.rules import kbuild
-from pfestubs.rules.kbuild import POSTLINK_MAKEFILE, TOOLS_MAKEFILE
+from pfestubs.kbuild import makefiles as kbuild
+from pfestubs.kbuild.makefiles import POSTLINK_MAKEFILE, TOOLS_MAKEFILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

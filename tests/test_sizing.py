@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pfestubs.errors import ContradictionError, UnsuitableError
 from pfestubs.layouts import LAYOUTS, detect_layout
 from pfestubs.read.vmlinux_o import ReserveArray, TextSection, VmlinuxO
-from pfestubs.rules.sections import kind_of
+from pfestubs.rules.section_kinds import classify_section
 from pfestubs.rules.sizing import Entries, Trap, count, count_entries, find_trap, size_areas
 
 MIB = 1 << 20
@@ -61,7 +61,7 @@ def by_pattern(name: str) -> str:
     ],
 )
 def test_kinds(name: str, kind: str) -> None:
-    assert kind_of(name) == kind
+    assert classify_section(name) == kind
     assert by_pattern(name) == kind
 
 
@@ -72,7 +72,7 @@ def test_kinds(name: str, kind: str) -> None:
 )
 def test_kinds_are_the_linker_scripts(parts: list[str]) -> None:
     name = "".join(parts)
-    assert kind_of(name) == by_pattern(name)
+    assert classify_section(name) == by_pattern(name)
 
 
 @given(*[st.integers(0, 10**6)] * 4)

@@ -12,8 +12,8 @@ import pytest
 from kernelwriter import MIB, LinkedKernel
 from pfestubs.errors import ContradictionError, UnreadableError, UnsuitableError
 from pfestubs.read.vmlinux import open_kernel
+from pfestubs.rules.check import Baseline, CheckOptions, CheckResult, ExpectedCounts, Growth, check_kernel
 from pfestubs.rules.sizing import Entries, Stubs
-from pfestubs.rules.verdict import Baseline, Demands, Growth, Promise, Verdict, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pfestubs.rules.findings import Finding
 
-    Judged = Callable[..., Verdict]
+    Judged = Callable[..., CheckResult]
 
 BASE = 0xC000000000000000
 
@@ -30,19 +30,19 @@ BASE = 0xC000000000000000
 def judged(tmp_path: Path) -> Judged:
     """The verdict on a kernel written to a file and read back."""
 
-    def of(kernel: LinkedKernel, demands: Demands | None = None) -> Verdict:
+    def of(kernel: LinkedKernel, demands: CheckOptions | None = None) -> CheckResult:
         path = kernel.save(tmp_path / "vmlinux")
         with open_kernel(str(path)) as read:
-            return judge(read, demands or Demands())
+            return check_kernel(read, demands or CheckOptions())
 
     return of
 
 
-def errors(verdict: Verdict) -> list[tuple[str, str | None]]:
+def errors(verdict: CheckResult) -> list[tuple[str, str | None]]:
     return [(f.rule, f.function) for f in verdict.errors]
 
 
-def only(verdict: Verdict) -> Finding:
+def only(verdict: CheckResult) -> Finding:
     (finding,) = verdict.errors
     return finding
 
@@ -107,8 +107,8 @@ def test_findings_by_location_in_boot_order(judged: Judged) -> None:
 
 def test_file_findings_first_and_thresholds_last(judged: Judged) -> None:
     kernel = LinkedKernel(counts={"text_end": 0}, sizes={"inittext": 1}, reserve=1, cut=0)
-    demands = Demands(
-        promise=Promise("o", "ool", Entries(3, 2, 0), Stubs(1, 2, 2)),
+    demands = CheckOptions(
+        promise=ExpectedCounts("o", "ool", Entries(3, 2, 0), Stubs(1, 2, 2)),
         min_headroom=1 << 30,
         baseline=Baseline("b.json", 1, None),
         max_growth=Growth(Decimal(1), "locations"),
@@ -330,9 +330,9 @@ def test_rfc_areas_begin_at_an_instruction(judged: Judged) -> None:
 # -- promises ---------------------------------------------------------------------------------------------
 
 
-def promise(entries: int = 3, **stubs: int) -> Demands:
+def promise(entries: int = 3, **stubs: int) -> CheckOptions:
     counts = {"text": 2, "text_end": 1, "inittext": 2, **stubs}
-    return Demands(promise=Promise("vmlinux.o", "ool", Entries(entries, 2, 0), Stubs(**counts)))
+    return CheckOptions(promise=ExpectedCounts("vmlinux.o", "ool", Entries(entries, 2, 0), Stubs(**counts)))
 
 
 def test_promise_kept(judged: Judged) -> None:
@@ -354,12 +354,12 @@ def test_fewer_locations_are_no_error_and_more_are(judged: Judged) -> None:
 
 
 def test_promise_of_unknown_layout_compares_entries_only(judged: Judged) -> None:
-    unknown = Demands(promise=Promise("o", None, Entries(2, 2, 0), None))
+    unknown = CheckOptions(promise=ExpectedCounts("o", None, Entries(2, 2, 0), None))
     assert [f.rule for f in judged(LinkedKernel(), unknown).errors] == ["count-mismatch"]
 
 
 def test_promise_of_another_layout(judged: Judged) -> None:
-    other = Demands(promise=Promise("o", "pfe", Entries(3, 2, 0), Stubs(None, 3, 2)))
+    other = CheckOptions(promise=ExpectedCounts("o", "pfe", Entries(3, 2, 0), Stubs(None, 3, 2)))
     with pytest.raises(ContradictionError, match="is of layout pfe"):
         judged(LinkedKernel(), other)
 
@@ -370,8 +370,8 @@ def test_promise_of_another_layout(judged: Judged) -> None:
 def test_min_headroom_to_the_byte(judged: Judged) -> None:
     room = judged(LinkedKernel()).headroom
     assert room is not None
-    assert judged(LinkedKernel(), Demands(min_headroom=room.bytes)).ok
-    finding = only(judged(LinkedKernel(), Demands(min_headroom=room.bytes + 1)))
+    assert judged(LinkedKernel(), CheckOptions(min_headroom=room.bytes)).ok
+    finding = only(judged(LinkedKernel(), CheckOptions(min_headroom=room.bytes + 1)))
     assert (finding.rule, finding.function) == ("low-headroom", room.function)
     assert f"{room.bytes:,} bytes" in finding.message
 
@@ -389,7 +389,9 @@ def test_min_headroom_to_the_byte(judged: Judged) -> None:
     ],
 )
 def test_growth(amount: str, unit: Any, baseline: int, ok: bool, judged: Judged) -> None:
-    demands = Demands(baseline=Baseline("old.json", baseline, None), max_growth=Growth(Decimal(amount), unit))
+    demands = CheckOptions(
+        baseline=Baseline("old.json", baseline, None), max_growth=Growth(Decimal(amount), unit)
+    )
     verdict = judged(LinkedKernel(), demands)
     assert verdict.ok == ok
     assert [f.rule for f in verdict.errors] == [] if ok else ["growth"]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`python -m pfestubs`."""
 
-from pfestubs.outside.main import main
+from pfestubs.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from pfestubs.errors import ContradictionError, UnreadableError, UnsuitableError
 from pfestubs.read import elf as e
+from pfestubs.read.file_types import require_core
 from pfestubs.read.memory import Extent, Memory
-from pfestubs.read.suitable import refuse_unless_core
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from pfestubs.read.symbols import Placed
+    from pfestubs.read.symbols import SymbolInfo
     from pfestubs.read.vmlinux import Kernel
 
 _PAGE_OFFSET: Final = {64: 0xC000_0000_0000_0000, 32: 0xC000_0000}
@@ -44,7 +44,7 @@ _WANTED: Final = "give the vmlinux of the kernel that was dumped"
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningKernel:
     """A kernel's memory, by the addresses it was linked at.
 
     Attributes:
@@ -63,7 +63,7 @@ class Running:
 
 
 @contextmanager
-def open_running(path: str, kernel: Kernel) -> Iterator[Running]:
+def open_dump(path: str, kernel: Kernel) -> Iterator[RunningKernel]:
     """Find `kernel` in the dump at `path`; its memory is good inside the `with` block.
 
     Raises:
@@ -81,7 +81,7 @@ def open_running(path: str, kernel: Kernel) -> Iterator[Running]:
         offset = _locate(dump, kernel, symbols)
         _refuse_other_build(dump, kernel, symbols, offset)
         disabled = symbols.get("ftrace_disabled")
-        yield Running(
+        yield RunningKernel(
             file=path,
             offset=offset,
             word_at=dump.memory(_needed(kernel), offset).word,
@@ -162,7 +162,7 @@ class _Dump:
         head = source.read(0, _HEAD) if source.mapped is None else source.mapped[:]
         elf = e.Elf(source.path, head)
         try:
-            refuse_unless_core(elf)
+            require_core(elf)
             if elf.bits != kernel.bits:
                 raise ContradictionError(
                     self.file,
@@ -296,7 +296,7 @@ def _needed(kernel: Kernel) -> list[range]:
 # -- do they belong together? --------------------------------------------------------------------------------
 
 
-def _locate(dump: _Dump, kernel: Kernel, symbols: Mapping[str, Placed]) -> int:
+def _locate(dump: _Dump, kernel: Kernel, symbols: Mapping[str, SymbolInfo]) -> int:
     """The offset at which the dumped kernel ran: where its memory holds the linked kernel's banner.
 
     A dump can hold more than one copy (a boot loader's, a page cache's). The one that runs is known by its
@@ -330,7 +330,7 @@ def _locate(dump: _Dump, kernel: Kernel, symbols: Mapping[str, Placed]) -> int:
     return candidates[0]
 
 
-def _banner(kernel: Kernel, symbols: Mapping[str, Placed]) -> bytes:
+def _banner(kernel: Kernel, symbols: Mapping[str, SymbolInfo]) -> bytes:
     """`linux_banner` (init/version-timestamp.c): release, builder, compiler, number and time of the build."""
     placed = symbols.get("linux_banner")
     if placed is not None:
@@ -371,7 +371,7 @@ def _text(banner: bytes) -> str:
     return banner.decode("utf-8", "backslashreplace").split("\n")[0]
 
 
-def _refuse_other_build(dump: _Dump, kernel: Kernel, symbols: Mapping[str, Placed], offset: int) -> None:
+def _refuse_other_build(dump: _Dump, kernel: Kernel, symbols: Mapping[str, SymbolInfo], offset: int) -> None:
     """The same banner can come from two builds; the build id, where both have one, cannot."""
     if not all(name in symbols for name in _NOTE_SYMBOLS):
         return
@@ -397,7 +397,7 @@ def _build_id(notes: memoryview | None, order: str) -> str | None:
 
 
 def _trampolines(
-    dump: _Dump, kernel: Kernel, symbols: Mapping[str, Placed], offset: int
+    dump: _Dump, kernel: Kernel, symbols: Mapping[str, SymbolInfo], offset: int
 ) -> Sequence[int] | None:
     """The slots of `ftrace_tramps`, as linked addresses.
 

@@ -28,7 +28,7 @@ _RANKS: Final = bytes(
 _MAP_RANK: Final = {"T": 0, "W": 1, "t": 2, "w": 1}
 
 
-class Placed(NamedTuple):
+class SymbolInfo(NamedTuple):
     """A symbol's address, and its size in bytes (None where the source does not tell)."""
 
     address: int
@@ -39,7 +39,7 @@ class Symbols(ABC):
     """Names and addresses of one kernel."""
 
     @abstractmethod
-    def find(self, names: Sequence[str]) -> Mapping[str, Placed]:
+    def find(self, names: Sequence[str]) -> Mapping[str, SymbolInfo]:
         """Where each of `names` is; the names that are not there are left out."""
 
     @abstractmethod
@@ -69,14 +69,14 @@ class Symbols(ABC):
         good = index
         while good >= 0:
             name = self._name(best[addresses[good]])
-            if not _is_noise(name):
+            if not _is_ignored_symbol(name):
                 break
             good -= 1
         del addresses[good + 1 : index + 1]  # nobody walks over the same labels twice
         return (name, address - addresses[good]) if good >= 0 else (f"{address:#x}", 0)
 
 
-def _is_noise(name: str) -> bool:
+def _is_ignored_symbol(name: str) -> bool:
     """What kallsyms leaves out as well (`scripts/kallsyms.c: is_ignored_symbol`): labels, not functions."""
     return not name or name.startswith((".", "$", "L0")) or ".plt_" in name or ".long_branch." in name
 
@@ -87,16 +87,16 @@ class ElfSymbols(Symbols):
     def __init__(self, elf: Elf) -> None:
         self._elf = elf
 
-    def find(self, names: Sequence[str]) -> Mapping[str, Placed]:
+    def find(self, names: Sequence[str]) -> Mapping[str, SymbolInfo]:
         """Where each of `names` is; a global symbol wins over a local one of the same name."""
-        found: dict[str, Placed] = {}
+        found: dict[str, SymbolInfo] = {}
         ranks: dict[str, int] = {}
         for symbol in self._elf.symbols_named(names):
             if not symbol.reserved and symbol.section == e.SHN_UNDEF:
                 continue
             rank = _BIND_RANK.get(symbol.bind, 3)
             if rank < ranks.get(symbol.name, 4):
-                found[symbol.name], ranks[symbol.name] = Placed(symbol.value, symbol.size), rank
+                found[symbol.name], ranks[symbol.name] = SymbolInfo(symbol.value, symbol.size), rank
         return found
 
     def code_names(self) -> Iterator[tuple[str, int]]:
@@ -125,11 +125,13 @@ class MapSymbols(Symbols):
     def __init__(self, lines: Sequence[tuple[int, str, str]]) -> None:
         self._lines = lines
 
-    def find(self, names: Sequence[str]) -> Mapping[str, Placed]:
+    def find(self, names: Sequence[str]) -> Mapping[str, SymbolInfo]:
         """Where each of `names` is; its size is the gap to the next symbol."""
         wanted = set(names)
         return {
-            name: Placed(address, self._gap(address)) for address, _, name in self._lines if name in wanted
+            name: SymbolInfo(address, self._gap(address))
+            for address, _, name in self._lines
+            if name in wanted
         }
 
     @cached_property

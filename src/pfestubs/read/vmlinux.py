@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 from pfestubs.errors import ContradictionError, UnreadableError, UnsuitableError
 from pfestubs.layouts import LAYOUTS, Layout, detect_layout
 from pfestubs.read import elf as e
+from pfestubs.read.file_types import require_linked_kernel
 from pfestubs.read.memory import Extent, Memory
-from pfestubs.read.suitable import refuse_unless_linked
-from pfestubs.read.symbols import ElfSymbols, Placed, Symbols, read_system_map
+from pfestubs.read.symbols import ElfSymbols, SymbolInfo, Symbols, read_system_map
 
 if TYPE_CHECKING:
     from array import array
@@ -87,7 +87,7 @@ def open_kernel(path: str, system_map: str | None = None) -> Iterator[Kernel]:
         ContradictionError: the System.map is not this kernel's.
     """
     with e.open_elf(path) as elf:
-        refuse_unless_linked(elf)
+        require_linked_kernel(elf)
         yield _read(elf, _symbols(elf, system_map), exact_sizes=system_map is None)
 
 
@@ -227,7 +227,7 @@ def _fill(elf: Elf, relocations: int, table: range, values: array[int]) -> None:
         values[slot] = addends[i]
 
 
-def _areas(elf: Elf, memory: Memory, layout: Layout, found: Mapping[str, Placed]) -> list[LinkedArea]:
+def _areas(elf: Elf, memory: Memory, layout: Layout, found: Mapping[str, SymbolInfo]) -> list[LinkedArea]:
     areas = []
     for area in layout.areas:
         count = memory.word(found[area.count_symbol].address)

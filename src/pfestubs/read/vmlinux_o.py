@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pfestubs.errors import UnreadableError, UnsuitableError
 from pfestubs.layouts import LAYOUTS
 from pfestubs.read import elf as e
-from pfestubs.read.suitable import refuse_object_unless_relocatable
+from pfestubs.read.file_types import require_relocatable_object
 
 if TYPE_CHECKING:
     from array import array
@@ -77,7 +77,7 @@ def read_vmlinux_o(path: str) -> VmlinuxO:
         UnsuitableError: it is not a relocatable powerpc object with a symbol table.
     """
     with e.open_elf(path) as elf:
-        refuse_object_unless_relocatable(elf)
+        require_relocatable_object(elf)
         machine = _MACHINES[elf.machine]
         locations = _locations(elf, machine)
         code = [

@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pfestubs.errors import UnsuitableError
-from pfestubs.rules.areas import stub_size
 from pfestubs.rules.boot import Setting, StubArea
+from pfestubs.rules.integrity import stub_size
 
 if TYPE_CHECKING:
     from pfestubs.layouts import Layout

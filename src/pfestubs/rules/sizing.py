@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from pfestubs.errors import ContradictionError, UnsuitableError
 from pfestubs.layouts import LAYOUTS, Layout, detect_layout
 from pfestubs.rules import ppc
-from pfestubs.rules.sections import kind_of
+from pfestubs.rules.section_kinds import classify_section
 
 if TYPE_CHECKING:
     from pfestubs.read.vmlinux_o import VmlinuxO
@@ -80,7 +80,7 @@ def count_entries(obj: VmlinuxO) -> Entries:
     """Entries by the kind of the section that they point into."""
     counts = {"text": 0, "inittext": 0, "exittext": 0}
     for section in obj.sections:
-        counts[kind_of(section.name)] += len(section.locations)
+        counts[classify_section(section.name)] += len(section.locations)
     return Entries(**counts)
 
 
@@ -176,13 +176,13 @@ def find_trap(obj: VmlinuxO, layout: Layout, reserve: int) -> Trap | Literal["un
         align = max(section.align, 1)
         base += -base % align
         bases.append(base)
-        if kind_of(section.name) == "text":
+        if classify_section(section.name) == "text":
             base += section.size
     positions = sorted(
         chain.from_iterable(
             map(start.__add__, section.locations)
             for start, section in zip(bases, obj.sections, strict=True)
-            if kind_of(section.name) == "text"
+            if classify_section(section.name) == "text"
         )
     )
     if not positions:

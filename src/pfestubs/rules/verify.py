@@ -17,7 +17,7 @@ from pfestubs.rules.stubs import stub_words, traced_word
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pfestubs.read.dump import Running
+    from pfestubs.read.dump import RunningKernel
     from pfestubs.read.symbols import Symbols
     from pfestubs.read.vmlinux import Kernel
     from pfestubs.rules.boot import Replay, Setting
@@ -99,7 +99,7 @@ class Verification:
         return not self.counts["different"]
 
 
-def verify(kernel: Kernel, running: Running, *, every: bool = False) -> Verification:
+def verify(kernel: Kernel, running: RunningKernel, *, every: bool = False) -> Verification:
     """Compare the stubs that the replay of `kernel`'s boot hands out with the memory of it running.
 
     Args:
@@ -138,7 +138,7 @@ def verify(kernel: Kernel, running: Running, *, every: bool = False) -> Verifica
     )
 
 
-def init_freed(running: Running, init_trampoline: int | None) -> bool | None:
+def init_freed(running: RunningKernel, init_trampoline: int | None) -> bool | None:
     """Whether init memory, and the stubs of area inittext with it, is given back; None if unknown.
 
     The kernel takes `ftrace_tramp_init` out of `ftrace_tramps` when it frees init memory
@@ -154,7 +154,7 @@ def init_freed(running: Running, init_trampoline: int | None) -> bool | None:
 class _Comparison:
     """Memory by position in the replay."""
 
-    def __init__(self, setting: Setting, result: Replay, running: Running) -> None:
+    def __init__(self, setting: Setting, result: Replay, running: RunningKernel) -> None:
         self._setting = setting
         self._result = result
         self._running = running

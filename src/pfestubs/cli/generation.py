@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From `vmlinux.o` to the text of the assembly file: the step that generate, hook and the drop-ins share."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from pfestubs.errors import UnsuitableError, UsageError
+from pfestubs.formats.assembly import render_assembly
+from pfestubs.formats.text import escape
+from pfestubs.layouts import RESERVE_CONFIG
+from pfestubs.read.vmlinux_o import read_vmlinux_o
+from pfestubs.rules import ppc, sizing
+
+if TYPE_CHECKING:
+    from pfestubs.read.vmlinux_o import VmlinuxO
+    from pfestubs.rules.sizing import Count, Stubs, Trap
+
+
+_COUNT_LIMIT: Final = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """What was asked for; None where the object is to say. `spare` is a count of stubs or "auto"."""
+
+    layout: str | None = None
+    reserve: int | None = None
+    spare: int | str | None = None
+    allow_empty: bool = False
+
+
+def generate(obj: VmlinuxO, request: GenerateOptions) -> str:
+    """The assembly file for `obj`; warns on standard error of an exposed kernel unless spare was given.
+
+    Raises:
+        ContradictionError: the request and the object disagree.
+        UnsuitableError: no entries, no layout, no reserve, or `auto` cannot be judged.
+    """
+    count = sizing.count(obj, layout=request.layout, reserve=request.reserve, allow_empty=request.allow_empty)
+    if count.layout is None or count.stubs is None:
+        raise UnsuitableError(
+            obj.file,
+            "names neither ftrace_ool_stub_* nor ftrace_pfe_stub_* symbols, so its layout is not known",
+            "give it with --layout (and --reserve for ool)",
+        )
+    return render_assembly(count.layout, _with_spare(obj, count, count.stubs, request.spare))
+
+
+def generate_from(path: str, request: GenerateOptions) -> str:
+    """`generate` for the object at `path`."""
+    return generate(read_vmlinux_o(path), request)
+
+
+def _with_spare(obj: VmlinuxO, count: Count, stubs: Stubs, spare: int | str | None) -> Stubs:
+    if isinstance(spare, int):
+        return _added(stubs, spare)
+    assert count.layout is not None  # noqa: S101 - generate() has seen to it
+    trap = sizing.find_trap(obj, count.layout, stubs.text or 0)
+    if spare == "auto":
+        if trap == "unknown":
+            raise UnsuitableError(
+                obj.file,
+                "does not define ftrace_ool_stub_text, so --spare auto has nothing to check_kernel by",
+                "give a number of stubs",
+            )
+        return _added(stubs, trap.stubs) if trap else stubs
+    if trap and trap != "unknown":
+        sys.stderr.write(escape(_warning(obj.file, trap)) + "\n")
+    return stubs
+
+
+def _added(stubs: Stubs, spare: int) -> Stubs:
+    total = stubs.text_end + spare
+    if total > _COUNT_LIMIT:
+        raise UsageError("--spare", f"{spare:,} stubs more make {total:,}, the count has 32 bits")
+    return replace(stubs, text_end=total)
+
+
+def _warning(file: str, trap: Trap) -> str:
+    return (
+        f"{file}: warning: the reserve may be out of reach: text location {trap.index + 1:,} is"
+        f" {trap.distance:,} bytes from its stub (limit {abs(ppc.branch_limit(trap.distance)):,}, margin"
+        f" {sizing.TRAP_MARGIN:,}), so up to {trap.stubs:,} stubs of the reserve of {trap.reserve:,} may stay"
+        f" unused and as many functions without a stub; lower {RESERVE_CONFIG}, or use --spare auto"
+    )
