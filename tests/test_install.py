@@ -6,6 +6,7 @@ Each runs in a fresh environment that sees this one's packages but for pfestubs 
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import venv
@@ -14,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import OBJECTS, ROOT, clean_environment, executable_path
+from conftest import FIXTURES, OBJECTS, ROOT, clean_environment, executable_path
 
 NAMES = ("traps-ppc64le-gnu", "trapspfe-ppc64le-gnu")
+MAINLINE = FIXTURES / "trees" / "mainline-7.2"
 EXECUTABLES = ("pfestubs", "gen-ftrace-pfe-stubs", "ftrace-gen-ool-stubs", "ftrace-check")
 
 
@@ -98,15 +100,52 @@ def test_editable(environment: Path, expected: list[str], tmp_path: Path) -> Non
     assert generated([environment / "bin" / "pfestubs"], tmp_path) == expected
 
 
+def build(goal: str, source: Path, target: Path) -> Path:
+    """Build a wheel or an sdist; the file."""
+    run(*(sys.executable, "-m", "build", goal, "--no-isolation", "--outdir", target, source), cwd=target)
+    (path,) = target.iterdir()
+    return path
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    run(
-        *(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT),
-        cwd=folder,
+    return build("--wheel", ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+def test_the_source_distribution_builds_the_same_wheel(
+    wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    first, second = (
+        build("--sdist", ROOT, tmp_path_factory.mktemp("sdist")),
+        build("--sdist", ROOT, tmp_path_factory.mktemp("sdist")),
     )
-    (path,) = folder.glob("*.whl")
-    return path
+    assert first.read_bytes() == second.read_bytes()
+    unpacked = tmp_path_factory.mktemp("unpacked")
+    run("tar", "-xf", first, "-C", unpacked, cwd=unpacked)
+    (source,) = unpacked.iterdir()
+    again = build("--wheel", source, tmp_path_factory.mktemp("wheel"))
+    assert again.read_bytes() == wheel.read_bytes()
+
+
+@pytest.mark.parametrize("words", [["generate", OBJECTS / f"{NAMES[0]}.o"], ["kbuild", "status", MAINLINE]])
+def test_an_incomplete_installation_is_named(words: list[str | Path], tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "src" / "pfestubs", tmp_path / "pfestubs")
+    name = {"generate": "ool.S.j2", "kbuild": "kbuild-tool.mk.j2"}[str(words[0])]
+    (tmp_path / "pfestubs" / "templates" / name).unlink()
+    done = subprocess.run(
+        [sys.executable, "-m", "pfestubs", *words],
+        env=clean_environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        f"pfestubs: error: pfestubs is not installed completely: template {name} is missing;"
+        " install it again\n",
+    )
 
 
 def test_wheel(wheel: Path, environment: Path, expected: list[str], tmp_path: Path) -> None:
@@ -124,10 +163,9 @@ def test_wheel(wheel: Path, environment: Path, expected: list[str], tmp_path: Pa
 def test_what_the_wheel_holds(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        for path in sorted((ROOT / "templates").iterdir()):
-            assert archive.read(f"pfestubs/templates/{path.name}") == path.read_bytes()
-        for path in sorted((ROOT / "src" / "pfestubs" / "schemas").iterdir()):
-            assert archive.read(f"pfestubs/schemas/{path.name}") == path.read_bytes()
+        for folder in ("templates", "schemas"):
+            for path in sorted((ROOT / "src" / "pfestubs" / folder).iterdir()):
+                assert archive.read(f"pfestubs/{folder}/{path.name}") == path.read_bytes()
         (metadata,) = (archive.read(n).decode() for n in names if n.endswith("/METADATA"))
     assert "pfestubs/py.typed" in names
     assert not [name for name in names if name.startswith(("tests/", "fixtures/"))]

@@ -52,3 +52,100 @@ class ToolError(PfestubsError):
 
 class OutputError(PfestubsError):
     """The result could not be written."""
+
+
+class InstallationError(PfestubsError):
+    """A file that ships with pfestubs is missing."""
+
+    def __init__(self, missing: str) -> None:
+        super().__init__(
+            "pfestubs", f"pfestubs is not installed completely: {missing} is missing", "install it again"
+        )
+
+
+# -- errors that the rules raise: facts in, the sentence is made here ----------------------------------------
+
+
+class NoEntriesError(UnsuitableError):
+    """An object has no entries."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__(
+            file,
+            "has no entries in __patchable_function_entries",
+            "was it built with -fpatchable-function-entry (CONFIG_FUNCTION_TRACER)? --allow-empty accepts it",
+        )
+
+
+class UnknownReserveError(UnsuitableError):
+    """An object does not define the count of the reserve, and no option gives it."""
+
+    def __init__(self, file: str, symbol: str) -> None:
+        super().__init__(
+            file,
+            f"does not define {symbol}, so the reserve size is unknown",
+            "give it with --reserve (the value of CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE)",
+        )
+
+
+class UnexpectedReserveError(ContradictionError):
+    """A reserve was given for a layout that has none."""
+
+    def __init__(self, file: str, given: int, layout: str) -> None:
+        super().__init__(
+            file, f"a reserve of {given:,} was given, but layout {layout} has none", "omit --reserve"
+        )
+
+
+class ReserveMismatchError(ContradictionError):
+    """The reserve given is not the object's."""
+
+    def __init__(self, file: str, given: int, symbol: str, found: int) -> None:
+        super().__init__(
+            file,
+            f"a reserve of {given:,} was given, but {symbol} is {found:,}",
+            "omit --reserve, or build again with the intended configuration",
+        )
+
+
+class KindMismatchError(ContradictionError):
+    """Two files that should be of one kernel differ in class, byte order or layout."""
+
+    def __init__(self, file: str, kind: str, other: str, other_kind: str) -> None:
+        super().__init__(
+            file, f"is {kind}, but {other} is {other_kind}", "give a file of the same kernel configuration"
+        )
+
+
+class NoStubsError(UnsuitableError):
+    """A kernel that traces without stubs, for a command that is about stubs."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__(
+            file,
+            "traces without stubs (no ftrace_ool_stub_* or ftrace_pfe_stub_* symbols)",
+            "nothing to show",
+        )
+
+
+class UnprovenInlineError(UnsuitableError):
+    """A kernel without stub symbols whose locations do not look like those of a kernel without stubs."""
+
+    def __init__(self, file: str, symbols: str) -> None:
+        super().__init__(
+            file,
+            f"has no symbols of stub areas ({symbols}), but its locations do not hold the instructions of a"
+            " kernel that traces without stubs",
+            "give the vmlinux with its full symbol table, or its System.map with --system-map",
+        )
+
+
+class MissingMemoryError(UnreadableError):
+    """A dump lacks memory that was not freed: `missing` of `total` locations, the first one named."""
+
+    def __init__(self, file: str, missing: int, total: int, first: str, address: int) -> None:
+        super().__init__(
+            file,
+            f"lacks memory of {missing:,} of {total:,} functions or their stubs, first {first} at {address:#x}",
+            "dump with kernel memory included",
+        )

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The layouts as data, for every layer: which names and areas each generation of kernels uses.
 
-A new kernel generation is a new row of `LAYOUTS` and a template of its name.
+A new generation with the known roles is a new row of `LAYOUTS` and a template of its name.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import ContradictionError
@@ -17,34 +18,46 @@ if TYPE_CHECKING:
 RESERVE_CONFIG: Final = "CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
 
 
+class AreaRole(Enum):
+    """Which locations an area serves; the kernel's rules go by this, never by the area's name."""
+
+    RESERVE = "reserve"
+    """Text, tried first: part of the kernel's own `ftrace_entry.S`, near the tracer."""
+    END = "end"
+    """Text that the reserve does not serve: after all text."""
+    INIT = "init"
+    """Init text."""
+
+
 @dataclass(frozen=True)
-class Area:
-    """A run of stubs: the array's symbol; its count's symbol has the suffix `_count`.
+class AreaSpec:
+    """An area as a layout names it: `name` in documents, `symbol` of the array of stubs."""
 
-    `name` is the contract's word for it. `generated` tells the areas that the generated assembly reserves
-    from the one that is part of the kernel's own `ftrace_entry.S`.
-    """
-
+    role: AreaRole
     name: str
     symbol: str
-    generated: bool
 
     @property
     def count_symbol(self) -> str:
         """The symbol of the 4-byte stub count."""
         return self.symbol + "_count"
 
+    @property
+    def generated(self) -> bool:
+        """Whether the generated assembly reserves it, not the kernel's own `ftrace_entry.S`."""
+        return self.role is not AreaRole.RESERVE
+
 
 @dataclass(frozen=True)
 class Layout:
-    """One generation of names: its areas, in the order in which the kernel tries them for text."""
+    """The names and sizes of one generation of kernels; `areas` in the order of their addresses."""
 
     name: str
-    areas: tuple[Area, ...]
+    areas: tuple[AreaSpec, ...]
     stub_size: int
     """Bytes of a stub where the file does not tell (`sizeof(struct ftrace_ool_stub)`)."""
     word_aligned: bool
-    """Whether areas begin at a word (`.balign SZL`); else at an instruction (`SYM_CODE_START`)."""
+    """Whether areas start at a word (`.balign SZL`); else at an instruction (`SYM_CODE_START`)."""
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -56,9 +69,9 @@ class Layout:
         return bits // 8 if self.word_aligned else 4
 
     @property
-    def reserve(self) -> Area | None:
-        """The area inside .text that the kernel reserves itself, if the layout has one."""
-        return next((area for area in self.areas if not area.generated), None)
+    def reserve(self) -> AreaSpec | None:
+        """The area inside .text, if the layout has one."""
+        return next((area for area in self.areas if area.role is AreaRole.RESERVE), None)
 
 
 LAYOUTS: Final = {
@@ -68,19 +81,19 @@ LAYOUTS: Final = {
         Layout(
             "pfe",
             (
-                Area("text_end", "ftrace_pfe_stub_text", generated=True),
-                Area("inittext", "ftrace_pfe_stub_inittext", generated=True),
+                AreaSpec(AreaRole.END, "text_end", "ftrace_pfe_stub_text"),
+                AreaSpec(AreaRole.INIT, "inittext", "ftrace_pfe_stub_inittext"),
             ),
             stub_size=16,
             word_aligned=False,
         ),
-        # Mainline since 6.13: a reserve inside .text as well.
+        # Mainline since 6.13: also a reserve inside .text.
         Layout(
             "ool",
             (
-                Area("text", "ftrace_ool_stub_text", generated=False),
-                Area("text_end", "ftrace_ool_stub_text_end", generated=True),
-                Area("inittext", "ftrace_ool_stub_inittext", generated=True),
+                AreaSpec(AreaRole.RESERVE, "text", "ftrace_ool_stub_text"),
+                AreaSpec(AreaRole.END, "text_end", "ftrace_ool_stub_text_end"),
+                AreaSpec(AreaRole.INIT, "inittext", "ftrace_ool_stub_inittext"),
             ),
             stub_size=24,
             word_aligned=True,
@@ -90,33 +103,33 @@ LAYOUTS: Final = {
 
 
 def detect_layout(file: str, symbols: Collection[str], asked: str | None, advice: str = "") -> Layout | None:
-    """The layout of a file from the stub symbols it names, checked against the one asked for.
+    """Return the layout of a file by its stub symbols, checked against the one asked for.
 
     Args:
         file: the file, for messages.
         symbols: names of the stub symbols that the file defines or refers to.
         asked: a layout's name from the command line; None to detect.
-        advice: what to do about a file that speaks of two layouts.
+        advice: what to do about a file with symbols of two layouts.
 
     Returns:
         None if the file names no stub symbol and none was asked for.
 
     Raises:
-        ContradictionError: the file speaks of another layout than asked, or of two.
+        ContradictionError: the file has symbols of another layout than asked, or of two.
     """
     found = [layout for layout in LAYOUTS.values() if any(s in symbols for s in layout.symbols)]
     if asked is not None:
         if found and LAYOUTS[asked] not in found:
             raise ContradictionError(
                 file,
-                f"layout {asked} was asked for, but the file names the symbols of layout {found[0].name}"
-                f" ({_first_symbol(found[0], symbols)})",
-                f"leave the layout out, or give the {asked} kernel's own file",
+                f"layout {asked} was requested, but the file references the stub symbols of layout"
+                f" {found[0].name} ({_first_symbol(found[0], symbols)})",
+                f"omit --layout, or give the {asked} kernel's own file",
             )
         return LAYOUTS[asked]
     if len(found) > 1:
         names = " and ".join(f"{layout.name} ({_first_symbol(layout, symbols)})" for layout in found)
-        raise ContradictionError(file, f"names the symbols of two layouts: {names}", advice)
+        raise ContradictionError(file, f"references the stub symbols of two layouts: {names}", advice)
     return found[0] if found else None
 
 

@@ -1,9 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The types that pass between the layers, once each."""
+"""The types that pass between the layers, once each.
+
+Readers produce them, rules and formats take them. Addresses are unsigned integers as linked, sizes are
+bytes, counts are numbers of entries or stubs.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from pfestubs.layouts import AreaRole
+
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from pfestubs.layouts import AreaSpec, Layout
+
+COUNT_SCHEMA: Final = "pfestubs/count/1"
+CHECK_SCHEMA: Final = "pfestubs/check/1"
+STUBS_SCHEMA: Final = "pfestubs/stubs/1"
+VERIFY_SCHEMA: Final = "pfestubs/verify/1"
 
 
 class ByteOrder(Enum):
@@ -16,3 +35,260 @@ class ByteOrder(Enum):
     def struct(self) -> str:
         """The prefix of a `struct` format in this byte order."""
         return "<" if self is ByteOrder.LITTLE else ">"
+
+
+# -- views of memory and symbols -----------------------------------------------------------------------------
+
+
+class MemoryView(Protocol):
+    """Words by address."""
+
+    def word(self, address: int) -> int | None:
+        """Return the 4-byte word at `address`, None where the file holds none."""
+        ...
+
+    def words_at(self, addresses: array[int]) -> Sequence[int | None]:
+        """Return the words at `addresses`, in their order; fastest for ascending addresses."""
+        ...
+
+    def read(self, address: int, size: int) -> memoryview | None:
+        """Return `size` bytes at `address`, None unless the file holds them all in one piece."""
+        ...
+
+
+class SymbolInfo(NamedTuple):
+    """A symbol's address, and its size in bytes (None where the source does not tell)."""
+
+    address: int
+    size: int | None
+
+
+class SymbolView(Protocol):
+    """Names and addresses of one kernel."""
+
+    def find(self, names: Sequence[str]) -> Mapping[str, SymbolInfo]:
+        """Return where each of `names` is; absent ones are left out, a global symbol wins over a local."""
+        ...
+
+    def gap(self, address: int) -> int | None:
+        """Return the bytes from `address` to the next symbol, None after the last."""
+        ...
+
+    def code_names(self) -> Iterator[tuple[str, int]]:
+        """Yield every symbol of code with its address, aliases too, in no order."""
+        ...
+
+    def locate(self, address: int) -> tuple[str, int]:
+        """Return the code symbol at or before `address` and the distance to it in bytes.
+
+        An address before every symbol is named by itself, at distance 0.
+        """
+        ...
+
+
+def symbolic(name: str, offset: int) -> str:
+    """Return a function as documents name it: the symbol and, where it is not 0, the offset in bytes."""
+    return f"{name}+{offset:#x}" if offset else name
+
+
+# -- the object before the final link ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class EntryCounts:
+    """Entries of `__patchable_function_entries` by the kind of the section that they point into."""
+
+    text: int
+    inittext: int
+    exittext: int
+
+    @property
+    def total(self) -> int:
+        """All entries."""
+        return self.text + self.inittext + self.exittext
+
+
+@dataclass(frozen=True)
+class AreaCounts:
+    """Stubs by the role of their area; `reserve` is None for a layout without one."""
+
+    reserve: int | None
+    end: int
+    init: int
+
+    def of(self, role: AreaRole) -> int:
+        """Return the count for an area of that role."""
+        counts = {AreaRole.RESERVE: self.reserve or 0, AreaRole.END: self.end, AreaRole.INIT: self.init}
+        return counts[role]
+
+
+@dataclass(frozen=True)
+class ObjectCounts:
+    """The counts of an object, as `pfestubs count` finds or an earlier run saved them.
+
+    Attributes:
+        file: the object, or the saved document.
+        machine: "ppc64" or "ppc".
+        bits: 64 or 32.
+        relocation: the psABI's name of an entry's relocation.
+        layout: None where the object has no stub symbols; then `stubs` is None too.
+    """
+
+    file: str
+    machine: str
+    bits: int
+    byte_order: ByteOrder
+    relocation: str
+    layout: Layout | None
+    entries: EntryCounts
+    stubs: AreaCounts | None
+
+
+@dataclass(frozen=True)
+class TextSection:
+    """A section of code; size and align in bytes, locations as byte offsets into it, in table order."""
+
+    name: str
+    size: int
+    align: int
+    locations: Sequence[int]
+
+
+@dataclass(frozen=True)
+class ReserveArray:
+    """Where the area inside .text is: position in `VmlinuxO.sections`, offset and size in bytes."""
+
+    section: int
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class VmlinuxO:
+    """`vmlinux.o` as plain values; `sections` is all code, in the object's order."""
+
+    file: str
+    machine: str
+    bits: int
+    byte_order: ByteOrder
+    relocation: str
+    sections: Sequence[TextSection]
+    stub_symbols: frozenset[str]
+    reserve: int | None
+    reserve_array: ReserveArray | None
+
+
+# -- the linked kernel ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Area:
+    """An area of stubs as linked.
+
+    Attributes:
+        spec: its names and role.
+        address: of the array.
+        count: of stubs.
+        size: bytes of the array, None if unknown.
+        size_is_gap: `size` is the gap to the next symbol, which may hold padding.
+    """
+
+    spec: AreaSpec
+    address: int
+    count: int
+    size: int | None = None
+    size_is_gap: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name in documents."""
+        return self.spec.name
+
+    @property
+    def role(self) -> AreaRole:
+        """Which locations it serves."""
+        return self.spec.role
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A linked kernel as plain values: all that its boot depends on, and names.
+
+    Attributes:
+        layout: None for a kernel without stub symbols.
+        table_address: of `__start_mcount_loc`.
+        table: the values of the location table in table order, after relocation.
+        table_bytes: the table's length.
+        text: half-open [_stext, _etext).
+        inittext: half-open [_sinittext, _einittext).
+        areas: in the order of the layout.
+        tracers: ftrace_caller, and ftrace_regs_caller where the kernel has it.
+        trampolines: ftrace_tramp_text and ftrace_tramp_init, in the order in which the kernel tries them.
+        memory: the file's content by address.
+        symbols: for naming functions.
+        banner: the text at `linux_banner` without its newline, None where the file does not tell.
+        build_id: hexadecimal, None where the file has none.
+    """
+
+    file: str
+    bits: int
+    byte_order: ByteOrder
+    layout: Layout | None
+    table_address: int
+    table: Sequence[int]
+    table_bytes: int
+    text: range
+    inittext: range
+    areas: Sequence[Area]
+    tracers: Mapping[str, int]
+    trampolines: Mapping[str, int]
+    memory: MemoryView
+    symbols: SymbolView
+    banner: str | None = None
+    build_id: str | None = None
+
+    @property
+    def release(self) -> str | None:
+        """The release in the banner, such as "7.2.13-amd64"."""
+        words = (self.banner or "").split()
+        return words[2] if len(words) > 2 and words[:2] == ["Linux", "version"] else None
+
+    def area(self, role: AreaRole) -> Area | None:
+        """Return the area of that role, None if the layout has none."""
+        return next((area for area in self.areas if area.role is role), None)
+
+    def name(self, address: int) -> str:
+        """Return the function at `address` as documents name it."""
+        return symbolic(*self.symbols.locate(address))
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """An earlier kernel's figures, from its saved check: count of locations, headroom in bytes if known.
+
+    `layout` is a layout's name or "inline".
+    """
+
+    file: str
+    layout: str
+    locations: int
+    headroom: int | None
+
+
+@dataclass(frozen=True)
+class RunningKernel:
+    """A kernel's memory, by the addresses it was linked at.
+
+    Attributes:
+        file: the dump.
+        offset: bytes by which the kernel runs above the address it was linked at.
+        word_at: the 4-byte word at a linked address, None where the dump has none.
+        trampolines: the slots of `ftrace_tramps`, as linked addresses, 0 if empty; None if not found.
+        disabled: the value of `ftrace_disabled`, None if not found.
+    """
+
+    file: str
+    offset: int
+    word_at: Callable[[int], int | None]
+    trampolines: Sequence[int] | None
+    disabled: int | None

@@ -17,7 +17,7 @@ from pfestubs.system.files import refuse_input, write_atomic, write_stdout
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pfestubs.read.vmlinux_o import VmlinuxO
+    from pfestubs.model import VmlinuxO
 
 _PFE: Final = ("gen-ftrace-pfe-stubs", ("VMLINUX_O", "ARCH_VMLINUX_O"))
 _OOL: Final = ("ftrace-gen-ool-stubs", ("NUM_RESERVE", "IS_64BIT", "OBJDUMP", "VMLINUX_O", "OUT_S"))
@@ -93,13 +93,13 @@ def _compare_class(obj: VmlinuxO, is_64bit: str) -> None:
 
 def _check(_nm: str, vmlinux: str) -> int:
     """Silent when all is well, as the script; else what is wrong, on standard error."""
-    from pfestubs.formats.check import RenderOptions, render
+    from pfestubs.formats import RenderOptions, render
     from pfestubs.read.vmlinux import open_kernel
     from pfestubs.rules.check import CheckOptions, check_kernel
 
     with open_kernel(vmlinux) as kernel:
-        verdict = check_kernel(kernel, CheckOptions())
-    if verdict.ok:
+        result = check_kernel(kernel, CheckOptions())
+    if result.ok:
         return 0
-    sys.stderr.write(render(verdict, "text", RenderOptions()))
+    sys.stderr.writelines(render("check", "text", result, RenderOptions()))
     return 1

@@ -15,8 +15,8 @@ from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules import ppc, sizing
 
 if TYPE_CHECKING:
-    from pfestubs.read.vmlinux_o import VmlinuxO
-    from pfestubs.rules.sizing import Count, Stubs, Trap
+    from pfestubs.model import AreaCounts, ObjectCounts, VmlinuxO
+    from pfestubs.rules.sizing import Trap
 
 
 _COUNT_LIMIT: Final = 0xFFFFFFFF
@@ -43,7 +43,7 @@ def generate(obj: VmlinuxO, request: GenerateOptions) -> str:
     if count.layout is None or count.stubs is None:
         raise UnsuitableError(
             obj.file,
-            "names neither ftrace_ool_stub_* nor ftrace_pfe_stub_* symbols, so its layout is not known",
+            "references neither ftrace_ool_stub_* nor ftrace_pfe_stub_* symbols, so its layout is unknown",
             "give it with --layout (and --reserve for ool)",
         )
     return render_assembly(count.layout, _with_spare(obj, count, count.stubs, request.spare))
@@ -54,11 +54,11 @@ def generate_from(path: str, request: GenerateOptions) -> str:
     return generate(read_vmlinux_o(path), request)
 
 
-def _with_spare(obj: VmlinuxO, count: Count, stubs: Stubs, spare: int | str | None) -> Stubs:
+def _with_spare(obj: VmlinuxO, count: ObjectCounts, stubs: AreaCounts, spare: int | str | None) -> AreaCounts:
     if isinstance(spare, int):
         return _added(stubs, spare)
-    assert count.layout is not None  # noqa: S101 - generate() has seen to it
-    trap = sizing.find_trap(obj, count.layout, stubs.text or 0)
+    assert count.layout is not None  # noqa: S101 - checked by generate()
+    trap = sizing.find_trap(obj, count.layout, stubs.reserve or 0)
     if spare == "auto":
         if trap == "unknown":
             raise UnsuitableError(
@@ -72,17 +72,17 @@ def _with_spare(obj: VmlinuxO, count: Count, stubs: Stubs, spare: int | str | No
     return stubs
 
 
-def _added(stubs: Stubs, spare: int) -> Stubs:
-    total = stubs.text_end + spare
+def _added(stubs: AreaCounts, spare: int) -> AreaCounts:
+    total = stubs.end + spare
     if total > _COUNT_LIMIT:
         raise UsageError("--spare", f"{spare:,} stubs more make {total:,}, the count has 32 bits")
-    return replace(stubs, text_end=total)
+    return replace(stubs, end=total)
 
 
 def _warning(file: str, trap: Trap) -> str:
     return (
-        f"{file}: warning: the reserve may be out of reach: text location {trap.index + 1:,} is"
+        f"{file}: warning: the reserve may be out of range: text location {trap.index + 1:,} is"
         f" {trap.distance:,} bytes from its stub (limit {abs(ppc.branch_limit(trap.distance)):,}, margin"
         f" {sizing.TRAP_MARGIN:,}), so up to {trap.stubs:,} stubs of the reserve of {trap.reserve:,} may stay"
-        f" unused and as many functions without a stub; lower {RESERVE_CONFIG}, or use --spare auto"
+        f" unused and as many functions get no stub; lower {RESERVE_CONFIG}, or use --spare auto"
     )

@@ -32,7 +32,8 @@ _RESERVE: Final = click.option(
     "--reserve",
     type=click.IntRange(0, 0xFFFFFFFF),
     metavar="N",
-    help="Stubs inside .text, for an object that does not say (CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE).",
+    help="Size of the reserve in .text, if the object does not define it"
+    " (CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE).",
 )
 _SPARE: Final = click.option(
     "--spare",
@@ -41,7 +42,7 @@ _SPARE: Final = click.option(
     help="Add N stubs to the end area; auto adds what an unreachable reserve can cost.",
 )
 _ALLOW_EMPTY: Final = click.option(
-    "--allow-empty", is_flag=True, help="An object without any entry is no error."
+    "--allow-empty", is_flag=True, help="Accept an object that has no entries."
 )
 
 

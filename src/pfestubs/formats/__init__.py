@@ -1,2 +1,52 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Say a result in one format: result in, text out."""
+"""Results as text: one module per command and format, each with `render(result, options)`.
+
+A new format is a new module and a line of `FORMATS`; a module is imported when it is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FORMATS: Final[dict[str, dict[str, str]]] = {
+    "count": {
+        "text": "pfestubs.formats.count.text",
+        "json": "pfestubs.formats.count.json",
+    },
+    "check": {
+        "text": "pfestubs.formats.check.text",
+        "json": "pfestubs.formats.check.json",
+        "junit": "pfestubs.formats.check.junit",
+        "sarif": "pfestubs.formats.check.sarif",
+        "github": "pfestubs.formats.check.github",
+    },
+    "stubs": {
+        "text": "pfestubs.formats.stubs.text",
+        "json": "pfestubs.formats.stubs.json",
+    },
+    "verify": {
+        "text": "pfestubs.formats.verify.text",
+        "json": "pfestubs.formats.verify.json",
+    },
+}
+"""The module of each format, by command."""
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """How much to show: every finding, also notes and tables (verbose), colour codes."""
+
+    show_all: bool = False
+    verbose: bool = False
+    colour: bool = False
+
+
+def render(command: str, format_: str, result: object, options: RenderOptions) -> Iterable[str]:
+    """Return the document of a command's result, in pieces of text."""
+    pieces: Iterable[str] = import_module(FORMATS[command][format_]).render(result, options)
+    return pieces

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Words and numbers as every format writes them."""
+"""Numbers, names and JSON as every format writes them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 
 def hex_address(value: int) -> str:
-    """An address: lower case, unpadded."""
+    """Return an address: lower case, unpadded."""
     return f"{value:#x}"
 
 
 def hex_word(value: int) -> str:
-    """An instruction word: eight digits."""
+    """Return an instruction word: eight digits."""
     return f"{value:#010x}"
 
 
 def escape(text: str) -> str:
-    """`text` for a terminal: what is not printable (an escape sequence in a symbol's name) is spelled out."""
+    """Return `text` with everything spelled out that is not printable, except newlines."""
     if text.isprintable():
         return text
     return "".join(
@@ -28,10 +28,15 @@ def escape(text: str) -> str:
 
 
 def escape_line(text: str) -> str:
-    """`text` from a file as part of one line: nothing unprintable, no line feed."""
+    """Return `text` from a file as part of one line: nothing unprintable, no newline."""
     return escape(text).replace("\n", "\\n")
 
 
+def plural(number: int, singular: str, several: str = "") -> str:
+    """Return a count with its noun: "1 stub", "14,885 functions"."""
+    return f"{number:,} {singular if number == 1 else several or singular + 's'}"
+
+
 def dump_json(value: Any) -> str:
-    """A JSON document: keys sorted, no NaN, no colour, one final newline."""
+    """Return a JSON document: keys sorted, no NaN, no colour, one final newline."""
     return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=True) + "\n"

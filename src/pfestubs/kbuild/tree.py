@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from pfestubs.errors import OutputError, UnreadableError, UnsuitableError, UsageError
-from pfestubs.formats.assembly import template_directory
+from pfestubs.formats.templates import render_template
 from pfestubs.kbuild import makefiles as kbuild
 from pfestubs.kbuild.makefiles import POSTLINK_MAKEFILE, TOOLS_MAKEFILE
 from pfestubs.system.files import write_atomic
@@ -155,11 +153,4 @@ def _read_if_there(root: Path, name: str) -> str:
 
 
 def _render(template: str) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(template_directory()),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        autoescape=False,  # noqa: S701 - makefiles, filled with a version number only
-    )
-    return environment.get_template(template).render(minimum=kbuild.MINIMUM_VERSION)
+    return render_template(template, {"minimum": kbuild.MINIMUM_VERSION})

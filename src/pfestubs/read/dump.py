@@ -10,19 +10,19 @@ import stat
 import struct
 from bisect import bisect_right
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from pfestubs.errors import ContradictionError, UnreadableError, UnsuitableError
+from pfestubs.model import RunningKernel
 from pfestubs.read import elf as e
 from pfestubs.read.file_types import require_core
 from pfestubs.read.memory import Extent, Memory
+from pfestubs.read.vmlinux import BANNER, BANNER_MAX, NOTE_SYMBOLS, NOTES_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from pfestubs.read.symbols import SymbolInfo
-    from pfestubs.read.vmlinux import Kernel
+    from pfestubs.model import Kernel, SymbolInfo
 
 _PAGE_OFFSET: Final = {64: 0xC000_0000_0000_0000, 32: 0xC000_0000}
 """Where the kernel maps physical memory (arch/powerpc/include/asm/page.h)."""
@@ -33,33 +33,10 @@ _SCAN_LIMIT: Final = 4 << 30
 """Bytes searched for a moved kernel: it runs where firmware can reach, near the beginning of memory."""
 _ALIGNMENT: Final = 0x10000
 """A relocatable kernel moves by whole pages of the largest base size."""
-_BANNER: Final = b"Linux version "
-_BANNER_MAX: Final = 512
 _BUILD_NUMBER: Final = re.compile(rb"^Linux version \d.* #\d")
 """Each kernel also holds a banner without the number, the weak one of init/version.c."""
-_GNU_BUILD_ID: Final = 3
-_NOTE_SYMBOLS: Final = ("__start_notes", "__stop_notes")
-_SYMBOLS: Final = ("linux_banner", "ftrace_tramps", "ftrace_disabled", *_NOTE_SYMBOLS)
+_SYMBOLS: Final = ("linux_banner", "ftrace_tramps", "ftrace_disabled", *NOTE_SYMBOLS)
 _WANTED: Final = "give the vmlinux of the kernel that was dumped"
-
-
-@dataclass(frozen=True)
-class RunningKernel:
-    """A kernel's memory, by the addresses it was linked at.
-
-    Attributes:
-        file: the dump.
-        offset: bytes by which the kernel runs above the address it was linked at.
-        word_at: the 4-byte word at a linked address, None where the dump has none.
-        trampolines: the slots of `ftrace_tramps`, as linked addresses, 0 if empty; None if not to be found.
-        disabled: the value of `ftrace_disabled`, None if not to be found.
-    """
-
-    file: str
-    offset: int
-    word_at: Callable[[int], int | None]
-    trampolines: Sequence[int] | None
-    disabled: int | None
 
 
 @contextmanager
@@ -79,7 +56,7 @@ def open_dump(path: str, kernel: Kernel) -> Iterator[RunningKernel]:
         dump = _Dump(source, kernel)
         symbols = kernel.symbols.find(_SYMBOLS)
         offset = _locate(dump, kernel, symbols)
-        _refuse_other_build(dump, kernel, symbols, offset)
+        _require_same_build(dump, kernel, symbols, offset)
         disabled = symbols.get("ftrace_disabled")
         yield RunningKernel(
             file=path,
@@ -158,7 +135,7 @@ class _Dump:
     def __init__(self, source: _Source, kernel: Kernel) -> None:
         self.file = source.path
         self._source = source
-        self._order = kernel.order
+        self._order = kernel.byte_order.struct
         head = source.read(0, _HEAD) if source.mapped is None else source.mapped[:]
         elf = e.Elf(source.path, head)
         try:
@@ -229,12 +206,12 @@ class _Dump:
             left -= size
             for at in range(0, size, _CHUNK):
                 # The next chunk's beginning as well: a banner may lie across the border.
-                wanted = min(_CHUNK + _BANNER_MAX, piece.size - at)
+                wanted = min(_CHUNK + BANNER_MAX, piece.size - at)
                 chunk = bytes(self._source.read(piece.offset + at, wanted))
-                found = chunk.find(_BANNER)
+                found = chunk.find(BANNER)
                 while 0 <= found < _CHUNK:
-                    yield piece.address + at + found, chunk[found : found + _BANNER_MAX].split(b"\0")[0]
-                    found = chunk.find(_BANNER, found + 1)
+                    yield piece.address + at + found, chunk[found : found + BANNER_MAX].split(b"\0")[0]
+                    found = chunk.find(BANNER, found + 1)
 
 
 def _pieces(elf: e.Elf, file_size: int | None) -> list[_Piece]:
@@ -302,7 +279,7 @@ def _locate(dump: _Dump, kernel: Kernel, symbols: Mapping[str, SymbolInfo]) -> i
     A dump can hold more than one copy (a boot loader's, a page cache's). The one that runs is known by its
     `ftrace_tramps`, which holds addresses of its own; failing that, the first is taken.
     """
-    banner = _banner(kernel, symbols)
+    banner = _banner(kernel)
     address = symbols["linux_banner"].address
     hints = [0]
     with suppress(KeyError, ValueError):
@@ -330,19 +307,15 @@ def _locate(dump: _Dump, kernel: Kernel, symbols: Mapping[str, SymbolInfo]) -> i
     return candidates[0]
 
 
-def _banner(kernel: Kernel, symbols: Mapping[str, SymbolInfo]) -> bytes:
-    """`linux_banner` (init/version-timestamp.c): release, builder, compiler, number and time of the build."""
-    placed = symbols.get("linux_banner")
-    if placed is not None:
-        for size in (placed.size or _BANNER_MAX, _BANNER_MAX):
-            content = kernel.memory.read(placed.address, min(size, _BANNER_MAX))
-            if content is not None and bytes(content).startswith(_BANNER):
-                return bytes(content).split(b"\0")[0]
-    raise UnsuitableError(
-        kernel.file,
-        "does not say which build it is (no linux_banner)",
-        "without it nothing tells whether the dump is of this kernel",
-    )
+def _banner(kernel: Kernel) -> bytes:
+    """Return the text that identifies the kernel in memory, up to the newline."""
+    if kernel.banner is None:
+        raise UnsuitableError(
+            kernel.file,
+            "has no linux_banner symbol",
+            "it is needed to match the dump with the kernel",
+        )
+    return kernel.banner.encode("utf-8", "backslashreplace")
 
 
 def _refuse_other_kernel(dump: _Dump, kernel: Kernel, banner: bytes, others: Sequence[bytes]) -> None:
@@ -362,7 +335,7 @@ def _refuse_other_kernel(dump: _Dump, kernel: Kernel, banner: bytes, others: Seq
 
 def _brief(banner: bytes) -> str:
     """Release, and number and time of the build."""
-    words = _text(banner).removeprefix(_BANNER.decode())
+    words = _text(banner).removeprefix(BANNER.decode())
     build = words.rfind("#")
     return f"{words.split(' ', 1)[0]} {words[build:]}" if build > 0 else words
 
@@ -371,29 +344,20 @@ def _text(banner: bytes) -> str:
     return banner.decode("utf-8", "backslashreplace").split("\n")[0]
 
 
-def _refuse_other_build(dump: _Dump, kernel: Kernel, symbols: Mapping[str, SymbolInfo], offset: int) -> None:
-    """The same banner can come from two builds; the build id, where both have one, cannot."""
-    if not all(name in symbols for name in _NOTE_SYMBOLS):
+def _require_same_build(dump: _Dump, kernel: Kernel, symbols: Mapping[str, SymbolInfo], offset: int) -> None:
+    """Refuse a dump of another build: the same banner can come from two, the build id cannot."""
+    if kernel.build_id is None or not all(name in symbols for name in NOTE_SYMBOLS):
         return
-    start, stop = (symbols[name].address for name in _NOTE_SYMBOLS)
-    size = min(max(stop - start, 0), _HEAD)
-    linked = _build_id(kernel.memory.read(start, size), kernel.order)
-    content = dump.read(start + offset, size)
-    found = _build_id(memoryview(content) if content is not None else None, kernel.order)
+    start, stop = (symbols[name].address for name in NOTE_SYMBOLS)
+    content = dump.read(start + offset, min(max(stop - start, 0), NOTES_MAX))
+    found = None if content is None else e.build_id_in(memoryview(content), kernel.byte_order.struct)
     for build_id in (found, dump.info.get("BUILD-ID")):
-        if linked is not None and build_id is not None and build_id != linked:
+        if build_id is not None and build_id != kernel.build_id:
             raise ContradictionError(
                 dump.file,
-                f"is of another build: its build id is {build_id}, that of {kernel.file} {linked}",
+                f"is of another build: its build id is {build_id}, that of {kernel.file} {kernel.build_id}",
                 _WANTED,
             )
-
-
-def _build_id(notes: memoryview | None, order: str) -> str | None:
-    if notes is None:
-        return None
-    ids = (n.content.hex() for n in e.notes_in(notes, order) if n.owner == "GNU" and n.type == _GNU_BUILD_ID)
-    return next(ids, None)
 
 
 def _trampolines(

@@ -24,6 +24,7 @@ from elftools.common.utils import struct_parse
 from elftools.elf.structs import ELFStructs
 
 from pfestubs.errors import UnreadableError, UnsuitableError
+from pfestubs.model import ByteOrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -37,6 +38,7 @@ STT_NOTYPE, STT_FUNC = 0, 2
 STB_LOCAL, STB_GLOBAL, STB_WEAK = 0, 1, 2
 PT_LOAD, PT_NOTE = 1, 4
 PN_XNUM = 0xFFFF
+_NT_GNU_BUILD_ID = 3
 R_PPC64_ADDR64, R_PPC64_UADDR64, R_PPC_ADDR32, R_PPC_UADDR32, R_PPC_RELATIVE = 38, 43, 1, 24, 22
 
 _MAGICS: Final = (
@@ -176,7 +178,8 @@ class Elf:
         header = self._parse_header()
         self.bits: int = 64 if data[4] == 2 else 32
         self.word = self.bits // 8
-        self.order = "<" if data[5] == 1 else ">"
+        self.byte_order = ByteOrder.LITTLE if data[5] == 1 else ByteOrder.BIG
+        self.order = self.byte_order.struct
         self.type: int = self.unpack_at("H", 16)
         self.machine: int = self.unpack_at("H", 18)
         self.machine_name = str(header["e_machine"])
@@ -501,6 +504,12 @@ def notes_in(data: memoryview, order: str) -> Iterator[Note]:
             return
         owner = bytes(data[start : start + name_size]).rstrip(b"\0").decode("utf-8", "backslashreplace")
         yield Note(owner, number, bytes(data[content : content + size]))
+
+
+def build_id_in(notes: memoryview, order: str) -> str | None:
+    """Return the GNU build id among notes, in hexadecimal, None if there is none."""
+    ids = (n.content.hex() for n in notes_in(notes, order) if n.owner == "GNU" and n.type == _NT_GNU_BUILD_ID)
+    return next(ids, None)
 
 
 def _refuse_other_magic(path: str, data: memoryview) -> None:

@@ -8,7 +8,8 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from array import array
+    from collections.abc import Iterable, Sequence
 
 
 class Extent(NamedTuple):
@@ -45,6 +46,10 @@ class Memory:
             return None
         word: int = self._word.unpack_from(self._content, address - self._start)[0]
         return word
+
+    def words_at(self, addresses: array[int]) -> Sequence[int | None]:
+        """The words at `addresses`."""
+        return list(map(self.word, addresses))
 
     def read(self, address: int, size: int) -> memoryview | None:
         """`size` bytes at `address` if one extent holds them all."""

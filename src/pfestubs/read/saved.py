@@ -1,81 +1,98 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Read what earlier runs saved: the count of an object (a promise), the check of a kernel (a baseline).
+"""Read what earlier runs saved: the counts of an object, the check of a kernel as a baseline.
 
-Validated by hand, key by key: the schemas' validator is no run-time dependency.
+Validated by hand, key by key: the schemas' validator is not a run-time dependency.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pfestubs.errors import UnreadableError
-from pfestubs.formats.check.json import SCHEMA as CHECK_SCHEMA
-from pfestubs.formats.count import SCHEMA as COUNT_SCHEMA
-from pfestubs.layouts import LAYOUTS
+from pfestubs.layouts import LAYOUTS, AreaRole
+from pfestubs.model import (
+    CHECK_SCHEMA,
+    COUNT_SCHEMA,
+    AreaCounts,
+    Baseline,
+    ByteOrder,
+    EntryCounts,
+    ObjectCounts,
+)
 from pfestubs.read.elf import mapped
-from pfestubs.rules import sizing
-from pfestubs.rules.check import Baseline, ExpectedCounts
-from pfestubs.rules.sizing import Entries, Stubs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
+
+_INTEGER_LIMIT: Final = 1 << 64
 
 
-def read_expected_counts(path: str) -> ExpectedCounts:
-    """What the object before the link promised, from the object itself or from its saved count.
-
-    Raises:
-        UnreadableError: it is neither, or is damaged.
-        UnsuitableError: it is an object that has no entries or does not say its reserve.
-    """
-    with mapped(path) as data:
-        if bytes(data[:4]) != b"\x7fELF":
-            return _promise(_Document(path, bytes(data), COUNT_SCHEMA, "give vmlinux.o or its saved count"))
-    from pfestubs.read.vmlinux_o import read_vmlinux_o  # not needed for a saved count
-
-    count = sizing.count(read_vmlinux_o(path))
-    layout = count.layout.name if count.layout else None
-    return ExpectedCounts(path, layout, count.entries, count.stubs, count.bits, count.byte_order)
-
-
-def read_baseline(path: str) -> Baseline:
-    """An earlier kernel's figures from its saved check.
+def is_elf(path: str) -> bool:
+    """Return whether the file at `path` starts as an ELF file does.
 
     Raises:
-        UnreadableError: it is not the JSON that `pfestubs check` writes.
+        UnreadableError: it cannot be read.
     """
     with mapped(path) as data:
-        document = _Document(path, bytes(data), CHECK_SCHEMA, "save one with pfestubs check --format json")
-    headroom = document.table("headroom").get("bytes")
-    if headroom is not None and type(headroom) is not int:
-        raise document.wrong("headroom.bytes", headroom, "a number of bytes or null")
-    return Baseline(path, document.count(document.values, "locations", "locations"), headroom)
+        return bytes(data[:4]) == b"\x7fELF"
 
 
-def _promise(document: _Document) -> ExpectedCounts:
-    table = document.table("entries")
+def read_saved_count(path: str) -> ObjectCounts:
+    """Read the counts of an object from the document that `pfestubs count --format json` wrote.
+
+    Raises:
+        UnreadableError: it is not such a document.
+    """
+    document = _read(path, COUNT_SCHEMA, "give vmlinux.o or its saved count")
+    values, table = document.values, document.table("entries")
     names = ("text", "inittext", "exittext")
-    entries = Entries(*(document.count(table, name, f"entries.{name}") for name in names))
+    entries = EntryCounts(*(document.count(table, name, f"entries.{name}") for name in names))
     total = document.count(table, "total", "entries.total")
     if total != entries.total:
         raise document.wrong("entries.total", total, f"the sum of the kinds, {entries.total}")
-    bits, order = document.values.get("class"), document.values.get("byte_order")
-    if bits not in {None, 32, 64}:
-        raise document.wrong("class", bits, "32 or 64")
-    if order not in {None, "little", "big"}:
-        raise document.wrong("byte_order", order, "little or big")
-    layout = document.values.get("layout")
-    if layout is None:
-        return ExpectedCounts(document.path, None, entries, None, bits, order)
-    if not isinstance(layout, str) or layout not in LAYOUTS:
-        raise document.wrong("layout", layout, f"one of {', '.join(LAYOUTS)} or null")
-    table = document.table("stubs")
-    counts = {
-        area.name: document.count(table, area.name, f"stubs.{area.name}") for area in LAYOUTS[layout].areas
-    }
-    stubs = Stubs(counts.get("text"), counts["text_end"], counts["inittext"])
-    return ExpectedCounts(document.path, layout, entries, stubs, bits, order)
+    layout = document.choice("layout", [*LAYOUTS, None])
+    stubs = None
+    if layout is not None:
+        table = document.table("stubs")
+        counts = {
+            area.role: document.count(table, area.name, f"stubs.{area.name}")
+            for area in LAYOUTS[layout].areas
+        }
+        stubs = AreaCounts(counts.get(AreaRole.RESERVE), counts[AreaRole.END], counts[AreaRole.INIT])
+    return ObjectCounts(
+        file=path,
+        machine=document.choice("machine", ["ppc64", "ppc"]),
+        bits=document.choice("class", [64, 32]),
+        byte_order=ByteOrder(document.choice("byte_order", [order.value for order in ByteOrder])),
+        relocation=document.text(values, "relocation", "relocation"),
+        layout=LAYOUTS[layout] if layout is not None else None,
+        entries=entries,
+        stubs=stubs,
+    )
+
+
+def read_baseline(path: str) -> Baseline:
+    """Read an earlier kernel's figures from the document that `pfestubs check --format json` wrote.
+
+    Raises:
+        UnreadableError: it is not such a document.
+    """
+    document = _read(path, CHECK_SCHEMA, "save one with pfestubs check --format json")
+    headroom = document.table("headroom").get("bytes")
+    if headroom is not None and (type(headroom) is not int or abs(headroom) >= _INTEGER_LIMIT):
+        raise document.wrong("headroom.bytes", headroom, "a number of bytes or null")
+    return Baseline(
+        file=path,
+        layout=document.choice("layout", [*LAYOUTS, "inline"]),
+        locations=document.count(document.values, "locations", "locations"),
+        headroom=headroom,
+    )
+
+
+def _read(path: str, schema: str, advice: str) -> _Document:
+    with mapped(path) as data:
+        return _Document(path, bytes(data), schema, advice)
 
 
 class _Document:
@@ -84,7 +101,7 @@ class _Document:
     def __init__(self, path: str, data: bytes, schema: str, advice: str) -> None:
         self.path, self._advice = path, advice
         try:
-            values = json.loads(data)
+            values = json.loads(data, parse_int=_parse_int)
         except (ValueError, RecursionError) as e:
             raise UnreadableError(path, f"is not the JSON document {schema}", advice) from e
         self.values: Mapping[str, Any] = values if isinstance(values, dict) else {}
@@ -92,12 +109,26 @@ class _Document:
             raise self.wrong("schema", self.values.get("schema"), schema)
 
     def wrong(self, key: str, found: object, expected: str) -> UnreadableError:
-        return UnreadableError(self.path, f"has {_short(found)} for {key}, expected {expected}", self._advice)
+        problem = f"'{key}' is missing" if found is None else f"'{key}' is {_short(found)}"
+        return UnreadableError(self.path, f"{problem}, expected {expected}", self._advice)
 
     def table(self, key: str) -> Mapping[str, Any]:
         value = self.values.get(key)
         if not isinstance(value, dict):
             raise self.wrong(key, value, "an object")
+        return value
+
+    def choice(self, key: str, allowed: Collection[object]) -> Any:
+        value = self.values.get(key, self)  # a missing key is not null
+        if isinstance(value, dict | list | bool | float) or value not in allowed:
+            names = ", ".join("null" if name is None else str(name) for name in allowed)
+            raise self.wrong(key, None if value is self else value, f"one of {names}")
+        return value
+
+    def text(self, table: Mapping[str, Any], key: str, name: str) -> str:
+        value = table.get(key)
+        if not isinstance(value, str):
+            raise self.wrong(name, value, "text")
         return value
 
     def count(self, table: Mapping[str, Any], key: str, name: str) -> int:
@@ -107,11 +138,14 @@ class _Document:
         return value
 
 
+def _parse_int(digits: str) -> int | str:
+    """Return a number, or its digits where it has more than any that pfestubs writes."""
+    return int(digits) if len(digits) <= 20 else digits
+
+
 def _short(value: object) -> str:
-    """A value in a sentence; a container only by its kind."""
-    if value is None:
-        return "nothing"
+    """Return a value for a sentence, cut at 40 characters; a container only by its kind."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
-    text = repr(value) if not isinstance(value, int) or abs(value) < 1 << 64 else "a huge number"
+    text = repr(value)
     return text if len(text) <= 40 else f"{text[:40]}..."

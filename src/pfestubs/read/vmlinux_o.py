@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import UnreadableError, UnsuitableError
 from pfestubs.layouts import LAYOUTS
+from pfestubs.model import ReserveArray, TextSection, VmlinuxO
 from pfestubs.read import elf as e
 from pfestubs.read.file_types import require_relocatable_object
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from pfestubs.read.elf import Elf, Symbol
 
@@ -33,40 +34,6 @@ _MACHINES: Final = {
     e.EM_PPC64: _Machine("ppc64", "R_PPC64_ADDR64", frozenset({e.R_PPC64_ADDR64, e.R_PPC64_UADDR64})),
     e.EM_PPC: _Machine("ppc", "R_PPC_ADDR32", frozenset({e.R_PPC_ADDR32, e.R_PPC_UADDR32})),
 }
-
-
-@dataclass(frozen=True)
-class TextSection:
-    """A section of code; size and align in bytes, locations as byte offsets into it, in table order."""
-
-    name: str
-    size: int
-    align: int
-    locations: Sequence[int]
-
-
-@dataclass(frozen=True)
-class ReserveArray:
-    """Where the area inside .text lies: position in `VmlinuxO.sections`, offset and size in bytes."""
-
-    section: int
-    offset: int
-    size: int
-
-
-@dataclass(frozen=True)
-class VmlinuxO:
-    """`vmlinux.o` as plain values; `sections` is all code, in the object's order."""
-
-    file: str
-    machine: str
-    bits: int
-    byte_order: str
-    relocation: str
-    sections: Sequence[TextSection]
-    stub_symbols: frozenset[str]
-    reserve: int | None
-    reserve_array: ReserveArray | None
 
 
 def read_vmlinux_o(path: str) -> VmlinuxO:
@@ -90,7 +57,7 @@ def read_vmlinux_o(path: str) -> VmlinuxO:
             file=path,
             machine=machine.name,
             bits=elf.bits,
-            byte_order="little" if elf.order == "<" else "big",
+            byte_order=elf.byte_order,
             relocation=machine.relocation,
             sections=[
                 TextSection(

@@ -1,36 +1,47 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The verdict on a linked kernel: the boot's failures and what else is wrong, as findings."""
+"""The check of a linked kernel: the boot's failures and what else is wrong, as findings."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from pfestubs.errors import ContradictionError
+from pfestubs.errors import KindMismatchError
+from pfestubs.layouts import AreaRole
 from pfestubs.rules import integrity
-from pfestubs.rules.boot import Failure, Replay, Setting, headrooms, replay, stops_at
-from pfestubs.rules.findings import Finding, symbolic
-from pfestubs.rules.remedy import cure
-from pfestubs.rules.setting import setting_of
+from pfestubs.rules.boot_inputs import require_known_kind
+from pfestubs.rules.findings import (
+    Action,
+    AreaCountMismatch,
+    AreaShortage,
+    AreaUnused,
+    EntryCountMismatch,
+    EntrySkipped,
+    Finding,
+    Grown,
+    HeadroomBelow,
+    Remedy,
+    StubTooFar,
+    TracerTooFar,
+    WordFound,
+)
+from pfestubs.rules.remedy import suggest_remedy
+from pfestubs.rules.simulation import simulate_boot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from decimal import Decimal
 
-    from pfestubs.read.vmlinux import Kernel
-    from pfestubs.rules.boot import BranchName
-    from pfestubs.rules.sizing import Entries, Stubs
-
-    _Namer = Callable[[int], str]
+    from pfestubs.model import Area, Baseline, Kernel, ObjectCounts
+    from pfestubs.rules.boot import Boot, Failure
+    from pfestubs.rules.findings import BranchName, Facts
 
 
 @dataclass(frozen=True)
 class AreaUse:
-    """An area's stubs: reserved, handed out (`used`, never above reserved) and asked for (`needed`)."""
+    """An area's stubs: handed out (`used`, never above its count) and asked for (`needed`)."""
 
-    name: str
-    address: int
-    reserved: int
+    area: Area
     used: int
     needed: int
 
@@ -46,54 +57,30 @@ class NamedHeadroom:
 
 
 @dataclass(frozen=True)
-class ExpectedCounts:
-    """What the object before the link promised; layout and stubs are None where it does not say."""
-
-    file: str
-    layout: str | None
-    entries: Entries
-    stubs: Stubs | None
-    bits: int | None = None
-    byte_order: str | None = None
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """An earlier kernel's figures: count of locations, and headroom in bytes where known."""
-
-    file: str
-    locations: int
-    headroom: int | None
-
-
-@dataclass(frozen=True)
-class Growth:
-    """How much the count of locations may grow: by a number, or by a percentage of the baseline."""
+class AllowedGrowth:
+    """By how much the count of locations may grow: a number, or a percentage of the baseline."""
 
     amount: Decimal
     unit: Literal["locations", "percent"]
 
-    def allowed(self, baseline: int) -> int:
-        """The largest count of additional locations."""
+    def of(self, baseline: int) -> int:
+        """Return the largest count of additional locations."""
         return int(self.amount if self.unit == "locations" else baseline * self.amount / 100)
-
-    def __str__(self) -> str:
-        return f"{self.amount}%" if self.unit == "percent" else f"{self.amount:,.0f}"
 
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """What the user asks for beyond a boot that succeeds."""
+    """Additional checks requested on the command line."""
 
-    promise: ExpectedCounts | None = None
+    expected: ObjectCounts | None = None
     min_headroom: int | None = None
     baseline: Baseline | None = None
-    max_growth: Growth | None = None
+    max_growth: AllowedGrowth | None = None
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """Everything that `check` says.
+    """Everything that `check` prints.
 
     Attributes:
         layout: a layout's name or "inline".
@@ -102,6 +89,8 @@ class CheckResult:
         headroom: the tightest branch of all, None without locations.
         by_branch: the tightest branch of each kind.
         findings: about the whole file, then by location in boot order, then about thresholds.
+        stops_at: the function at which the boot disables ftrace, None if it does not.
+        release, banner, build_id: which kernel it is, None where the file does not tell.
     """
 
     file: str
@@ -112,9 +101,11 @@ class CheckResult:
     headroom: NamedHeadroom | None
     by_branch: Sequence[NamedHeadroom]
     findings: Sequence[Finding]
-    demands: CheckOptions
+    options: CheckOptions = field(default_factory=CheckOptions)
     stops_at: str | None = None
-    """The function at which the boot gives up all tracing, None if it does not."""
+    release: str | None = None
+    banner: str | None = None
+    build_id: str | None = None
 
     @property
     def errors(self) -> list[Finding]:
@@ -127,203 +118,174 @@ class CheckResult:
         return not self.errors
 
 
-def check_kernel(kernel: Kernel, demands: CheckOptions) -> CheckResult:
-    """Replay the boot of `kernel` and say what is wrong with it.
+def check_kernel(kernel: Kernel, options: CheckOptions) -> CheckResult:
+    """Simulate the boot of `kernel` and report what is wrong with it.
 
     Raises:
-        ContradictionError: the promise was made by a kernel of another layout.
+        KindMismatchError: the expected counts or the baseline are of another kind of kernel.
     """
-    setting = setting_of(kernel)
-    result = replay(setting)
-
-    def namer(address: int) -> str:
-        return symbolic(*kernel.symbols.locate(address))
-
-    uses = [
-        AreaUse(area.name, area.address, area.count, min(result.needed[area.name], area.count), needed)
-        for area in setting.areas
-        for needed in (result.needed[area.name],)
-    ]
+    require_known_kind(kernel)
+    require_same_kind(kernel, options)
+    boot = simulate_boot(kernel)
     by_branch = [
-        NamedHeadroom(room.bytes, namer(room.location), room.location, room.branch)
-        for room in headrooms(setting, result).values()
+        NamedHeadroom(room.bytes, kernel.name(room.location), room.location, room.branch)
+        for room in boot.headrooms.values()
     ]
     headroom = min(by_branch, key=lambda room: room.bytes, default=None)
-    count = len(result.locations)
-    stop = stops_at(setting, result)
-    table_findings = list(integrity.damaged_table(kernel))
+    stop = boot.stops_at
+    table_findings = list(integrity.damaged_table(boot))
     findings = [
         *table_findings,
-        *integrity.damaged_areas(kernel, setting.stub_size),
-        *_count_mismatches(kernel, demands.promise),
-        *_unused(uses),
-        *_by_location(setting, result, namer, {f.location for f in table_findings}),
-        *_thresholds(count, headroom, demands),
+        *integrity.damaged_areas(kernel, boot.stub_size),
+        *_count_mismatches(boot, options.expected),
+        *_unused(boot),
+        *_by_location(boot, {f.location for f in table_findings}),
+        *_thresholds(len(boot.locations), headroom, options),
     ]
     return CheckResult(
         file=kernel.file,
-        layout=kernel.layout.name if kernel.layout else "inline",
-        locations=count,
-        stub_size=setting.stub_size if kernel.layout else None,
-        areas=uses,
+        layout=layout_name(kernel),
+        locations=len(boot.locations),
+        stub_size=boot.stub_size if kernel.layout else None,
+        areas=[AreaUse(area, boot.used(i), boot.needed[i]) for i, area in enumerate(kernel.areas)],
         headroom=headroom,
         by_branch=by_branch,
         findings=findings,
-        demands=demands,
-        stops_at=None if stop is None else namer(result.locations[stop]),
+        options=options,
+        stops_at=None if stop is None else boot.function(stop),
+        release=kernel.release,
+        banner=kernel.banner,
+        build_id=kernel.build_id,
     )
 
 
-def _count_mismatches(kernel: Kernel, promise: ExpectedCounts | None) -> Iterator[Finding]:
-    if promise is None:
+def layout_name(kernel: Kernel) -> str:
+    """Return the layout as documents name it."""
+    return kernel.layout.name if kernel.layout else "inline"
+
+
+def require_same_kind(kernel: Kernel, options: CheckOptions) -> None:
+    """Refuse expected counts and a baseline that cannot be of this kernel.
+
+    Raises:
+        KindMismatchError: class, byte order or layout differ.
+    """
+    expected, baseline, layout = options.expected, options.baseline, layout_name(kernel)
+    if expected is not None:
+        own = f"{kernel.bits}-bit {kernel.byte_order.value}-endian"
+        theirs = f"{expected.bits}-bit {expected.byte_order.value}-endian"
+        if own != theirs:
+            raise KindMismatchError(expected.file, theirs, kernel.file, own)
+        if expected.layout is not None and expected.layout is not kernel.layout:
+            raise KindMismatchError(expected.file, expected.layout.name, kernel.file, layout)
+    if baseline is not None and baseline.layout != layout:
+        raise KindMismatchError(baseline.file, baseline.layout, kernel.file, layout)
+
+
+def _count_mismatches(boot: Boot, expected: ObjectCounts | None) -> Iterator[Finding]:
+    if expected is None:
         return
-    order = "little" if kernel.order == "<" else "big"
-    if promise.bits not in {None, kernel.bits} or promise.byte_order not in {None, order}:
-        raise ContradictionError(
-            promise.file,
-            f"is {promise.bits}-bit, {promise.byte_order}-endian, {kernel.file} is {kernel.bits}-bit,"
-            f" {order}-endian",
-            "give the vmlinux.o (or its count) of the same build",
-        )
-    linked = kernel.layout.name if kernel.layout else None
-    if promise.layout is not None and promise.layout != linked:
-        raise ContradictionError(
-            promise.file,
-            f"is of layout {promise.layout}, {kernel.file} of layout {linked or 'inline'}",
-            "give the vmlinux.o (or its count) of the same build",
-        )
-    advice = f"link again with the assembly file generated from {promise.file}, without --spare"
-    if promise.stubs is not None:
-        for area in kernel.areas:
-            promised = promise.stubs.of_area(area.name)
-            if area.count != promised:
-                yield Finding(
-                    "count-mismatch",
-                    f"area {area.name} has {area.count:,} stubs, {promise.file} promised {promised:,};"
-                    f" {advice}",
-                    stub=area.address,
-                )
-    entries = sum(value != 0 for value in kernel.table)
-    if entries > promise.entries.total:
-        yield Finding(
-            "count-mismatch",
-            f"the location table has {entries:,} entries, {promise.file} only {promise.entries.total:,};"
-            " something was linked that was not counted",
-        )
+    remedy = Remedy(Action.REGENERATE_AREAS)
+    if expected.stubs is not None:
+        for area in boot.kernel.areas:
+            wanted = expected.stubs.of(area.role)
+            if area.count != wanted:
+                facts = AreaCountMismatch(area.spec, area.count, wanted, expected.file)
+                finding = Finding("count-mismatch", facts, stub=area.address, remedy=remedy)
+                yield finding
+    entries = sum(value != 0 for value in boot.kernel.table)
+    if entries > expected.entries.total or not boot.locations:
+        mismatch = EntryCountMismatch(entries, expected.entries.total, expected.file)
+        yield Finding("count-mismatch", mismatch, remedy=remedy)
 
 
-def _unused(uses: Sequence[AreaUse]) -> Iterator[Finding]:
-    for area in uses:
-        if area.used < area.reserved:
-            yield Finding(
-                "area-unused",
-                f"{area.reserved - area.used:,} of {area.reserved:,} stubs of area {area.name} stay unused",
-                stub=area.address,
-            )
+def _unused(boot: Boot) -> Iterator[Finding]:
+    for position, area in enumerate(boot.kernel.areas):
+        unused = area.count - boot.used(position)
+        if unused:
+            yield Finding("area-unused", AreaUnused(area.spec, unused, area.count), stub=area.address)
 
 
-def _by_location(
-    setting: Setting, result: Replay, namer: _Namer, known: Collection[int | None]
-) -> list[Finding]:
-    """Skipped entries and failures, merged by address: boot order. A location has one finding."""
-    found = [(address, _skipped(address, namer)) for address in result.skipped if address not in known]
+def _by_location(boot: Boot, known: Collection[int | None]) -> list[Finding]:
+    """Return skipped entries and failures, merged by address: boot order. One finding per location."""
+    found = [(address, _skipped(boot.kernel, address)) for address in boot.skipped if address not in known]
+    shortages = {
+        position: shortage(boot, position)
+        for position in {f.area for f in boot.failures}
+        if position is not None
+    }
     first: set[str] = set()
-    for failure in result.failures:
-        location = result.locations[failure.position]
+    for failure in boot.failures:
+        location = boot.locations[failure.position]
         if location in known:
             continue
-        advice = "" if failure.rule in first else cure(setting, result, failure.rule)
-        finding = _failed(setting, result, failure, namer, advice)
+        remedy = None if failure.rule in first else suggest_remedy(boot, failure.rule)
         first.add(failure.rule)
-        found.append((location, finding))
+        found.append((location, _failed(boot, failure, shortages, remedy)))
     found.sort(key=lambda pair: pair[0])
     return [finding for _, finding in found]
 
 
-def _skipped(address: int, namer: _Namer) -> Finding:
-    if not address:
-        return Finding("location-skipped", "an entry of the location table is empty", location=0)
-    function = namer(address)
-    return Finding(
-        "location-skipped",
-        f"{function} at {address:#x} is neither in kernel text nor in init text",
-        function=function,
-        location=address,
-    )
+def _skipped(kernel: Kernel, address: int) -> Finding:
+    function = kernel.name(address) if address else None
+    return Finding("location-skipped", EntrySkipped(), function=function, location=address)
 
 
-def _failed(setting: Setting, result: Replay, failure: Failure, namer: _Namer, advice: str) -> Finding:
-    """A failure in words; the first of a rule carries the cure."""
-    location = result.locations[failure.position]
-    stub = result.insns[failure.position] or None
-    function = namer(location)
-    what = _sentence(setting, result, failure, f"{function} at {location:#x}", stub, first=bool(advice))
+def _failed(
+    boot: Boot, failure: Failure, shortages: Mapping[int, AreaShortage], remedy: Remedy | None
+) -> Finding:
+    location = boot.locations[failure.position]
     return Finding(
         failure.rule,
-        f"{what}; {advice}" if advice else what,
-        function=function,
+        _facts(failure, shortages),
+        function=boot.kernel.name(location),
         location=location,
-        stub=stub,
+        stub=boot.insns[failure.position] or None,
         distance=failure.distance,
         limit=failure.limit,
+        remedy=remedy,
     )
 
 
-def _sentence(
-    setting: Setting, result: Replay, failure: Failure, where: str, stub: int | None, *, first: bool
-) -> str:
-    span = f"{abs(failure.distance or 0):,} bytes"
-    limit = f"(limit {abs(failure.limit or 0):,})"
-    at = f"{stub:#x}" if stub else ""
-    match failure.rule:
-        case "location-not-nop":
-            word = f"{failure.detail:#010x}" if isinstance(failure.detail, int) else "nothing"
-            return f"{where} holds {word}, expected what the compiler leaves for ftrace (nop 0x60000000)"
-        case "area-exhausted":
-            return f"{where} gets no stub{_shortage(setting, result, str(failure.detail)) if first else ''}"
-        case "stub-out-of-range":
-            return f"{where} is {span} from its stub at {at} {limit}"
-        case "return-out-of-range":
-            return f"{where} is {span} from the last branch of its stub at {at} {limit}"
-        case "tracer-unreachable":
-            caller = f"the stub at {at} of {where}" if stub else where
-            return f"{caller} is {span} from {failure.detail} {limit}, and no trampoline is in reach"
-        case "init-trampoline-only":
-            caller = f"the stub at {at} of {where}" if stub else where
-            return (
-                f"{caller} is {span} from {failure.detail} {limit} and reaches only ftrace_tramp_init,"
-                " which is freed after boot"
-            )
+def _facts(failure: Failure, shortages: Mapping[int, AreaShortage]) -> Facts:
+    if failure.rule == "location-not-nop":
+        return WordFound(failure.word)
+    if failure.area is not None:
+        return shortages[failure.area]
+    return StubTooFar() if failure.tracer is None else TracerTooFar(failure.tracer)
 
 
-def _shortage(setting: Setting, result: Replay, name: str) -> str:
-    counts = {area.name: area.count for area in setting.areas}
-    without = sum(failure.rule == "area-exhausted" for failure in result.failures)
-    sentence = (
-        f": area {name} has {counts[name]:,}, {result.needed[name]:,} are needed;"
-        f" {without:,} {'function stays' if without == 1 else 'functions stay'} without a stub"
-    )
-    if name == "text_end" and result.needed.get("text", 0) < counts.get("text", 0):
-        usable, reserve = result.needed["text"], counts["text"]
-        sentence += f", while only {usable:,} of the {reserve:,} stubs of area text are in reach"
-    return sentence
+def shortage(boot: Boot, position: int) -> AreaShortage:
+    """Return by how much the area at that position of the kernel's areas is too small."""
+    area, reserve = boot.kernel.areas[position], boot.kernel.area(AreaRole.RESERVE)
+    unserved = sum(failure.rule == "area-exhausted" for failure in boot.failures)
+    facts = AreaShortage(area.spec, area.count, boot.needed[position], unserved)
+    usable = boot.needed_of(AreaRole.RESERVE)
+    if area.role is AreaRole.END and reserve is not None and usable < reserve.count:
+        return AreaShortage(area.spec, area.count, facts.needed, unserved, reserve.count, usable)
+    return facts
 
 
-def _thresholds(count: int, headroom: NamedHeadroom | None, demands: CheckOptions) -> Iterator[Finding]:
-    if demands.min_headroom is not None and headroom is not None and headroom.bytes < demands.min_headroom:
+def _thresholds(count: int, headroom: NamedHeadroom | None, options: CheckOptions) -> Iterator[Finding]:
+    """Yield the thresholds that are not met; one that has nothing to measure is not."""
+    minimum = options.min_headroom
+    if minimum is not None and (headroom is None or headroom.bytes < minimum):
+        facts = HeadroomBelow(
+            None if headroom is None else headroom.bytes,
+            None if headroom is None else headroom.branch,
+            minimum,
+        )
         yield Finding(
             "low-headroom",
-            f"the headroom is {headroom.bytes:,} bytes ({headroom.branch} branch of {headroom.function}), at"
-            f" least {demands.min_headroom:,} were asked for",
-            function=headroom.function,
-            location=headroom.location,
+            facts,
+            function=None if headroom is None else headroom.function,
+            location=None if headroom is None else headroom.location,
         )
-    baseline, growth = demands.baseline, demands.max_growth
+    baseline, growth = options.baseline, options.max_growth
     if baseline is not None and growth is not None:
         grown = count - baseline.locations
-        if grown > growth.allowed(baseline.locations):
+        if not count or grown > growth.of(baseline.locations):
             yield Finding(
                 "growth",
-                f"{count:,} locations, {grown:,} more than in {baseline.file} ({baseline.locations:,});"
-                f" at most {growth} were allowed",
+                Grown(count, baseline.locations, baseline.file, growth.amount, growth.unit),
             )

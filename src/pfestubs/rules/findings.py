@@ -1,64 +1,286 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What can be wrong with a linked kernel: the rules, and one finding of one of them."""
+"""What can be wrong with a linked kernel: the rules, and findings of them as facts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from enum import Enum
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from pfestubs.layouts import AreaSpec
 
 Severity = Literal["error", "note"]
+RuleName = Literal[
+    "table-damaged",
+    "area-damaged",
+    "count-mismatch",
+    "location-not-nop",
+    "area-exhausted",
+    "stub-out-of-range",
+    "return-out-of-range",
+    "tracer-unreachable",
+    "init-trampoline-only",
+    "low-headroom",
+    "growth",
+    "location-skipped",
+    "area-unused",
+]
+BranchName = Literal["stub", "return", "tracer"]
+
+SEVERITIES: Final[dict[RuleName, Severity]] = {
+    "table-damaged": "error",
+    "area-damaged": "error",
+    "count-mismatch": "error",
+    "location-not-nop": "error",
+    "area-exhausted": "error",
+    "stub-out-of-range": "error",
+    "return-out-of-range": "error",
+    "tracer-unreachable": "error",
+    "init-trampoline-only": "error",
+    "low-headroom": "error",
+    "growth": "error",
+    "location-skipped": "note",
+    "area-unused": "note",
+}
+"""Every rule of `check`; a finding may be less severe than its rule."""
+
+
+class Action(Enum):
+    """What to change so that the kernel boots with tracing."""
+
+    LOWER_RESERVE = "lower-reserve"
+    RAISE_RESERVE = "raise-reserve"
+    REGENERATE_AREAS = "regenerate-areas"
+    RESTORE_LINK_ORDER = "restore-link-order"
+    REBUILD = "rebuild"
+    APPLY_RELOCATIONS = "apply-relocations"
+    SHRINK_TEXT = "shrink-text"
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A rule of `check`: its name in the contract, its severity, and what it says in one sentence."""
+class Remedy:
+    """An action, and for a setting its name in `.config` and the value."""
 
-    name: str
-    severity: Severity
-    about: str
+    action: Action
+    config: str | None = None
+    value: int | None = None
 
 
-RULES: Final = {
-    rule.name: rule
-    for rule in (
-        Rule("table-damaged", "error", "The location table has a whole number of distinct, aligned entries."),
-        Rule("area-damaged", "error", "Each area is count x stub size, inside its text, aligned, apart."),
-        Rule("count-mismatch", "error", "The areas and the table are what the object promised."),
-        Rule("location-not-nop", "error", "Each location holds what the compiler puts there: a nop."),
-        Rule("area-exhausted", "error", "Each function gets a stub."),
-        Rule("stub-out-of-range", "error", "Each function reaches its stub."),
-        Rule("return-out-of-range", "error", "Each stub reaches back to its function."),
-        Rule("tracer-unreachable", "error", "Each stub reaches the tracer or a trampoline."),
-        Rule("init-trampoline-only", "error", "No stub of text depends on the trampoline in init memory."),
-        Rule("low-headroom", "error", "The headroom is at least what was asked for."),
-        Rule("growth", "error", "The locations have not grown more than was allowed."),
-        Rule("location-skipped", "note", "An entry that the kernel does not take for a location."),
-        Rule("area-unused", "note", "An area with stubs that no function uses."),
-    )
-}
+# -- facts: what a finding's message is made from ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TableLength:
+    """The table's length in bytes is not a multiple of a word."""
+
+    address: int
+    bytes: int
+    word: int
+
+
+@dataclass(frozen=True)
+class TableEmpty:
+    """All slots of the table are 0."""
+
+    address: int
+    entries: int
+
+
+@dataclass(frozen=True)
+class TableWithoutLocations:
+    """None of the table's entries, if it has any, is in kernel text or init text."""
+
+    address: int
+    entries: int
+
+
+@dataclass(frozen=True)
+class EntryMisaligned:
+    """An entry is not aligned to an instruction."""
+
+
+@dataclass(frozen=True)
+class EntryRepeated:
+    """An entry is in the table more than once."""
+
+
+@dataclass(frozen=True)
+class AreaSize:
+    """An area's bytes are not its count times the size of a stub."""
+
+    area: AreaSpec
+    address: int
+    bytes: int
+    count: int
+    stub_size: int
+
+
+@dataclass(frozen=True)
+class AreaOutside:
+    """An area is not within its text, `outer`."""
+
+    area: AreaSpec
+    span: range
+    outer: range
+
+
+@dataclass(frozen=True)
+class AreaMisaligned:
+    """An area's address is not a multiple of `alignment` bytes."""
+
+    area: AreaSpec
+    address: int
+    alignment: int
+
+
+@dataclass(frozen=True)
+class AreaOverlap:
+    """An area ends, at `end`, after the next one starts."""
+
+    area: AreaSpec
+    end: int
+    other: AreaSpec
+    other_address: int
+
+
+@dataclass(frozen=True)
+class AreaCountMismatch:
+    """An area does not have as many stubs as the object's counts say."""
+
+    area: AreaSpec
+    count: int
+    expected: int
+    source: str
+
+
+@dataclass(frozen=True)
+class EntryCountMismatch:
+    """The table does not go with the object's counts: more entries, or no location at all."""
+
+    entries: int
+    expected: int
+    source: str
+
+
+@dataclass(frozen=True)
+class WordFound:
+    """The word at a location; None where the file holds none."""
+
+    word: int | None
+
+
+@dataclass(frozen=True)
+class AreaShortage:
+    """An area that ran out: stubs it has, stubs asked for, functions left without one.
+
+    `reserve` and `usable` are stubs of the reserve and how many of them are in range, where some are not.
+    """
+
+    area: AreaSpec
+    count: int
+    needed: int
+    unserved: int
+    reserve: int | None = None
+    usable: int | None = None
+
+
+@dataclass(frozen=True)
+class StubTooFar:
+    """A function and its stub are too far apart."""
+
+
+@dataclass(frozen=True)
+class TracerTooFar:
+    """A call does not reach its tracer, nor a trampoline that it may use."""
+
+    tracer: str
+
+
+@dataclass(frozen=True)
+class HeadroomBelow:
+    """The headroom is less than requested; None where there is none to measure."""
+
+    bytes: int | None
+    branch: BranchName | None
+    minimum: int
+
+
+@dataclass(frozen=True)
+class Grown:
+    """There are more locations than in the baseline by more than `allowed`, a number or a percentage."""
+
+    locations: int
+    baseline: int
+    source: str
+    allowed: Decimal
+    unit: Literal["locations", "percent"]
+
+
+@dataclass(frozen=True)
+class EntrySkipped:
+    """The kernel skips the entry: it is 0, or outside kernel text and init text."""
+
+
+@dataclass(frozen=True)
+class AreaUnused:
+    """Stubs of an area that no function uses."""
+
+    area: AreaSpec
+    unused: int
+    count: int
+
+
+Facts = (
+    TableLength
+    | TableEmpty
+    | TableWithoutLocations
+    | EntryMisaligned
+    | EntryRepeated
+    | AreaSize
+    | AreaOutside
+    | AreaMisaligned
+    | AreaOverlap
+    | AreaCountMismatch
+    | EntryCountMismatch
+    | WordFound
+    | AreaShortage
+    | StubTooFar
+    | TracerTooFar
+    | HeadroomBelow
+    | Grown
+    | EntrySkipped
+    | AreaUnused
+)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding; addresses and signed bytes as the contract defines them, None where there is none.
+    """One finding of a rule.
 
-    `function` is the symbol with its offset, `location` the address of the nop, `stub` that of the stub.
+    Attributes:
+        function: the symbol with its offset.
+        location: address of the function's nop.
+        stub: address of the stub's first instruction, or of an area.
+        distance: bytes that a branch would have to span, signed as the kernel computes it.
+        limit: the limit in that direction, signed likewise.
+        remedy: what to change; the first finding of a rule has it.
     """
 
-    rule: str
-    message: str
+    rule: RuleName
+    facts: Facts
     function: str | None = None
     location: int | None = None
     stub: int | None = None
     distance: int | None = None
     limit: int | None = None
+    remedy: Remedy | None = None
 
     @property
     def severity(self) -> Severity:
-        """The rule's severity."""
-        return RULES[self.rule].severity
-
-
-def symbolic(name: str, offset: int) -> str:
-    """A function as findings name it: the symbol and, where it is not 0, the offset in bytes."""
-    return f"{name}+{offset:#x}" if offset else name
+        """The rule's severity, except that an area with more stubs than expected is a note."""
+        if isinstance(self.facts, AreaCountMismatch) and self.facts.count > self.facts.expected:
+            return "note"
+        return SEVERITIES[self.rule]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The areas and the location table of a linked kernel: are they whole?"""
+"""Whether the areas and the location table of a linked kernel are what their sizes and counts say."""
 
 from __future__ import annotations
 
@@ -7,31 +7,49 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.rules.findings import Finding, symbolic
+from pfestubs.layouts import AreaRole
+from pfestubs.rules.findings import (
+    Action,
+    AreaMisaligned,
+    AreaOutside,
+    AreaOverlap,
+    AreaSize,
+    EntryMisaligned,
+    EntryRepeated,
+    Finding,
+    Remedy,
+    TableEmpty,
+    TableLength,
+    TableWithoutLocations,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from pfestubs.read.vmlinux import Kernel, LinkedArea
+    from pfestubs.model import Kernel
+    from pfestubs.rules.boot import Boot
 
 _STUB_SIZES: Final = (16, 24)
 """sizeof(struct ftrace_ool_stub): four instructions, with CALL_OPS a pointer before them."""
+_REGENERATE: Final = Remedy(Action.REGENERATE_AREAS)
+_RESTORE_ORDER: Final = Remedy(Action.RESTORE_LINK_ORDER)
+_APPLY_RELOCATIONS: Final = Remedy(Action.APPLY_RELOCATIONS)
 
 
-def stub_size(kernel: Kernel) -> int:
-    """Bytes of one stub: size by count, as the majority of the areas that have stubs say.
+def measure_stub_size(kernel: Kernel) -> int:
+    """Return the bytes of one stub: size by count, as the majority of the areas that have stubs say.
 
-    A tie goes to the area with more stubs. Where sizes come from gaps between symbols, a gap may hold
-    padding: then the layout's own size counts if it fits.
+    A tie goes to the area with more stubs. Where a size is a gap between symbols, it may hold padding: then
+    the layout's own size counts if it fits. 0 for a kernel without stubs.
     """
+    usual = kernel.layout.stub_size if kernel.layout else 0
     votes: Counter[int] = Counter()
     weight: Counter[int] = Counter()
     for area in kernel.areas:
         if not area.count or area.size is None:
             continue
         sizes = [size for size in _STUB_SIZES if area.size == size * area.count]
-        if not sizes and not kernel.exact_sizes:
-            usual = kernel.layout.stub_size if kernel.layout else 0
+        if not sizes and area.size_is_gap:
             fitting = [size for size in _STUB_SIZES if size * area.count <= area.size]
             sizes = [usual] if usual in fitting else fitting[-1:]
         for size in sizes:
@@ -39,90 +57,65 @@ def stub_size(kernel: Kernel) -> int:
             weight[size] += area.count
     if votes:
         return max(votes, key=lambda size: (votes[size], weight[size]))
-    return _nearest_size(kernel)
+    return _nearest_size(kernel, usual)
 
 
-def _nearest_size(kernel: Kernel) -> int:
-    """No area is whole: the size that the largest comes closest to, else what the layout has."""
+def _nearest_size(kernel: Kernel, usual: int) -> int:
+    """Return the size that the largest area comes closest to, `usual` where no area has a size."""
     sized = [area for area in kernel.areas if area.count and area.size]
-    if sized:
-        largest = max(sized, key=lambda area: area.count)
-        return min(_STUB_SIZES, key=lambda size: abs((largest.size or 0) - size * largest.count))
-    return kernel.layout.stub_size if kernel.layout else 0
+    if not sized:
+        return usual
+    largest = max(sized, key=lambda area: area.count)
+    return min(_STUB_SIZES, key=lambda size: abs((largest.size or 0) - size * largest.count))
 
 
-def damaged_areas(kernel: Kernel, size: int) -> Iterator[Finding]:
-    """Areas that are not what their counts say, lie outside their text, overlap, or are misaligned."""
+def damaged_areas(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
+    """Yield areas that are not what their counts say, not inside their text range, or not aligned."""
     for area in kernel.areas:
-        wanted = area.count * size
-        found = area.size
-        if found is not None and (found != wanted if kernel.exact_sizes else found < wanted):
-            yield Finding(
-                "area-damaged",
-                f"area {area.name} at {area.address:#x} has {found:,} bytes, expected {wanted:,}"
-                f" ({area.count:,} stubs of {size}); generate the assembly file again and link again",
-                stub=area.address,
-            )
-        outer, name = (
-            (kernel.inittext, "init text") if area.name == "inittext" else (kernel.text, "kernel text")
-        )
-        end = area.address + max(wanted, found if found and kernel.exact_sizes else 0)
+        expected = area.count * stub_size
+        exact = area.size is not None and not area.size_is_gap
+        if area.size is not None and (area.size != expected if exact else area.size < expected):
+            facts = AreaSize(area.spec, area.address, area.size, area.count, stub_size)
+            yield Finding("area-damaged", facts, stub=area.address, remedy=_REGENERATE)
+        outer = kernel.inittext if area.role is AreaRole.INIT else kernel.text
+        end = area.address + max(expected, area.size or 0 if exact else 0)
         if end > area.address and not (area.address in outer and end <= outer.stop):
-            yield Finding(
-                "area-damaged",
-                f"area {area.name} ({area.address:#x} to {end:#x}) lies outside {name} ({outer.start:#x} to"
-                f" {outer.stop:#x}); put its section back where the linker script has it",
-                stub=area.address,
-            )
+            span = AreaOutside(area.spec, range(area.address, end), outer)
+            yield Finding("area-damaged", span, stub=area.address, remedy=_RESTORE_ORDER)
         alignment = kernel.layout.alignment(kernel.bits) if kernel.layout else 4
         if area.address % alignment:
-            yield Finding(
-                "area-damaged",
-                f"area {area.name} at {area.address:#x} is not aligned to {alignment} bytes",
-                stub=area.address,
-            )
-    yield from _overlapping(kernel.areas, size)
+            misaligned = AreaMisaligned(area.spec, area.address, alignment)
+            yield Finding("area-damaged", misaligned, stub=area.address, remedy=_REGENERATE)
+    yield from _overlapping(kernel, stub_size)
 
 
-def _overlapping(areas: Sequence[LinkedArea], size: int) -> Iterator[Finding]:
-    ordered = sorted((area for area in areas if area.count), key=lambda area: area.address)
+def _overlapping(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
+    ordered = sorted((area for area in kernel.areas if area.count), key=lambda area: area.address)
     for first, second in pairwise(ordered):
-        end = first.address + first.count * size
+        end = first.address + first.count * stub_size
         if end > second.address:
-            yield Finding(
-                "area-damaged",
-                f"area {first.name} ends at {end:#x}, after area {second.name} begins ({second.address:#x})",
-                stub=second.address,
-            )
+            facts = AreaOverlap(first.spec, end, second.spec, second.address)
+            yield Finding("area-damaged", facts, stub=second.address, remedy=_RESTORE_ORDER)
 
 
-def damaged_table(kernel: Kernel) -> Iterator[Finding]:
-    """What is wrong with the location table itself, whatever the boot makes of it."""
+def damaged_table(boot: Boot) -> Iterator[Finding]:
+    """Yield what is wrong with the location table itself, whatever the boot makes of it."""
+    kernel = boot.kernel
     word = kernel.bits // 8
     if kernel.table_bytes % word:
-        yield Finding(
-            "table-damaged",
-            f"the location table at {kernel.table_address:#x} has {kernel.table_bytes:,} bytes,"
-            f" no multiple of {word}",
-        )
-    if not any(kernel.table):
-        yield Finding(
-            "table-damaged",
-            f"all {len(kernel.table):,} entries of the location table at {kernel.table_address:#x} are"
-            " empty: no function can be traced; link with relocations, or apply them",
-        )
+        yield Finding("table-damaged", TableLength(kernel.table_address, kernel.table_bytes, word))
+    if kernel.table and not any(kernel.table):
+        facts = TableEmpty(kernel.table_address, len(kernel.table))
+        yield Finding("table-damaged", facts, remedy=_APPLY_RELOCATIONS)
+    elif not boot.locations:
+        yield Finding("table-damaged", TableWithoutLocations(kernel.table_address, len(kernel.table)))
     distinct = len(set(kernel.table)) == len(kernel.table)
     if distinct and not any(map((3).__and__, kernel.table)):
         return
     seen: set[int] = set()
     for value in kernel.table:
         if value % 4:
-            yield _damaged_entry(kernel, value, "is not aligned to an instruction")
+            yield Finding("table-damaged", EntryMisaligned(), function=kernel.name(value), location=value)
         elif value and value in seen:
-            yield _damaged_entry(kernel, value, "stands in the location table more than once")
+            yield Finding("table-damaged", EntryRepeated(), function=kernel.name(value), location=value)
         seen.add(value)
-
-
-def _damaged_entry(kernel: Kernel, value: int, problem: str) -> Finding:
-    function = symbolic(*kernel.symbols.locate(value))
-    return Finding("table-damaged", f"{function} at {value:#x} {problem}", function=function, location=value)

@@ -9,6 +9,8 @@ MTLR_R0 = 0x7C0803A6
 STD_R0_16_R1 = 0xF8010010
 STW_R0_4_R1 = 0x90010004
 INSN_SIZE = 4
+ADDRESS_MASK = 0xFFFFFFFFFFFFFFFF
+"""Addresses of a damaged kernel wrap, as they do in a machine."""
 
 BRANCH = 0x48000000
 LINK = 0x1
@@ -26,7 +28,7 @@ BRANCH_RANGE = range(BACKWARD_LIMIT, FORWARD_LIMIT + 1, INSN_SIZE)
 
 
 def in_branch_range(offset: int) -> bool:
-    """Whether an I-form branch can span `offset` bytes.
+    """Return whether an I-form branch can span `offset` bytes.
 
     Mirrors `arch/powerpc/include/asm/text-patching.h: is_offset_in_branch_range`.
     """
@@ -34,17 +36,17 @@ def in_branch_range(offset: int) -> bool:
 
 
 def branch_headroom(offset: int) -> int:
-    """Bytes that `offset` may still grow before the branch goes out of range; negative when it is."""
+    """Return the bytes by which `offset` may still grow in range; negative when it is out of range."""
     return min(FORWARD_LIMIT - offset, offset - BACKWARD_LIMIT)
 
 
 def branch_limit(offset: int) -> int:
-    """The limit that a branch of `offset` bytes comes up against first, signed like the offset."""
+    """Return the limit that a branch of `offset` bytes reaches first, signed like the offset."""
     return BACKWARD_LIMIT if offset < 0 else FORWARD_LIMIT
 
 
 def encode_branch(offset: int, *, link: bool = False) -> int:
-    """The word of `b` (or `bl`) over `offset` bytes.
+    """Return the word of `b` (or `bl`) over `offset` bytes.
 
     Mirrors `arch/powerpc/lib/code-patching.c: create_branch`.
 
@@ -57,18 +59,18 @@ def encode_branch(offset: int, *, link: bool = False) -> int:
 
 
 def is_branch(word: int, *, link: bool) -> bool:
-    """Whether `word` is a relative `b` (or `bl`)."""
+    """Return whether `word` is a relative `b` (or `bl`)."""
     return word & (_OPCODE_MASK | _ABSOLUTE | LINK) == BRANCH | (LINK if link else 0)
 
 
 def branch_offset(word: int) -> int:
-    """The signed offset in bytes of a relative branch word (LI sign-extended from bit 25)."""
+    """Return the signed offset in bytes of a relative branch word (LI sign-extended from bit 25)."""
     offset = word & _LI_MASK
     return offset - 0x4000000 if offset & 0x2000000 else offset
 
 
 def is_global_entry(first: int, second: int) -> bool:
-    """Whether two words are the TOC set-up of an ELFv2 global entry point.
+    """Return whether two words are the TOC set-up of an ELFv2 global entry point.
 
     `addis r2,r12` or `lis r2`, then `addi r2,r2`: the opcode test of
     `arch/powerpc/include/asm/text-patching.h: ppc_function_entry`.
@@ -77,7 +79,7 @@ def is_global_entry(first: int, second: int) -> bool:
 
 
 def disassemble(word: int, address: int) -> tuple[str, str, int | None]:
-    """One of the instructions that ftrace writes, as objdump spells it.
+    """Return one of the instructions that ftrace writes, as objdump spells it.
 
     Returns:
         Mnemonic, operand, and the address that a branch goes to (then the operand is empty).
@@ -91,4 +93,4 @@ def disassemble(word: int, address: int) -> tuple[str, str, int | None]:
     for link, mnemonic in ((False, "b"), (True, "bl")):
         if is_branch(word, link=link):
             return mnemonic, "", address + branch_offset(word)
-    raise ValueError(f"{word:#010x} is no instruction that ftrace writes")
+    raise ValueError(f"{word:#010x} is not an instruction that ftrace writes")

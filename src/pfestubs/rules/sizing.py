@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How many stubs to reserve for a `vmlinux.o`, and whether its reserve is a trap.
+"""Count the entries of a `vmlinux.o`, size its areas, and judge whether its reserve is a trap.
 
 Mirrors `arch/powerpc/tools/ftrace-gen-ool-stubs.sh` on healthy input, with the linker script's rules
-where that script goes by a pattern (`docs/differences.md`).
+where that script matches a pattern (`docs/differences.md`).
 """
 
 from __future__ import annotations
@@ -11,44 +11,17 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Final, Literal
 
-from pfestubs.errors import ContradictionError, UnsuitableError
+from pfestubs.errors import NoEntriesError, ReserveMismatchError, UnexpectedReserveError, UnknownReserveError
 from pfestubs.layouts import LAYOUTS, Layout, detect_layout
+from pfestubs.model import AreaCounts, EntryCounts, ObjectCounts
 from pfestubs.rules import ppc
 from pfestubs.rules.section_kinds import classify_section
 
 if TYPE_CHECKING:
-    from pfestubs.read.vmlinux_o import VmlinuxO
+    from pfestubs.model import VmlinuxO
 
 TRAP_MARGIN: Final = 1 << 20
 """Bytes that the final link may add between a location and its stub, beyond what `vmlinux.o` shows."""
-
-
-@dataclass(frozen=True)
-class Entries:
-    """Counts of entries by kind."""
-
-    text: int
-    inittext: int
-    exittext: int
-
-    @property
-    def total(self) -> int:
-        """All entries."""
-        return self.text + self.inittext + self.exittext
-
-
-@dataclass(frozen=True)
-class Stubs:
-    """Counts of stubs by area; `text`, the reserve, is None for a layout without one."""
-
-    text: int | None
-    text_end: int
-    inittext: int
-
-    def of_area(self, name: str) -> int:
-        """The count for an area by its name in the contract."""
-        counts = {"text": self.text or 0, "text_end": self.text_end, "inittext": self.inittext}
-        return counts[name]
 
 
 @dataclass(frozen=True)
@@ -62,66 +35,44 @@ class Trap:
     """What the trap can cost at most: stubs of the reserve that may stay out of reach."""
 
 
-@dataclass(frozen=True)
-class Count:
-    """What `pfestubs count` found; `layout` and `stubs` are None where the file does not say."""
-
-    file: str
-    machine: str
-    bits: int
-    byte_order: str
-    relocation: str
-    layout: Layout | None
-    entries: Entries
-    stubs: Stubs | None
-
-
-def count_entries(obj: VmlinuxO) -> Entries:
-    """Entries by the kind of the section that they point into."""
+def count_entries(obj: VmlinuxO) -> EntryCounts:
+    """Return the entries by the kind of the section that they point into."""
     counts = {"text": 0, "inittext": 0, "exittext": 0}
     for section in obj.sections:
         counts[classify_section(section.name)] += len(section.locations)
-    return Entries(**counts)
+    return EntryCounts(**counts)
 
 
-def size_areas(layout: Layout, entries: Entries, reserve: int) -> Stubs:
-    """Stubs per area: exit text counts as text, and what the reserve does not hold goes to the end."""
+def size_areas(layout: Layout, entries: EntryCounts, reserve: int) -> AreaCounts:
+    """Return the stubs per area: exit text counts as text; the end area takes what the reserve does not."""
     text = entries.text + entries.exittext
-    return Stubs(
-        text=reserve if layout.reserve else None,
-        text_end=max(0, text - reserve),
-        inittext=entries.inittext,
+    return AreaCounts(
+        reserve=reserve if layout.reserve else None, end=max(0, text - reserve), init=entries.inittext
     )
 
 
 def count(
     obj: VmlinuxO, *, layout: str | None = None, reserve: int | None = None, allow_empty: bool = False
-) -> Count:
+) -> ObjectCounts:
     """Count the entries of an object and size its areas.
 
     Args:
         obj: the object.
-        layout: a layout's name where the object does not say; None to detect.
-        reserve: stubs of area `text` where the object does not say.
-        allow_empty: an object without any entry is no error.
+        layout: a layout's name where the object does not tell; None to detect.
+        reserve: stubs of the reserve where the object does not define it.
+        allow_empty: accept an object that has no entries.
 
     Raises:
         ContradictionError: an option and the object disagree.
-        UnsuitableError: no entries, or the reserve is not known.
+        UnsuitableError: no entries, or the reserve size is unknown.
     """
     entries = count_entries(obj)
     if not entries.total and not allow_empty:
-        raise UnsuitableError(
-            obj.file,
-            "has no entries in __patchable_function_entries",
-            "is it built with -fpatchable-function-entry (CONFIG_FUNCTION_TRACER)? --allow-empty accepts it",
-        )
+        raise NoEntriesError(obj.file)
     if layout is None and reserve is not None and not obj.stub_symbols:
-        layout = next(
-            name for name, row in LAYOUTS.items() if row.reserve
-        )  # only such a layout has a reserve
-    chosen = detect_layout(obj.file, obj.stub_symbols, layout, "say which with --layout")
-    return Count(
+        layout = next(name for name, row in LAYOUTS.items() if row.reserve)  # no other has a reserve
+    chosen = detect_layout(obj.file, obj.stub_symbols, layout, "name one with --layout")
+    return ObjectCounts(
         obj.file,
         obj.machine,
         obj.bits,
@@ -137,29 +88,17 @@ def _known_reserve(obj: VmlinuxO, layout: Layout, asked: int | None) -> int:
     area = layout.reserve
     if area is None:
         if asked is not None:
-            raise ContradictionError(
-                obj.file,
-                f"a reserve of {asked:,} was given, but layout {layout.name} has none",
-                "leave it out",
-            )
+            raise UnexpectedReserveError(obj.file, asked, layout.name)
         return 0
     if obj.reserve is None and asked is None:
-        raise UnsuitableError(
-            obj.file,
-            f"does not define {area.count_symbol}, so the reserve is not known",
-            "give it with --reserve (the value of CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE)",
-        )
+        raise UnknownReserveError(obj.file, area.count_symbol)
     if obj.reserve is not None and asked is not None and asked != obj.reserve:
-        raise ContradictionError(
-            obj.file,
-            f"a reserve of {asked:,} was given, but {area.count_symbol} holds {obj.reserve:,}",
-            "leave the reserve out, or build again with the configuration you mean",
-        )
+        raise ReserveMismatchError(obj.file, asked, area.count_symbol, obj.reserve)
     return obj.reserve if obj.reserve is not None else asked or 0
 
 
 def find_trap(obj: VmlinuxO, layout: Layout, reserve: int) -> Trap | Literal["unknown"] | None:
-    """Judge whether every stub of the reserve can be used.
+    """Return whether every stub of the reserve can be used.
 
     `arch/powerpc/kernel/trace/ftrace.c: ftrace_init_ool_stub` skips reserve stubs that are out of range of
     the function, and the end area is sized as if it never did. The last location to be served from the

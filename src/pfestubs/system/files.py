@@ -34,12 +34,13 @@ def refuse_input(output: str | None, *inputs: str | None) -> None:
                 raise UsageError(output, "is an input of this command; it is not overwritten")
 
 
-def write_output(path: str | None, text: str) -> None:
-    """Write `text` to the file at `path`, or to standard output if it is None or "-"."""
+def write_output(path: str | None, text: str | Iterable[str]) -> None:
+    """Write text, whole or in pieces, to the file at `path`, or to standard output if it is None or "-"."""
+    chunks = [text] if isinstance(text, str) else text
     if path is None or path == "-":
-        write_stdout(text)
+        write_stream(chunks)
     else:
-        write_atomic(path, text.encode("utf-8", "backslashreplace"))
+        write_atomic(path, b"".join(chunk.encode("utf-8", "backslashreplace") for chunk in chunks))
 
 
 def write_stdout(text: str) -> None:

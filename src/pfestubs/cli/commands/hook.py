@@ -24,8 +24,8 @@ def command(
 ) -> None:
     """Generate the assembly file of VMLINUX_O and assemble it to ARCH_VMLINUX_O.
 
-    The .S file stands beside the object. The assembler is run as kbuild runs it, from the environment: CC,
-    NOSTDINC_FLAGS, LINUXINCLUDE, KBUILD_CPPFLAGS, KBUILD_AFLAGS and KBUILD_AFLAGS_KERNEL. V=1 shows its
+    The .S file is written next to the object. The assembler is run as kbuild runs it, from the environment:
+    CC, NOSTDINC_FLAGS, LINUXINCLUDE, KBUILD_CPPFLAGS, KBUILD_AFLAGS and KBUILD_AFLAGS_KERNEL. V=1 shows its
     command line.
     """
     run_hook(vmlinux_o, arch_vmlinux_o, GenerateOptions(asked_layout(layout), reserve, spare, allow_empty))

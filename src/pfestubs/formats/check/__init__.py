@@ -1,98 +1,78 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A verdict in words: the formats of `check`, and the sentences that they share."""
+"""The result of `check`, one module per format; here is what they share."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.formats.text import escape_line
+from pfestubs.formats.remedy import remedy_sentence
+from pfestubs.formats.text import escape_line, plural
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pfestubs.formats import RenderOptions
     from pfestubs.rules.check import CheckResult
     from pfestubs.rules.findings import Finding
 
-FORMATS: Final = {
-    "text": "pfestubs.formats.check.text",
-    "json": "pfestubs.formats.check.json",
-    "junit": "pfestubs.formats.check.junit",
-    "sarif": "pfestubs.formats.check.sarif",
-    "github": "pfestubs.formats.check.github",
-}
-"""Each format's module, with one public function `render(verdict, view)`; imported when it is used."""
-
-SHOWN_OF_A_RULE: Final = 20
-"""Findings of one rule that a format for people shows unless every one is asked for."""
+SHOWN_PER_RULE: Final = 20
+"""Findings shown per rule in human-readable output without --all."""
 
 
-@dataclass(frozen=True)
-class RenderOptions:
-    """How much to show: every finding, notes and tables as well (verbose), colour codes."""
-
-    every: bool = False
-    verbose: bool = False
-    colour: bool = False
-
-
-def render(verdict: CheckResult, format_: str, view: RenderOptions) -> str:
-    """The whole document in one of `FORMATS`."""
-    document: str = import_module(FORMATS[format_]).render(verdict, view)
-    return document
-
-
-def shown(findings: list[Finding], view: RenderOptions) -> tuple[list[Finding], Counter[str]]:
-    """The findings to show, and how many more there are by rule."""
+def shown(findings: Sequence[Finding], options: RenderOptions) -> tuple[list[Finding], Counter[str]]:
+    """Return the findings to show, and how many more there are by rule."""
     seen: Counter[str] = Counter()
     kept = []
     for finding in findings:
         seen[finding.rule] += 1
-        if view.every or seen[finding.rule] <= SHOWN_OF_A_RULE:
+        if options.show_all or seen[finding.rule] <= SHOWN_PER_RULE:
             kept.append(finding)
-    more = Counter({rule: n - SHOWN_OF_A_RULE for rule, n in seen.items() if n > SHOWN_OF_A_RULE})
-    return kept, Counter() if view.every else more
+    more = Counter({rule: n - SHOWN_PER_RULE for rule, n in seen.items() if n > SHOWN_PER_RULE})
+    return kept, Counter() if options.show_all else more
 
 
-def summary(verdict: CheckResult) -> str:
-    """The outcome in one sentence, without the file's name; counts, and bytes of headroom."""
-    return (_failed(verdict) if verdict.errors else _ok(verdict)) + _against_baseline(verdict)
+def summary(result: CheckResult) -> str:
+    """Return the outcome in one sentence, without the file's name; counts, and bytes of headroom."""
+    return (_failed(result) if result.errors else _ok(result)) + _against_baseline(result)
 
 
-def _locations(verdict: CheckResult) -> str:
-    return f"{verdict.locations:,} location{'' if verdict.locations == 1 else 's'}"
+def first_remedy(result: CheckResult) -> str:
+    """Return the remedy of the first error that has one, "" without any."""
+    return next((remedy_sentence(error.remedy) for error in result.errors if error.remedy), "")
 
 
-def _ok(verdict: CheckResult) -> str:
-    sentence = f"ok: {_locations(verdict)} "
-    if verdict.areas:
-        uses = ", ".join(f"{area.name} {area.used:,} of {area.reserved:,}" for area in verdict.areas)
-        sentence += f"served ({uses})"
+def _ok(result: CheckResult) -> str:
+    functions = plural(result.locations, "function")
+    every = functions if result.locations == 1 else f"all {functions}"
+    if result.areas:
+        verb = "gets" if result.locations == 1 else "get"
+        uses = ", ".join(f"{use.area.name} {use.used:,} of {use.area.count:,}" for use in result.areas)
+        sentence = f"ok: {every} {verb} a working stub ({uses})"
     else:
-        sentence += f"reach the tracer (layout {verdict.layout})"
-    if verdict.headroom is not None:
-        room = verdict.headroom
+        verb = "reaches" if result.locations == 1 else "reach"
+        sentence = f"ok: {every} {verb} the tracer (layout {result.layout})"
+    if result.headroom is not None:
+        room = result.headroom
         sentence += f", headroom {room.bytes:,} bytes ({room.branch} branch of {escape_line(room.function)})"
     return sentence
 
 
-def _failed(verdict: CheckResult) -> str:
-    errors = verdict.errors
+def _failed(result: CheckResult) -> str:
+    errors = result.errors
     counts = ", ".join(f"{rule} {n:,}" for rule, n in Counter(error.rule for error in errors).items())
-    noun = "error" if len(errors) == 1 else "errors"
-    sentence = f"failed: {len(errors):,} {noun} ({counts}), {_locations(verdict)}"
-    if verdict.stops_at is not None:
-        sentence += f"; at boot all tracing would end at {escape_line(verdict.stops_at)}"
+    locations = plural(result.locations, "location")
+    sentence = f"failed: {plural(len(errors), 'error')} ({counts}), {locations}"
+    if result.stops_at is not None:
+        sentence += f"; ftrace would be disabled at boot, at {escape_line(result.stops_at)}"
     return sentence
 
 
-def _against_baseline(verdict: CheckResult) -> str:
-    baseline = verdict.demands.baseline
+def _against_baseline(result: CheckResult) -> str:
+    baseline = result.options.baseline
     if baseline is None:
         return ""
-    sentence = (
-        f"; against {escape_line(baseline.file)}: locations {verdict.locations - baseline.locations:+,}"
-    )
-    if baseline.headroom is not None and verdict.headroom is not None:
-        sentence += f", headroom {verdict.headroom.bytes - baseline.headroom:+,} bytes"
+    sentence = f"; against {escape_line(baseline.file)}: locations {result.locations - baseline.locations:+,}"
+    if baseline.headroom is not None and result.headroom is not None:
+        sentence += f", headroom {result.headroom.bytes - baseline.headroom:+,} bytes"
     return sentence

@@ -3,47 +3,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from pfestubs import __version__
+from pfestubs.formats.findings import finding_message
+from pfestubs.formats.remedy import remedy_values
 from pfestubs.formats.text import dump_json, hex_address
+from pfestubs.model import CHECK_SCHEMA
 
 if TYPE_CHECKING:
-    from pfestubs.formats.check import RenderOptions
+    from collections.abc import Iterator
+
+    from pfestubs.formats import RenderOptions
     from pfestubs.rules.check import CheckResult, NamedHeadroom
     from pfestubs.rules.findings import Finding
 
-SCHEMA: Final = "pfestubs/check/1"
 
-
-def render(verdict: CheckResult, view: RenderOptions) -> str:  # noqa: ARG001 - nothing is left out of JSON
-    """The document; addresses as strings, counts and bytes as integers."""
-    baseline = verdict.demands.baseline
-    return dump_json(
+def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
+    """Yield the document; addresses as strings, counts and bytes as integers."""
+    baseline = result.options.baseline
+    yield dump_json(
         {
-            "schema": SCHEMA,
-            "file": verdict.file,
-            "layout": verdict.layout,
-            "ok": verdict.ok,
-            "locations": verdict.locations,
-            "stub_size": verdict.stub_size,
+            "schema": CHECK_SCHEMA,
+            "file": result.file,
+            "layout": result.layout,
+            "ok": result.ok,
+            "locations": result.locations,
+            "stub_size": result.stub_size,
             "areas": [
                 {
-                    "name": area.name,
-                    "address": hex_address(area.address),
-                    "reserved": area.reserved,
-                    "used": area.used,
-                    "needed": area.needed,
+                    "name": use.area.name,
+                    "address": hex_address(use.area.address),
+                    "reserved": use.area.count,
+                    "used": use.used,
+                    "needed": use.needed,
                 }
-                for area in verdict.areas
+                for use in result.areas
             ],
             "headroom": {
-                **_headroom(verdict.headroom),
-                "by_branch": [_headroom(room) for room in verdict.by_branch],
+                **_headroom(result.headroom),
+                "by_branch": [_headroom(room) for room in result.by_branch],
             },
             "baseline": None
             if baseline is None
             else {"file": baseline.file, "locations": baseline.locations, "headroom": baseline.headroom},
-            "findings": [_finding(finding) for finding in verdict.findings],
+            "findings": [_finding(finding) for finding in result.findings],
+            "kernel": {"release": result.release, "banner": result.banner, "build_id": result.build_id},
+            "pfestubs": __version__,
         }
     )
 
@@ -68,5 +74,6 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "stub": None if finding.stub is None else hex_address(finding.stub),
         "distance": finding.distance,
         "limit": finding.limit,
-        "message": finding.message,
+        "message": finding_message(finding),
+        "remedy": remedy_values(finding.remedy),
     }

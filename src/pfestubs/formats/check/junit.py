@@ -1,64 +1,70 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`check` as JUnit XML: one test case a rule, passes included."""
+"""`check` as JUnit XML: one test case per rule, passes included."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from pfestubs.formats.check import RenderOptions, shown, summary
+from pfestubs.formats.check import shown, summary
+from pfestubs.formats.findings import DESCRIPTIONS, finding_message
 from pfestubs.formats.text import escape_line
-from pfestubs.rules.findings import RULES
+from pfestubs.rules.findings import SEVERITIES
 
 if TYPE_CHECKING:
-    from pfestubs.rules.check import CheckOptions, CheckResult
-    from pfestubs.rules.findings import Finding, Rule
+    from collections.abc import Iterator, Sequence
 
-# Rules that need something to compare with: a case that nobody asked for is skipped, not passed.
-_ASKED_BY: Final = {
-    "count-mismatch": ("promise", "--prelink"),
+    from pfestubs.formats import RenderOptions
+    from pfestubs.rules.check import CheckOptions, CheckResult
+    from pfestubs.rules.findings import Finding, RuleName
+
+_REQUESTED_BY: Final[dict[RuleName, tuple[str, str]]] = {
+    "count-mismatch": ("expected", "--prelink"),
     "low-headroom": ("min_headroom", "--min-headroom"),
     "growth": ("max_growth", "--max-growth"),
 }
+"""Rules that need something to compare with: a case that nobody requested is skipped, not passed."""
 
 
-def render(verdict: CheckResult, view: RenderOptions) -> str:
-    """The document, as the Jenkins xUnit plug-in and its many followers read it."""
-    found: dict[str, list[Finding]] = {name: [] for name in RULES}
-    for finding in verdict.findings:
+def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
+    """Yield the document, as the Jenkins xUnit plug-in and its many followers read it.
+
+    The file is part of the class name, so that two kernels in one report stay apart.
+    """
+    found: dict[RuleName, list[Finding]] = {rule: [] for rule in SEVERITIES}
+    for finding in result.findings:
         found[finding.rule].append(finding)
-    failed = {error.rule for error in verdict.errors}
-    skipped = [name for name in RULES if not found[name] and _not_asked(name, verdict.demands)]
-    counts = {"tests": str(len(RULES)), "failures": str(len(failed)), "errors": "0"}
+    failed = {error.rule for error in result.errors}
+    skipped = [rule for rule in found if not found[rule] and not _is_requested(rule, result.options)]
+    counts = {"tests": str(len(found)), "failures": str(len(failed)), "errors": "0"}
     root = Element("testsuites", {"name": "pfestubs check", **counts})
-    suite = SubElement(
-        root, "testsuite", {"name": escape_line(verdict.file), "skipped": str(len(skipped)), **counts}
-    )
-    for rule in RULES.values():
-        case = SubElement(suite, "testcase", classname="pfestubs.check", name=rule.name)
-        if rule.name in skipped:
-            option = _ASKED_BY[rule.name][1]
-            SubElement(case, "skipped", message=f"{rule.about} (not asked for: {option})")
-        _result(case, rule, found[rule.name], view)
-    SubElement(suite, "system-out").text = f"{escape_line(verdict.file)}: {summary(verdict)}"
+    file = escape_line(result.file)
+    suite = SubElement(root, "testsuite", {"name": file, "skipped": str(len(skipped)), **counts})
+    for rule, findings in found.items():
+        case = SubElement(suite, "testcase", classname=f"pfestubs.check.{file}", name=rule)
+        if rule in skipped:
+            option = _REQUESTED_BY[rule][1]
+            SubElement(case, "skipped", message=f"{DESCRIPTIONS[rule]} (not requested: {option})")
+        _add_findings(case, rule, findings, options)
+    SubElement(suite, "system-out").text = f"{file}: {summary(result)}"
     indent(root)
-    # The encoding is declared as well: parsers must not have to guess.
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
+    # The encoding is also declared: parsers must not have to guess.
+    yield '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
 
 
-def _not_asked(name: str, demands: CheckOptions) -> bool:
-    return name in _ASKED_BY and getattr(demands, _ASKED_BY[name][0]) is None
+def _is_requested(rule: RuleName, options: CheckOptions) -> bool:
+    return rule not in _REQUESTED_BY or getattr(options, _REQUESTED_BY[rule][0]) is not None
 
 
-def _result(case: Element, rule: Rule, findings: list[Finding], view: RenderOptions) -> None:
+def _add_findings(case: Element, rule: RuleName, findings: Sequence[Finding], options: RenderOptions) -> None:
     if not findings:
         return
-    kept, more = shown(findings, view)
-    lines = [escape_line(finding.message) for finding in kept]
-    lines += [f"{n:,} more (--all shows every one)" for n in more.values()]
+    kept, more = shown(findings, options)
+    lines = [escape_line(finding_message(finding)) for finding in kept]
+    lines += [f"{n:,} more (--all shows all)" for n in more.values()]
     text = "\n".join(lines)
-    if rule.severity == "note":
+    if not any(finding.severity == "error" for finding in findings):
         SubElement(case, "system-out").text = text
         return
     message = lines[0] if len(findings) == 1 else f"{len(findings):,} findings; the first: {lines[0]}"
-    SubElement(case, "failure", type=rule.name, message=message).text = text
+    SubElement(case, "failure", type=rule, message=message).text = text

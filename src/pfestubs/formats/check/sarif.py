@@ -6,42 +6,42 @@ from __future__ import annotations
 import os
 from collections import Counter
 from hashlib import sha256
-from pathlib import PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from pfestubs import __version__
+from pfestubs.formats.check import shown
+from pfestubs.formats.findings import DESCRIPTIONS, HELP, finding_message
 from pfestubs.formats.text import dump_json, escape, hex_address
-from pfestubs.rules.findings import RULES
+from pfestubs.rules.findings import SEVERITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from pfestubs.formats.check import RenderOptions
+    from pfestubs.formats import RenderOptions
     from pfestubs.rules.check import CheckResult
-    from pfestubs.rules.findings import Finding
+    from pfestubs.rules.findings import Finding, RuleName
 
 LIMIT: Final = 25_000
-"""Results a run: GitHub refuses a file with more."""
-_INDEX: Final = {name: index for index, name in enumerate(RULES)}
+"""Results per run: GitHub refuses a file with more."""
+_INDEX: Final = {rule: index for index, rule in enumerate(SEVERITIES)}
 
 
-def render(verdict: CheckResult, view: RenderOptions) -> str:  # noqa: ARG001 - the reader of SARIF filters
-    """The document; errors come first, should there be more findings than `LIMIT`."""
-    errors = verdict.errors
-    ordered = [*errors, *(f for f in verdict.findings if f.severity == "note")]
+def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
+    """Yield the document; errors come first.
+
+    Without --all the first findings of each rule stand for the others: 14,885 alerts of one setting help
+    nobody.
+    """
+    kept, _ = shown(result.errors + [f for f in result.findings if f.severity == "note"], options)
+    totals = Counter(finding.rule for finding in result.findings)
     invocation: dict[str, Any] = {"executionSuccessful": True}
-    if len(ordered) > LIMIT:
-        invocation["toolExecutionNotifications"] = [
-            {
-                "level": "warning",
-                "message": {
-                    "text": f"{len(ordered):,} findings, of which the first {LIMIT:,} are given;"
-                    " pfestubs check --format json has all"
-                },
-            }
-        ]
-    return dump_json(
+    if len(kept) < len(result.findings) or len(kept) > LIMIT:
+        shown_count = min(len(kept), LIMIT)
+        text = f"{len(result.findings):,} findings, of which {shown_count:,} are given; --format json has all"
+        invocation["toolExecutionNotifications"] = [{"level": "note", "message": {"text": text}}]
+    yield dump_json(
         {
             "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
             "version": "2.1.0",
@@ -50,8 +50,9 @@ def render(verdict: CheckResult, view: RenderOptions) -> str:  # noqa: ARG001 - 
                     "tool": {
                         "driver": {"name": "pfestubs", "version": __version__, "rules": _rules()},
                     },
+                    "automationDetails": {"id": f"pfestubs/{result.layout}/{Path(result.file).name}/"},
                     "invocations": [invocation],
-                    "results": _results(verdict.file, ordered[:LIMIT]),
+                    "results": _results(_uri(result.file), kept[:LIMIT], totals),
                 }
             ],
         }
@@ -61,22 +62,31 @@ def render(verdict: CheckResult, view: RenderOptions) -> str:  # noqa: ARG001 - 
 def _rules() -> list[dict[str, Any]]:
     return [
         {
-            "id": rule.name,
-            "shortDescription": {"text": rule.about},
-            "defaultConfiguration": {"level": rule.severity},
+            "id": rule,
+            "name": "".join(part.capitalize() for part in rule.split("-")),
+            "shortDescription": {"text": DESCRIPTIONS[rule]},
+            "fullDescription": {"text": f"{DESCRIPTIONS[rule]} {HELP[rule]}"},
+            "help": {"text": HELP[rule]},
+            "defaultConfiguration": {"level": severity},
         }
-        for rule in RULES.values()
+        for rule, severity in SEVERITIES.items()
     ]
 
 
-def _results(file: str, findings: Iterable[Finding]) -> list[dict[str, Any]]:
+def _results(uri: str, findings: Sequence[Finding], totals: Mapping[RuleName, int]) -> list[dict[str, Any]]:
     seen: Counter[str] = Counter()
-    uri = _uri(file)
+    rules_seen: set[str] = set()
     results = []
     for finding in findings:
         identity = f"{finding.rule}:{_stable_name(finding.function)}"
         seen[identity] += 1
-        location: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": uri}}}
+        message = escape(finding_message(finding))
+        if finding.rule not in rules_seen and totals[finding.rule] > 1:
+            message += f" ({totals[finding.rule]:,} findings of this rule)"
+        rules_seen.add(finding.rule)
+        # A kernel has no lines; viewers want a region all the same.
+        physical = {"artifactLocation": {"uri": uri}, "region": {"startLine": 1}}
+        location: dict[str, Any] = {"physicalLocation": physical}
         if finding.function is not None:
             location["logicalLocations"] = [
                 {"fullyQualifiedName": escape(finding.function), "kind": "function"}
@@ -86,7 +96,7 @@ def _results(file: str, findings: Iterable[Finding]) -> list[dict[str, Any]]:
                 "ruleId": finding.rule,
                 "ruleIndex": _INDEX[finding.rule],
                 "level": finding.severity,
-                "message": {"text": escape(finding.message)},
+                "message": {"text": message},
                 "locations": [location],
                 # Hash and occurrence, as GitHub computes it for source lines.
                 "partialFingerprints": {
@@ -109,7 +119,7 @@ def _properties(finding: Finding) -> dict[str, Any]:
 
 
 def _stable_name(function: str | None) -> str:
-    """The function as the next build will name it: without offset, and no address for a name."""
+    """Return the function as the next build will name it: without offset, and no address for a name."""
     name = (function or "").split("+0x")[0]
     return "" if name.startswith("0x") else name
 
@@ -119,5 +129,8 @@ def _digest(identity: str) -> str:
 
 
 def _uri(file: str) -> str:
-    path = quote(os.fsencode(PurePosixPath(file)))
-    return f"file://{path}" if path.startswith("/") else path
+    """Return the file's URI, relative to the working directory where the file is below it."""
+    path, here = Path(os.path.abspath(file)), Path.cwd()  # noqa: PTH100 - a symbolic link keeps its name
+    if path.is_relative_to(here):
+        return quote(os.fsencode(path.relative_to(here)))
+    return f"file://{quote(os.fsencode(path))}"

@@ -1,81 +1,65 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`check` as text: one line when all is well, else a line for each finding and a last one that sums up."""
+"""`check` as text: one line on a healthy kernel, else a line per finding and a summary."""
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
-from pfestubs.formats.check import RenderOptions, shown, summary
+from pfestubs.formats.check import first_remedy, shown, summary
+from pfestubs.formats.findings import finding_message
+from pfestubs.formats.terminal import paint, table
 from pfestubs.formats.text import escape_line, hex_address
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pfestubs.formats import RenderOptions
     from pfestubs.rules.check import CheckResult
 
-_RED, _GREEN, _BOLD, _OFF = "\x1b[31;1m", "\x1b[32;1m", "\x1b[1m", "\x1b[0m"
-_WIDE = 100_000  # lines are for grep as well: never wrapped
+_SCREEN = 24
+"""Lines of a screen: after more of them the summary repeats the remedy."""
 
 
-def render(verdict: CheckResult, view: RenderOptions) -> str:
-    """The lines for a terminal or a build log."""
-    lines = _findings(verdict, view)
-    if view.verbose:
-        lines += _tables(verdict, view)
-    state, rest = summary(verdict).split(":", 1)
-    colour = _GREEN if verdict.ok else _RED
-    lines.append(f"{escape_line(verdict.file)}: {_painted(state + ':', colour, view)}{rest}")
-    return "\n".join(lines) + "\n"
+def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
+    """Yield the lines for a terminal or a build log."""
+    lines = _findings(result, options)
+    for line in lines:
+        yield line + "\n"
+    if options.verbose:
+        for line in _tables(result, options):
+            yield line + "\n"
+    state, rest = summary(result).split(":", 1)
+    state = paint(f"{state}:", "good" if result.ok else "bad", colour=options.colour)
+    remedy = first_remedy(result) if len(lines) >= _SCREEN - 4 else ""
+    yield f"{escape_line(result.file)}: {state}{rest}{f'; {remedy}' if remedy else ''}\n"
 
 
-def _findings(verdict: CheckResult, view: RenderOptions) -> list[str]:
-    file = escape_line(verdict.file)
-    findings = [f for f in verdict.findings if view.verbose or f.severity == "error"]
-    kept, more = shown(findings, view)
+def _findings(result: CheckResult, options: RenderOptions) -> list[str]:
+    file = escape_line(result.file)
+    findings = [f for f in result.findings if options.verbose or f.severity == "error"]
+    kept, more = shown(findings, options)
     lines = []
     for finding in kept:
-        severity = _painted(f"{finding.severity}:", _RED if finding.severity == "error" else _BOLD, view)
-        lines.append(f"{file}: {severity} {finding.rule}: {escape_line(finding.message)}")
-    lines += [f"{file}: {n:,} more of {rule} (--all shows every one)" for rule, n in more.items()]
-    return lines
+        style = "bad" if finding.severity == "error" else "bold"
+        severity = paint(f"{finding.severity}:", style, colour=options.colour)
+        lines.append(f"{file}: {severity} {finding.rule}: {escape_line(finding_message(finding))}")
+    return lines + [f"{file}: {n:,} more of {rule} (--all shows all)" for rule, n in more.items()]
 
 
-def _painted(text: str, code: str, view: RenderOptions) -> str:
-    return f"{code}{text}{_OFF}" if view.colour else text
-
-
-def _tables(verdict: CheckResult, view: RenderOptions) -> list[str]:
-    # 0.1 s to import: only for who asks for tables.
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    areas, branches = (Table(box=None, pad_edge=False, header_style="bold") for _ in range(2))
-    for name in ("area", "address", "reserved", "used", "needed"):
-        areas.add_column(name, justify="left" if name in {"area", "address"} else "right")
-    for name in ("branch", "headroom", "location", "function"):
-        branches.add_column(name, justify="right" if name == "headroom" else "left")
-    for area in verdict.areas:
-        areas.add_row(
-            area.name,
-            hex_address(area.address),
-            *(f"{n:,}" for n in (area.reserved, area.used, area.needed)),
+def _tables(result: CheckResult, options: RenderOptions) -> list[str]:
+    areas = [
+        (
+            use.area.name,
+            hex_address(use.area.address),
+            *(f"{n:,}" for n in (use.area.count, use.used, use.needed)),
         )
-    for room in verdict.by_branch:
-        branches.add_row(
-            room.branch, f"{room.bytes:,}", hex_address(room.location), Text(escape_line(room.function))
-        )
-    out = io.StringIO()
-    console = Console(
-        file=out,
-        width=_WIDE,
-        force_terminal=view.colour,
-        color_system="standard" if view.colour else None,
-        markup=False,
-        highlight=False,
-        emoji=False,
-        legacy_windows=False,
-    )
-    for table in (areas, branches):
-        if table.row_count:
-            console.print(table)
-    return [row.rstrip() for row in out.getvalue().splitlines()]
+        for use in result.areas
+    ]
+    branches = [
+        (room.branch, f"{room.bytes:,}", hex_address(room.location), escape_line(room.function))
+        for room in result.by_branch
+    ]
+    return [
+        *table(("area", "address", ">reserved", ">used", ">needed"), areas, colour=options.colour),
+        *table(("branch", ">headroom", "location", "function"), branches, colour=options.colour),
+    ]

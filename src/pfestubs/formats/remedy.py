@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A remedy as the end of a sentence and as keys of a document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pfestubs.rules.findings import Action
+
+if TYPE_CHECKING:
+    from pfestubs.rules.findings import Remedy
+
+_SENTENCES: Final = {
+    Action.LOWER_RESERVE: "lower the reserve: set {setting} in .config and link again",
+    Action.RAISE_RESERVE: "raise the reserve: set {setting} in .config and link again",
+    Action.REGENERATE_AREAS: "generate the assembly file again from this kernel's vmlinux.o (or with"
+    " --spare), and link again",
+    Action.RESTORE_LINK_ORDER: "restore the position of .tramp.ftrace.text and .tramp.ftrace.init in the"
+    " linker script",
+    Action.REBUILD: "build with -fpatchable-function-entry, and do not patch the kernel afterwards",
+    Action.APPLY_RELOCATIONS: "link with relocations, or apply them",
+    Action.SHRINK_TEXT: "make the kernel's text smaller, or disable CONFIG_FUNCTION_TRACER",
+}
+
+
+def remedy_sentence(remedy: Remedy) -> str:
+    """Return what to do; a setting is the line for `.config`, without thousands separators."""
+    return _SENTENCES[remedy.action].format(setting=f"{remedy.config}={remedy.value}")
+
+
+def remedy_values(remedy: Remedy | None) -> dict[str, Any] | None:
+    """Return the keys of a remedy in JSON; config and value only where there is a setting."""
+    if remedy is None:
+        return None
+    values: dict[str, Any] = {"action": remedy.action.value}
+    if remedy.config is not None:
+        values |= {"config": remedy.config, "value": remedy.value}
+    return values

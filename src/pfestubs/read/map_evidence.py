@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Prove that a System.map belongs to a kernel: what the file holds where the map says must fit.
+
+A map of a neighbouring build, with one function more or less, names nearly the same symbols. Each test here
+looks at the bytes of the kernel instead. A map that passes them all may still be of another build only where
+that makes no difference to the boot.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Final
+
+from pfestubs.errors import ContradictionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pfestubs.model import Area, Kernel, SymbolInfo, SymbolView
+
+_BANNER: Final = b"Linux version "
+_NOP: Final = 0x60000000
+_ENTRY_OFFSETS: Final = frozenset({0, 4, 8, 12, 16, 20, 24})
+"""From a function's symbol to its location, in bytes: a global entry point's set-up, a pointer, both."""
+_PADDING: Final = 0x10000
+"""Bytes that may follow an area before the next symbol: alignment to the largest page."""
+_ENOUGH: Final = 0.75
+"""Share of locations that must fit; overridden weak functions keep theirs without a symbol."""
+_ADVICE: Final = (
+    "give the System.map of the same build (the addresses of a running kernel with KASLR do not fit a file)"
+)
+
+
+def require_matching_map(
+    kernel: Kernel, map_file: str, symbols: SymbolView, own: SymbolView | None, neighbours: Sequence[int]
+) -> None:
+    """Refuse a System.map that is not of `kernel`.
+
+    Args:
+        kernel: as read with the map's symbols.
+        map_file: the map, for messages.
+        symbols: the map's.
+        own: those that the file itself still has, if any.
+        neighbours: the values in the slots right before and after the location table.
+
+    Raises:
+        ContradictionError: naming the map and what does not fit.
+    """
+    for problem in _problems(kernel, symbols, own, neighbours):
+        raise ContradictionError(map_file, f"is not of {kernel.file}: {problem}", _ADVICE)
+
+
+def _problems(
+    kernel: Kernel, symbols: SymbolView, own: SymbolView | None, neighbours: Sequence[int]
+) -> Iterator[str]:
+    if own is not None:
+        yield from _other_addresses(kernel.file, symbols, own)
+    banner = symbols.find(["linux_banner"]).get("linux_banner")
+    if banner is not None:
+        content = kernel.memory.read(banner.address, len(_BANNER))
+        if content is None or bytes(content) != _BANNER:
+            yield f"the file has no banner at linux_banner ({banner.address:#x})"
+    if kernel.memory.word(kernel.text.start) is None:
+        yield f"the file has nothing at _stext ({kernel.text.start:#x})"
+    yield from _strange_locations(kernel, symbols, neighbours)
+    for area in kernel.areas:
+        yield from _strange_area(kernel, area)
+
+
+def _other_addresses(file: str, symbols: SymbolView, own: SymbolView) -> Iterator[str]:
+    mapped: dict[str, set[int]] = {}
+    for name, address in symbols.code_names():
+        mapped.setdefault(name, set()).add(address)
+    for name, address in own.code_names():
+        if name in mapped and address not in mapped[name]:
+            yield f"{name} is at {min(mapped[name]):#x} in the map and at {address:#x} in {file}"
+
+
+def compare_symbols(
+    file: str, map_file: str, own: Mapping[str, SymbolInfo], mapped: Mapping[str, SymbolInfo]
+) -> None:
+    """Refuse a map that lacks, or has elsewhere, a symbol that the file itself still has.
+
+    Raises:
+        ContradictionError: naming the map and the symbol.
+    """
+    for name, info in own.items():
+        if name not in mapped or mapped[name].address != info.address:
+            found = f"{name} at {mapped[name].address:#x}" if name in mapped else f"no {name}"
+            raise ContradictionError(map_file, f"has {found}, {file} has it at {info.address:#x}", _ADVICE)
+
+
+def _strange_locations(kernel: Kernel, symbols: SymbolView, neighbours: Sequence[int]) -> Iterator[str]:
+    locations = [value for value in kernel.table if value in kernel.text or value in kernel.inittext]
+    if len(locations) < _ENOUGH * len(kernel.table):
+        yield (
+            f"only {len(locations):,} of {len(kernel.table):,} entries of the location table are within the"
+            " text of the map"
+        )
+        return
+    starts = sorted({address for _, address in symbols.code_names()})
+    fitting = 0
+    for value in locations:
+        place = bisect_right(starts, value) - 1
+        fitting += place >= 0 and value - starts[place] in _ENTRY_OFFSETS
+    if fitting < _ENOUGH * len(locations):
+        yield f"only {fitting:,} of {len(locations):,} locations are at the entry of a function of the map"
+    if kernel.layout is None:
+        return
+    word_at = kernel.memory.word
+    nops = sum(_NOP in {word_at(value), word_at(value + 8)} for value in locations)
+    if nops < _ENOUGH * len(locations):
+        yield f"only {nops:,} of {len(locations):,} locations hold a nop"
+    known = set(kernel.table)
+    for value in neighbours:
+        inside = value in kernel.text or value in kernel.inittext
+        if inside and value not in known and word_at(value) == _NOP:
+            yield f"the location table goes on beyond the map's symbols, with {value:#x}"
+
+
+def _strange_area(kernel: Kernel, area: Area) -> Iterator[str]:
+    sizes = (24, 16)
+    if not area.count:
+        return
+    if area.size is not None and area.size < area.count * min(sizes):
+        yield (
+            f"area {area.name} has {area.count:,} stubs, more than the {area.size:,} bytes at"
+            f" {area.address:#x} hold"
+        )
+        return
+    if area.size is not None and area.size > area.count * max(sizes) + _PADDING:
+        yield f"area {area.name} has {area.count:,} stubs in {area.size:,} bytes at {area.address:#x}"
+        return
+    layout = kernel.layout
+    size = area.count * (layout.stub_size if layout else min(sizes))
+    if area.size is not None:
+        size = min(size, area.size)
+    content = kernel.memory.read(area.address, size)
+    if content is None or any(bytes(content)):
+        yield f"the file is not empty where area {area.name} would be ({area.address:#x}, {size:,} bytes)"

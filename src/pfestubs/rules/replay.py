@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The boot, location by location: what ftrace does with each, in the kernel's own order.
+
+Each function mirrors one of the kernel's, named in its docstring; both can be read side by side. This is the
+specification; `pfestubs.rules.simulation` does the same in bulk where nothing can fail.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pfestubs.layouts import AreaRole
+from pfestubs.rules import inline_sites, ppc
+from pfestubs.rules.boot import CALL_INSN, INSNS_SIZE, RETURN_INSN, TRAMPOLINE_FREED, BootRecorder, Failure
+from pfestubs.rules.integrity import measure_stub_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pfestubs.model import Kernel
+    from pfestubs.rules.boot import Boot
+
+
+def replay(kernel: Kernel) -> Boot:
+    """Boot: sort the table, skip addresses outside kernel text, prepare each location.
+
+    Mirrors `kernel/trace/ftrace.c: ftrace_process_locs` and `ftrace_update_code`, as of 6.15: earlier kernels
+    skip an entry when `ftrace_call_adjust` returns 0, which differs for exit text only.
+    """
+    state: ReplayState = ReplayState(kernel) if kernel.layout else InlineReplayState(kernel)
+    for address in sorted(kernel.table):
+        if address and (address in kernel.text or address in kernel.inittext):
+            state.init_nop(address)
+        else:
+            state.recorder.skipped.append(address)
+    return state.boot()
+
+
+def call_adjust(address: int, word_at: Callable[[int], int | None]) -> int:
+    """Return the nop's address for a table entry of a 64-bit kernel with stubs.
+
+    Mirrors `arch/powerpc/kernel/trace/ftrace.c: ftrace_call_adjust`: clang records the global entry point.
+    CONFIG_CC_IS_CLANG is not in the binary; infer it from the instructions: no nop there, but a TOC set-up
+    followed by a nop.
+    """
+    first = word_at(address)
+    if first is None or first == ppc.NOP:
+        return address
+    second = word_at(address + 4)
+    if second is not None and ppc.is_global_entry(first, second) and word_at(address + 8) == ppc.NOP:
+        return address + 8
+    return address
+
+
+class ReplayState:
+    """The state of `ftrace_init_ool_stub`: how many stubs of each area have been asked for."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.stub_size = measure_stub_size(kernel)
+        self.recorder = BootRecorder(len(kernel.areas))
+        self.positions = {area.role: position for position, area in enumerate(kernel.areas)}
+
+    def init_nop(self, address: int) -> None:
+        """Prepare one location (`arch/powerpc/kernel/trace/ftrace.c: ftrace_init_nop`)."""
+        word_at = self.kernel.memory.word
+        ip, word = address, word_at(address)
+        if word != ppc.NOP and self.kernel.bits == 64:
+            ip = call_adjust(address, word_at)
+            word = word_at(ip)
+        if word != ppc.NOP:
+            self.recorder.fail("location-not-nop", word=word)
+            self.recorder.append(ip)
+        else:
+            self.hand_out(ip, self.choose_area(ip))
+
+    def choose_area(self, ip: int) -> int:
+        """Return the position of the area that serves a location (`ftrace_init_ool_stub`).
+
+        Init text first; then the reserve, as long as its next slot's *struct* is in range; then the end. A
+        reserve slot that is out of range is not used up: the next location tries it again.
+        """
+        if ip in self.kernel.inittext:
+            return self.positions[AreaRole.INIT]
+        reserve = self.positions.get(AreaRole.RESERVE)
+        if reserve is not None:
+            area, slot = self.kernel.areas[reserve], self.recorder.needed[reserve]
+            if slot < area.count and ppc.in_branch_range(ip - (area.address + slot * self.stub_size)):
+                return reserve
+        return self.positions[AreaRole.END]
+
+    def hand_out(self, ip: int, position: int) -> None:
+        """Hand out the next stub of an area and test its branches (`ftrace_init_ool_stub`)."""
+        recorder, area = self.recorder, self.kernel.areas[position]
+        index = recorder.needed[position]
+        recorder.needed[position] = index + 1
+        if index + 1 > area.count:
+            recorder.fail("area-exhausted", area=position)
+            recorder.append(ip)
+            return
+        insns = area.address + index * self.stub_size + self.stub_size - INSNS_SIZE
+        target, failure = self._test_branches(ip, insns, in_text=area.role is not AreaRole.INIT)
+        self._record(failure)
+        recorder.append(ip, position, index, insns, target)
+
+    def _test_branches(self, ip: int, insns: int, *, in_text: bool) -> tuple[int, Failure | None]:
+        """Test the branches in kernel order: function to stub, stub to function, stub to tracer."""
+        to_function = ip - insns
+        if not ppc.in_branch_range(to_function):
+            return 0, Failure(0, "stub-out-of-range", to_function, ppc.branch_limit(to_function))
+        back = ip + ppc.INSN_SIZE - (insns + RETURN_INSN)
+        if not ppc.in_branch_range(back):
+            return 0, Failure(0, "return-out-of-range", back, ppc.branch_limit(back))
+        return call_target(self.kernel, insns + CALL_INSN, in_text=in_text)
+
+    def _record(self, failure: Failure | None) -> None:
+        if failure is not None:
+            self.recorder.failures.append(failure._replace(position=len(self.recorder.locations)))
+
+    def boot(self) -> Boot:
+        """Return the boot, once every location is prepared."""
+        return self.recorder.boot(self.kernel, self.stub_size)
+
+
+class InlineReplayState(ReplayState):
+    """A kernel without stubs: the call is at the location itself."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
+        self._sites = inline_sites.InlineSites(kernel)
+
+    def init_nop(self, address: int) -> None:
+        """Test the words around one location (`ftrace_init_nop`), then the reach of its call."""
+        ip = self._sites.call_site(address)
+        wrong = self._sites.wrong_word(ip)
+        if wrong is not None:
+            self.recorder.fail("location-not-nop", word=wrong if wrong >= 0 else None)
+            self.recorder.append(ip)
+            return
+        target, failure = call_target(self.kernel, ip, in_text=ip not in self.kernel.inittext)
+        self._record(failure)
+        self.recorder.append(ip, target=target)
+
+
+def call_target(kernel: Kernel, site: int, *, in_text: bool) -> tuple[int, Failure | None]:
+    """Return where the call at `site` goes: the tracer itself, or the first trampoline in reach.
+
+    Mirrors `ftrace_get_call_inst` and `find_ftrace_tramp`. Boot asks for `ftrace_caller`; enabling a tracer
+    later asks for `ftrace_regs_caller` too, by the same rule. `ftrace_tramp_init` is gone once init memory
+    is freed, so text must not depend on it.
+
+    Returns:
+        The target of the boot's call (0 if none is in reach), and why the site fails (at position 0), or
+        None.
+    """
+    target = 0
+    for name, tracer in kernel.tracers.items():
+        distance = tracer - site
+        if ppc.in_branch_range(distance):
+            reached = tracer
+        else:
+            reached = next((t for t in kernel.trampolines.values() if ppc.in_branch_range(t - site)), 0)
+            limit = ppc.branch_limit(distance)
+            if not reached:
+                return target, Failure(0, "tracer-unreachable", distance, limit, tracer=name)
+            if in_text and reached == kernel.trampolines.get(TRAMPOLINE_FREED):
+                return target or reached, Failure(0, "init-trampoline-only", distance, limit, tracer=name)
+        target = target or reached
+    return target, None

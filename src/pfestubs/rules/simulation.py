@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The boot in bulk: runs of locations for which area and stub advance together.
+
+In boot order the locations fall into few runs: init text, the reserve, the end area. A run whose extreme
+distances, words and call sites pass every test needs no Python per location; any other is handed to
+`pfestubs.rules.replay`, location by location. A property test holds the two equal. On a kernel of 42,648
+locations this takes a tenth of the time of the replay.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from operator import le, sub
+from typing import TYPE_CHECKING, Final
+
+from pfestubs.layouts import AreaRole
+from pfestubs.rules import ppc
+from pfestubs.rules.boot import CALL_INSN, INSNS_SIZE, RETURN_SHIFT
+from pfestubs.rules.replay import ReplayState, call_adjust, replay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pfestubs.model import Kernel
+    from pfestubs.rules.boot import Boot
+
+_WINDOW_LOW: Final = ppc.BACKWARD_LIMIT - RETURN_SHIFT
+"""The least distance location - first instruction for which both branches, to the stub and back, reach."""
+_WINDOW_HIGH: Final = ppc.FORWARD_LIMIT
+
+
+def simulate_boot(kernel: Kernel) -> Boot:
+    """Return the boot of `kernel`, as `pfestubs.rules.replay.replay` does."""
+    if kernel.layout is None or not _is_regular(kernel):
+        return replay(kernel)
+    state = ReplayState(kernel)
+    if state.stub_size % ppc.INSN_SIZE:
+        return replay(kernel)
+    addresses, state.recorder.skipped = _select_locations(kernel)
+    nops, strange = _find_nops(kernel, addresses)
+    if not all(map(le, nops, nops[1:])):
+        return replay(kernel)
+    runs = _Runs(state, nops)
+    start = 0
+    for position in [*strange, len(nops)]:
+        runs.hand_out_all(start, position)
+        if position < len(nops):
+            state.init_nop(addresses[position])
+        start = position + 1
+    return state.boot()
+
+
+def _is_regular(kernel: Kernel) -> bool:
+    """Return whether the arithmetic of runs holds: whole instructions, no wrapped area, separate texts."""
+    text, inittext = kernel.text, kernel.inittext
+    separate = text.stop <= inittext.start or inittext.stop <= text.start
+    areas_fit = all(
+        area.address % ppc.INSN_SIZE == 0 and area.address + area.count * 24 <= ppc.ADDRESS_MASK
+        for area in kernel.areas
+    )
+    return separate and areas_fit and not any(map((3).__and__, kernel.table))
+
+
+def _select_locations(kernel: Kernel) -> tuple[array[int], list[int]]:
+    """Return the table's locations and the values that the kernel skips, both ascending."""
+    table = sorted(kernel.table)
+    cuts: list[int] = []
+    for span in sorted((kernel.text, kernel.inittext), key=lambda r: r.start):
+        start = bisect_left(table, max(span.start, 1))
+        cuts += (start, max(start, bisect_left(table, span.stop)))
+    first, second = table[cuts[0] : cuts[1]], table[cuts[2] : cuts[3]]
+    skipped = table[: cuts[0]] + table[cuts[1] : cuts[2]] + table[cuts[3] :]
+    return array("Q", first + second), skipped
+
+
+def _find_nops(kernel: Kernel, addresses: array[int]) -> tuple[array[int], list[int]]:
+    """Return each location's nop, and the positions where there is none."""
+    words = kernel.memory.words_at(addresses)
+    odd = [i for i, word in enumerate(words) if word != ppc.NOP]
+    if not odd:
+        return addresses, []
+    nops, strange = addresses[:], []
+    for i in odd:
+        nop = call_adjust(addresses[i], kernel.memory.word) if kernel.bits == 64 else addresses[i]
+        if nop != addresses[i]:
+            nops[i] = nop
+        else:
+            strange.append(i)
+    return nops, strange
+
+
+class _Runs:
+    """The locations in boot order, served in runs."""
+
+    def __init__(self, state: ReplayState, ips: array[int]) -> None:
+        self._state = state
+        self._ips = ips
+        self._kernel = state.kernel
+        tracers = list(state.kernel.tracers.values())
+        self._boot_tracer = tracers[0]
+        # Call sites from which every tracer is in range.
+        self._site_low = max(tracers) - ppc.FORWARD_LIMIT
+        self._site_high = min(tracers) - ppc.BACKWARD_LIMIT
+        self._tracers_aligned = not any(tracer % ppc.INSN_SIZE for tracer in tracers)
+
+    def hand_out_all(self, start: int, stop: int) -> None:
+        """Serve the locations at positions [start, stop)."""
+        for area, first, last in self._areas(start, stop):
+            self._hand_out(area, first, last)
+
+    def _areas(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+        """Yield runs of one area (`ReplayState.choose_area`); each is served before the next is chosen."""
+        inittext, ips = self._kernel.inittext, self._ips
+        while start < stop:
+            ip = ips[start]
+            if ip in inittext:
+                end = bisect_left(ips, inittext.stop, start, stop)
+                area = self._state.positions[AreaRole.INIT]
+            else:
+                end = bisect_left(ips, inittext.start, start, stop) if ip < inittext.start else stop
+                area, end = self._text_run(start, end)
+            yield area, start, end
+            start = end
+
+    def _text_run(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the area of the location at `start`, and where the run of that area ends."""
+        end_area, reserve = (self._state.positions.get(role) for role in (AreaRole.END, AreaRole.RESERVE))
+        assert end_area is not None  # noqa: S101 - every layout has one
+        if reserve is None:
+            return end_area, stop
+        area, slot = self._kernel.areas[reserve], self._state.recorder.needed[reserve]
+        if slot >= area.count:
+            return end_area, stop
+        size, address = self._state.stub_size, area.address + slot * self._state.stub_size
+        distance = self._ips[start] - address
+        if distance > ppc.FORWARD_LIMIT:  # the slot stays, the locations ascend: out of range for good
+            return end_area, stop
+        if distance < ppc.BACKWARD_LIMIT:
+            return end_area, bisect_left(self._ips, address + ppc.BACKWARD_LIMIT, start, stop)
+        count = min(stop - start, area.count - slot)
+        distances = list(map(sub, self._ips[start : start + count], range(address, 1 << 64, size)))
+        if max(distances) > ppc.FORWARD_LIMIT or min(distances) < ppc.BACKWARD_LIMIT:
+            count = next(i for i, d in enumerate(distances) if not ppc.in_branch_range(d))
+        return reserve, start + count
+
+    def _hand_out(self, position: int, start: int, stop: int) -> None:
+        """Hand out stubs of one area to the locations at positions [start, stop)."""
+        area, recorder = self._kernel.areas[position], self._state.recorder
+        index, size = recorder.needed[position], self._state.stub_size
+        count = min(stop - start, max(0, area.count - index))
+        if count:
+            insns = area.address + index * size + size - INSNS_SIZE
+            stubs = range(insns, insns + count * size, size)
+            ips = self._ips[start : start + count]
+            if self._all_reach(ips, stubs):
+                recorder.extend(ips, position, index, stubs, self._boot_tracer)
+                recorder.needed[position] += count
+                start += count
+        for ip in self._ips[start:stop]:
+            self._state.hand_out(ip, position)
+
+    def _all_reach(self, ips: array[int], stubs: range) -> bool:
+        """Return whether the branches to all stubs, back, and to every tracer are in range."""
+        sites = stubs[0] + CALL_INSN, stubs[-1] + CALL_INSN
+        if not (self._tracers_aligned and self._site_low <= sites[0] and sites[1] <= self._site_high):
+            return False
+        distances: list[int] = list(map(sub, ips, stubs))
+        return min(distances) >= _WINDOW_LOW and max(distances) <= _WINDOW_HIGH
