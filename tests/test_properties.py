@@ -50,6 +50,14 @@ def kernels(draw: st.DrawFn) -> LinkedKernel:
     return kernel
 
 
+limit = st.builds(
+    lambda end, words: end + 4 * words,
+    st.sampled_from([ppc.BACKWARD_LIMIT, ppc.FORWARD_LIMIT]),
+    st.integers(-4, 4),
+)
+"""Distances around the limits of a branch."""
+
+
 def moved_nops(writer: LinkedKernel, draw: st.DrawFn) -> None:
     """Let some locations hold no nop: other words, nothing, or clang's global entry point."""
     every = writer.locations
@@ -89,15 +97,18 @@ def any_kernels(draw: st.DrawFn) -> Kernel:
         counts={"text_end": end},
         text_size=gap + 2 * size + 0x10000 + 24 * min(end, 100),
     )
-    if draw(st.booleans()) and text:  # the end area anywhere, the reserve too
-        writer.area_at["text_end"] = draw(word)
-        writer.area_at["text"] = draw(st.one_of(st.just(0x200), word))
+    if text and draw(st.sampled_from([False, True])):  # the areas anywhere, or to the byte at the limit
+        for area in ("text", "text_end"):
+            at_limit = draw(st.sampled_from(text)) + draw(limit) - stub_size * draw(st.integers(0, 8))
+            writer.area_at[area] = draw(st.one_of(word, st.just(max(0, at_limit))))
     if draw(st.integers(0, 5)) == 0:
         misaligned: str = draw(st.sampled_from(["text", "text_end", "inittext"]))
         writer.area_at[misaligned] += draw(st.integers(1, 8))
     for name in ("ftrace_caller", "ftrace_regs_caller", "ftrace_tramp_text", "ftrace_tramp_init"):
         if draw(st.integers(0, 3)) == 0:
-            writer.places[name] = writer.base + draw(word) + draw(st.sampled_from([0, 0, 0, 1, 2]))
+            site = writer.area_at["text_end"] + stub_size * draw(st.integers(1, 8)) - 12
+            place = draw(st.one_of(word, limit.map(site.__add__))) + draw(st.sampled_from([0, 0, 0, 1, 2]))
+            writer.places[name] = writer.base + max(0, place)
     if writer.locations:
         moved_nops(writer, draw)
     limits = ("_stext", "_etext", "_sinittext", "_einittext")
@@ -106,6 +117,7 @@ def any_kernels(draw: st.DrawFn) -> Kernel:
         table += draw(st.lists(st.sampled_from(table), max_size=6))
         if draw(st.integers(0, 4)) == 0:
             table += [draw(st.sampled_from(table)) + draw(st.integers(1, 8))]
+            writer.words[table[-1]] = ppc.NOP
     table += draw(st.lists(st.sampled_from([0, 4, (1 << 64) - 4, *map(writer.place, limits)]), max_size=4))
     writer.table = draw(st.permutations(table))
     if draw(st.integers(0, 5)) == 0:  # text ranges that overlap, are empty or reversed
