@@ -294,6 +294,24 @@ def test_the_global_entry_point_is_looked_for_in_64_bit_kernels_only() -> None:
     assert [(f.rule, f.word) for f in result.failures] == [("location-not-nop", GEP[0])]
 
 
+@pytest.mark.parametrize("reversed_range", ["text", "inittext"])
+def test_reversed_ranges_hold_no_location(reversed_range: str) -> None:
+    """A damaged file may have _etext before _stext."""
+    at = MIDDLE if reversed_range == "inittext" else INIT_MIDDLE
+    table = [at + offset for offset in range(-0x100, 0x100, 16)]
+    changes: dict[str, Any] = {reversed_range: range(at, BASE)}
+    result = boot(make_kernel(table, **changes))
+    assert list(result.locations) == table
+    assert result.skipped == []
+
+
+def test_a_location_near_the_top_of_the_address_space_is_adjusted() -> None:
+    at = (1 << 64) - 8
+    memory = {at: GEP[0], at + 4: GEP[1], at + 8: ppc.NOP}
+    result = boot(make_kernel([at], text=range(BASE, 1 << 64), inittext=range(0), word_at=memory.get))
+    assert list(result.locations) == [0]
+
+
 # -- calls ------------------------------------------------------------------------------------------------
 
 SITE = MIDDLE + 8 + 4  # the second instruction of stub 0 of text_end
