@@ -51,14 +51,14 @@ class _Moves:
     def address(self, address: int) -> int:
         """Return where an address moves to."""
         place = bisect_left(self.starts, address + 1) - 1
-        return address if place < 0 else address + self.shifts[place]
+        return address if place < 0 else (address + self.shifts[place]) & ppc.ADDRESS_MASK
 
     def column(self, addresses: array[int]) -> array[int]:
         """Return where ascending addresses move to."""
         cuts = [0, *(bisect_left(addresses, start) for start in self.starts), len(addresses)]
         moved = addresses[: cuts[1]]
         for shift, first, last in zip(self.shifts, cuts[1:-1], cuts[2:], strict=True):
-            moved.extend(map(shift.__add__, addresses[first:last]))
+            moved.extend([(address + shift) & ppc.ADDRESS_MASK for address in addresses[first:last]])
         return moved
 
 
@@ -82,18 +82,20 @@ def with_reserve(boot: Boot, reserve: int) -> Kernel:
     end_count = max(0, text_entries(boot) - reserve)
     middle = (reserve - old.count) * boot.stub_size
     after = middle + (end_count - end.count) * boot.stub_size
-    moves = _Moves((old.address + 1, end.address + 1), (middle, after))
+    # Code at the address of an array follows it: the array is empty.
+    moves = _Moves((old.address, end.address), (middle, after))
     counts = {AreaRole.RESERVE: reserve, AreaRole.END: end_count}
     inside = kernel.text
 
     def moved(address: int) -> int:
         return moves.address(address) if address in inside else address
 
-    # The array of the end area starts where what precedes it ends: it moves with that.
+    # An array moves with what precedes it: the reserve stays, the end area moves with the middle.
+    moved_areas = {AreaRole.RESERVE: old.address, AreaRole.END: (end.address + middle) & ppc.ADDRESS_MASK}
     areas = [
         replace(
             area,
-            address=area.address + middle if area is end else moved(area.address),
+            address=moved_areas[area.role] if area.role in moved_areas else moved(area.address),
             count=counts.get(area.role, area.count),
             size=counts.get(area.role, area.count) * boot.stub_size,
             size_is_gap=False,
