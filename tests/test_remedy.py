@@ -275,6 +275,21 @@ def test_the_tracer_moves_only_where_it_is_after_the_reserve() -> None:
     assert again.area(AreaRole.RESERVE) == replace(reserve, count=11, size=11 * 24)
 
 
+def test_an_end_area_before_the_reserve() -> None:
+    """A linker script may reverse the two; what is between them moves by the growth of the end area then."""
+    writer = LinkedKernel(
+        text=[0x100, 0x3000, 0x3010, 0x8000, 0x8010],
+        reserve=2,
+        area_at={"text_end": 0x2000, "text": 0x6000},
+    )
+    kernel = writer.kernel()
+    again = with_reserve(simulate_boot(kernel), 1)
+    base = writer.base
+    assert [a - base for a in again.table[:5]] == [0x100, 0x3000 + 24, 0x3010 + 24, 0x8000, 0x8010]
+    assert [(a.address - base, a.count) for a in again.areas[:2]] == [(0x6000 + 24, 1), (0x2000, 4)]
+    assert (again.text, again.areas[2]) == (kernel.text, kernel.areas[2])
+
+
 @pytest.mark.parametrize("base", [0x10000, (1 << 64) - 0x10000000])
 @pytest.mark.parametrize("count", [0xFFFFFFFF, 100_000])
 def test_a_damaged_count_moves_code_around_the_address_space(base: int, count: int) -> None:

@@ -2,10 +2,10 @@
 """The same kernel linked with another reserve, as a kernel to boot.
 
 What is assumed of the linker: the order of sections stays; what is between the reserve and the end area moves
-by the difference of the reserves; the end area is sized as the generator sizes it
-(`arch/powerpc/tools/ftrace-gen-ool-stubs.sh`), so that what follows it in .text stays where it is as long as
-the reserve does not exceed the entries; init text starts at a boundary of its own and stays. Every location
-is taken to hold its nop.
+by the difference of the reserves (by that of the end areas where the end area comes first); the end area is
+sized as the generator sizes it (`arch/powerpc/tools/ftrace-gen-ool-stubs.sh`), so that what follows both in
+.text stays where it is as long as the reserve does not exceed the entries; init text starts at a boundary of
+its own and stays. Every location is taken to hold its nop.
 """
 
 from __future__ import annotations
@@ -80,31 +80,38 @@ def with_reserve(boot: Boot, reserve: int) -> Kernel:
     old, end = kernel.area(AreaRole.RESERVE), kernel.area(AreaRole.END)
     assert old is not None and end is not None  # noqa: S101, PT018 - callers ask for a reserve
     end_count = max(0, text_entries(boot) - reserve)
-    middle = (reserve - old.count) * boot.stub_size
-    after = middle + (end_count - end.count) * boot.stub_size
-    # Code at the address of an array follows it: the array is empty.
-    moves = _Moves((old.address, end.address), (middle, after))
+    growth = {
+        AreaRole.RESERVE: (reserve - old.count) * boot.stub_size,
+        AreaRole.END: (end_count - end.count) * boot.stub_size,
+    }
+    # Code at the address of an array follows it: the array is empty. A linker script may reverse the two.
+    first, second = (old, end) if old.address <= end.address else (end, old)
+    after = sum(growth.values())
+    moves = _Moves((first.address, second.address), (growth[first.role], after))
     counts = {AreaRole.RESERVE: reserve, AreaRole.END: end_count}
     inside = kernel.text
 
     def moved(address: int) -> int:
         return moves.address(address) if address in inside else address
 
-    # An array moves with what precedes it: the reserve stays, the end area moves with the middle.
-    moved_areas = {AreaRole.RESERVE: old.address, AreaRole.END: (end.address + middle) & ppc.ADDRESS_MASK}
+    # An array moves with what precedes it.
+    arrays = {
+        first.role: first.address,
+        second.role: (second.address + growth[first.role]) & ppc.ADDRESS_MASK,
+    }
     areas = [
         replace(
             area,
-            address=moved_areas[area.role] if area.role in moved_areas else moved(area.address),
+            address=arrays[area.role] if area.role in arrays else moved(area.address),
             count=counts.get(area.role, area.count),
             size=counts.get(area.role, area.count) * boot.stub_size,
             size_is_gap=False,
         )
         for area in kernel.areas
     ]
-    first = bisect_left(boot.locations, inside.start)
-    last = bisect_left(boot.locations, inside.stop)
-    table = boot.locations[:first] + moves.column(boot.locations[first:last]) + boot.locations[last:]
+    start = bisect_left(boot.locations, inside.start)
+    stop = bisect_left(boot.locations, inside.stop)
+    table = boot.locations[:start] + moves.column(boot.locations[start:stop]) + boot.locations[stop:]
     return replace(
         kernel,
         table=table,
