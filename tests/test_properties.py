@@ -231,6 +231,25 @@ def test_a_stub_finding_disappears_exactly_at_the_limit(insn0_minus_ip: int, stu
 
 
 @common
+@given(
+    st.lists(st.one_of(limit, st.integers(-64, 64).map(lambda n: 4 * n)), min_size=1, max_size=8),
+    st.integers(0, 4),
+    limit,
+    st.sampled_from([16, 24]),
+)
+def test_both_ways_agree_to_the_byte(distances: list[int], reserve: int, end: int, stub_size: int) -> None:
+    """Locations around the limits of a reserve, the end area around the limits of the first location."""
+    reserve_at = BASE + 256 * MIB
+    table = sorted(reserve_at + distance for distance in distances)
+    places = {"text": (reserve_at, reserve), "text_end": (table[0] + end, 8), "inittext": (BASE, 0)}
+    tracers = {"ftrace_caller": reserve_at + 0x100, "ftrace_regs_caller": reserve_at + 0x40}
+    trampolines = {"ftrace_tramp_text": table[0] + end - 0x40, "ftrace_tramp_init": BASE}
+    areas = areas_of(LAYOUTS["ool"], places, stub_size)
+    kernel = single(table=table, areas=areas, tracers=tracers, trampolines=trampolines)
+    assert_same_boot(simulate_boot(kernel), replay(kernel))
+
+
+@common
 @given(around, around, around)
 def test_a_call_finding_disappears_exactly_at_the_limit(direct: int, text: int, init: int) -> None:
     site = BASE + 256 * MIB + 8 + 4
