@@ -23,6 +23,8 @@ COUNT_SCHEMA: Final = "pfestubs/count/1"
 CHECK_SCHEMA: Final = "pfestubs/check/1"
 STUBS_SCHEMA: Final = "pfestubs/stubs/1"
 VERIFY_SCHEMA: Final = "pfestubs/verify/1"
+MODULES_SCHEMA: Final = "pfestubs/modules/1"
+DIFF_SCHEMA: Final = "pfestubs/diff/1"
 
 
 class ByteOrder(Enum):
@@ -292,3 +294,23 @@ class RunningKernel:
     word_at: Callable[[int], int | None]
     trampolines: Sequence[int] | None
     disabled: int | None
+
+
+# -- modules -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ModuleFile:
+    """A module (`.ko`) as plain values.
+
+    Attributes:
+        file: as named on the command line, or below a directory named there.
+        tables: bytes of each section `__patchable_function_entries`, in the order of the section headers.
+        text_bytes: of the sections of code that the module loader places.
+    """
+
+    file: str
+    bits: int
+    byte_order: ByteOrder
+    tables: Sequence[int]
+    text_bytes: int

@@ -33,6 +33,10 @@ FORMATS: Final[dict[str, dict[str, str]]] = {
         "text": "pfestubs.formats.verify.text",
         "json": "pfestubs.formats.verify.json",
     },
+    "modules": {
+        "text": "pfestubs.formats.modules.text",
+        "json": "pfestubs.formats.modules.json",
+    },
 }
 """The module of each format, by command."""
 
