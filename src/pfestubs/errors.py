@@ -149,3 +149,14 @@ class MissingMemoryError(UnreadableError):
             f"lacks memory of {missing:,} of {total:,} functions or their stubs, first {first} at {address:#x}",
             "dump with kernel memory included",
         )
+
+
+class PartialListingError(UnsuitableError):
+    """A saved listing of some functions, to be compared with a whole kernel."""
+
+    def __init__(self, file: str, listed: int) -> None:
+        super().__init__(
+            file,
+            f"lists only some functions of its kernel ({listed:,})",
+            "save all of them: pfestubs stubs VMLINUX --format json",
+        )

@@ -37,6 +37,11 @@ FORMATS: Final[dict[str, dict[str, str]]] = {
         "text": "pfestubs.formats.modules.text",
         "json": "pfestubs.formats.modules.json",
     },
+    "diff": {
+        "text": "pfestubs.formats.diff.text",
+        "json": "pfestubs.formats.diff.json",
+        "markdown": "pfestubs.formats.diff.markdown",
+    },
 }
 """The module of each format, by command."""
 
