@@ -26,7 +26,7 @@ from elfwriter import AX, EM_386, EM_PPC, EM_PPC64, ENTRIES, ET_EXEC, SHT_NOBITS
 from pfestubs.read import compressed, modules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from conftest import Call
 
@@ -72,7 +72,12 @@ def zstd(content: bytes) -> bytes:
     return done.stdout
 
 
-PACKERS = {"": bytes, ".xz": lzma.compress, ".gz": gzip.compress, ".zst": zstd}
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".xz": lzma.compress,
+    ".gz": gzip.compress,
+    ".zst": zstd,
+}
 
 
 @pytest.fixture
@@ -423,7 +428,7 @@ def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
 def test_any_change_of_a_module(call: Call, tmp_path: Path, data: st.DataObject) -> None:
     content = bytearray(module([3, 1], bits=data.draw(st.sampled_from([32, 64]))))
     if data.draw(st.booleans()):
-        content = bytearray(data.draw(st.sampled_from([lzma.compress, gzip.compress]))(bytes(content)))
+        content = bytearray(PACKERS[data.draw(st.sampled_from([".xz", ".gz"]))](bytes(content)))
     for _ in range(data.draw(st.integers(0, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     del content[data.draw(st.integers(0, len(content))) :]
