@@ -101,20 +101,25 @@ def read_baseline(path: str) -> Baseline:
     Raises:
         UnreadableError: it is not such a document.
     """
-    document = _read(path, CHECK_SCHEMA, "save one with pfestubs check --format json")
-    return Baseline(
-        file=path,
-        layout=document.choice("layout", [*LAYOUTS, "inline"]),
-        locations=document.count(document.values, "locations", "locations"),
-        headroom=_headroom(document),
-    )
+    return _baseline(_read(path, CHECK_SCHEMA, "save one with pfestubs check --format json"))
 
 
-def _headroom(document: _Document) -> int | None:
+def _baseline(document: _Document) -> Baseline:
     headroom = document.table("headroom").get("bytes")
     if headroom is not None and (type(headroom) is not int or abs(headroom) >= _INTEGER_LIMIT):
         raise document.wrong("headroom.bytes", headroom, "a number of bytes or null")
-    return headroom
+    bits = byte_order = None
+    if "class" in document.values:  # since 0.2
+        bits = document.choice("class", [64, 32])
+        byte_order = ByteOrder(document.choice("byte_order", [order.value for order in ByteOrder]))
+    return Baseline(
+        file=document.path,
+        layout=document.choice("layout", [*LAYOUTS, "inline"]),
+        locations=document.count(document.values, "locations", "locations"),
+        headroom=headroom,
+        bits=bits,
+        byte_order=byte_order,
+    )
 
 
 # -- for a comparison ----------------------------------------------------------------------------------------
@@ -137,8 +142,8 @@ def read_saved_figures(path: str) -> KernelFigures | None:
 
 
 def _check_figures(document: _Document) -> KernelFigures:
-    values = document.values
-    layout = document.choice("layout", [*LAYOUTS, "inline"])
+    values, totals = document.values, _baseline(document)
+    layout = totals.layout
     areas: dict[str, AreaFigures] = {}
     for i, area in enumerate(document.objects("areas")):
         name, reserved, used = (f"areas[{i}].{key}" for key in ("name", "reserved", "used"))
@@ -154,11 +159,13 @@ def _check_figures(document: _Document) -> KernelFigures:
         file=document.path,
         source="check",
         layout=layout,
-        locations=document.count(values, "locations", "locations"),
+        locations=totals.locations,
+        bits=totals.bits,
+        byte_order=totals.byte_order,
         stub_size=document.optional(values, "stub_size", document.count),
         areas=areas,
         unserved=_unserved(document),
-        headroom=_headroom(document),
+        headroom=totals.headroom,
         release=document.optional(kernel, "release", document.text),
         build_id=document.optional(kernel, "build_id", document.text),
     )

@@ -2,10 +2,10 @@
 """The same kernel linked with another reserve, as a kernel to boot.
 
 What is assumed of the linker: the order of sections stays; what is between the reserve and the end area moves
-by the difference of the reserves; the end area is sized as the generator sizes it
-(`arch/powerpc/tools/ftrace-gen-ool-stubs.sh`), so that what follows it in .text stays where it is as long as
-the reserve does not exceed the entries; init text starts at a boundary of its own and stays. Every location
-is taken to hold its nop.
+by the difference of the reserves (by that of the end areas where the end area comes first); the end area is
+sized as the generator sizes it (`arch/powerpc/tools/ftrace-gen-ool-stubs.sh`), so that what follows both in
+.text stays where it is as long as the reserve does not exceed the entries; init text starts at a boundary of
+its own and stays. Every location is taken to hold its nop.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ class _Moves:
     def address(self, address: int) -> int:
         """Return where an address moves to."""
         place = bisect_left(self.starts, address + 1) - 1
-        return address if place < 0 else address + self.shifts[place]
+        return address if place < 0 else (address + self.shifts[place]) & ppc.ADDRESS_MASK
 
     def column(self, addresses: array[int]) -> array[int]:
         """Return where ascending addresses move to."""
         cuts = [0, *(bisect_left(addresses, start) for start in self.starts), len(addresses)]
         moved = addresses[: cuts[1]]
         for shift, first, last in zip(self.shifts, cuts[1:-1], cuts[2:], strict=True):
-            moved.extend(map(shift.__add__, addresses[first:last]))
+            moved.extend([(address + shift) & ppc.ADDRESS_MASK for address in addresses[first:last]])
         return moved
 
 
@@ -80,29 +80,38 @@ def with_reserve(boot: Boot, reserve: int) -> Kernel:
     old, end = kernel.area(AreaRole.RESERVE), kernel.area(AreaRole.END)
     assert old is not None and end is not None  # noqa: S101, PT018 - callers ask for a reserve
     end_count = max(0, text_entries(boot) - reserve)
-    middle = (reserve - old.count) * boot.stub_size
-    after = middle + (end_count - end.count) * boot.stub_size
-    moves = _Moves((old.address + 1, end.address + 1), (middle, after))
+    growth = {
+        AreaRole.RESERVE: (reserve - old.count) * boot.stub_size,
+        AreaRole.END: (end_count - end.count) * boot.stub_size,
+    }
+    # Code at the address of an array follows it: the array is empty. A linker script may reverse the two.
+    first, second = (old, end) if old.address <= end.address else (end, old)
+    after = sum(growth.values())
+    moves = _Moves((first.address, second.address), (growth[first.role], after))
     counts = {AreaRole.RESERVE: reserve, AreaRole.END: end_count}
     inside = kernel.text
 
     def moved(address: int) -> int:
         return moves.address(address) if address in inside else address
 
-    # The array of the end area starts where what precedes it ends: it moves with that.
+    # An array moves with what precedes it.
+    arrays = {
+        first.role: first.address,
+        second.role: (second.address + growth[first.role]) & ppc.ADDRESS_MASK,
+    }
     areas = [
         replace(
             area,
-            address=area.address + middle if area is end else moved(area.address),
+            address=arrays[area.role] if area.role in arrays else moved(area.address),
             count=counts.get(area.role, area.count),
             size=counts.get(area.role, area.count) * boot.stub_size,
             size_is_gap=False,
         )
         for area in kernel.areas
     ]
-    first = bisect_left(boot.locations, inside.start)
-    last = bisect_left(boot.locations, inside.stop)
-    table = boot.locations[:first] + moves.column(boot.locations[first:last]) + boot.locations[last:]
+    start = bisect_left(boot.locations, inside.start)
+    stop = bisect_left(boot.locations, inside.stop)
+    table = boot.locations[:start] + moves.column(boot.locations[start:stop]) + boot.locations[stop:]
     return replace(
         kernel,
         table=table,
