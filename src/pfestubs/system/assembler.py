@@ -64,7 +64,7 @@ def assembler_words(environment: Mapping[str, str]) -> list[str]:
 
 
 def assemble(source_path: str, object_path: str, source: str, kernel: VmlinuxO) -> None:
-    """Write the assembly file and assemble it for `kernel`; on failure or a signal both files stay as they were.
+    """Write the assembly file and assemble it for `kernel`; both files stay as they were if that fails.
 
     The source is assembled under its own name, which the object's debug information carries. The object is
     made under its own name, in a directory of its own: what the compiler names after it (*.dwo, *.d) is then
@@ -89,7 +89,9 @@ def assemble(source_path: str, object_path: str, source: str, kernel: VmlinuxO) 
             keep = stack.enter_context(replaced_for_now(source_target, source.encode()))
         directory = stack.enter_context(staging_directory(beside))
         made = os.path.join(directory, os.path.basename(beside))  # noqa: PTH118, PTH119
-        _run([*words, "-c", "-o", made, _as_operand(source_path)])
+        scratch = os.path.join(directory, "tmp")  # noqa: PTH118
+        os.mkdir(scratch)  # noqa: PTH102
+        _run([*words, "-c", "-o", made, _as_operand(source_path)], scratch)
         _require_object(words[0], made, source_path, kernel)
         with signals.deferred():
             _move_side_files(made, beside, object_path)
@@ -110,10 +112,11 @@ def _verbose() -> bool:
     return "1" in os.environ.get("KBUILD_VERBOSE", os.environ.get("V", ""))
 
 
-def _run(words: list[str]) -> None:
+def _run(words: list[str], scratch: str) -> None:
+    """Run the compiler; what it leaves in its directory for temporary files is removed with `scratch`."""
     if _verbose():
         report(shlex.join(words))
-    status = run_tool(words)
+    status = run_tool(words, {**os.environ, "TMPDIR": scratch})
     if status:
         code = os.waitstatus_to_exitcode(status)
         ending = f"was ended by signal {-code}" if code < 0 else f"failed with status {code}"
@@ -143,7 +146,7 @@ def _require_object(tool: str, path: str, source: str, kernel: VmlinuxO) -> None
 
 
 def _move_side_files(made: str, beside: str, object_path: str) -> None:
-    """Move what the compiler wrote beside the object; make rules among it name the object by its final path."""
+    """Move what the compiler wrote beside the object; make rules get the object's final path."""
     source, target = (os.path.dirname(path) for path in (made, beside))  # noqa: PTH120
     for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
         if entry.path == made or not entry.is_file(follow_symlinks=False):

@@ -306,7 +306,7 @@ def same_content(first: str, second: str) -> bool:
 
 @contextmanager
 def replaced_for_now(target: Target, data: bytes) -> Iterator[Callable[[], None]]:
-    """Put `data` into a regular file; unless the function that this yields is called, the old file comes back.
+    """Put `data` into a regular file; unless the function that this yields is called, the old one comes back.
 
     The old file is kept under another name, not copied: it comes back with its time, and a full disk cannot
     prevent that.

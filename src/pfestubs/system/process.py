@@ -13,7 +13,7 @@ from pfestubs.errors import ToolError
 from pfestubs.system import signals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _GRACE: Final = ((signal.SIGTERM, 2.0), (signal.SIGKILL, 1.0))
 """How a group of processes is ended: signals, and the seconds that it has after each."""
@@ -22,7 +22,7 @@ _WAIT: Final = 1.0
 """Seconds between looks at a process that runs; its end (SIGCHLD) is noticed at once."""
 
 
-def run_tool(words: Sequence[str]) -> int:
+def run_tool(words: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run a program, its standard output joined to standard error; return its status as `os.waitpid` does.
 
     The tool has a session, so a process group, of its own, which is ended as a whole if this process is told
@@ -38,7 +38,7 @@ def run_tool(words: Sequence[str]) -> int:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, waited)
     try:
-        group = _start(words, before)
+        group = _start(words, environment, before)
         status = None
         try:
             while status is None:
@@ -56,7 +56,7 @@ def run_tool(words: Sequence[str]) -> int:
     return status
 
 
-def _start(words: Sequence[str], mask: set[int]) -> int:
+def _start(words: Sequence[str], environment: Mapping[str, str], mask: set[int]) -> int:
     """Start the tool with the signal mask `mask`, as leader of a session; return the number of its group."""
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -66,7 +66,7 @@ def _start(words: Sequence[str], mask: set[int]) -> int:
         return os.posix_spawnp(
             words[0],
             list(words),
-            os.environ,
+            environment,
             file_actions=actions,
             setsid=True,
             setsigmask=mask,

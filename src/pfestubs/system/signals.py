@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType, TracebackType
+    from types import FrameType
     from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -56,10 +57,8 @@ def end(number: int) -> NoReturn:
     """Clean up and end the process as signal `number` asks; further signals change nothing."""
     _state.ending = True
     for action in reversed(_state.actions):
-        try:
+        with suppress(Exception):  # the other actions matter, and nobody is left to be told
             action()
-        except Exception:  # noqa: BLE001, S110 - the other actions matter, and nobody is left to be told
-            pass
     os._exit(128 + number)
 
 
@@ -78,7 +77,7 @@ class deferred:  # noqa: N801 - used like contextlib's
     def __enter__(self) -> None:
         _state.deferred += 1
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         _state.deferred -= 1
         if _state.pending and not _state.deferred and not _state.ending:
             end(_state.pending)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Private directories next to an output file, in which it is made before it takes its name.
 
-A directory is removed at the end of its block and on a signal. What SIGKILL leaves is removed by the next run:
-a live run holds a lock (flock) on its own.
+A directory is removed at the end of its block and on a signal. What SIGKILL leaves is removed by the next
+run: a live run holds a lock (flock) on its own.
 """
 
 from __future__ import annotations
