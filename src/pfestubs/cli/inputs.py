@@ -5,12 +5,24 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import stat
+from typing import Final
 
-from pfestubs.errors import UnreadableError, UsageError
+from pfestubs.errors import UnreadableError, UnsuitableError, UsageError
+
+
+_MAP_LINE: Final = re.compile(rb"[0-9a-f]{8}(?:[0-9a-f]{8})? [A-Za-z] ")
+_ADVICE: Final = {
+    "vmlinux": "give vmlinux, and this file with --system-map",
+    "vmlinux.o": "give vmlinux.o",
+}
 
 
 def check_input_name(label: str, path: str, usual_name: str | None = None) -> None:
-    """Refuse standard input and directories; whether the file exists is for its reader to say.
+    """Refuse standard input, directories, and a System.map in place of a kernel.
+
+    Whether the file exists, and what else it is, is for its reader to say.
 
     Args:
         label: the argument or option.
@@ -20,6 +32,7 @@ def check_input_name(label: str, path: str, usual_name: str | None = None) -> No
     Raises:
         UsageError: it is "-".
         UnreadableError: it is a directory.
+        UnsuitableError: it is a System.map.
     """
     if path == "-":
         raise UsageError(label, "cannot be standard input: save it to a file and give its name")
@@ -27,6 +40,18 @@ def check_input_name(label: str, path: str, usual_name: str | None = None) -> No
         raise UnreadableError(
             path, f"cannot be read: {os.strerror(errno.EISDIR)}", _file_in(path, usual_name)
         )
+    if usual_name in _ADVICE and _is_system_map(path):
+        raise UnsuitableError(path, "is a System.map, not an ELF file", _ADVICE[usual_name])
+
+
+def _is_system_map(path: str) -> bool:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+            return False
+        with open(path, "rb") as file:  # noqa: PTH123
+            return _MAP_LINE.match(file.read(20)) is not None
+    except OSError:  # the reader says so
+        return False
 
 
 def _file_in(directory: str, usual_name: str | None) -> str:

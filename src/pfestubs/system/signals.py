@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from contextlib import suppress
 
 TYPE_CHECKING = False
@@ -25,6 +26,7 @@ class _State:
     """What the handler needs to know; one process has one."""
 
     def __init__(self) -> None:
+        self.owner = os.getpid()
         self.installed: frozenset[signal.Signals] = frozenset()
         self.deferred = 0
         self.pending = 0
@@ -56,10 +58,19 @@ def block() -> None:
 def end(number: int) -> NoReturn:
     """Clean up and end the process as signal `number` asks; further signals change nothing."""
     _state.ending = True
-    for action in reversed(_state.actions):
-        with suppress(Exception):  # the other actions matter, and nobody is left to be told
-            action()
+    if os.getpid() == _state.owner:  # else a worker that was forked: the files are not its own
+        for action in [_end_workers, *_state.actions][::-1]:
+            with suppress(Exception):  # the other actions matter, and nobody is left to be told
+                action()
     os._exit(128 + number)
+
+
+def _end_workers() -> None:
+    """End the processes that multiprocessing has forked; they would wait for work for ever."""
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is not None:
+        for worker in multiprocessing.active_children():
+            worker.kill()
 
 
 def _handle(number: int, _frame: FrameType | None) -> None:

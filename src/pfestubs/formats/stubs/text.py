@@ -59,4 +59,4 @@ def _why_no_stub(boot: Boot, position: int, explained: set[str]) -> str:
     finding = finding_at(boot, position, with_remedy=rule not in explained)
     assert finding is not None  # noqa: S101 - a location without a stub has failed
     explained.add(rule)
-    return f"{escape_line(boot.function(position))}: no stub: {escape_line(finding_message(finding))}\n\n"
+    return f"no stub: {escape_line(finding_message(finding))}\n\n"
