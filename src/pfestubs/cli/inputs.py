@@ -11,7 +11,6 @@ from typing import Final
 
 from pfestubs.errors import UnreadableError, UnsuitableError, UsageError
 
-
 _MAP_LINE: Final = re.compile(rb"[0-9a-f]{8}(?:[0-9a-f]{8})? [A-Za-z] ")
 _ADVICE: Final = {
     "vmlinux": "give vmlinux, and this file with --system-map",

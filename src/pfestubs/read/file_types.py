@@ -92,7 +92,9 @@ def _refuse_core(elf: Elf, advice: str) -> None:
 def _refuse_module(elf: Elf) -> None:
     if elf.sections_named(".gnu.linkonce.this_module"):
         raise UnsuitableError(
-            elf.path, "is a kernel module, not the kernel", "pfestubs modules shows the stubs that modules need"
+            elf.path,
+            "is a kernel module, not the kernel",
+            "pfestubs modules shows the stubs that modules need",
         )
 
 

@@ -43,6 +43,7 @@ def install() -> None:
     for number in wanted:
         signal.signal(number, _handle)
     _state.installed = frozenset(wanted)
+    _state.owner = os.getpid()
 
 
 def installed() -> frozenset[signal.Signals]:
@@ -59,7 +60,7 @@ def end(number: int) -> NoReturn:
     """Clean up and end the process as signal `number` asks; further signals change nothing."""
     _state.ending = True
     if os.getpid() == _state.owner:  # else a worker that was forked: the files are not its own
-        for action in [_end_workers, *_state.actions][::-1]:
+        for action in [*_state.actions, _end_workers][::-1]:
             with suppress(Exception):  # the other actions matter, and nobody is left to be told
                 action()
     os._exit(128 + number)
