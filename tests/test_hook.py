@@ -22,11 +22,11 @@ OBJECT = OBJECTS / "traps-ppc64le-gnu.o"
 
 @pytest.fixture
 def fake_cc(tmp_path: Path) -> Path:
-    """A compiler that notes its words, one a line, and writes an object."""
+    """A compiler that notes its words, one per line, and writes an object."""
     script = tmp_path / "fake-cc"
     script.write_text(
         '#!/bin/sh\nprintf "%s\\n" "$@" >"$0.words"\n'
-        'while [ $# -gt 0 ]; do [ "$1" = -o ] && echo object >"$2"; shift; done\n'
+        f'while [ $# -gt 0 ]; do [ "$1" = -o ] && cp {OBJECT} "$2"; shift; done\n'
     )
     script.chmod(0o755)
     return script
@@ -129,7 +129,7 @@ def test_words_and_their_order(run_cli: RunCli, fake_cc: Path, out: Path) -> Non
     ]
     assert words[-4:-2] == ["-c", "-o"]
     assert words[-1] == str(out / "vmlinux.arch.S")
-    assert (out / "vmlinux.arch.o").read_text() == "object\n"
+    assert (out / "vmlinux.arch.o").read_bytes() == OBJECT.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,9 @@ def test_assembler_cannot_read_our_input(out: Path, fake_cc: Path) -> None:
     """A tool that asks on standard input gets nothing, it does not hang."""
     from conftest import executable_path
 
-    fake_cc.write_text('#!/bin/sh\nread line && exit 9\nwhile [ "$1" != -o ]; do shift; done\necho x >"$2"\n')
+    fake_cc.write_text(
+        f'#!/bin/sh\nread line && exit 9\nwhile [ "$1" != -o ]; do shift; done\ncp {OBJECT} "$2"\n'
+    )
     with subprocess.Popen(
         [executable_path("pfestubs"), "hook", OBJECT, out / "a.o"],
         env=clean_environment({"CC": str(fake_cc)}),
@@ -320,6 +322,7 @@ def test_assembler_cannot_read_our_input(out: Path, fake_cc: Path) -> None:
 
 def test_options_of_generate(run_cli: RunCli, fake_cc: Path, out: Path) -> None:
     source = OBJECTS / "plain-ppc32-gnu.o"
+    fake_cc.write_text(fake_cc.read_text().replace(str(OBJECT), str(source)))
     words = ["--layout", "ool", "--reserve", "5", "--spare", "100"]
     assert run_cli("hook", *words, source, out / "a.o", env={"CC": str(fake_cc)}).code == 0
     assert ".long 107)" in (out / "a.S").read_text()

@@ -28,6 +28,7 @@ def require_relocatable_object(elf: Elf) -> None:
         _refuse_wrapper(elf)
         _refuse_core(elf, _OBJECT_WANTED)
         raise UnsuitableError(elf.path, "is a linked kernel, not a relocatable object", _OBJECT_WANTED)
+    _refuse_module(elf)
     _refuse_debug_file(elf)
     if elf.symtab is None:
         raise UnsuitableError(
@@ -45,6 +46,7 @@ def require_linked_kernel(elf: Elf) -> None:
     _refuse_wrapper(elf)
     _refuse_core(elf, _LINKED_WANTED)
     if elf.type == e.ET_REL:
+        _refuse_module(elf)
         raise UnsuitableError(elf.path, "is a relocatable object, not a linked kernel", _LINKED_WANTED)
     if elf.type not in {e.ET_EXEC, e.ET_DYN}:
         raise UnsuitableError(elf.path, f"is an ELF file of type {elf.type}", _LINKED_WANTED)
@@ -99,6 +101,15 @@ def _refuse_wrapper(elf: Elf) -> None:
 def _refuse_core(elf: Elf, advice: str) -> None:
     if elf.type == e.ET_CORE:
         raise UnsuitableError(elf.path, "is a core dump", advice)
+
+
+def _refuse_module(elf: Elf) -> None:
+    if elf.sections_named(".gnu.linkonce.this_module"):
+        raise UnsuitableError(
+            elf.path,
+            "is a kernel module, not the kernel",
+            "pfestubs modules shows the stubs that modules need",
+        )
 
 
 def _refuse_debug_file(elf: Elf) -> None:
