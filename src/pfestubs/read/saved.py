@@ -20,7 +20,7 @@ from pfestubs.model import (
     EntryCounts,
     ObjectCounts,
 )
-from pfestubs.read.elf import mapped
+from pfestubs.read.source import read_document, read_magic
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -34,8 +34,7 @@ def is_elf(path: str) -> bool:
     Raises:
         UnreadableError: it cannot be read.
     """
-    with mapped(path) as data:
-        return bytes(data[:4]) == b"\x7fELF"
+    return read_magic(path) == b"\x7fELF"
 
 
 def read_saved_count(path: str) -> ObjectCounts:
@@ -91,8 +90,7 @@ def read_baseline(path: str) -> Baseline:
 
 
 def _read(path: str, schema: str, advice: str) -> _Document:
-    with mapped(path) as data:
-        return _Document(path, bytes(data), schema, advice)
+    return _Document(path, read_document(path), schema, advice)
 
 
 class _Document:
