@@ -8,9 +8,12 @@ from contextlib import closing
 from typing import IO, TYPE_CHECKING, Final
 
 from pfestubs.errors import ToolError, UnreadableError
+from pfestubs.read.source import BufferSource
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from pfestubs.read.source import ByteSource, FileSource
 
 UNPACKED_LIMIT: Final = 512 << 20
 """Bytes: ten times the largest module of a distribution with its debug information."""
@@ -18,42 +21,45 @@ _WINDOW_LIMIT: Final = 128 << 20
 """Bytes that a decompressor may need: xz -9 takes 65 MiB, zstd's own limit is this."""
 _STEP: Final = 1 << 20
 
-_XZ, _GZIP, _ZSTD = b"\xfd7zXZ\0", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_XZ: Final = b"\xfd7zXZ\0"
 
 
-def unpack(path: str, data: memoryview) -> memoryview:
-    """Return the content of a file by its first bytes: unpacked (xz, gzip, zstd), or `data` itself.
+def unpack(source: FileSource) -> ByteSource:
+    """Return the content of a file by its first bytes: unpacked (xz, gzip, zstd), or the file itself.
 
     Raises:
         UnreadableError: the compressed form is damaged, or unpacks to more than `UNPACKED_LIMIT` bytes.
         ToolError: neither Python nor a program can unpack it.
     """
-    head = bytes(data[: len(_XZ)])
-    if head.startswith(_XZ):
-        pieces = _unpack_xz(path, data)
-    elif head.startswith(_GZIP):
-        pieces = _unpack_gzip(path, data)
-    elif head.startswith(_ZSTD):
-        pieces = _unpack_zstd(path, data)
-    else:
-        return data
-    content = bytearray()
-    with closing(pieces):
-        for piece in pieces:
-            content += piece
-            if len(content) > UNPACKED_LIMIT:
-                raise UnreadableError(
-                    path,
-                    f"unpacks to more than {UNPACKED_LIMIT >> 20:,} MiB, the limit for compressed files",
-                    "unpack it first if it is meant to be so large",
-                )
-    return memoryview(content)
+    path = source.path
+    head = source.read(0, min(len(_XZ), source.size))
+    unpacker = next((function for magic, function in _UNPACKERS if head.startswith(magic)), None)
+    if unpacker is None:
+        return source
+    if source.size > UNPACKED_LIMIT:
+        raise _too_large(path, "is")
+    pieces, total = [], 0
+    with closing(unpacker(path, source.read(0, source.size))) as unpacked:
+        for piece in unpacked:
+            pieces.append(piece)
+            total += len(piece)
+            if total > UNPACKED_LIMIT:
+                raise _too_large(path, "unpacks to")
+    return BufferSource(path, b"".join(pieces))
 
 
-def _unpack_xz(path: str, data: memoryview) -> Generator[bytes, None, None]:
+def _too_large(path: str, verb: str) -> UnreadableError:
+    return UnreadableError(
+        path,
+        f"{verb} more than {UNPACKED_LIMIT >> 20:,} MiB, the limit for compressed files",
+        "unpack it first if it is meant to be so large",
+    )
+
+
+def _unpack_xz(path: str, data: bytes) -> Generator[bytes, None, None]:
     import lzma
 
-    rest: memoryview | bytes = data
+    rest = data
     try:
         while rest:
             decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_WINDOW_LIMIT)
@@ -67,7 +73,7 @@ def _unpack_xz(path: str, data: memoryview) -> Generator[bytes, None, None]:
         raise UnreadableError(path, f"cannot be unpacked (xz): {error}") from error
 
 
-def _unpack_gzip(path: str, data: memoryview) -> Generator[bytes, None, None]:
+def _unpack_gzip(path: str, data: bytes) -> Generator[bytes, None, None]:
     import gzip
     import zlib
 
@@ -80,7 +86,7 @@ def _unpack_gzip(path: str, data: memoryview) -> Generator[bytes, None, None]:
         raise UnreadableError(path, f"cannot be unpacked (gzip): {error}") from error
 
 
-def _unpack_zstd(path: str, data: memoryview) -> Generator[bytes, None, None]:
+def _unpack_zstd(path: str, data: bytes) -> Generator[bytes, None, None]:
     try:
         from compression import zstd  # type: ignore[import-not-found, unused-ignore]  # Python 3.14
     except ImportError:
@@ -95,7 +101,7 @@ def _unpack_zstd(path: str, data: memoryview) -> Generator[bytes, None, None]:
         raise UnreadableError(path, f"cannot be unpacked (zstd): {error}") from error
 
 
-def _run_zstd(path: str, data: memoryview) -> Generator[bytes, None, None]:
+def _run_zstd(path: str, data: bytes) -> Generator[bytes, None, None]:
     """Unpack with the program `zstd`, for a Python that cannot."""
     import shutil
     import subprocess
@@ -129,3 +135,7 @@ def _run_zstd(path: str, data: memoryview) -> Generator[bytes, None, None]:
 def _read_stream(stream: IO[bytes] | io.BufferedIOBase) -> Generator[bytes, None, None]:
     while piece := stream.read(_STEP):
         yield piece
+
+
+_UNPACKERS: Final = ((_XZ, _unpack_xz), (b"\x1f\x8b", _unpack_gzip), (b"\x28\xb5\x2f\xfd", _unpack_zstd))
+"""By the first bytes of the file; the name is not evidence."""

@@ -13,8 +13,9 @@ from pfestubs.errors import PfestubsError, ToolError, UnreadableError
 from pfestubs.model import ModuleFile
 from pfestubs.read import elf as e
 from pfestubs.read.compressed import unpack
-from pfestubs.read.elf import Elf, mapped
+from pfestubs.read.elf import Elf
 from pfestubs.read.file_types import require_module
+from pfestubs.read.source import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -92,19 +93,17 @@ def read_module(path: str) -> ModuleFile:
         UnsuitableError: it is not a module for powerpc.
         ToolError: the program that unpacks it is missing.
     """
-    with mapped(path) as data:
-        elf = Elf(path, unpack(path, data))
-        try:
-            return _read(elf)
-        finally:
-            elf.close()
+    with open_source(path) as source:
+        return _read(Elf(unpack(source)))
 
 
 def _read(elf: Elf) -> ModuleFile:
     require_module(elf)
     loaded = [i for i, section in enumerate(elf.sections) if section.flags & e.SHF_ALLOC]
     for index in loaded:  # kernel/module/main.c: elf_validity_cache_sechdrs
-        elf.section_data(index)
+        section = elf.sections[index]
+        if section.type != e.SHT_NOBITS:
+            elf.require_in_file(section.offset, section.size, f"section {elf.section_label(index)}")
     code = [s for s in map(elf.sections.__getitem__, loaded) if s.flags & e.SHF_EXECINSTR]
     end = 0
     for section in code:  # kernel/module/main.c: module_get_offset_and_type

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pfestubs.errors import UnreadableError
@@ -26,7 +25,7 @@ from pfestubs.model import (
     KernelFigures,
     ObjectCounts,
 )
-from pfestubs.read.elf import mapped
+from pfestubs.read.source import read_document, read_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -54,8 +53,7 @@ def is_elf(path: str) -> bool:
     Raises:
         UnreadableError: it cannot be read.
     """
-    with mapped(path) as data:
-        return bytes(data[:4]) == b"\x7fELF"
+    return read_head(path, 4) == b"\x7fELF"
 
 
 def read_saved_count(path: str) -> ObjectCounts:
@@ -131,13 +129,9 @@ def read_saved_figures(path: str) -> KernelFigures | None:
     Raises:
         UnreadableError: it is JSON, but not such a document.
     """
-    with mapped(path) as data:
-        if not bytes(data[:64]).lstrip().startswith((b"{", b"[")):
-            if not Path(path).is_file():
-                # A pipe is empty now; to open it again as a kernel would wait forever.
-                raise UnreadableError(path, "is not a JSON document", "name a kernel by its file")
-            return None
-        document = _Document(path, bytes(data), tuple(_FIGURES), "save one with --format json")
+    if not read_head(path, 64).lstrip().startswith((b"{", b"[")):
+        return None
+    document = _Document(path, read_document(path), tuple(_FIGURES), "save one with --format json")
     return _FIGURES[document.values["schema"]](document)
 
 
@@ -233,8 +227,7 @@ _FIGURES: Final = {
 
 
 def _read(path: str, schema: str, advice: str) -> _Document:
-    with mapped(path) as data:
-        return _Document(path, bytes(data), (schema,), advice)
+    return _Document(path, read_document(path), (schema,), advice)
 
 
 class _Document:

@@ -10,14 +10,14 @@ locations this takes a tenth of the time of the replay.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from operator import le, sub
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.layouts import AreaRole
 from pfestubs.rules import ppc
 from pfestubs.rules.boot import CALL_INSN, INSNS_SIZE, RETURN_SHIFT
-from pfestubs.rules.replay import ReplayState, call_adjust, replay
+from pfestubs.rules.replay import ReplayState, call_adjust, call_target, replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,12 +100,14 @@ class _Runs:
         self._state = state
         self._ips = ips
         self._kernel = state.kernel
-        tracers = list(state.kernel.tracers.values())
-        self._boot_tracer = tracers[0]
-        # Call sites from which every tracer is in range.
-        self._site_low = max(tracers) - ppc.FORWARD_LIMIT
-        self._site_high = min(tracers) - ppc.BACKWARD_LIMIT
-        self._tracers_aligned = not any(tracer % ppc.INSN_SIZE for tracer in tracers)
+        # Where a call site gets into, and out of, the range of a tracer or trampoline: between two of these
+        # addresses, every site has the same targets in range.
+        targets = [*state.kernel.tracers.values(), *state.kernel.trampolines.values()]
+        self._targets_aligned = not any(target % ppc.INSN_SIZE for target in targets)
+        self._borders = sorted(
+            {target - ppc.FORWARD_LIMIT for target in targets}
+            | {target - ppc.BACKWARD_LIMIT + ppc.INSN_SIZE for target in targets}
+        )
 
     def hand_out_all(self, start: int, stop: int) -> None:
         """Serve the locations at positions [start, stop)."""
@@ -150,23 +152,38 @@ class _Runs:
     def _hand_out(self, position: int, start: int, stop: int) -> None:
         """Hand out stubs of one area to the locations at positions [start, stop)."""
         area, recorder = self._kernel.areas[position], self._state.recorder
-        index, size = recorder.needed[position], self._state.stub_size
-        count = min(stop - start, max(0, area.count - index))
-        if count:
-            insns = area.address + index * size + size - INSNS_SIZE
-            stubs = range(insns, insns + count * size, size)
-            ips = self._ips[start : start + count]
-            if self._all_reach(ips, stubs):
-                recorder.extend(ips, position, index, stubs, self._boot_tracer)
-                recorder.needed[position] += count
-                start += count
+        while start < stop:
+            index = recorder.needed[position]
+            count = min(stop - start, area.count - index)
+            if count <= 0 or not self._targets_aligned:
+                break
+            size = self._state.stub_size
+            first = area.address + index * size + size - INSNS_SIZE
+            count = self._same_targets(first, count)
+            stubs = range(first, first + count * size, size)
+            self._hand_out_alike(position, start, stubs)
+            start += count
         for ip in self._ips[start:stop]:
             self._state.hand_out(ip, position)
 
-    def _all_reach(self, ips: array[int], stubs: range) -> bool:
-        """Return whether the branches to all stubs, back, and to every tracer are in range."""
-        sites = stubs[0] + CALL_INSN, stubs[-1] + CALL_INSN
-        if not (self._tracers_aligned and self._site_low <= sites[0] and sites[1] <= self._site_high):
-            return False
+    def _same_targets(self, first: int, count: int) -> int:
+        """Return how many of `count` stubs, from the one with its instructions at `first`, call alike."""
+        site = first + CALL_INSN
+        place = bisect_right(self._borders, site)
+        if place == len(self._borders):
+            return count
+        return min(count, -((site - self._borders[place]) // self._state.stub_size))
+
+    def _hand_out_alike(self, position: int, start: int, stubs: range) -> None:
+        """Hand out stubs that have the same targets in range to the locations from `start`."""
+        recorder, area = self._state.recorder, self._kernel.areas[position]
+        ips = self._ips[start : start + len(stubs)]
+        in_text = area.role is not AreaRole.INIT
+        target, failure = call_target(self._kernel, stubs[0] + CALL_INSN, in_text=in_text)
         distances: list[int] = list(map(sub, ips, stubs))
-        return min(distances) >= _WINDOW_LOW and max(distances) <= _WINDOW_HIGH
+        if failure or min(distances) < _WINDOW_LOW or max(distances) > _WINDOW_HIGH:
+            for ip in ips:
+                self._state.hand_out(ip, position)
+        else:
+            recorder.extend(ips, position, recorder.needed[position], stubs, target)
+            recorder.needed[position] += len(stubs)
