@@ -8,32 +8,45 @@ from typing import TYPE_CHECKING
 import click
 
 from pfestubs.cli.colour import wants_colour
+from pfestubs.cli.help_text import epilog
+from pfestubs.cli.options import all_option, format_option, input_argument, output_option
+from pfestubs.cli.parameters import InputFile
 from pfestubs.errors import UsageError
-from pfestubs.formats import FORMATS, RenderOptions, render
+from pfestubs.formats import RenderOptions, render
 from pfestubs.read.saved import read_saved_figures
 from pfestubs.rules.diff import compare, kernel_figures
 from pfestubs.system.files import refuse_input, write_output
 
 if TYPE_CHECKING:
+    from pfestubs.cli.options import Decorator
     from pfestubs.model import KernelFigures
 
 
-@click.command("diff")
-@click.argument("old")
-@click.argument("new")
-@click.option(
-    "--format", "format_", type=click.Choice(list(FORMATS["diff"])), default="text", show_default=True
+def _system_map_option(side: str) -> Decorator:
+    return click.option(
+        f"--{side}-system-map",
+        metavar="FILE",
+        type=InputFile("System.map"),
+        help=f"Take the symbols of {side.upper()} from FILE: for a stripped vmlinux.",
+    )
+
+
+@click.command(
+    "diff",
+    help="""Show what changed between the kernels OLD and NEW: functions, areas, headroom.
+
+    Each is a vmlinux, or what check, count or stubs saved of one with --format json. The exit status is 0
+    whether they differ or not.
+    """,
+    epilog=epilog("pfestubs diff old/vmlinux vmlinux", "pfestubs diff --format markdown base.json vmlinux"),
 )
-@click.option("-o", "--output", metavar="FILE", help="Write to FILE instead of standard output.")
-@click.option(
-    "--all", "show_all", is_flag=True, help="Show every function, not only 20 added and 20 removed."
-)
-@click.option(
-    "--old-system-map", metavar="FILE", help="Take the symbols of OLD from FILE: if it is stripped."
-)
-@click.option(
-    "--new-system-map", metavar="FILE", help="Take the symbols of NEW from FILE: if it is stripped."
-)
+@input_argument("old", "vmlinux")
+@input_argument("new", "vmlinux")
+@format_option("diff")
+@output_option
+@all_option("Show every function, not only 20 added and 20 removed.")
+@_system_map_option("old")
+@_system_map_option("new")
 def command(
     old: str,
     new: str,
@@ -43,11 +56,7 @@ def command(
     old_system_map: str | None,
     new_system_map: str | None,
 ) -> None:
-    """Show what changed between the kernels OLD and NEW: functions, areas, headroom.
-
-    Each is a vmlinux, or what check, count or stubs saved of one with --format json. Exit status: 0 both
-    could be read, whether they differ or not, 2 error.
-    """
+    """Run `pfestubs diff`."""
     refuse_input(output, old, new, old_system_map, new_system_map)
     result = compare(_figures(old, old_system_map), _figures(new, new_system_map))
     colour = format_ == "text" and output in {None, "-"} and wants_colour()
