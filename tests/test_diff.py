@@ -143,6 +143,20 @@ def test_a_nop_that_moves_within_its_function(document: Any, tmp_path: Path) -> 
     assert document(*paths)["same"] is True
 
 
+def test_growth_left(call: Call, document: Any, tmp_path: Path) -> None:
+    # Both functions get stubs of the reserve; the second one limits what can come between them.
+    old, new = (
+        LinkedKernel(text=[0x1000, offset]).save(tmp_path / f"{offset:x}") for offset in (0x2000, 0x1802000)
+    )
+    growth = document(old, new)["growth"]
+    assert growth["old"]["early"] - growth["new"]["early"] == 0x1800000
+    assert growth["new"]["early"] > 0
+    bad = LinkedKernel(counts={"text_end": 0}).save(tmp_path / "bad")
+    saved = save_document(call, "check", old, tmp_path / "old.json")
+    for other in (bad, saved):
+        assert document(other, old)["growth"] == {"old": None, "new": growth["old"]}
+
+
 def test_a_kernel_that_fails(call: Call, document: Any, old: Path, tmp_path: Path) -> None:
     bad = LinkedKernel(text=[0x1000 + 0x10 * i for i in range(9)], counts={"text_end": 2}).save(
         tmp_path / "bad"

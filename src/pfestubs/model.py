@@ -341,7 +341,8 @@ class KernelFigures:
         areas: by name.
         unserved: count of locations that fail a test of the boot.
         headroom: bytes of the tightest branch.
-        growth: bytes of text that can be added before the boot fails, by where it is added.
+        growth: bytes of text that can be added before the boot fails, by where it is added (the shapes of
+            `pfestubs plan`); a shape is None where nothing limits it.
         partial: the document lists only some of the functions.
     """
 

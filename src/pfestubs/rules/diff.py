@@ -12,12 +12,15 @@ from pfestubs.errors import PartialListingError
 from pfestubs.model import AreaFigures, KernelFigures
 from pfestubs.rules.boot_inputs import require_known_kind
 from pfestubs.rules.check import layout_name
+from pfestubs.rules.plan import Planner
+from pfestubs.rules.relink import Growth
 from pfestubs.rules.simulation import simulate_boot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pfestubs.model import Kernel
+    from pfestubs.rules.boot import Boot
 
 _UNKNOWN_AREA = AreaFigures(None, None)
 
@@ -135,9 +138,22 @@ def kernel_figures(kernel: Kernel) -> KernelFigures:
         areas={area.name: AreaFigures(area.count, boot.used(i)) for i, area in enumerate(kernel.areas)},
         unserved=len(boot.failures),
         headroom=None if headroom is None else headroom.bytes,
+        growth=_growth_left(boot),
         release=kernel.release,
         build_id=kernel.build_id,
     )
+
+
+def _growth_left(boot: Boot) -> Mapping[str, int | None] | None:
+    """Return the bytes of text that can be added with the reserve as linked, by where they are added.
+
+    None of a kernel without stubs, and of one that fails as it is; a shape is None where nothing limits it.
+    """
+    if boot.kernel.layout is None or boot.failures:
+        return None
+    planner = Planner(boot)
+    limits = planner.outcome(planner.linked, Growth()).limits
+    return {shape.value: limit.bytes for shape, limit in limits.items()}
 
 
 def _more(functions: Mapping[str, int], others: Mapping[str, int]) -> Sequence[FunctionCount]:

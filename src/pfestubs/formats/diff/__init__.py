@@ -40,7 +40,7 @@ def rows(result: DiffResult) -> Iterator[Row]:
     yield from _row("headroom, bytes", old.headroom, new.headroom)
     for shape in _GROWTH_SHAPES:
         growths = ((side.growth or {}).get(shape) for side in (old, new))
-        yield from _row(f"text can grow {shape}, bytes", *growths)
+        yield from _row(f"growth left, {shape}, bytes", *growths)
 
 
 def _row(label: str, old: int | None, new: int | None) -> Iterator[Row]:
