@@ -13,7 +13,7 @@ import click
 from pfestubs import __version__
 from pfestubs.cli.entry import missing_package
 from pfestubs.cli.help_text import EXIT_STATUS
-from pfestubs.errors import Exit, OutputError, PfestubsError
+from pfestubs.errors import Exit, OutputError, PfestubsError, UsageError
 from pfestubs.system.files import require_stdout
 from pfestubs.system.messages import redirect_to_null, report
 
@@ -112,8 +112,9 @@ def run_program(program: str, words: Sequence[str]) -> int:
 
 def call(words: list[str]) -> int | None:
     """Run one command line. Not `cli.main`: click would exit with 1 on a broken pipe."""
-    if _COMPLETE in os.environ:
-        return _complete(os.environ[_COMPLETE])
+    instruction = os.environ.get(_COMPLETE)
+    if instruction:
+        return _complete(instruction)
     try:
         with cli.make_context("pfestubs", words) as context:
             result: int | None = cli.invoke(context)
@@ -128,13 +129,13 @@ def _complete(instruction: str) -> int:
     from click.shell_completion import shell_complete
 
     _require_stdout()
-    known = not shell_complete(cli, {}, "pfestubs", _COMPLETE, instruction)
-    if not known:
-        report(
-            f"pfestubs: error: {_COMPLETE} is {instruction!r}, expected bash_source, zsh_source or"
-            " fish_source"
-        )
-    return Exit.SUCCESS if known else Exit.ERROR
+    problem = "expected bash_source, zsh_source or fish_source"
+    try:
+        if not shell_complete(cli, {}, "pfestubs", _COMPLETE, instruction):
+            return Exit.SUCCESS
+    except (KeyError, ValueError, IndexError):
+        problem = "which the script of the shell calls with COMP_WORDS and COMP_CWORD"
+    raise UsageError("pfestubs", f"{_COMPLETE} is {instruction!r}, {problem}")
 
 
 def _require_stdout() -> None:
