@@ -111,7 +111,9 @@ def test_bash_completes(tmp_path: Path) -> None:
     assert done.stdout == "generate\ncompopt -o default ", done.stderr
 
 
-@pytest.mark.parametrize("instruction", ["bash", "tcsh_source", "bash_nothing", "bash_complete", "fish_complete"])
+@pytest.mark.parametrize(
+    "instruction", ["bash", "tcsh_source", "bash_nothing", "bash_complete", "fish_complete"]
+)
 def test_unknown_instruction(instruction: str, run_cli: RunCli) -> None:
     outcome = run_cli(env={"_PFESTUBS_COMPLETE": instruction})
     assert (outcome.code, outcome.out) == (2, "")
