@@ -172,7 +172,7 @@ def test_size(text: str, size: int) -> None:
     ["", "M", "-1", "1 M", "1.5M", "1T", "1B", "1MBB", "0x10K", "0x", "1e6", "\u0661K", "--1", "9" * 21],
 )
 def test_not_a_size(text: str) -> None:
-    with pytest.raises(click.BadParameter, match="decimal or 0x.*KiB, MiB, GiB"):
+    with pytest.raises(click.BadParameter, match=r"decimal or 0x.*KiB, MiB, GiB"):
         Size().convert(text, None, None)
 
 

@@ -39,10 +39,10 @@ getattr(entry, function)()
 
 
 def drive(
-    function: str, *words: str | Path, hidden: str = "", version: str = "", **environment: str
+    function: str, *words: object, hidden: str = "", version: str = "", **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", DRIVER, function, hidden, version, *words],
+        [sys.executable, "-c", DRIVER, function, hidden, version, *map(str, words)],
         env=clean_environment(environment),
         capture_output=True,
         text=True,
@@ -51,10 +51,10 @@ def drive(
     )
 
 
-def shell(redirections: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
+def shell(redirections: str, *words: object) -> subprocess.CompletedProcess[str]:
     """Run the installed `pfestubs WORDS` with redirections of a shell."""
     return subprocess.run(
-        ["sh", "-c", f'"$@" {redirections}', "sh", executable_path("pfestubs"), *words],
+        ["sh", "-c", f'"$@" {redirections}', "sh", executable_path("pfestubs"), *map(str, words)],
         env=clean_environment(),
         capture_output=True,
         text=True,

@@ -54,9 +54,9 @@ def default_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def start(words: Sequence[str | Path], environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+def start(words: Sequence[object], environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        list(words),
+        list(map(str, words)),
         env=clean_environment(environment),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -132,7 +132,7 @@ def test_ignored_signal_stays_ignored(out: Path) -> None:
     done = subprocess.run(
         [executable_path("pfestubs"), "hook", OBJECT, out / "a.o"],
         env=clean_environment({"CC": str(script)}),
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),  # noqa: PLW1509
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
         check=False,
     )
     assert done.returncode == 0
