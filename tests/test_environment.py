@@ -39,10 +39,10 @@ getattr(entry, function)()
 
 
 def drive(
-    function: str, *words: str | Path, hidden: str = "", version: str = "", **environment: str
+    function: str, *words: object, hidden: str = "", version: str = "", **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", DRIVER, function, hidden, version, *words],
+        [sys.executable, "-c", DRIVER, function, hidden, version, *map(str, words)],
         env=clean_environment(environment),
         capture_output=True,
         text=True,
@@ -51,10 +51,10 @@ def drive(
     )
 
 
-def shell(redirections: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
+def shell(redirections: str, *words: object) -> subprocess.CompletedProcess[str]:
     """Run the installed `pfestubs WORDS` with redirections of a shell."""
     return subprocess.run(
-        ["sh", "-c", f'"$@" {redirections}', "sh", executable_path("pfestubs"), *words],
+        ["sh", "-c", f'"$@" {redirections}', "sh", executable_path("pfestubs"), *map(str, words)],
         env=clean_environment(),
         capture_output=True,
         text=True,
@@ -110,7 +110,15 @@ def test_old_python(function: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["__init__.py", "__main__.py", "cli/__init__.py", "cli/entry.py", "system/__init__.py", "system/signals.py"]
+    "name",
+    [
+        "__init__.py",
+        "__main__.py",
+        "cli/__init__.py",
+        "cli/entry.py",
+        "system/__init__.py",
+        "system/signals.py",
+    ],
 )
 def test_old_python_can_read_what_refuses_it(name: str) -> None:
     ast.parse((SOURCE / name).read_text(), feature_version=(3, 7))
@@ -171,7 +179,16 @@ def test_standard_error_of_the_compiler(stderr: str, tmp_path: Path) -> None:
     cc.chmod(0o755)
     (tmp_path / "out").mkdir()
     done = subprocess.run(
-        ["sh", "-c", f'"$@" {stderr}', "sh", executable_path("pfestubs"), "hook", OBJECT, tmp_path / "out/a.o"],
+        [
+            "sh",
+            "-c",
+            f'"$@" {stderr}',
+            "sh",
+            executable_path("pfestubs"),
+            "hook",
+            OBJECT,
+            tmp_path / "out/a.o",
+        ],
         env=clean_environment({"CC": str(cc)}),
         check=False,
     )
@@ -217,7 +234,11 @@ def test_module_and_link_names(tmp_path: Path) -> None:
     """`python -m pfestubs` is the program; under the name of a drop-in, by a link, it is that drop-in."""
     environment = clean_environment()
     plain = subprocess.run(
-        [sys.executable, "-m", "pfestubs", "--help"], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "pfestubs", "--help"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert plain.stdout.startswith("Usage: pfestubs ")
     script = tmp_path / "run.py"

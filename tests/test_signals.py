@@ -54,11 +54,9 @@ def default_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def start(
-    words: Sequence[str | Path], environment: dict[str, str] | None = None
-) -> subprocess.Popen[str]:
+def start(words: Sequence[object], environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        list(words),
+        list(map(str, words)),
         env=clean_environment(environment),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -134,7 +132,7 @@ def test_ignored_signal_stays_ignored(out: Path) -> None:
     done = subprocess.run(
         [executable_path("pfestubs"), "hook", OBJECT, out / "a.o"],
         env=clean_environment({"CC": str(script)}),
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),  # noqa: PLW1509
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
         check=False,
     )
     assert done.returncode == 0
@@ -207,7 +205,9 @@ def test_signal_while_the_compiler_starts(tmp_path: Path, out: Path) -> None:
     script.write_text('#!/bin/sh\nkill -TERM $PPID\necho $$ >>"$0.pids"\nexec sleep 300\n')
     script.chmod(0o755)
     for attempt in range(TRIES):
-        with start([executable_path("pfestubs"), "hook", OBJECT, out / "a.o"], {"CC": str(script)}) as process:
+        with start(
+            [executable_path("pfestubs"), "hook", OBJECT, out / "a.o"], {"CC": str(script)}
+        ) as process:
             _, err = process.communicate(timeout=60)
         assert (process.returncode, err) == (143, ""), attempt
         assert contents(out) == before
@@ -228,7 +228,8 @@ def test_failed_compiler_leaves_no_process(tmp_path: Path, out: Path) -> None:
 def test_compiler_has_the_signals_of_a_shell(tmp_path: Path, out: Path) -> None:
     """None blocked, SIGPIPE not ignored, as without pfestubs; a group of its own."""
     cc = compiler(
-        tmp_path, f'grep -E "^Sig(Blk|Ign)" /proc/self/status >"$0.mask"; ps -o pgid= $$ >"$0.group"; cp {OBJECT} "$2"'
+        tmp_path,
+        f'grep -E "^Sig(Blk|Ign)" /proc/self/status >"$0.mask"; ps -o pgid= $$ >"$0.group"; cp {OBJECT} "$2"',
     )
     with start([executable_path("pfestubs"), "hook", OBJECT, out / "a.o"], {"CC": str(cc)}) as process:
         assert process.wait(timeout=60) == 0

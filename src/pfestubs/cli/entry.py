@@ -105,6 +105,8 @@ def _open_standard_streams() -> None:
             except OSError:
                 return
             os.set_inheritable(number, True)
+    if sys.stdout is None:  # what is written there fails, which writers notice; None would be ignored
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
 
 
 def _say(message: str) -> None:

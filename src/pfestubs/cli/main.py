@@ -13,8 +13,7 @@ import click
 from pfestubs import __version__
 from pfestubs.cli.entry import missing_package
 from pfestubs.cli.help_text import EXIT_STATUS
-from pfestubs.errors import Exit, OutputError, PfestubsError
-from pfestubs.system.files import require_stdout
+from pfestubs.errors import Exit, PfestubsError, UsageError
 from pfestubs.system.messages import redirect_to_null, report
 
 if TYPE_CHECKING:
@@ -114,14 +113,14 @@ def run_program(program: str, words: Sequence[str]) -> int:
 
 def call(words: list[str]) -> int | None:
     """Run one command line. Not `cli.main`: click would exit with 1 on a broken pipe."""
-    if _COMPLETE in os.environ:
-        return _complete(os.environ[_COMPLETE])
+    instruction = os.environ.get(_COMPLETE)
+    if instruction:
+        return _complete(instruction)
     try:
         with cli.make_context("pfestubs", words) as context:
             result: int | None = cli.invoke(context)
             return result
-    except click.exceptions.Exit as e:  # --help, --version: click writes nothing to a closed standard output
-        _require_stdout()
+    except click.exceptions.Exit as e:  # --help, --version
         return e.exit_code
 
 
@@ -129,21 +128,13 @@ def _complete(instruction: str) -> int:
     """Print a shell's script, or the completions that the script asks for."""
     from click.shell_completion import shell_complete
 
-    _require_stdout()
-    known = not shell_complete(cli, {}, "pfestubs", _COMPLETE, instruction)
-    if not known:
-        report(
-            f"pfestubs: error: {_COMPLETE} is {instruction!r}, expected bash_source, zsh_source or"
-            " fish_source"
-        )
-    return Exit.SUCCESS if known else Exit.ERROR
-
-
-def _require_stdout() -> None:
+    problem = "expected bash_source, zsh_source or fish_source"
     try:
-        require_stdout()
-    except OSError as e:
-        raise OutputError("standard output", f"cannot be written: {e.strerror}") from e
+        if not shell_complete(cli, {}, "pfestubs", _COMPLETE, instruction):
+            return Exit.SUCCESS
+    except (KeyError, ValueError, IndexError):
+        problem = "which the script of the shell calls with COMP_WORDS and COMP_CWORD"
+    raise UsageError("pfestubs", f"{_COMPLETE} is {instruction!r}, {problem}")
 
 
 def exit_code_of(action: Callable[[], int | None]) -> int:
@@ -188,5 +179,7 @@ def _unexpected_error_message(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "pfestubs: error: out of memory"
     if isinstance(error, OSError):
-        return f"{error.filename or 'pfestubs'}: error: {error.strerror or error}"
+        if error.filename is None:  # click, with help for example; what pfestubs opens has a name
+            return f"standard output: error: cannot be written: {error.strerror or error}"
+        return f"{error.filename}: error: {error.strerror or error}"
     return f"pfestubs: internal error: {error!r}; please report it, run again with PFESTUBS_TRACEBACK=1 set"

@@ -92,7 +92,8 @@ def write_stream(chunks: Iterable[str]) -> None:
         BrokenPipeError: the reader has gone away.
     """
     try:
-        require_stdout()
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         stream = sys.stdout.buffer
         for chunk in chunks:
             stream.write(_encode(chunk))
@@ -102,16 +103,6 @@ def write_stream(chunks: Iterable[str]) -> None:
     except OSError as e:
         redirect_to_null(sys.stdout)
         raise OutputError("standard output", f"cannot be written: {e.strerror}") from e
-
-
-def require_stdout() -> None:
-    """Refuse a standard output that the caller has closed.
-
-    Raises:
-        OSError: it is closed.
-    """
-    if sys.stdout is None:
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 def _encode(text: str) -> bytes:
