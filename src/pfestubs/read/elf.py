@@ -14,6 +14,7 @@ from array import array
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import compress, count
+from os.path import commonprefix
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import UnreadableError, UnsuitableError
@@ -455,13 +456,26 @@ class Elf:
         return _string(self._symbol_names, offset)
 
     def symbols_named(self, names: Sequence[str]) -> list[Symbol]:
-        """Return every symbol with one of the given names; only those are decoded."""
-        wanted: set[int] = set()
-        for name in names:
-            wanted |= _string_offsets(self._symbol_names, name)
-        if not wanted:
+        """Return the symbols with one of the given names, and only those: global ones before local ones.
+
+        Local symbols are not searched for a name that a global one has.
+        """
+        offsets = _offsets_of_names(self._symbol_names, names)
+        if not offsets:
             return []
-        return [self.symbol(i) for i in compress(count(), map(wanted.__contains__, self._name_offsets))]
+        column = self._name_offsets
+        # sh_info is the index of the first symbol that is not local (gABI, "Symbol Table").
+        border = min(self.sections[self.symtab or 0].info, len(column))
+        wanted = set(offsets)
+        found = [
+            self.symbol(i) for i in compress(count(border), map(wanted.__contains__, column[border:]))
+        ]
+        missing = set(offsets.values()) - {symbol.name for symbol in found}
+        if missing:
+            wanted = {offset for offset, name in offsets.items() if name in missing}
+            local = compress(count(), map(wanted.__contains__, column[:border]))
+            found += [self.symbol(i) for i in local]
+        return found
 
     def refuse_overlapping(self, indices: Iterable[int], what: str) -> None:
         """Refuse sections that together hold more bytes than the file: they overlap.
@@ -592,10 +606,28 @@ def decode_name(name: bytes) -> str:
 
 def _string_offsets(table: bytes, name: str) -> set[int]:
     """Return where `name` can be read in a string table; it may be the tail of a longer name."""
-    key = name.encode() + b"\0"
-    found = set()
-    at = table.find(key)
-    while at >= 0:
-        found.add(at)
-        at = table.find(key, at + 1)
+    return set(_offsets_of_names(table, [name]))
+
+
+_GROUP_PREFIX: Final = 7
+
+
+def _offsets_of_names(table: bytes, names: Sequence[str]) -> dict[int, str]:
+    """Return where one of `names` can be read in a string table, and which.
+
+    Names that begin alike are searched for together: a table has megabytes.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        groups.setdefault(name[:_GROUP_PREFIX], []).append(name)
+    found: dict[int, str] = {}
+    for group in groups.values():
+        keys = {name.encode() + b"\0": name for name in group}
+        prefix = commonprefix(list(keys))
+        every = tuple(keys)
+        at = table.find(prefix)
+        while at >= 0:
+            if table.startswith(every, at):
+                found[at] = keys[table[at : table.index(b"\0", at) + 1]]
+            at = table.find(prefix, at + 1)
     return found
