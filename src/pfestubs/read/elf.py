@@ -14,7 +14,6 @@ from array import array
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import compress, count
-from os.path import commonprefix
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import UnreadableError, UnsuitableError
@@ -41,7 +40,7 @@ R_PPC64_ADDR64, R_PPC64_UADDR64, R_PPC_ADDR32, R_PPC_UADDR32, R_PPC_RELATIVE = 3
 # pyelftools has no names of 32-bit relocations before 0.30; in the order of their numbers.
 _PPC32_RELOCATIONS: Final = tuple(
     f"R_PPC_{name}"
-    for name in (
+    for name in (  # noqa: SIM905 - a list would take 33 lines
         "NONE ADDR32 ADDR24 ADDR16 ADDR16_LO ADDR16_HI ADDR16_HA ADDR14 ADDR14_BRTAKEN ADDR14_BRNTAKEN REL24"
         " REL14 REL14_BRTAKEN REL14_BRNTAKEN GOT16 GOT16_LO GOT16_HI GOT16_HA PLTREL24 COPY GLOB_DAT JMP_SLOT"
         " RELATIVE LOCAL24PC UADDR32 UADDR16 REL32 PLT32 PLTREL32 PLT16_LO PLT16_HI PLT16_HA SDAREL16"
@@ -178,7 +177,9 @@ class Elf:
         self.byte_order = ByteOrder.LITTLE if head[5] == 1 else ByteOrder.BIG
         self.order = self.byte_order.struct
         try:
-            fields = struct.unpack_from(self.order + ("HHIQQQI6H" if self.bits == 64 else "HHIIIII6H"), head, 16)
+            fields = struct.unpack_from(
+                self.order + ("HHIQQQI6H" if self.bits == 64 else "HHIIIII6H"), head, 16
+            )
         except struct.error as e:
             raise UnreadableError(
                 self.path, f"is cut short: {len(head)} bytes do not hold an ELF header"
@@ -467,9 +468,7 @@ class Elf:
         # sh_info is the index of the first symbol that is not local (gABI, "Symbol Table").
         border = min(self.sections[self.symtab or 0].info, len(column))
         wanted = set(offsets)
-        found = [
-            self.symbol(i) for i in compress(count(border), map(wanted.__contains__, column[border:]))
-        ]
+        found = [self.symbol(i) for i in compress(count(border), map(wanted.__contains__, column[border:]))]
         missing = set(offsets.values()) - {symbol.name for symbol in found}
         if missing:
             wanted = {offset for offset, name in offsets.items() if name in missing}
@@ -623,8 +622,8 @@ def _offsets_of_names(table: bytes, names: Sequence[str]) -> dict[int, str]:
     found: dict[int, str] = {}
     for group in groups.values():
         keys = {name.encode() + b"\0": name for name in group}
-        prefix = commonprefix(list(keys))
         every = tuple(keys)
+        prefix = every[0] if len(every) == 1 else group[0][:_GROUP_PREFIX].encode()
         at = table.find(prefix)
         while at >= 0:
             if table.startswith(every, at):

@@ -128,7 +128,8 @@ class Memory:
 
 def _differ_by_words(addresses: array[int]) -> bool:
     """Return whether addresses differ by multiples of 4; looks at their lowest bytes, in bulk."""
-    lowest = addresses.tobytes()[0 if sys.byteorder == "little" else addresses.itemsize - 1 :: addresses.itemsize]
+    size = addresses.itemsize
+    lowest = addresses.tobytes()[0 if sys.byteorder == "little" else size - 1 :: size]
     return len(set(lowest.translate(_LAST_BITS))) <= 1
 
 
