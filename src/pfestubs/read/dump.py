@@ -218,7 +218,7 @@ def _vmcoreinfo(notes: Iterable[e.Note]) -> dict[str, str]:
     return {}
 
 
-# -- matching dump and kernel ---------------------------------------------------------------------------------
+# -- matching dump and kernel --------------------------------------------------------------------------------
 
 
 def _locate(dump: _Dump, kernel: Kernel, symbols: Mapping[str, SymbolInfo]) -> int:

@@ -40,7 +40,7 @@ R_PPC64_ADDR64, R_PPC64_UADDR64, R_PPC_ADDR32, R_PPC_UADDR32, R_PPC_RELATIVE = 3
 # pyelftools has no names of 32-bit relocations before 0.30; in the order of their numbers.
 _PPC32_RELOCATIONS: Final = tuple(
     f"R_PPC_{name}"
-    for name in (
+    for name in (  # noqa: SIM905 - a list would take 33 lines
         "NONE ADDR32 ADDR24 ADDR16 ADDR16_LO ADDR16_HI ADDR16_HA ADDR14 ADDR14_BRTAKEN ADDR14_BRNTAKEN REL24"
         " REL14 REL14_BRTAKEN REL14_BRNTAKEN GOT16 GOT16_LO GOT16_HI GOT16_HA PLTREL24 COPY GLOB_DAT JMP_SLOT"
         " RELATIVE LOCAL24PC UADDR32 UADDR16 REL32 PLT32 PLTREL32 PLT16_LO PLT16_HI PLT16_HA SDAREL16"
@@ -177,7 +177,9 @@ class Elf:
         self.byte_order = ByteOrder.LITTLE if head[5] == 1 else ByteOrder.BIG
         self.order = self.byte_order.struct
         try:
-            fields = struct.unpack_from(self.order + ("HHIQQQI6H" if self.bits == 64 else "HHIIIII6H"), head, 16)
+            fields = struct.unpack_from(
+                self.order + ("HHIQQQI6H" if self.bits == 64 else "HHIIIII6H"), head, 16
+            )
         except struct.error as e:
             raise UnreadableError(
                 self.path, f"is cut short: {len(head)} bytes do not hold an ELF header"
@@ -455,13 +457,24 @@ class Elf:
         return _string(self._symbol_names, offset)
 
     def symbols_named(self, names: Sequence[str]) -> list[Symbol]:
-        """Return every symbol with one of the given names; only those are decoded."""
-        wanted: set[int] = set()
-        for name in names:
-            wanted |= _string_offsets(self._symbol_names, name)
-        if not wanted:
+        """Return the symbols with one of the given names, and only those: global ones before local ones.
+
+        Local symbols are not searched for a name that a global one has.
+        """
+        offsets = _offsets_of_names(self._symbol_names, names)
+        if not offsets:
             return []
-        return [self.symbol(i) for i in compress(count(), map(wanted.__contains__, self._name_offsets))]
+        column = self._name_offsets
+        # sh_info is the index of the first symbol that is not local (gABI, "Symbol Table").
+        border = min(self.sections[self.symtab or 0].info, len(column))
+        wanted = set(offsets)
+        found = [self.symbol(i) for i in compress(count(border), map(wanted.__contains__, column[border:]))]
+        missing = set(offsets.values()) - {symbol.name for symbol in found}
+        if missing:
+            wanted = {offset for offset, name in offsets.items() if name in missing}
+            local = compress(count(), map(wanted.__contains__, column[:border]))
+            found += [self.symbol(i) for i in local]
+        return found
 
     def refuse_overlapping(self, indices: Iterable[int], what: str) -> None:
         """Refuse sections that together hold more bytes than the file: they overlap.
@@ -592,10 +605,28 @@ def decode_name(name: bytes) -> str:
 
 def _string_offsets(table: bytes, name: str) -> set[int]:
     """Return where `name` can be read in a string table; it may be the tail of a longer name."""
-    key = name.encode() + b"\0"
-    found = set()
-    at = table.find(key)
-    while at >= 0:
-        found.add(at)
-        at = table.find(key, at + 1)
+    return set(_offsets_of_names(table, [name]))
+
+
+_GROUP_PREFIX: Final = 7
+
+
+def _offsets_of_names(table: bytes, names: Sequence[str]) -> dict[int, str]:
+    """Return where one of `names` can be read in a string table, and which.
+
+    Names that begin alike are searched for together: a table has megabytes.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        groups.setdefault(name[:_GROUP_PREFIX], []).append(name)
+    found: dict[int, str] = {}
+    for group in groups.values():
+        keys = {name.encode() + b"\0": name for name in group}
+        every = tuple(keys)
+        prefix = every[0] if len(every) == 1 else group[0][:_GROUP_PREFIX].encode()
+        at = table.find(prefix)
+        while at >= 0:
+            if table.startswith(every, at):
+                found[at] = keys[table[at : table.index(b"\0", at) + 1]]
+            at = table.find(prefix, at + 1)
     return found

@@ -7,7 +7,6 @@ import struct
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
-from operator import le
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -84,14 +83,15 @@ class Memory:
 
     def words_at(self, addresses: array[int]) -> Sequence[int | None]:
         """Return the words at `addresses`, in blocks where they ascend."""
-        if not all(map(le, addresses, addresses[1:])):
-            return list(map(self.word, addresses))
+        values = addresses.tolist()
+        if sorted(values) != values:
+            return list(map(self.word, values))
         words: list[int | None] = []
         start = 0
-        while start < len(addresses):
+        while start < len(values):
             stop = self._append_block(words, addresses, start)
             if stop == start:
-                words.append(self.word(addresses[start]))
+                words.append(self.word(values[start]))
                 stop += 1
             start = stop
         return words
@@ -109,13 +109,12 @@ class Memory:
         block = addresses[start:stop]
         size = block[-1] + 4 - first
         content = self._read(extent.offset + first - extent.address, size)
-        if len(content) < size or any((first ^ address) & 3 for address in block):
+        if len(content) < size or not _differ_by_words(block):
             words.extend(map(self.word, block))
             return stop
-        column = array("I", content)
-        if not self._is_native:
-            column.byteswap()
-        words.extend([column[address - first >> 2] for address in block])
+        column = memoryview(content).cast("I")
+        found = [column[address - first >> 2] for address in block]
+        words.extend(found if self._is_native else _swapped(found))
         return stop
 
     def read(self, address: int, size: int) -> memoryview | None:
@@ -125,3 +124,19 @@ class Memory:
             return None
         content = self._read(extent.offset + address - extent.address, size)
         return memoryview(content) if len(content) == size else None
+
+
+def _differ_by_words(addresses: array[int]) -> bool:
+    """Return whether addresses differ by multiples of 4; looks at their lowest bytes, in bulk."""
+    size = addresses.itemsize
+    lowest = addresses.tobytes()[0 if sys.byteorder == "little" else size - 1 :: size]
+    return len(set(lowest.translate(_LAST_BITS))) <= 1
+
+
+_LAST_BITS: Final = bytes(value & 3 for value in range(256))
+
+
+def _swapped(words: list[int]) -> array[int]:
+    column = array("I", words)
+    column.byteswap()
+    return column

@@ -25,18 +25,17 @@ DOCUMENT_MAX: Final = 256 << 20
 
 
 class ByteSource(Protocol):
-    """Bytes by offset.
-
-    Attributes:
-        path: the file, for messages.
-        size: bytes.
-    """
+    """Bytes by offset."""
 
     @property
-    def path(self) -> str: ...
+    def path(self) -> str:
+        """The file, for messages."""
+        ...
 
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Bytes."""
+        ...
 
     def read(self, offset: int, size: int) -> bytes:
         """Return `size` bytes at `offset`.
@@ -156,7 +155,8 @@ def read_document(path: str) -> bytes:
         UnreadableError: it cannot be read, is not a regular file, or is too large.
     """
     with open_source(path) as source:
-        pieces, total = [], 0
+        pieces: list[bytes] = []
+        total = 0
         while total <= DOCUMENT_MAX:
             try:
                 piece = source.read_up_to(total, 1 << 20)

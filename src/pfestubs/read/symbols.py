@@ -158,7 +158,8 @@ class ElfSymbols(IndexedSymbols):
         for rank in sorted(set(ranks) - {_NO_CODE}, reverse=True):
             # Backwards, so that of equals the first one stays.
             chosen = ranks[::-1].translate(bytes(number == rank for number in range(256)))
-            best.update(zip(compress(reversed(values), chosen), compress(reversed(names), chosen), strict=True))
+            addresses, keys = compress(reversed(values), chosen), compress(reversed(names), chosen)
+            best.update(zip(addresses, keys, strict=True))
         return best
 
     def _search(self, address: int) -> tuple[str, int] | None:
@@ -169,10 +170,10 @@ class ElfSymbols(IndexedSymbols):
         """
         found: dict[int, tuple[int, int]] = {}
         for index in self._symbols_near(address):
-            name, value, info = self._elf.symbol_fields(index)
+            key, value, info = self._elf.symbol_fields(index)
             rank = _RANKS[info]
             if rank != _NO_CODE and 0 < value <= address and (value not in found or rank < found[value][0]):
-                found[value] = rank, name
+                found[value] = rank, key
         for value in sorted(found, reverse=True):
             name = self._name(found[value][1])
             if not _is_ignored_symbol(name):

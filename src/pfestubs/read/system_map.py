@@ -133,7 +133,8 @@ def _plain_columns(data: bytes) -> MapColumns | None:
 
 
 def _columns(path: str, data: bytes) -> MapColumns:
-    addresses, letters, names = array("Q"), bytearray(), []
+    addresses, letters = array("Q"), bytearray()
+    names: list[bytes] = []
     sizes: dict[int, int] = {}
     for number, line in enumerate(data.split(b"\n"), 1):
         match = _LINE.fullmatch(line)

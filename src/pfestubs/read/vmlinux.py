@@ -13,10 +13,8 @@ from pfestubs.model import Area, Kernel
 from pfestubs.read import elf as e
 from pfestubs.read.dynamic import DYNAMIC_SYMBOLS, RelocatedWords
 from pfestubs.read.file_types import require_linked_kernel
-from pfestubs.read.map_evidence import compare_symbols, require_matching_map
 from pfestubs.read.memory import Extent, Memory
 from pfestubs.read.symbols import ElfSymbols
-from pfestubs.read.system_map import read_system_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -60,6 +58,9 @@ def open_kernel(path: str, system_map: str | None = None) -> Iterator[Kernel]:
 
 def _read_with_map(elf: Elf, system_map: str) -> Kernel:
     """Read a kernel with the symbols of a System.map, once the map is proved to be its own."""
+    from pfestubs.read.map_evidence import compare_symbols, require_matching_map
+    from pfestubs.read.system_map import read_system_map
+
     symbols = read_system_map(system_map)
     own = ElfSymbols(elf) if elf.symtab is not None else None
     if own is not None:
@@ -84,7 +85,7 @@ def _known_symbols() -> list[str]:
 
 def _read(elf: Elf, symbols: SymbolView, source: str) -> tuple[Kernel, RelocatedWords]:
     """Read a kernel, and its words, with the symbols of `source`, the file itself or a System.map."""
-    found = symbols.find([*_known_symbols(), *_IDENTITY, *DYNAMIC_SYMBOLS])
+    found = symbols.find([*_known_symbols(), *_IDENTITY])
     if not any(name in found for name in TABLE_SYMBOLS):
         advice = "was it built with CONFIG_FUNCTION_TRACER?"
         raise UnsuitableError(
@@ -108,8 +109,8 @@ def _read(elf: Elf, symbols: SymbolView, source: str) -> tuple[Kernel, Relocated
         )
     memory = Memory(elf.source.read, _extents(elf), elf.order)
     start, stop = (found[name].address for name in TABLE_SYMBOLS)
-    dynamic = next((found[name].address for name in DYNAMIC_SYMBOLS if name in found), None)
-    relocated = RelocatedWords(elf, memory, dynamic)
+    dynamic = {} if elf.sections else symbols.find(DYNAMIC_SYMBOLS)
+    relocated = RelocatedWords(elf, memory, next((place.address for place in dynamic.values()), None))
     table = relocated.words(range(start, stop)) if stop > start else array("Q")
     if table is None:
         raise UnreadableError(

@@ -72,6 +72,17 @@ def read_vmlinux_o(path: str) -> VmlinuxO:
 
 def _locations(elf: Elf, machine: _Machine) -> dict[int, array[int]]:
     """Return the byte offsets of the locations in each section, over every entries section."""
+    relocations = _relocation_sections(elf)
+    elf.refuse_overlapping([i for indices in relocations.values() for i in indices], "entries' relocations")
+    elf.refuse_overlapping(relocations, "entries")
+    reader = _LocationReader(elf, machine)
+    for table, sections in relocations.items():
+        reader.read_table(table, sections)
+    return reader.found
+
+
+def _relocation_sections(elf: Elf) -> dict[int, list[int]]:
+    """Return the relocation sections of each entries section: names and links do not tell, sh_info does."""
     relocations: dict[int, list[int]] = {index: [] for index in elf.sections_named(ENTRIES)}
     for i, section in enumerate(elf.sections):
         if section.info in relocations:
@@ -81,15 +92,26 @@ def _locations(elf: Elf, machine: _Machine) -> dict[int, array[int]]:
                 raise UnreadableError(
                     elf.path,
                     f"the relocations of section {elf.section_label(section.info)} are in section"
-                    f" {elf.section_label(i)} of type {elf.relocation_section_type(i)}, which is not supported",
-                    "link it without packed relocations; SHT_RELA, SHT_REL and SHT_CREL are supported",
+                    f" {elf.section_label(i)} of the unsupported type {elf.relocation_section_type(i)}",
+                    "link without packed relocations; SHT_RELA, SHT_REL and SHT_CREL are supported",
                 )
-    elf.refuse_overlapping([i for indices in relocations.values() for i in indices], "entries' relocations")
-    elf.refuse_overlapping(relocations, "entries")
-    found: dict[int, array[int]] = {}
-    mask = (1 << elf.bits) - 1
-    targets: dict[int, tuple[array[int], int]] = {}
-    for table, sections in relocations.items():
+    return relocations
+
+
+class _LocationReader:
+    """Collects `found`: the byte offsets of the locations in each section."""
+
+    def __init__(self, elf: Elf, machine: _Machine) -> None:
+        self._elf = elf
+        self._machine = machine
+        self._mask = (1 << elf.bits) - 1
+        self.found: dict[int, array[int]] = {}
+        self._targets: dict[int, tuple[array[int], int]] = {}
+        """By r_info: the offsets found in the section of its symbol, and the symbol's value."""
+
+    def read_table(self, table: int, sections: list[int]) -> None:
+        """Read the entries section `table` with its relocation sections."""
+        elf = self._elf
         _refuse_bad_table(elf, table)
         slots = array("Q")
         stored: array[int] | None = None
@@ -99,25 +121,31 @@ def _locations(elf: Elf, machine: _Machine) -> dict[int, array[int]]:
                 raise UnreadableError(
                     elf.path, f"relocation section {elf.section_label(index)} does not use the symbol table"
                 )
-            slots.extend(offsets if offsets.typecode == "Q" else array("Q", offsets))
+            slots.extend(_as_array(offsets))
             if addends is None:
                 if stored is None:  # once, however many sections share the table
                     stored = elf.words(elf.section_data(table), elf.word)
                 addends = _addends_in_place(elf, table, stored, offsets)
-            kinds = set(infos)
-            for info in kinds - targets.keys():
-                entry = _Entry(elf, table, offsets, infos, info)
-                section_index, value = _target(elf, machine, info, entry)
-                targets[info] = found.setdefault(section_index, array("Q")), value
-            if len(kinds) == 1:  # a table of a linked section, as GNU ld and LLD leave it: nearly always
-                target, value = targets[infos[0]]
-                target.extend([value + addend & mask for addend in addends] if value else _as_array(addends))
-            else:
-                for info, addend in zip(infos, addends, strict=True):
-                    target, value = targets[info]
-                    target.append(value + addend & mask)
+            kinds = dict.fromkeys(infos)
+            for info in kinds:
+                self._read_target(info, _Entry(elf, table, offsets, infos, info))
+            self._add(infos, addends, is_uniform=len(kinds) == 1)
         _compare_slots(elf, table, slots)
-    return found
+
+    def _read_target(self, info: int, entry: _Entry) -> None:
+        if info not in self._targets:
+            section, value = _target(self._elf, self._machine, info, entry)
+            self._targets[info] = self.found.setdefault(section, array("Q")), value
+
+    def _add(self, infos: array[int], addends: array[int], *, is_uniform: bool) -> None:
+        mask = self._mask
+        if is_uniform:  # a table of a linked section, as GNU ld and LLD leave it: nearly always
+            target, value = self._targets[infos[0]]
+            target.extend([value + addend & mask for addend in addends] if value else _as_array(addends))
+            return
+        for info, addend in zip(infos, addends, strict=True):
+            target, value = self._targets[info]
+            target.append(value + addend & mask)
 
 
 def _as_array(values: array[int]) -> array[int]:
@@ -127,8 +155,9 @@ def _as_array(values: array[int]) -> array[int]:
 def _is_unknown_relocation(elf: Elf, index: int) -> bool:
     """Return whether a section with a section index in sh_info is one of relocations, by its flag or name."""
     section = elf.sections[index]
-    by_name = elf.section_name(index).startswith((".rel", ".crel"))
-    return bool(section.flags & e.SHF_INFO_LINK) or (by_name and section.type not in _NO_RELOCATION_TYPES)
+    if section.type in _NO_RELOCATION_TYPES:
+        return False
+    return bool(section.flags & e.SHF_INFO_LINK) or elf.section_name(index).startswith((".rel", ".crel"))
 
 
 def _refuse_bad_table(elf: Elf, table: int) -> None:
@@ -170,7 +199,7 @@ class _Entry(NamedTuple):
 
 
 def _target(elf: Elf, machine: _Machine, info: int, entry: _Entry) -> tuple[int, int]:
-    """Return the section that an r_info points into, and its symbol's value in bytes; `entry` is for messages."""
+    """Return the section that an r_info points into, and its symbol's value; `entry` is for messages."""
     number = elf.info_type(info)
     if number not in machine.types:
         raise UnreadableError(
@@ -234,7 +263,7 @@ def _stub_symbols(elf: Elf) -> dict[str, Symbol]:
 
 
 def _reserve(elf: Elf, stubs: dict[str, Symbol]) -> int | None:
-    """Return the content of the reserve's count symbol, a 4-byte `.long`; None where it is not defined here."""
+    """Return the content of the reserve's count symbol, a 4-byte `.long`; None if it is not defined here."""
     for layout in LAYOUTS.values():
         area = layout.reserve
         symbol = stubs.get(area.count_symbol) if area else None
