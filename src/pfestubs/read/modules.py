@@ -56,9 +56,9 @@ def _walk(directory: str, problems: list[PfestubsError]) -> Iterator[str]:
     def record(error: OSError) -> None:
         problems.append(UnreadableError(error.filename or directory, f"cannot be read: {error.strerror}"))
 
-    for folder, _, names in os.walk(directory, onerror=record):
+    for parent, _, names in os.walk(directory, onerror=record):
         for name in names:
-            path = os.path.join(folder, name)  # noqa: PTH118
+            path = os.path.join(parent, name)  # noqa: PTH118
             if name.endswith(_SUFFIXES) and not _is_special(path):
                 yield path
 
