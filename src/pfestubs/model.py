@@ -7,9 +7,9 @@ bytes, counts are numbers of entries or stubs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 from pfestubs.layouts import AreaRole
 
@@ -23,6 +23,8 @@ COUNT_SCHEMA: Final = "pfestubs/count/1"
 CHECK_SCHEMA: Final = "pfestubs/check/1"
 STUBS_SCHEMA: Final = "pfestubs/stubs/1"
 VERIFY_SCHEMA: Final = "pfestubs/verify/1"
+MODULES_SCHEMA: Final = "pfestubs/modules/1"
+DIFF_SCHEMA: Final = "pfestubs/diff/1"
 
 
 class ByteOrder(Enum):
@@ -294,3 +296,69 @@ class RunningKernel:
     word_at: Callable[[int], int | None]
     trampolines: Sequence[int] | None
     disabled: int | None
+
+
+# -- modules -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ModuleFile:
+    """A module (`.ko`) as plain values.
+
+    Attributes:
+        file: as named on the command line, or below a directory named there.
+        tables: bytes of each section `__patchable_function_entries`, in the order of the section headers.
+        text_bytes: of the sections of code that the module loader places.
+    """
+
+    file: str
+    bits: int
+    byte_order: ByteOrder
+    tables: Sequence[int]
+    text_bytes: int
+
+
+# -- two kernels compared ------------------------------------------------------------------------------------
+
+
+class AreaFigures(NamedTuple):
+    """Stubs that an area has, and those handed out; None where the source does not tell."""
+
+    reserved: int | None
+    used: int | None
+
+
+@dataclass(frozen=True)
+class KernelFigures:
+    """What a kernel, or a document saved of one, tells for a comparison; None where it does not.
+
+    Attributes:
+        source: what the file is: a kernel, or the command that saved the document.
+        layout: a layout's name or "inline".
+        locations: for `count` the entries of text and init text: a kernel skips those of exit text.
+        entries: by kind, for `count`.
+        functions: count of locations by symbol; static functions can share a name.
+        areas: by name.
+        unserved: count of locations that fail a test of the boot.
+        headroom: bytes of the tightest branch.
+        growth: bytes of text that can be added before the boot fails, by where it is added (the shapes of
+            `pfestubs plan`); a shape is None where nothing limits it.
+        partial: the document lists only some of the functions.
+    """
+
+    file: str
+    source: Literal["kernel", "check", "count", "stubs"]
+    layout: str | None
+    locations: int
+    bits: int | None = None
+    byte_order: ByteOrder | None = None
+    stub_size: int | None = None
+    entries: EntryCounts | None = None
+    functions: Mapping[str, int] | None = None
+    areas: Mapping[str, AreaFigures] = field(default_factory=dict)
+    unserved: int | None = None
+    headroom: int | None = None
+    growth: Mapping[str, int | None] | None = None
+    release: str | None = None
+    build_id: str | None = None
+    partial: bool = False

@@ -33,6 +33,15 @@ FORMATS: Final[dict[str, dict[str, str]]] = {
         "text": "pfestubs.formats.verify.text",
         "json": "pfestubs.formats.verify.json",
     },
+    "modules": {
+        "text": "pfestubs.formats.modules.text",
+        "json": "pfestubs.formats.modules.json",
+    },
+    "diff": {
+        "text": "pfestubs.formats.diff.text",
+        "json": "pfestubs.formats.diff.json",
+        "markdown": "pfestubs.formats.diff.markdown",
+    },
 }
 """The module of each format, by command."""
 

@@ -4,25 +4,25 @@
 from __future__ import annotations
 
 import mmap
-import os
 import re
-import stat
 import struct
 from bisect import bisect_right
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import ContradictionError, UnreadableError, UnsuitableError
 from pfestubs.model import RunningKernel
 from pfestubs.read import elf as e
 from pfestubs.read.file_types import require_core
 from pfestubs.read.memory import Extent, Memory
+from pfestubs.read.source import BufferSource, open_source, unreadable
 from pfestubs.read.vmlinux import BANNER, BANNER_MAX, NOTE_SYMBOLS, NOTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pfestubs.model import Kernel, SymbolInfo
+    from pfestubs.read.source import FileSource
 
 _PAGE_OFFSET: Final = {64: 0xC000_0000_0000_0000, 32: 0xC000_0000}
 """Where the kernel maps physical memory (arch/powerpc/include/asm/page.h)."""
@@ -41,18 +41,15 @@ _WANTED: Final = "give the vmlinux of the kernel that was dumped"
 
 @contextmanager
 def open_dump(path: str, kernel: Kernel) -> Iterator[RunningKernel]:
-    """Find `kernel` in the dump at `path`; its memory is good inside the `with` block.
+    """Find `kernel` in the dump at `path`; its memory is valid inside the `with` block.
 
     Raises:
         UnreadableError: the dump cannot be read, or is damaged or cut short.
         UnsuitableError: it is no ELF core of a powerpc kernel, or has no trace of this one.
         ContradictionError: it is of another kernel.
     """
-    try:
-        file = open(path, "rb", buffering=0, opener=_open)  # noqa: SIM115 - closed below
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
-    with file, _Source(path, file.fileno()) as source:
+    with open_source(path) as file:
+        source = _Source(file)
         dump = _Dump(source, kernel)
         symbols = kernel.symbols.find(_SYMBOLS)
         offset = _locate(dump, kernel, symbols)
@@ -61,64 +58,51 @@ def open_dump(path: str, kernel: Kernel) -> Iterator[RunningKernel]:
         yield RunningKernel(
             file=path,
             offset=offset,
-            word_at=dump.memory(_needed(kernel), offset).word,
+            word_at=dump.memory(offset).word,
             trampolines=_trampolines(dump, kernel, symbols, offset),
             disabled=dump.number(disabled.address + offset, 4) if disabled else None,
         )
 
 
-def _open(path: str, flags: int) -> int:
-    """Open without waiting for the other end of a pipe."""
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _unreadable(path: str, error: OSError | ValueError) -> UnreadableError:
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return UnreadableError(path, f"cannot be read: {reason}")
-
-
 class _Source:
-    """A file's bytes: mapped where that is possible, else read where they are needed.
+    """A dump's bytes, read where they are needed: a dump has as many as the machine has memory.
 
-    /proc/kcore cannot be mapped, and its size is 0 or that of the address space.
+    /proc/kcore looks like a file of the size of the address space; a page that is gone cannot be read.
     """
 
-    def __init__(self, path: str, handle: int) -> None:
-        self.path = path
-        self._handle = handle
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableError(path, "is no regular file", "save the dump to a file")
-        self._map: mmap.mmap | None = None
-        with suppress(OSError, ValueError, OverflowError):
-            self._map = mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
-        self.mapped = memoryview(self._map) if self._map is not None else None
+    def __init__(self, file: FileSource) -> None:
+        self.path = file.path
+        self.file = file
+        self.is_live = not _can_be_mapped(file.handle)
+        self.size = _HEAD if self.is_live else file.size
 
-    def __enter__(self) -> Self:
-        return self
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes at a file offset; fewer where the file has no more of them.
 
-    def __exit__(self, *_: object) -> None:
-        if self.mapped is not None and self._map is not None:
-            self.mapped.release()
-            with suppress(BufferError):  # an exception under way still holds a view; the map goes with it
-                self._map.close()
-
-    def read(self, offset: int, size: int) -> memoryview:
-        """Up to `size` bytes at a file offset; fewer where the file has no more of them."""
-        if self.mapped is not None:
-            return self.mapped[offset : offset + size]
+        Raises:
+            UnreadableError: the system cannot read the file at all.
+        """
         content = bytearray()
         while len(content) < size:
             try:
-                piece = os.pread(self._handle, min(size - len(content), _CHUNK), offset + len(content))
-            except OSError as error:
+                piece = self.file.read_up_to(offset + len(content), min(size - len(content), _CHUNK))
+            except (OSError, OverflowError) as error:
                 if content or offset:  # kcore: a page that is gone
                     break
-                raise _unreadable(self.path, error) from error
+                raise unreadable(self.path, error) from error
             if not piece:
                 break
             content += piece
-        return memoryview(bytes(content))
+        return bytes(content)
+
+
+def _can_be_mapped(handle: int) -> bool:
+    """Return whether a file is an ordinary one, not one of /proc; the map is never touched."""
+    try:
+        mmap.mmap(handle, 1, access=mmap.ACCESS_READ).close()
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
 
 
 class _Piece(NamedTuple):
@@ -136,27 +120,23 @@ class _Dump:
         self.file = source.path
         self._source = source
         self._order = kernel.byte_order.struct
-        head = source.read(0, _HEAD) if source.mapped is None else source.mapped[:]
-        elf = e.Elf(source.path, head)
-        try:
-            require_core(elf)
-            if elf.bits != kernel.bits:
-                raise ContradictionError(
-                    self.file,
-                    f"is of a {elf.bits}-bit machine, {kernel.file} is of {kernel.bits} bits",
-                    _WANTED,
-                )
-            self._pieces = _pieces(elf, None if source.mapped is None else len(source.mapped))
-            self.info = _vmcoreinfo(elf.notes())
-        finally:
-            elf.close()
-            head.release()
+        head = source.read(0, _HEAD)
+        elf = e.Elf(BufferSource(source.path, head) if source.is_live else source.file)
+        require_core(elf)
+        if elf.bits != kernel.bits:
+            raise ContradictionError(
+                self.file,
+                f"is of a {elf.bits}-bit machine, {kernel.file} is of {kernel.bits} bits",
+                _WANTED,
+            )
+        self._pieces = _pieces(elf, None if source.is_live else source.size)
+        self.info = _vmcoreinfo(elf.notes())
         self._starts = [piece.address for piece in self._pieces]
 
     @property
     def searchable(self) -> bool:
-        """Whether all of it is at hand: the memory of a live machine is read only where it must be."""
-        return self._source.mapped is not None
+        """Whether the whole dump may be scanned (false for /proc/kcore)."""
+        return not self._source.is_live
 
     def read(self, address: int, size: int) -> bytes | None:
         """`size` bytes at a virtual address, if one run of memory holds them all."""
@@ -166,7 +146,7 @@ class _Dump:
         piece = self._pieces[index]
         if address + size > piece.address + piece.size:
             return None
-        content = bytes(self._source.read(piece.offset + address - piece.address, size))
+        content = self._source.read(piece.offset + address - piece.address, size)
         return content if len(content) == size else None
 
     def number(self, address: int, size: int) -> int | None:
@@ -177,37 +157,21 @@ class _Dump:
         value: int = struct.unpack(self._order + {4: "I", 8: "Q"}[size], content)[0]
         return value
 
-    def memory(self, ranges: Iterable[range], offset: int) -> Memory:
-        """The memory in `ranges` of linked addresses, for a kernel that runs `offset` bytes above them."""
-        if self._source.mapped is not None:
-            wanted = [(piece, piece.address, piece.size) for piece in self._pieces]
-        else:
-            wanted = [
-                (piece, start, stop - start)
-                for part in _merged(ranges)
-                for piece in self._pieces
-                for start in (max(part.start + offset, piece.address),)
-                for stop in (min(part.stop + offset, piece.address + piece.size),)
-                if start < stop
-            ]
-        return Memory(
-            [
-                Extent(start - offset, self._source.read(piece.offset + start - piece.address, size))
-                for piece, start, size in wanted
-            ],
-            self._order,
-        )
+    def memory(self, offset: int) -> Memory:
+        """Return the memory by linked addresses, for a kernel that runs `offset` bytes above them."""
+        extents = [Extent(piece.address - offset, piece.offset, piece.size) for piece in self._pieces]
+        return Memory(self._source.read, extents, self._order)
 
     def banners(self) -> Iterator[tuple[int, bytes]]:
         """Each "Linux version ..." in memory with its address, up to the zero that ends it."""
-        left = _SCAN_LIMIT
+        left = min(_SCAN_LIMIT, self._source.size)  # segments that overlap are not searched repeatedly
         for piece in self._pieces:
             size = min(piece.size, left)
             left -= size
             for at in range(0, size, _CHUNK):
                 # The next chunk's beginning as well: a banner may lie across the border.
                 wanted = min(_CHUNK + BANNER_MAX, piece.size - at)
-                chunk = bytes(self._source.read(piece.offset + at, wanted))
+                chunk = self._source.read(piece.offset + at, wanted)
                 found = chunk.find(BANNER)
                 while 0 <= found < _CHUNK:
                     yield piece.address + at + found, chunk[found : found + BANNER_MAX].split(b"\0")[0]
@@ -254,23 +218,7 @@ def _vmcoreinfo(notes: Iterable[e.Note]) -> dict[str, str]:
     return {}
 
 
-def _merged(ranges: Iterable[range]) -> list[range]:
-    merged: list[range] = []
-    for part in sorted((r for r in ranges if r.stop > r.start), key=lambda r: r.start):
-        if merged and part.start <= merged[-1].stop:
-            merged[-1] = range(merged[-1].start, max(part.stop, merged[-1].stop))
-        else:
-            merged.append(part)
-    return merged
-
-
-def _needed(kernel: Kernel) -> list[range]:
-    """Where locations and stubs are."""
-    areas = [range(a.address, a.address + (a.size or 24 * a.count)) for a in kernel.areas]
-    return [kernel.text, kernel.inittext, *areas]
-
-
-# -- do they belong together? --------------------------------------------------------------------------------
+# -- matching dump and kernel --------------------------------------------------------------------------------
 
 
 def _locate(dump: _Dump, kernel: Kernel, symbols: Mapping[str, SymbolInfo]) -> int:
@@ -350,7 +298,7 @@ def _require_same_build(dump: _Dump, kernel: Kernel, symbols: Mapping[str, Symbo
         return
     start, stop = (symbols[name].address for name in NOTE_SYMBOLS)
     content = dump.read(start + offset, min(max(stop - start, 0), NOTES_MAX))
-    found = None if content is None else e.build_id_in(memoryview(content), kernel.byte_order.struct)
+    found = None if content is None else e.build_id_in(content, kernel.byte_order.struct)
     for build_id in (found, dump.info.get("BUILD-ID")):
         if build_id is not None and build_id != kernel.build_id:
             raise ContradictionError(

@@ -8,7 +8,9 @@ that makes no difference to the boot.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import ContradictionError
@@ -16,12 +18,17 @@ from pfestubs.errors import ContradictionError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pfestubs.model import Area, Kernel, SymbolInfo, SymbolView
+    from pfestubs.model import Area, Kernel, SymbolInfo
+    from pfestubs.read.symbols import IndexedSymbols
 
 _BANNER: Final = b"Linux version "
 _NOP: Final = 0x60000000
-_ENTRY_OFFSETS: Final = frozenset({0, 4, 8, 12, 16, 20, 24})
-"""From a function's symbol to its location, in bytes: a global entry point's set-up, a pointer, both."""
+_STUB_ENTRIES: Final = frozenset({0, 4, 8})
+"""From a function's symbol to its location, in bytes, with stubs: after a global entry's set-up, or at it."""
+_INLINE_ENTRIES: Final = frozenset({0, 4, 8, 12, 16, 20})
+"""The same for a kernel without stubs: -mprofile-kernel saves LR first."""
+_RUN: Final = 8
+"""Functions in a row without a location at their entry; the map of a real kernel has one at most."""
 _PADDING: Final = 0x10000
 """Bytes that may follow an area before the next symbol: alignment to the largest page."""
 _ENOUGH: Final = 0.75
@@ -32,7 +39,11 @@ _ADVICE: Final = (
 
 
 def require_matching_map(
-    kernel: Kernel, map_file: str, symbols: SymbolView, own: SymbolView | None, neighbours: Sequence[int]
+    kernel: Kernel,
+    map_file: str,
+    symbols: IndexedSymbols,
+    own: IndexedSymbols | None,
+    neighbours: Sequence[int],
 ) -> None:
     """Refuse a System.map that is not of `kernel`.
 
@@ -51,7 +62,7 @@ def require_matching_map(
 
 
 def _problems(
-    kernel: Kernel, symbols: SymbolView, own: SymbolView | None, neighbours: Sequence[int]
+    kernel: Kernel, symbols: IndexedSymbols, own: IndexedSymbols | None, neighbours: Sequence[int]
 ) -> Iterator[str]:
     if own is not None:
         yield from _other_addresses(kernel.file, symbols, own)
@@ -67,13 +78,14 @@ def _problems(
         yield from _strange_area(kernel, area)
 
 
-def _other_addresses(file: str, symbols: SymbolView, own: SymbolView) -> Iterator[str]:
-    mapped: dict[str, set[int]] = {}
-    for name, address in symbols.code_names():
-        mapped.setdefault(name, set()).add(address)
-    for name, address in own.code_names():
-        if name in mapped and address not in mapped[name]:
-            yield f"{name} is at {min(mapped[name]):#x} in the map and at {address:#x} in {file}"
+def _other_addresses(file: str, symbols: IndexedSymbols, own: IndexedSymbols) -> Iterator[str]:
+    mapped = set(symbols.code_names())
+    odd = [symbol for symbol in own.code_names() if symbol not in mapped]
+    if odd:
+        places = dict(sorted(mapped, reverse=True))  # of several addresses the lowest
+        for name, address in odd:
+            if name in places:
+                yield f"{name} is at {places[name]:#x} in the map and at {address:#x} in {file}"
 
 
 def compare_symbols(
@@ -90,7 +102,7 @@ def compare_symbols(
             raise ContradictionError(map_file, f"has {found}, {file} has it at {info.address:#x}", _ADVICE)
 
 
-def _strange_locations(kernel: Kernel, symbols: SymbolView, neighbours: Sequence[int]) -> Iterator[str]:
+def _strange_locations(kernel: Kernel, symbols: IndexedSymbols, neighbours: Sequence[int]) -> Iterator[str]:
     locations = [value for value in kernel.table if value in kernel.text or value in kernel.inittext]
     if len(locations) < _ENOUGH * len(kernel.table):
         yield (
@@ -98,17 +110,17 @@ def _strange_locations(kernel: Kernel, symbols: SymbolView, neighbours: Sequence
             " text of the map"
         )
         return
-    starts = sorted({address for _, address in symbols.code_names()})
-    fitting = 0
-    for value in locations:
-        place = bisect_right(starts, value) - 1
-        fitting += place >= 0 and value - starts[place] in _ENTRY_OFFSETS
-    if fitting < _ENOUGH * len(locations):
-        yield f"only {fitting:,} of {len(locations):,} locations are at the entry of a function of the map"
+    yield from _strange_entries(kernel, symbols, sorted(locations))
+    if len(locations) == len(kernel.table) - 1 and kernel.table[-1] not in locations[-1:]:
+        last = kernel.table[-1]
+        yield f"the last entry of the location table, {last:#x}, is not within the text of the map"
     if kernel.layout is None:
         return
     word_at = kernel.memory.word
-    nops = sum(_NOP in {word_at(value), word_at(value + 8)} for value in locations)
+    words = kernel.memory.words_at(array("Q", sorted(locations)))
+    nops = words.count(_NOP)
+    if nops < _ENOUGH * len(locations):  # clang's entries are 8 bytes before the nop
+        nops = sum(_NOP in {word_at(value), word_at(value + 8)} for value in locations)
     if nops < _ENOUGH * len(locations):
         yield f"only {nops:,} of {len(locations):,} locations hold a nop"
     known = set(kernel.table)
@@ -116,6 +128,34 @@ def _strange_locations(kernel: Kernel, symbols: SymbolView, neighbours: Sequence
         inside = value in kernel.text or value in kernel.inittext
         if inside and value not in known and word_at(value) == _NOP:
             yield f"the location table goes on beyond the map's symbols, with {value:#x}"
+
+
+def _strange_entries(kernel: Kernel, symbols: IndexedSymbols, locations: Sequence[int]) -> Iterator[str]:
+    """Yield what is wrong with the places of the locations, ascending, within the map's functions.
+
+    Overridden weak functions keep their locations without a symbol: those follow the function before them.
+    Where the map is of another build, function after function has none at its entry.
+    """
+    offsets = _STUB_ENTRIES if kernel.layout else _INLINE_ENTRIES
+    starts = sorted(set(symbols.code_addresses()))
+    fits: dict[int, bool] = {}
+    for location in locations:
+        place = bisect_right(starts, location)
+        owner = starts[place - 1] if place else 0
+        # With CALL_OPS and without stubs, the entry is the pointer before the function.
+        before = place < len(starts) and starts[place] == location + 4
+        fits[owner] = fits.get(owner, False) or before or location - owner in offsets
+    fitting = sum(fits.values())
+    if fitting < _ENOUGH * len(fits):
+        yield f"only {fitting:,} of {len(fits):,} functions of the map have a location at their entry"
+    owners = list(fits)
+    start = 0
+    for does_fit, group in groupby(fits.values()):
+        length = len(list(group))
+        if not does_fit and length >= _RUN:
+            first = owners[start]
+            yield f"{length:,} functions of the map from {first:#x} on have no location at their entry"
+        start += length
 
 
 def _strange_area(kernel: Kernel, area: Area) -> Iterator[str]:

@@ -1,59 +1,142 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Words by address, from a linked file or a dump of memory."""
+"""Words by address, from a linked file or a dump of memory, read in blocks."""
 
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
-from typing import TYPE_CHECKING, NamedTuple
+import sys
+from array import array
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from array import array
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+_WINDOW_BITS: Final = 15
+"""Words one by one are taken from windows of 32 KiB: a function and its stub each stay in one."""
+_WINDOWS: Final = 64
+"""Windows that are kept: 2 MiB."""
+_BLOCK: Final = 1 << 20
+"""Bytes that are read at once for ascending addresses."""
 
 
 class Extent(NamedTuple):
-    """A run of bytes that begins at an address."""
+    """A run of bytes: its address, where it is in the file, its size in bytes."""
 
     address: int
-    content: memoryview
+    offset: int
+    size: int
+
+
+class _Window(NamedTuple):
+    start: int
+    end: int
+    content: bytes
 
 
 class Memory:
-    """Extents of memory in one byte order ("<" or ">")."""
+    """Extents of memory in one byte order ("<" or ">").
 
-    def __init__(self, extents: Iterable[Extent], order: str) -> None:
-        self._extents = sorted(extents, key=lambda extent: extent.address)
+    `read` returns the bytes at a file offset; fewer than asked for are bytes that nothing is known of.
+    """
+
+    def __init__(self, read: Callable[[int, int], bytes], extents: Iterable[Extent], order: str) -> None:
+        self._read = read
+        self._extents = sorted(extents)
         self._starts = [extent.address for extent in self._extents]
         self._word = struct.Struct(order + "I")
-        # Neighbours in the table are neighbours in memory: the last extent is nearly always the next one.
-        self._start, self._end, self._content = 0, 0, memoryview(b"")
+        self._is_native = (order == "<") == (sys.byteorder == "little")
+        self._windows: dict[int, _Window] = {}
 
-    def _find(self, address: int) -> bool:
+    def _extent(self, address: int) -> Extent | None:
         index = bisect_right(self._starts, address) - 1
         if index < 0:
-            return False
+            return None
         extent = self._extents[index]
-        self._start, self._content = extent
-        self._end = extent.address + len(extent.content)
-        return address < self._end
+        return extent if address < extent.address + extent.size else None
 
     def word(self, address: int) -> int | None:
-        """The 4-byte word at `address`, None where nothing is known to be."""
-        if not (self._start <= address and address + 4 <= self._end) and (
-            not self._find(address) or address + 4 > self._end
-        ):
-            return None
-        word: int = self._word.unpack_from(self._content, address - self._start)[0]
+        """Return the 4-byte word at `address`, None where nothing is known to be."""
+        window = self._windows.get(address >> _WINDOW_BITS)
+        if window is None or not window.start <= address <= window.end - 4:
+            window = self._load(address)
+            if window is None or address > window.end - 4:
+                return None
+        word: int = self._word.unpack_from(window.content, address - window.start)[0]
         return word
 
+    def _load(self, address: int) -> _Window | None:
+        """Read the window around `address`, as far as the extent that holds it goes."""
+        extent = self._extent(address)
+        if extent is None:
+            return None
+        key = address >> _WINDOW_BITS
+        start = max(extent.address, key << _WINDOW_BITS)
+        # A word that begins before the border of two windows ends after it.
+        end = min(extent.address + extent.size, (key + 1 << _WINDOW_BITS) + 3)
+        content = self._read(extent.offset + start - extent.address, end - start)
+        window = _Window(start, start + len(content), content)
+        if len(self._windows) >= _WINDOWS:
+            del self._windows[next(iter(self._windows))]
+        self._windows[key] = window
+        return window
+
     def words_at(self, addresses: array[int]) -> Sequence[int | None]:
-        """The words at `addresses`."""
-        return list(map(self.word, addresses))
+        """Return the words at `addresses`, in blocks where they ascend."""
+        values = addresses.tolist()
+        if sorted(values) != values:
+            return list(map(self.word, values))
+        words: list[int | None] = []
+        start = 0
+        while start < len(values):
+            stop = self._append_block(words, addresses, start)
+            if stop == start:
+                words.append(self.word(values[start]))
+                stop += 1
+            start = stop
+        return words
+
+    def _append_block(self, words: list[int | None], addresses: array[int], start: int) -> int:
+        """Append the words at the addresses from position `start` that one block holds; return the next."""
+        first = addresses[start]
+        extent = self._extent(first)
+        if extent is None:
+            return start
+        end = min(first + _BLOCK, extent.address + extent.size)
+        stop = bisect_left(addresses, end - 3, start)
+        if stop - start < 2:
+            return start
+        block = addresses[start:stop]
+        size = block[-1] + 4 - first
+        content = self._read(extent.offset + first - extent.address, size)
+        if len(content) < size or not _differ_by_words(block):
+            words.extend(map(self.word, block))
+            return stop
+        column = memoryview(content).cast("I")
+        found = [column[address - first >> 2] for address in block]
+        words.extend(found if self._is_native else _swapped(found))
+        return stop
 
     def read(self, address: int, size: int) -> memoryview | None:
-        """`size` bytes at `address` if one extent holds them all."""
-        if not (self._start <= address < self._end) and not self._find(address):
+        """Return `size` bytes at `address` if one extent holds them all."""
+        extent = self._extent(address)
+        if extent is None or address + size > extent.address + extent.size:
             return None
-        offset = address - self._start
-        return self._content[offset : offset + size] if address + size <= self._end else None
+        content = self._read(extent.offset + address - extent.address, size)
+        return memoryview(content) if len(content) == size else None
+
+
+def _differ_by_words(addresses: array[int]) -> bool:
+    """Return whether addresses differ by multiples of 4; looks at their lowest bytes, in bulk."""
+    size = addresses.itemsize
+    lowest = addresses.tobytes()[0 if sys.byteorder == "little" else size - 1 :: size]
+    return len(set(lowest.translate(_LAST_BITS))) <= 1
+
+
+_LAST_BITS: Final = bytes(value & 3 for value in range(256))
+
+
+def _swapped(words: list[int]) -> array[int]:
+    column = array("I", words)
+    column.byteswap()
+    return column

@@ -4,80 +4,101 @@
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_right
 from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import UnreadableError, UnsuitableError
 from pfestubs.model import SymbolInfo
-from pfestubs.read import elf as e
+from pfestubs.read.elf import decode_name
+from pfestubs.read.source import read_document
 from pfestubs.read.symbols import IndexedSymbols
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+_ADDRESS: Final = rb"[0-9a-fA-F]{1,16}"
 _LINE: Final = re.compile(
-    r"(?P<address>[0-9a-fA-F]{1,16})[ \t]+(?:(?P<size>[0-9a-fA-F]{8}(?:[0-9a-fA-F]{8})?)[ \t]+)?"
-    r"(?P<letter>[A-Za-z?-])[ \t]+(?P<name>\S+)(?P<module>\s+\[[^\]]*\])?\s*"
+    rb"(%s)[ \t]+(?:([0-9a-fA-F]{8}(?:[0-9a-fA-F]{8})?)[ \t]+)?([A-Za-z?-])[ \t]+(\S+)"
+    rb"([ \t]+\[[^\]]*\])?[ \t\r]*" % _ADDRESS
 )
 """Address, size (`nm -S`), type letter, name; a module's name (kallsyms)."""
-_UNDEFINED: Final = re.compile(r"\s*[Uwv] \S+\s*")
-_PLACEHOLDER: Final = re.compile(r"\s*[0-9a-fA-F]+ \S+ .*\bSystem\.map\b.*")
-_CODE_RANK: Final = {"T": 0, "W": 1, "t": 2, "w": 1}
-"""Of several symbols at one address the one to show: global before weak before local."""
+_PLAIN: Final = re.compile(rb"^(%s) ([A-Za-z]) (\S{1,1024})$" % _ADDRESS, re.MULTILINE)
+"""A line as the kernel's build writes it: nearly every one."""
+_UNDEFINED: Final = re.compile(rb"\s*[Uwv] \S+\s*")
+_PLACEHOLDER: Final = re.compile(rb"\s*[0-9a-fA-F]+ \S+ .*\bSystem\.map\b.*")
+_RANKS: Final = bytes({84: 0, 87: 1, 116: 2, 119: 1}.get(letter, 255) for letter in range(256))
+"""Of several symbols at one address the one to show: T before W and w before t; 255 is not code."""
+_IS_CODE: Final = bytes(rank != 255 for rank in _RANKS)
+_IS_LOCAL: Final = bytes(chr(letter).islower() for letter in range(128)) + bytes(128)
 _NAME_LIMIT: Final = 1024
-"""Characters of a name that are kept: twice the kernel's KSYM_NAME_LEN."""
+"""Bytes of a name that are kept: twice the kernel's KSYM_NAME_LEN."""
+_BOM: Final = b"\xef\xbb\xbf"
 
 
-class MapLine(NamedTuple):
-    """A symbol: size in bytes, None where the map has none."""
+class MapColumns(NamedTuple):
+    """The symbols of a map: addresses, type letters, names; sizes in bytes by position, where it has them."""
 
-    address: int
-    size: int | None
-    letter: str
-    name: str
+    addresses: array[int]
+    letters: bytes
+    names: Sequence[bytes]
+    sizes: Mapping[int, int]
 
 
 class MapSymbols(IndexedSymbols):
     """The lines of a System.map."""
 
-    def __init__(self, file: str, lines: Sequence[MapLine]) -> None:
+    def __init__(self, file: str, columns: MapColumns) -> None:
+        super().__init__()
         self.file = file
-        self._lines = lines
+        self._addresses, self._letters, self._names, self._sizes = columns
 
     def find(self, names: Sequence[str]) -> Mapping[str, SymbolInfo]:
         """Return where each of `names` is; a global symbol wins over a local one of the same name."""
-        wanted = set(names)
+        wanted = {name.encode(): name for name in names}
         found: dict[str, SymbolInfo] = {}
-        local: set[str] = set()
-        for address, size, letter, name in self._lines:
-            if name in wanted and (name not in found or (name in local and letter.isupper())):
-                found[name] = SymbolInfo(address, size or None)
-                (local.discard if letter.isupper() else local.add)(name)
+        local: dict[str, bool] = {}
+        for i in compress(range(len(self._names)), map(wanted.__contains__, self._names)):
+            name, is_local = wanted[self._names[i]], bool(_IS_LOCAL[self._letters[i]])
+            if name not in found or (local[name] and not is_local):
+                found[name] = SymbolInfo(self._addresses[i], self._sizes.get(i) or None)
+                local[name] = is_local
         return found
 
     @cached_property
-    def _addresses(self) -> list[int]:
-        return sorted({line.address for line in self._lines})
+    def _sorted_addresses(self) -> list[int]:
+        return sorted(set(self._addresses))
 
     def gap(self, address: int) -> int | None:
         """Return the bytes from `address` to the next symbol, None after the last."""
-        index = bisect_right(self._addresses, address)
-        return self._addresses[index] - address if index < len(self._addresses) else None
+        index = bisect_right(self._sorted_addresses, address)
+        return self._sorted_addresses[index] - address if index < len(self._sorted_addresses) else None
 
     def code_names(self) -> Iterator[tuple[str, int]]:
         """Yield every symbol of code with its address."""
-        for line in self._lines:
-            if line.letter in _CODE_RANK:
-                yield line.name, line.address
+        is_code = self._letters.translate(_IS_CODE)
+        addresses = compress(self._addresses, is_code)
+        for name, address in zip(compress(self._names, is_code), addresses, strict=True):
+            yield decode_name(name), address
 
-    def _best(self) -> dict[int, int | str]:
-        code = [line for line in self._lines if line.letter in _CODE_RANK]
-        code.sort(key=lambda line: -_CODE_RANK[line.letter])
-        return {line.address: line.name for line in code}
+    def code_addresses(self) -> array[int]:
+        """Return the address of every symbol of code."""
+        return array("Q", compress(self._addresses, self._letters.translate(_IS_CODE)))
 
-    def _name(self, key: int | str) -> str:
-        return str(key)
+    def _best(self) -> dict[int, int]:
+        best: dict[int, int] = {}
+        ranks = self._letters.translate(_RANKS)
+        for rank in (2, 1, 0):
+            chosen = ranks.translate(bytes(number == rank for number in range(256)))
+            best.update(
+                zip(compress(self._addresses, chosen), compress(range(len(ranks)), chosen), strict=True)
+            )
+        return best
+
+    def _name(self, key: int) -> str:
+        return decode_name(self._names[key])
 
 
 def read_system_map(path: str) -> MapSymbols:
@@ -87,36 +108,54 @@ def read_system_map(path: str) -> MapSymbols:
         UnreadableError: it cannot be read, or a line of it is not one of a System.map.
         UnsuitableError: it is a placeholder, or its addresses are hidden.
     """
-    with e.mapped(path) as data:
-        if bytes(data[:4]) == b"\x7fELF":
-            raise UnsuitableError(path, "is an ELF file, not a System.map", "give it as the kernel instead")
-        text = bytes(data).decode("utf-8-sig", "backslashreplace")
-    lines = []
-    for number, line in enumerate(text.splitlines(), 1):
+    data = read_document(path).removeprefix(_BOM)
+    if data.startswith(b"\x7fELF"):
+        raise UnsuitableError(path, "is an ELF file, not a System.map", "give it as the kernel instead")
+    columns = _plain_columns(data) or _columns(path, data)
+    if not columns.names:
+        raise UnreadableError(path, "is empty: it has no symbols")
+    if not any(columns.addresses):
+        raise UnsuitableError(
+            path, "has only addresses of 0: it was read without privilege", "read /proc/kallsyms as root"
+        )
+    return MapSymbols(path, columns)
+
+
+def _plain_columns(data: bytes) -> MapColumns | None:
+    """Return the symbols of a map of plain lines only, in a fifth of the time; None for any other."""
+    rows = _PLAIN.findall(data)
+    if not rows or len(rows) != data.count(b"\n") + (not data.endswith(b"\n")):
+        return None
+    addresses, letters, names = zip(*rows, strict=True)
+    return MapColumns(
+        array("Q", [int(address, 16) for address in addresses]), b"".join(letters), names, sizes={}
+    )
+
+
+def _columns(path: str, data: bytes) -> MapColumns:
+    addresses, letters = array("Q"), bytearray()
+    names: list[bytes] = []
+    sizes: dict[int, int] = {}
+    for number, line in enumerate(data.split(b"\n"), 1):
         match = _LINE.fullmatch(line)
         if match is None:
             if not line.strip() or _UNDEFINED.fullmatch(line):
                 continue
             raise _wrong_line(path, number, line)
-        if match["module"] is None:
-            size = match["size"]
-            name = match["name"][:_NAME_LIMIT]
-            lines.append(
-                MapLine(int(match["address"], 16), int(size, 16) if size else None, match["letter"], name)
-            )
-    if not lines:
-        raise UnreadableError(path, "is empty: it has no symbols")
-    if not any(line.address for line in lines):
-        raise UnsuitableError(
-            path, "has only addresses of 0: it was read without privilege", "read /proc/kallsyms as root"
-        )
-    return MapSymbols(path, lines)
+        address, size, letter, name, module = match.groups()
+        if module is None:
+            if size:
+                sizes[len(names)] = int(size, 16)
+            addresses.append(int(address, 16))
+            letters += letter
+            names.append(name[:_NAME_LIMIT])
+    return MapColumns(addresses, bytes(letters), names, sizes)
 
 
-def _wrong_line(path: str, number: int, line: str) -> UnreadableError | UnsuitableError:
+def _wrong_line(path: str, number: int, line: bytes) -> UnreadableError | UnsuitableError:
     if _PLACEHOLDER.fullmatch(line):
-        shown = line.split(maxsplit=2)[2][:200]
+        shown = decode_name(line.split(maxsplit=2)[2][:200])
         return UnsuitableError(
             path, f"is a placeholder without symbols ({shown!r})", "give the real System.map"
         )
-    return UnreadableError(path, f"line {number} is not a line of a System.map (address, letter, name)")
+    return UnreadableError(path, f"line {number:,} is not a line of a System.map (address, letter, name)")

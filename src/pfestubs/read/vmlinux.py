@@ -11,11 +11,10 @@ from pfestubs.errors import UnreadableError, UnsuitableError
 from pfestubs.layouts import LAYOUTS, Layout, detect_layout
 from pfestubs.model import Area, Kernel
 from pfestubs.read import elf as e
+from pfestubs.read.dynamic import DYNAMIC_SYMBOLS, RelocatedWords
 from pfestubs.read.file_types import require_linked_kernel
-from pfestubs.read.map_evidence import compare_symbols, require_matching_map
 from pfestubs.read.memory import Extent, Memory
 from pfestubs.read.symbols import ElfSymbols
-from pfestubs.read.system_map import read_system_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,12 +26,6 @@ TABLE_SYMBOLS: Final = ("__start_mcount_loc", "__stop_mcount_loc")
 _BRACKETS: Final = ("_stext", "_etext", "_sinittext", "_einittext")
 _TRACERS: Final = ("ftrace_caller", "ftrace_regs_caller")
 _TRAMPOLINES: Final = ("ftrace_tramp_text", "ftrace_tramp_init")
-# Relocations that fill a slot with base + addend (boot: arch/powerpc/kernel/reloc_64.S, reloc_32.S).
-_FILLING: Final = {
-    64: {e.R_PPC_RELATIVE, e.R_PPC64_ADDR64, e.R_PPC64_UADDR64},
-    32: {e.R_PPC_RELATIVE, e.R_PPC_ADDR32, e.R_PPC_UADDR32},
-}
-_R_NONE: Final = 0
 NOTE_SYMBOLS: Final = ("__start_notes", "__stop_notes")
 _IDENTITY: Final = ("linux_banner", *NOTE_SYMBOLS)
 NOTES_MAX: Final = 1 << 20
@@ -57,26 +50,29 @@ def open_kernel(path: str, system_map: str | None = None) -> Iterator[Kernel]:
                 raise UnsuitableError(
                     elf.path, "has no symbol table: it was stripped", "give its System.map with --system-map"
                 )
-            yield _read(elf, ElfSymbols(elf), elf.path)
+            kernel, _ = _read(elf, ElfSymbols(elf), elf.path)
+            yield kernel
         else:
             yield _read_with_map(elf, system_map)
 
 
 def _read_with_map(elf: Elf, system_map: str) -> Kernel:
     """Read a kernel with the symbols of a System.map, once the map is proved to be its own."""
+    from pfestubs.read.map_evidence import compare_symbols, require_matching_map
+    from pfestubs.read.system_map import read_system_map
+
     symbols = read_system_map(system_map)
     own = ElfSymbols(elf) if elf.symtab is not None else None
     if own is not None:
         names = _known_symbols()
         compare_symbols(elf.path, system_map, own.find(names), symbols.find(names))
-    kernel = _read(elf, symbols, system_map)
-    memory = Memory(_extents(elf), elf.order)
+    kernel, relocated = _read(elf, symbols, system_map)
     start = kernel.table_address
     stop = start + kernel.table_bytes
     neighbours = [
         value
         for slot in (start - elf.word, stop)
-        for value in _table(elf, memory, range(slot, slot + elf.word)) or ()
+        for value in relocated.words(range(slot, slot + elf.word)) or ()
     ]
     require_matching_map(kernel, system_map, symbols, own, neighbours)
     return kernel
@@ -87,8 +83,8 @@ def _known_symbols() -> list[str]:
     return [*TABLE_SYMBOLS, *_BRACKETS, *_TRACERS, *_TRAMPOLINES, *stub_symbols]
 
 
-def _read(elf: Elf, symbols: SymbolView, source: str) -> Kernel:
-    """Read a kernel with the symbols of `source`, the file itself or a System.map."""
+def _read(elf: Elf, symbols: SymbolView, source: str) -> tuple[Kernel, RelocatedWords]:
+    """Read a kernel, and its words, with the symbols of `source`, the file itself or a System.map."""
     found = symbols.find([*_known_symbols(), *_IDENTITY])
     if not any(name in found for name in TABLE_SYMBOLS):
         advice = "was it built with CONFIG_FUNCTION_TRACER?"
@@ -111,9 +107,11 @@ def _read(elf: Elf, symbols: SymbolView, source: str) -> Kernel:
             f"has no {'symbols' if several else 'symbol'} {', '.join(missing)}",
             f"{'these symbols are' if several else 'this symbol is'} required",
         )
-    memory = Memory(_extents(elf), elf.order)
+    memory = Memory(elf.source.read, _extents(elf), elf.order)
     start, stop = (found[name].address for name in TABLE_SYMBOLS)
-    table = _table(elf, memory, range(start, stop)) if stop > start else array("Q")
+    dynamic = {} if elf.sections else symbols.find(DYNAMIC_SYMBOLS)
+    relocated = RelocatedWords(elf, memory, next((place.address for place in dynamic.values()), None))
+    table = relocated.words(range(start, stop)) if stop > start else array("Q")
     if table is None:
         raise UnreadableError(
             source,
@@ -126,7 +124,14 @@ def _read(elf: Elf, symbols: SymbolView, source: str) -> Kernel:
             f"has an empty location table ({TABLE_SYMBOLS[0]} {start:#x}, {TABLE_SYMBOLS[1]} {stop:#x})",
             "was it built with CONFIG_FUNCTION_TRACER?",
         )
-    return Kernel(
+    if table and not any(table) and not relocated.is_known:
+        raise UnsuitableError(
+            elf.path,
+            "has no section headers and no dynamic section, and its location table holds only zeros: its"
+            " relocations cannot be found",
+            "give the vmlinux with its section headers",
+        )
+    kernel = Kernel(
         file=elf.path,
         bits=elf.bits,
         byte_order=elf.byte_order,
@@ -144,6 +149,7 @@ def _read(elf: Elf, symbols: SymbolView, source: str) -> Kernel:
         banner=_banner(memory, found),
         build_id=_build_id(elf, memory, found),
     )
+    return kernel, relocated
 
 
 def _banner(memory: Memory, found: Mapping[str, SymbolInfo]) -> str | None:
@@ -165,7 +171,7 @@ def _build_id(elf: Elf, memory: Memory, found: Mapping[str, SymbolInfo]) -> str 
         return None
     start, stop = (found[name].address for name in NOTE_SYMBOLS)
     content = memory.read(start, min(max(stop - start, 0), NOTES_MAX))
-    return None if content is None else e.build_id_in(content, elf.order)
+    return None if content is None else e.build_id_in(bytes(content), elf.order)
 
 
 def _require_elfv2(elf: Elf) -> None:
@@ -177,59 +183,22 @@ def _require_elfv2(elf: Elf) -> None:
 
 
 def _extents(elf: Elf) -> list[Extent]:
-    """What the file holds of memory, by section, or by segment where the section headers are gone."""
-    sections = [
-        Extent(s.addr, elf.section_data(i))
-        for i, s in enumerate(elf.sections)
-        if s.flags & e.SHF_ALLOC and s.size and s.type != e.SHT_NOBITS
-    ]
-    return sections or [
-        Extent(s.vaddr, elf.file_range(s.offset, s.filesz, "segment"))
-        for s in elf.segments
-        if s.type == e.PT_LOAD and s.filesz
-    ]
+    """Return what the file holds of memory, by section, or by segment if there are no section headers.
 
-
-def _table(elf: Elf, memory: Memory, span: range) -> array[int] | None:
-    """Return the value of each slot: the addend of the relocation that fills it, else the stored word.
-
-    None where the file does not hold the slots.
+    Raises:
+        UnreadableError: the file ends before one of them.
     """
-    size = (span.stop - span.start) // elf.word * elf.word
-    content = memory.read(span.start, size)
-    if content is None:
-        return None
-    values = elf.words(content, elf.word)
-    dynamic = [i for i, s in enumerate(elf.sections) if s.type == e.SHT_RELA and s.flags & e.SHF_ALLOC]
-    elf.refuse_overlapping(dynamic, "dynamic relocations")
-    for index in dynamic:
-        _fill(elf, index, range(span.start, span.start + size), values)
-    return values
-
-
-def _fill(elf: Elf, relocations: int, table: range, values: array[int]) -> None:
-    """Put the addends of the relocations that fill slots of the table into `values`."""
-    offsets, infos, addends = elf.relocations(relocations)
-    assert addends is not None  # noqa: S101 - SHT_RELA
-    low, high, word = table.start, table.stop, elf.word
-    hits = [i for i, offset in enumerate(offsets) if low <= offset < high]
-    wrong = {
-        info
-        for info in set(map(infos.__getitem__, hits))
-        if elf.info_type(info) not in _FILLING[elf.bits] or elf.info_symbol(info)
-    }
-    for i in hits:
-        slot, rest = divmod(offsets[i] - low, word)
-        if infos[i] in wrong or rest:
-            if elf.info_type(infos[i]) == _R_NONE:
-                continue
-            name = elf.relocation_name(elf.info_type(infos[i]))
-            raise UnreadableError(
-                elf.path,
-                f"the location table has a relocation {name} at {offsets[i]:#x}, expected only relative ones,"
-                " one a slot",
-            )
-        values[slot] = addends[i]
+    extents = []
+    for i, s in enumerate(elf.sections):
+        if s.flags & e.SHF_ALLOC and s.size and s.type != e.SHT_NOBITS:
+            elf.require_in_file(s.offset, s.size, f"section {i}")
+            extents.append(Extent(s.addr, s.offset, s.size))
+    if not extents:
+        for segment in elf.segments:
+            if segment.type == e.PT_LOAD and segment.filesz:
+                elf.require_in_file(segment.offset, segment.filesz, "segment")
+                extents.append(Extent(segment.vaddr, segment.offset, segment.filesz))
+    return extents
 
 
 def _areas(

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from array import array
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import UnreadableError, UnsuitableError
 from pfestubs.layouts import LAYOUTS
@@ -13,17 +13,16 @@ from pfestubs.read import elf as e
 from pfestubs.read.file_types import require_relocatable_object
 
 if TYPE_CHECKING:
-    from array import array
-    from collections.abc import Iterable
-
     from pfestubs.read.elf import Elf, Symbol
 
 ENTRIES: Final = "__patchable_function_entries"
 _COUNT_SIZE: Final = 4
+_RELOCATION_TYPES: Final = frozenset({e.SHT_RELA, e.SHT_REL, e.SHT_CREL})
+_NO_RELOCATION_TYPES: Final = frozenset({0, 1, 2, 3, e.SHT_NOBITS})
+"""SHT_NULL, SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB: a name alone does not make them relocations."""
 
 
-@dataclass(frozen=True)
-class _Machine:
+class _Machine(NamedTuple):
     name: str
     relocation: str
     types: frozenset[int]
@@ -71,42 +70,94 @@ def read_vmlinux_o(path: str) -> VmlinuxO:
         )
 
 
-def _locations(elf: Elf, machine: _Machine) -> dict[int, list[int]]:
-    """Section index -> byte offsets of the locations in it, over every entries section."""
+def _locations(elf: Elf, machine: _Machine) -> dict[int, array[int]]:
+    """Return the byte offsets of the locations in each section, over every entries section."""
+    relocations = _relocation_sections(elf)
+    elf.refuse_overlapping([i for indices in relocations.values() for i in indices], "entries' relocations")
+    elf.refuse_overlapping(relocations, "entries")
+    reader = _LocationReader(elf, machine)
+    for table, sections in relocations.items():
+        reader.read_table(table, sections)
+    return reader.found
+
+
+def _relocation_sections(elf: Elf) -> dict[int, list[int]]:
+    """Return the relocation sections of each entries section: names and links do not tell, sh_info does."""
     relocations: dict[int, list[int]] = {index: [] for index in elf.sections_named(ENTRIES)}
     for i, section in enumerate(elf.sections):
-        if section.type in {e.SHT_RELA, e.SHT_REL} and section.info in relocations:
-            relocations[section.info].append(i)
-    elf.refuse_overlapping([i for indices in relocations.values() for i in indices], "entries' relocations")
-    found: dict[int, list[int]] = {}
-    mask = (1 << elf.bits) - 1
-    targets: dict[int, tuple[list[int], int]] = {}
-    for table, sections in relocations.items():
+        if section.info in relocations:
+            if section.type in _RELOCATION_TYPES:
+                relocations[section.info].append(i)
+            elif _is_unknown_relocation(elf, i):
+                raise UnreadableError(
+                    elf.path,
+                    f"the relocations of section {elf.section_label(section.info)} are in section"
+                    f" {elf.section_label(i)} of the unsupported type {elf.relocation_section_type(i)}",
+                    "link without packed relocations; SHT_RELA, SHT_REL and SHT_CREL are supported",
+                )
+    return relocations
+
+
+class _LocationReader:
+    """Collects `found`: the byte offsets of the locations in each section."""
+
+    def __init__(self, elf: Elf, machine: _Machine) -> None:
+        self._elf = elf
+        self._machine = machine
+        self._mask = (1 << elf.bits) - 1
+        self.found: dict[int, array[int]] = {}
+        self._targets: dict[int, tuple[array[int], int]] = {}
+        """By r_info: the offsets found in the section of its symbol, and the symbol's value."""
+
+    def read_table(self, table: int, sections: list[int]) -> None:
+        """Read the entries section `table` with its relocation sections."""
+        elf = self._elf
         _refuse_bad_table(elf, table)
-        slots: list[int] = []
+        slots = array("Q")
+        stored: array[int] | None = None
         for index in sections:
             offsets, infos, addends = elf.relocations(index)
             if elf.sections[index].link != elf.symtab:
                 raise UnreadableError(
                     elf.path, f"relocation section {elf.section_label(index)} does not use the symbol table"
                 )
-            slots.extend(offsets)
-            in_place = _addends_in_place(elf, table, offsets) if addends is None else addends
+            slots.extend(_as_array(offsets))
+            if addends is None:
+                if stored is None:  # once, however many sections share the table
+                    stored = elf.words(elf.section_data(table), elf.word)
+                addends = _addends_in_place(elf, table, stored, offsets)
             kinds = dict.fromkeys(infos)
             for info in kinds:
-                if info not in targets:
-                    entry = _Entry(elf, table, offsets, infos, info)
-                    section_index, value = _target(elf, machine, info, entry)
-                    targets[info] = found.setdefault(section_index, []), value
-            if len(kinds) == 1:  # a table of a linked section, as GNU ld and LLD leave it: nearly always
-                target, value = targets[infos[0]]
-                target.extend([(value + addend) & mask for addend in in_place])
-            else:
-                for info, addend in zip(infos, in_place, strict=True):
-                    target, value = targets[info]
-                    target.append((value + addend) & mask)
+                self._read_target(info, _Entry(elf, table, offsets, infos, info))
+            self._add(infos, addends, is_uniform=len(kinds) == 1)
         _compare_slots(elf, table, slots)
-    return found
+
+    def _read_target(self, info: int, entry: _Entry) -> None:
+        if info not in self._targets:
+            section, value = _target(self._elf, self._machine, info, entry)
+            self._targets[info] = self.found.setdefault(section, array("Q")), value
+
+    def _add(self, infos: array[int], addends: array[int], *, is_uniform: bool) -> None:
+        mask = self._mask
+        if is_uniform:  # a table of a linked section, as GNU ld and LLD leave it: nearly always
+            target, value = self._targets[infos[0]]
+            target.extend([value + addend & mask for addend in addends] if value else _as_array(addends))
+            return
+        for info, addend in zip(infos, addends, strict=True):
+            target, value = self._targets[info]
+            target.append(value + addend & mask)
+
+
+def _as_array(values: array[int]) -> array[int]:
+    return values if values.typecode == "Q" else array("Q", values)
+
+
+def _is_unknown_relocation(elf: Elf, index: int) -> bool:
+    """Return whether a section with a section index in sh_info is one of relocations, by its flag or name."""
+    section = elf.sections[index]
+    if section.type in _NO_RELOCATION_TYPES:
+        return False
+    return bool(section.flags & e.SHF_INFO_LINK) or elf.section_name(index).startswith((".rel", ".crel"))
 
 
 def _refuse_bad_table(elf: Elf, table: int) -> None:
@@ -120,23 +171,21 @@ def _refuse_bad_table(elf: Elf, table: int) -> None:
     if section.size % elf.word:
         raise UnreadableError(
             elf.path,
-            f"section {elf.section_label(table)} has {section.size} bytes, no multiple of {elf.word}",
+            f"section {elf.section_label(table)} has {section.size} bytes, not a multiple of {elf.word}",
         )
 
 
-def _addends_in_place(elf: Elf, table: int, offsets: Iterable[int]) -> list[int]:
-    """SHT_REL: the addend is the word that the relocation will change (gABI, "Relocation")."""
-    words = elf.words(elf.section_data(table), elf.word)
+def _addends_in_place(elf: Elf, table: int, words: array[int], offsets: array[int]) -> array[int]:
+    """Return the addends of SHT_REL: the words that the relocations change (gABI, "Relocation")."""
     try:
-        return [words[offset // elf.word] for offset in offsets]
+        return array("Q", [words[offset // elf.word] for offset in offsets])
     except IndexError as error:
         raise UnreadableError(
             elf.path, f"a relocation of section {elf.section_label(table)} lies outside it"
         ) from error
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(NamedTuple):
     """The first entry with an r_info; looked for only if a message has to name it."""
 
     elf: Elf
@@ -150,7 +199,7 @@ class _Entry:
 
 
 def _target(elf: Elf, machine: _Machine, info: int, entry: _Entry) -> tuple[int, int]:
-    """The section that an r_info points into, and its symbol's value in bytes; `entry` is for messages."""
+    """Return the section that an r_info points into, and its symbol's value; `entry` is for messages."""
     number = elf.info_type(info)
     if number not in machine.types:
         raise UnreadableError(
@@ -174,7 +223,7 @@ def _target(elf: Elf, machine: _Machine, info: int, entry: _Entry) -> tuple[int,
     return symbol.section, symbol.value
 
 
-def _compare_slots(elf: Elf, table: int, slots: list[int]) -> None:
+def _compare_slots(elf: Elf, table: int, slots: array[int]) -> None:
     label = elf.section_label(table)
     size = elf.sections[table].size
     expected = size // elf.word
@@ -188,7 +237,8 @@ def _compare_slots(elf: Elf, table: int, slots: list[int]) -> None:
             " they must be equal",
             advice,
         )
-    if sorted(slots) == list(range(0, size, elf.word)):
+    wanted = array("Q", range(0, size, elf.word))
+    if slots == wanted or sorted(slots) == list(wanted):
         return
     if len(set(slots)) != len(slots):
         seen: set[int] = set()
@@ -198,13 +248,13 @@ def _compare_slots(elf: Elf, table: int, slots: list[int]) -> None:
         if slot % elf.word or slot + elf.word > size:
             raise UnreadableError(
                 elf.path,
-                f"a relocation at {label}+{slot:#x} is no entry of that section ({size} bytes, entries of"
+                f"a relocation at {label}+{slot:#x} is not an entry of that section ({size} bytes, entries of"
                 f" {elf.word})",
             )
 
 
 def _stub_symbols(elf: Elf) -> dict[str, Symbol]:
-    """The stub symbols that the object defines or refers to; a definition wins over a reference."""
+    """Return the stub symbols that the object defines or refers to; a definition wins over a reference."""
     found: dict[str, Symbol] = {}
     for symbol in elf.symbols_named([s for layout in LAYOUTS.values() for s in layout.symbols]):
         if symbol.name not in found or found[symbol.name].section == e.SHN_UNDEF:
@@ -213,7 +263,7 @@ def _stub_symbols(elf: Elf) -> dict[str, Symbol]:
 
 
 def _reserve(elf: Elf, stubs: dict[str, Symbol]) -> int | None:
-    """The content of the reserve's count symbol, a 4-byte `.long`; None where it is not defined here."""
+    """Return the content of the reserve's count symbol, a 4-byte `.long`; None if it is not defined here."""
     for layout in LAYOUTS.values():
         area = layout.reserve
         symbol = stubs.get(area.count_symbol) if area else None
@@ -226,8 +276,8 @@ def _reserve(elf: Elf, stubs: dict[str, Symbol]) -> int | None:
             or symbol.size not in {0, _COUNT_SIZE}
             or symbol.value + _COUNT_SIZE > section.size
         ):
-            raise UnreadableError(elf.path, f"{symbol.name} is no {_COUNT_SIZE}-byte number in a section")
-        elf.section_data(symbol.section)
+            raise UnreadableError(elf.path, f"{symbol.name} is not a {_COUNT_SIZE}-byte number in a section")
+        elf.require_in_file(section.offset, section.size, f"section {symbol.section}")
         return elf.unpack_at("I", section.offset + symbol.value)
     return None
 

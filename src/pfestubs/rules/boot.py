@@ -10,8 +10,8 @@ from array import array
 from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
-from operator import sub
+from itertools import compress, pairwise
+from operator import not_, sub
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from pfestubs.layouts import AreaRole
@@ -160,7 +160,7 @@ class Boot:
         if not locations:
             return {}
         if self.kernel.layout is None:
-            return {"tracer": self._call_headroom(locations, locations)}
+            return {"tracer": self._call_headroom(locations, 0, locations)}
         if 0 in insns:  # locations without a stub
             served = [(ip, stub) for ip, stub in zip(locations, insns, strict=True) if stub]
             if not served:
@@ -173,7 +173,7 @@ class Boot:
             branch: min(Headroom(ppc.branch_headroom(d + shift), ip, branch) for d, ip in extremes)
             for branch, shift in branches
         }
-        found["tracer"] = self._call_headroom(array("Q", map(CALL_INSN.__add__, insns)), locations)
+        found["tracer"] = self._call_headroom(insns, CALL_INSN, locations)
         return found
 
     @property
@@ -181,28 +181,39 @@ class Boot:
         """The tightest branch of all, None without any."""
         return min(self.headrooms.values(), key=lambda room: room.bytes, default=None)
 
-    def _call_headroom(self, sites: array[int], locations: array[int]) -> Headroom:
-        """Return the tightest call; `sites` are the calls' addresses, in the order of their locations."""
+    def _call_headroom(self, sites: array[int], shift: int, locations: array[int]) -> Headroom:
+        """Return the tightest call.
+
+        Args:
+            sites: the calls' addresses less `shift` bytes, in the order of their locations.
+            shift: bytes.
+            locations: addresses of the functions' nops.
+        """
         trampolines = self.kernel.trampolines
         kept = [address for name, address in trampolines.items() if name != TRAMPOLINE_FREED]
-        inside, outside = [], sites
-        if TRAMPOLINE_FREED in trampolines:
-            inittext = self.kernel.inittext
-            flags = [ip in inittext for ip in locations] if self._mixes(locations) else [False] * len(sites)
-            inside = [site for site, flag in zip(sites, flags, strict=True) if flag]
-            if inside:
-                outside = array("Q", [s for s, flag in zip(sites, flags, strict=True) if not flag])
+        inside, outside = self._split(sites, locations) if TRAMPOLINE_FREED in trampolines else ([], sites)
+        groups = [
+            (sorted(group), usable)
+            for group, usable in ((outside, kept), (inside, list(trampolines.values())))
+            if group
+        ]
         rooms = []
         for tracer in self.kernel.tracers.values():
-            for group, usable in ((outside, kept), (inside, list(trampolines.values()))):
-                if group:
-                    rooms.append(_tightest(sorted(group), sorted({tracer, *usable})))
+            for group, usable in groups:
+                targets = {target - shift for target in (tracer, *usable)}
+                rooms.append(_tightest(group, sorted(targets)))
         room, site = min(rooms)
         return Headroom(room, locations[sites.index(site)], "tracer")
 
-    def _mixes(self, locations: array[int]) -> bool:
-        inittext = self.kernel.inittext
-        return bool(inittext) and locations[-1] >= inittext.start and locations[0] < inittext.stop
+    def _split(self, sites: array[int], locations: array[int]) -> tuple[Sequence[int], Sequence[int]]:
+        """Return the sites of locations in init text and of all others."""
+        inittext, ips = self.kernel.inittext, locations.tolist()
+        if sorted(ips) == ips:
+            start = bisect_left(ips, inittext.start)
+            stop = max(start, bisect_left(ips, inittext.stop))
+            return sites[start:stop], sites[:start] + sites[stop:]
+        flags = [ip in inittext for ip in ips]
+        return list(compress(sites, flags)), list(compress(sites, map(not_, flags)))
 
 
 def _tightest(sites: Sequence[int], targets: Sequence[int]) -> tuple[int, int]:

@@ -80,9 +80,9 @@ def _select_locations(kernel: Kernel) -> tuple[array[int], list[int]]:
 def _find_nops(kernel: Kernel, addresses: array[int]) -> tuple[array[int], list[int]]:
     """Return each location's nop, and the positions where there is none."""
     words = kernel.memory.words_at(addresses)
-    odd = [i for i, word in enumerate(words) if word != ppc.NOP]
-    if not odd:
+    if words.count(ppc.NOP) == len(words):
         return addresses, []
+    odd = [i for i, word in enumerate(words) if word != ppc.NOP]
     nops, strange = addresses[:], []
     for i in odd:
         nop = call_adjust(addresses[i], kernel.memory.word) if kernel.bits == 64 else addresses[i]

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The words that a linked kernel has after it has relocated itself.
+
+Boot finds its relocations through the dynamic section (`arch/powerpc/kernel/reloc_64.S`, `reloc_32.S`);
+section headers name the same tables, and are used where the file has them.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from bisect import bisect_left
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pfestubs.errors import UnreadableError
+from pfestubs.read import elf as e
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pfestubs.read.elf import Elf
+    from pfestubs.read.memory import Memory
+
+DYNAMIC_SYMBOLS: Final = ("_DYNAMIC", "__dynamic_start")
+_DT_SYMTAB, _DT_RELA, _DT_RELASZ = 6, 7, 8
+_DYNAMIC_MAX: Final = 256
+"""Entries of the dynamic section that are read; kernels have about 20."""
+# Relocations that fill a slot with base + addend, and those that add the value of a symbol too.
+_RELATIVE: Final = frozenset({e.R_PPC_RELATIVE})
+_ABSOLUTE: Final = {
+    64: frozenset({e.R_PPC64_ADDR64, e.R_PPC64_UADDR64}),
+    32: frozenset({e.R_PPC_ADDR32, e.R_PPC_UADDR32}),
+}
+_R_NONE: Final = 0
+
+
+class _Table(NamedTuple):
+    """A RELA table: file offset and size in bytes, and the file offset of the dynamic symbol table."""
+
+    offset: int
+    size: int
+    symbols: int | None
+
+
+class RelocatedWords:
+    """The address-sized words of a linked kernel, as its boot leaves them.
+
+    Relocations without addends (REL, RELR) have theirs in the words themselves, which then hold the value.
+
+    Args:
+        elf: the kernel.
+        memory: its words as stored.
+        dynamic: address of the dynamic section, for a file without section headers and PT_DYNAMIC.
+    """
+
+    def __init__(self, elf: Elf, memory: Memory, dynamic: int | None) -> None:
+        self._elf = elf
+        self._memory = memory
+        self._dynamic = dynamic
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the file tells where its relocations are, or that it has none."""
+        return bool(self._elf.sections) or self._dynamic_address is not None
+
+    def words(self, span: range) -> array[int] | None:
+        """Return the words at the addresses of `span`, None where the file does not hold them all.
+
+        Raises:
+            UnreadableError: the relocations are damaged, or not such as boot applies to addresses.
+        """
+        elf = self._elf
+        size = (span.stop - span.start) // elf.word * elf.word
+        content = self._memory.read(span.start, size)
+        if content is None:
+            return None
+        values = elf.words(bytes(content), elf.word)
+        for table, columns in self._columns:
+            values = self._apply(table, columns, range(span.start, span.start + size), values)
+        return values
+
+    # -- where the relocations are -----------------------------------------------------------------------
+
+    @cached_property
+    def _columns(self) -> Sequence[tuple[_Table, array[int]]]:
+        """The relocation tables with their words: offset, info, addend, and so on."""
+        elf = self._elf
+        columns = []
+        for table in self._section_tables() if elf.sections else self._dynamic_tables():
+            if table.size % (3 * elf.word):
+                raise UnreadableError(
+                    elf.path,
+                    f"has {table.size} bytes of dynamic relocations, not a multiple of {3 * elf.word}",
+                )
+            data = elf.file_range(table.offset, table.size, "dynamic relocations")
+            columns.append((table, elf.words(data, elf.word)))
+        return columns
+
+    def _section_tables(self) -> list[_Table]:
+        elf = self._elf
+        sections = elf.sections
+        found = [i for i, s in enumerate(sections) if s.type == e.SHT_RELA and s.flags & e.SHF_ALLOC]
+        elf.refuse_overlapping(found, "dynamic relocations")
+        return [
+            _Table(s.offset, s.size, sections[s.link].offset if 0 < s.link < len(sections) else None)
+            for s in (sections[i] for i in found)
+        ]
+
+    @cached_property
+    def _dynamic_address(self) -> int | None:
+        """PT_DYNAMIC's address; GNU ld leaves that segment out of kernels, their symbol tells it then."""
+        segments = (s.vaddr for s in self._elf.segments if s.type == e.PT_DYNAMIC)
+        return next(segments, self._dynamic)
+
+    def _dynamic_tables(self) -> list[_Table]:
+        if self._dynamic_address is None:
+            return []
+        entries = self._dynamic_entries(self._dynamic_address)
+        address, size = entries.get(_DT_RELA), entries.get(_DT_RELASZ, 0)
+        if address is None or not size:
+            return []
+        symbols = entries.get(_DT_SYMTAB)
+        return [
+            _Table(
+                self._file_offset(address, size),
+                size,
+                None if symbols is None else self._file_offset(symbols, 0),
+            )
+        ]
+
+    def _dynamic_entries(self, address: int) -> Mapping[int, int]:
+        """Return the values of the dynamic section by tag, up to DT_NULL."""
+        entries: dict[int, int] = {}
+        elf = self._elf
+        for index in range(_DYNAMIC_MAX):
+            content = self._memory.read(address + index * 2 * elf.word, 2 * elf.word)
+            if content is None:
+                raise UnreadableError(
+                    elf.path,
+                    f"has its dynamic section at {address:#x}, where the file does not hold all of it",
+                    "is the file truncated?",
+                )
+            tag, value = elf.words(bytes(content), elf.word)
+            if not tag:
+                break
+            entries.setdefault(tag, value)
+        return entries
+
+    def _file_offset(self, address: int, size: int) -> int:
+        for segment in self._elf.segments:
+            if segment.type == e.PT_LOAD and 0 <= address - segment.vaddr <= segment.filesz - size:
+                return segment.offset + address - segment.vaddr
+        raise UnreadableError(
+            self._elf.path,
+            f"its dynamic section refers to {size:,} bytes at {address:#x}, where the file holds nothing",
+            "is the file truncated?",
+        )
+
+    # -- what they do ------------------------------------------------------------------------------------
+
+    def _apply(self, table: _Table, words: array[int], span: range, values: array[int]) -> array[int]:
+        """Return `values` with the relocations applied that fill words of `span`."""
+        elf = self._elf
+        offsets = words[0::3]
+        hits = _positions_within(offsets, span)
+        if not hits:
+            return values
+        infos = words[1::3]
+        kinds = set(map(infos.__getitem__, hits))
+        plain = _RELATIVE | _ABSOLUTE[elf.bits]
+        if all(elf.info_type(info) in plain and not elf.info_symbol(info) for info in kinds):
+            slots = range(span.start, span.stop, elf.word)
+            if isinstance(hits, range) and offsets[hits.start : hits.stop] == array("Q", slots):
+                return words[3 * hits.start + 2 : 3 * hits.stop : 3]
+        for i in hits:
+            slot, rest = divmod(offsets[i] - span.start, elf.word)
+            kind = elf.info_type(infos[i])
+            if kind == _R_NONE:
+                continue
+            if rest or kind not in plain:
+                raise UnreadableError(
+                    elf.path,
+                    f"the location table has a relocation {elf.relocation_name(kind)} at {offsets[i]:#x},"
+                    " expected only relative ones, one per slot",
+                )
+            base = self._symbol_value(table, infos[i]) if elf.info_symbol(infos[i]) else 0
+            values[slot] = base + words[3 * i + 2] & (1 << elf.bits) - 1
+        return values
+
+    def _symbol_value(self, table: _Table, info: int) -> int:
+        """Return the value of a relocation's symbol, which boot adds (R_PPC64_ADDR64, R_PPC64_UADDR64)."""
+        elf = self._elf
+        number, kind = elf.info_symbol(info), elf.info_type(info)
+        if table.symbols is None or kind in _RELATIVE or elf.bits == 32:
+            raise UnreadableError(
+                elf.path,
+                f"the location table has a relocation {elf.relocation_name(kind)} with symbol {number},"
+                " expected only relative ones, one per slot",
+            )
+        offset = table.symbols + number * elf.symbol_size + elf.symbol_value_offset
+        content = elf.file_range(offset, elf.word, "dynamic symbols")
+        value: int = struct.unpack(elf.order + "Q", content)[0]
+        return value
+
+
+def _positions_within(offsets: array[int], span: range) -> Sequence[int]:
+    """Return the positions of the values within `span`; linkers sort relocations, so they are a range."""
+    start = bisect_left(offsets, span.start)
+    stop = bisect_left(offsets, span.stop, start)
+    middle = offsets[start:stop]
+    if (
+        max(offsets[:start], default=-1) < span.start
+        and min(offsets[stop:], default=span.stop) >= span.stop
+        and min(middle, default=span.start) >= span.start
+        and max(middle, default=span.start) < span.stop
+    ):
+        return range(start, stop)
+    return [i for i, offset in enumerate(offsets) if span.start <= offset < span.stop]
