@@ -93,13 +93,13 @@ def assemble(source_path: str, object_path: str, source: str, kernel: VmlinuxO) 
         os.mkdir(scratch)  # noqa: PTH102
         _run([*words, "-c", "-o", made, _as_operand(source_path)], scratch)
         _require_object(words[0], made, source_path, kernel)
+        if descriptor is not None:  # may wait for a reader, so a signal has to end it
+            with open(made, "rb") as file:  # noqa: PTH123
+                write_all(descriptor, file.read())
         with signals.deferred():
             _move_side_files(made, beside, object_path)
             if descriptor is None:
                 _place(made, target)
-            else:
-                with open(made, "rb") as file:  # noqa: PTH123
-                    write_all(descriptor, file.read())
             keep()
 
 
