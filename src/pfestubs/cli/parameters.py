@@ -134,7 +134,7 @@ class Size(_ParamType):
         return -size if match["sign"] else size
 
 
-class Growth(_ParamType):
+class GrowthLimit(_ParamType):
     """By how much the number of locations may grow: a number, or a percentage."""
 
     name = "growth"
