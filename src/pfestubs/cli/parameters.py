@@ -134,7 +134,7 @@ class Size(_ParamType):
         return -size if match["sign"] else size
 
 
-class GrowthLimit(_ParamType):
+class MaxGrowth(_ParamType):
     """By how much the number of locations may grow: a number, or a percentage."""
 
     name = "growth"
