@@ -410,3 +410,13 @@ def test_escape_line(text: str) -> None:
 def test_plain_text_is_not_changed() -> None:
     for text in ("vmlinux: error: x", "a::b", "C:\\x", "naïve"):
         assert escape_line(text) == text
+
+
+def test_low_headroom_has_a_remedy(call: Call, vmlinux: Path) -> None:
+    import json
+
+    document = json.loads(call("check", "--format", "json", "--min-headroom", "40M", vmlinux).out)
+    missing = (40 << 20) - document["headroom"]["bytes"]
+    (finding,) = [f for f in document["findings"] if f["rule"] == "low-headroom"]
+    assert finding["remedy"] == {"action": "shrink-text", "value": missing}
+    assert f"make the kernel's text smaller by {missing:,} bytes" in finding["message"]

@@ -7,10 +7,14 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from conftest import OBJECTS, clean_environment, executable_path
+
+if TYPE_CHECKING:
+    from conftest import MiniKernel
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "pfestubs"
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
@@ -254,14 +258,46 @@ def test_module_and_link_names(tmp_path: Path) -> None:
 def test_start_up_imports_little() -> None:
     """Before the signals are handled: nothing but what that needs."""
     code = (
-        "import sys; before = set(sys.modules); import pfestubs.cli.entry;"
-        " print(*sorted(m for m in set(sys.modules) - before if m.startswith('pfestubs')))"
+        "import enum, os, re, sys; before = set(sys.modules); import pfestubs.cli.entry;"
+        " print(*sorted(set(sys.modules) - before))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [
+        "__future__",
         "pfestubs",
         "pfestubs.cli",
         "pfestubs.cli.entry",
         "pfestubs.system",
         "pfestubs.system.signals",
+        "signal",
     ]
+
+
+@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full"])
+def test_standard_error_does_not_change_a_verdict(
+    stderr: str, mini_kernel: MiniKernel, tmp_path: Path
+) -> None:
+    vmlinux = mini_kernel() / "vmlinux"
+    words = ["check", "--min-headroom", "0x7fffffff", vmlinux]
+    outcome = shell(stderr, *words, "-o", tmp_path / "report")
+    assert (outcome.returncode, outcome.stdout) == (1, "")
+    assert (tmp_path / "report").read_text() == shell("", *words).stdout
+
+
+@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full", ""])
+def test_standard_error_does_not_change_the_verdict_of_the_drop_in(
+    stderr: str, mini_kernel: MiniKernel, tmp_path: Path
+) -> None:
+    """A kernel whose nops are gone."""
+    data = (mini_kernel() / "vmlinux").read_bytes()
+    vmlinux = tmp_path / "vmlinux"
+    vmlinux.write_bytes(data.replace((0x60000000).to_bytes(4, "little"), b"\0\0\0\1"))
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {stderr}', "sh", executable_path("ftrace-check"), "nm", vmlinux],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert ("location-not-nop" in done.stderr) == (not stderr)

@@ -67,6 +67,15 @@ def test_mode_is_kept(mode: int, call: Call, tmp_path: Path) -> None:
     assert stat.S_IMODE(target.stat().st_mode) == mode
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_owner_is_kept(call: Call, tmp_path: Path) -> None:
+    target = tmp_path / "a.S"
+    target.write_text("old")
+    os.chown(target, 1234, 5678)
+    assert call("generate", OBJECT, "-o", target).code == 0
+    assert (target.stat().st_uid, target.stat().st_gid) == (1234, 5678)
+
+
 def test_new_file_follows_the_umask(assembly: str, tmp_path: Path) -> None:
     for umask in (0o022, 0o077):
         target = tmp_path / f"{umask:o}.S"

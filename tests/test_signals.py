@@ -139,6 +139,74 @@ def test_ignored_signal_stays_ignored(out: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == ["a.S", "a.o"]
 
 
+def test_deferred_signals_and_clean_up() -> None:
+    """A signal waits for the end of the block, the last action comes first, one that fails hides no other."""
+    code = """
+import os, signal
+from pfestubs.system import signals
+signals.install()
+def say(word):
+    os.write(1, word.encode())
+signals.on_end(lambda: say("first "))
+signals.on_end(lambda: 1 / 0)
+forgotten = lambda: say("forgotten ")
+signals.on_end(forgotten)
+signals.on_end(lambda: os.kill(os.getpid(), signal.SIGINT))
+signals.on_end(lambda: say("last "))
+signals.forget(forgotten)
+with signals.deferred():
+    with signals.deferred():
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
+        say("inner ")
+    say("outer ")
+say("never ")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) in {
+        (143, "inner outer last first ", ""),
+        (129, "inner outer last first ", ""),  # the kernel delivers both at once, the lower number first
+    }
+
+
+def test_forked_worker_does_not_clean_up() -> None:
+    """The temporary files are its parent's, which ends its workers when it is ended itself."""
+    code = """
+import multiprocessing, os, signal, time
+from pfestubs.system import signals
+signals.install()
+signals.on_end(lambda: os.write(1, b"cleaned "))
+context = multiprocessing.get_context("fork")
+first, second = (context.Process(target=time.sleep, args=[300]) for _ in range(2))
+first.start(); second.start()
+os.kill(first.pid, signal.SIGTERM); first.join()
+os.write(1, f"{first.exitcode} {second.pid} ".encode())
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    status, worker, cleaned = done.stdout.split()
+    assert (done.returncode, status, cleaned, done.stderr) == (143, "143", "cleaned", "")
+    wait_until(lambda: not alive(int(worker)), "the worker is still there")
+
+
+def test_ignored_end_of_children(tmp_path: Path, out: Path) -> None:
+    """A caller may have SIGCHLD ignored: the compiler's status is known all the same."""
+    script = tmp_path / "cc"
+    for body, code in ((f'while [ "$1" != -o ]; do shift; done; cp {OBJECT} "$2"', 0), ("exit 7", 2)):
+        script.write_text(f"#!/bin/sh\n{body}\n")
+        script.chmod(0o755)
+        done = subprocess.run(
+            [executable_path("pfestubs"), "hook", OBJECT, out / "a.o"],
+            env=clean_environment({"CC": str(script)}),
+            preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code
+        assert ("status 7" in done.stderr) == bool(code)
+
+
 # -- the compiler ----------------------------------------------------------------------------------------------
 
 

@@ -7,13 +7,15 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from click.shell_completion import CompletionItem
 
 from pfestubs.cli.inputs import check_input_name
-from pfestubs.rules.check import AllowedGrowth
 
 if TYPE_CHECKING:
     import os
+
+    from click.shell_completion import CompletionItem
+
+    from pfestubs.rules.check import AllowedGrowth
 
     _ParamType = click.ParamType[Any]
 else:
@@ -97,6 +99,8 @@ class CountOrAuto(_ParamType):
         incomplete: str,
     ) -> list[CompletionItem]:
         """Return the one word that can be completed."""
+        from click.shell_completion import CompletionItem
+
         return [CompletionItem("auto")] if "auto".startswith(incomplete) else []
 
 
@@ -130,7 +134,7 @@ class Size(_ParamType):
         return -size if match["sign"] else size
 
 
-class GrowthAllowance(_ParamType):
+class MaxGrowth(_ParamType):
     """By how much the number of locations may grow: a number, or a percentage."""
 
     name = "growth"
@@ -141,6 +145,8 @@ class GrowthAllowance(_ParamType):
         if match is None:
             self.fail(f"{value!r} is neither a number of locations nor a percentage", param, ctx)
         from decimal import Decimal  # exact: 2.3% of 1,000 is 23
+
+        from pfestubs.rules.check import AllowedGrowth
 
         if match[1] is not None:
             return AllowedGrowth(Decimal(match[1]), "locations")

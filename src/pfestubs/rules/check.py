@@ -306,6 +306,7 @@ def _thresholds(count: int, headroom: NamedHeadroom | None, options: CheckOption
             facts,
             function=None if headroom is None else headroom.function,
             location=None if headroom is None else headroom.location,
+            remedy=None if headroom is None else Remedy(Action.SHRINK_TEXT, value=minimum - headroom.bytes),
         )
     baseline, growth = options.baseline, options.max_growth
     if baseline is not None and growth is not None:

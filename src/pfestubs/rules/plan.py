@@ -225,7 +225,7 @@ class _Limits:
         return min(limit, room - self._after_max[max(0, served - self._after)])
 
     def end_limit(self, reserve: int, served: int, shape: GrowthShape) -> float:
-        """Return the limit at which all but the first `served` functions reach their slots in the end area."""
+        """Return the limit at which all but the first `served` functions reach the end area."""
         base = served * self._size - self._end_at
         changed = (self.end_count(reserve) - self._end_count) * self._size
         place = max(0, served - self._after)
@@ -319,7 +319,7 @@ class Planner:
 
     @cached_property
     def recommended(self) -> int | None:
-        """The reserve whose smallest growth over the shapes is largest; of equals, the nearest to the linked."""
+        """The reserve whose smallest growth over the shapes is largest; of equals, the nearest to linked."""
         if self.linked is None or not self.working:
             return None
         candidates = self._range_with(self._best_growth())

@@ -93,13 +93,13 @@ def assemble(source_path: str, object_path: str, source: str, kernel: VmlinuxO) 
         os.mkdir(scratch)  # noqa: PTH102
         _run([*words, "-c", "-o", made, _as_operand(source_path)], scratch)
         _require_object(words[0], made, source_path, kernel)
+        if descriptor is not None:  # may wait for a reader, so a signal has to end it
+            with open(made, "rb") as file:  # noqa: PTH123
+                write_all(descriptor, file.read())
         with signals.deferred():
             _move_side_files(made, beside, object_path)
             if descriptor is None:
                 _place(made, target)
-            else:
-                with open(made, "rb") as file:  # noqa: PTH123
-                    write_all(descriptor, file.read())
             keep()
 
 
@@ -128,10 +128,12 @@ def _require_object(tool: str, path: str, source: str, kernel: VmlinuxO) -> None
     try:
         with open(path, "rb") as file:  # noqa: PTH123
             head = file.read(64)
+            size = os.fstat(file.fileno()).st_size
     except FileNotFoundError:
         raise ToolError(tool, f"succeeded but wrote no object for {source}") from None
     if len(head) < _HEADER[kernel.bits] or not head.startswith(b"\x7fELF"):
-        raise ToolError(tool, f"succeeded but wrote no ELF object for {source} ({len(head):,} bytes read)")
+        found = f"{size:,} bytes, starting with {head[:4].hex(' ')}" if head else "an empty file"
+        raise ToolError(tool, f"succeeded but wrote no ELF object for {source}: {found}")
     bits = {1: 32, 2: 64}.get(head[4])
     order = {1: ByteOrder.LITTLE, 2: ByteOrder.BIG}.get(head[5])
     kind, machine = struct.unpack_from(f"{(order or ByteOrder.LITTLE).struct}HH", head, 16)

@@ -16,7 +16,7 @@ from pfestubs.cli.options import (
     system_map_option,
     vmlinux_argument,
 )
-from pfestubs.cli.parameters import GrowthAllowance, InputFile, Size
+from pfestubs.cli.parameters import InputFile, MaxGrowth, Size
 from pfestubs.errors import Exit
 from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.check import summary
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-growth",
     metavar="N|N%",
-    type=GrowthAllowance(),
+    type=MaxGrowth(),
     help="Fail if the number of locations grew by more than N (or N%) since the baseline.",
 )
 def command(
