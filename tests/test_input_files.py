@@ -293,9 +293,14 @@ def test_names_that_are_not_text_are_decoded_once(tmp_path: Path, monkeypatch: p
     function = Symbol("A" * 900, 0x1000, text, 16, 2)
     path = save_elf(tmp_path / "vmlinux", [text], [function], type_=ET_EXEC)
     path.write_bytes(path.read_bytes().replace(b"A" * 900, b"\xff" * 900))
-    decoded = []
+    decoded: list[bytes] = []
     decode = elf_module.decode_name
-    monkeypatch.setattr(elf_module, "decode_name", lambda name: (decoded.append(name), decode(name))[1])
+
+    def counted(name: bytes) -> str:
+        decoded.append(name)
+        return decode(name)
+
+    monkeypatch.setattr(elf_module, "decode_name", counted)
     with open_elf(str(path)) as elf:
         symbols = ElfSymbols(elf)
         assert {symbols.locate(0x1004 + i)[0] for i in range(5000)} == {r"\xff" * 900}

@@ -32,7 +32,8 @@ def read(tmp_path: Path) -> Callable[[bytes], dict[str, tuple[int, int | None]]]
     def symbols(content: bytes) -> dict[str, tuple[int, int | None]]:
         path = tmp_path / "System.map"
         path.write_bytes(content)
-        return {name: tuple(info) for name, info in read_system_map(str(path)).find(["f", "g", "h"]).items()}
+        found = read_system_map(str(path)).find(["f", "g", "h"])
+        return {name: (info.address, info.size) for name, info in found.items()}
 
     return symbols
 
@@ -146,7 +147,7 @@ def test_the_same_names_as_the_file(mini_kernel: MiniKernel) -> None:
     ],
 )
 def test_own_maps(kernel: str, map_file: str | None, call: Call) -> None:
-    words = ["--system-map", CASES / map_file] if map_file else []
+    words: list[str | Path] = ["--system-map", CASES / map_file] if map_file else []
     outcome = call("check", CASES / kernel, *words)
     assert (outcome.code, outcome.err) == (0, ""), outcome
     assert ": ok: all " in outcome.out
