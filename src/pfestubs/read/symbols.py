@@ -88,18 +88,22 @@ class IndexedSymbols(ABC):
         position = bisect_right(addresses, address) - 1
         ignored = []
         while position >= 0:
-            if position in self._skips:
-                position = self._skips[position]
+            position = self._skips.get(position, position)
+            if position < 0:
                 break
             name = self._name(best[addresses[position]])
             if not _is_ignored_symbol(name):
-                break
+                self._skip(ignored, position)
+                return name, address - addresses[position]
             ignored.append(position)
             position -= 1
-        self._skips.update(dict.fromkeys(ignored, position))  # each label is visited once
-        if position < 0:
-            return f"{address:#x}", 0
-        return self._name(best[addresses[position]]), address - addresses[position]
+        self._skip(ignored, -1)
+        return f"{address:#x}", 0
+
+    def _skip(self, ignored: Sequence[int], position: int) -> None:
+        """Remember which symbol to take instead of those ignored, so that each is visited once."""
+        if ignored:
+            self._skips.update(dict.fromkeys(ignored, position))
 
 
 _SEARCHES: Final = 8

@@ -25,7 +25,7 @@ _LINE: Final = re.compile(
     rb"([ \t]+\[[^\]]*\])?[ \t\r]*" % _ADDRESS
 )
 """Address, size (`nm -S`), type letter, name; a module's name (kallsyms)."""
-_PLAIN: Final = re.compile(rb"^(%s) ([A-Za-z]) (\S{1,1024})$" % _ADDRESS, re.MULTILINE)
+_PLAIN: Final = re.compile(rb"^(%s) ([A-Za-z?-]) (\S+)$" % _ADDRESS, re.MULTILINE)
 """A line as the kernel's build writes it: nearly every one."""
 _UNDEFINED: Final = re.compile(rb"\s*[Uwv] \S+\s*")
 _PLACEHOLDER: Final = re.compile(rb"\s*[0-9a-fA-F]+ \S+ .*\bSystem\.map\b.*")
@@ -127,6 +127,8 @@ def _plain_columns(data: bytes) -> MapColumns | None:
     if not rows or len(rows) != data.count(b"\n") + (not data.endswith(b"\n")):
         return None
     addresses, letters, names = zip(*rows, strict=True)
+    if max(map(len, names)) > _NAME_LIMIT:
+        return None
     return MapColumns(
         array("Q", [int(address, 16) for address in addresses]), b"".join(letters), names, sizes={}
     )
