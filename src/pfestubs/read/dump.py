@@ -163,7 +163,7 @@ class _Dump:
         return Memory(self._source.read, extents, self._order)
 
     def banners(self) -> Iterator[tuple[int, bytes]]:
-        """Yield each "Linux version ..." in memory with its address, up to a newline or zero."""
+        """Yield each "Linux version ..." in memory with its address, up to the zero that ends it."""
         left = min(_SCAN_LIMIT, self._source.size)  # segments that overlap are not searched repeatedly
         for piece in self._pieces:
             size = min(piece.size, left)
@@ -174,8 +174,7 @@ class _Dump:
                 chunk = self._source.read(piece.offset + at, wanted)
                 found = chunk.find(BANNER)
                 while 0 <= found < _CHUNK:
-                    text = chunk[found : found + BANNER_MAX].split(b"\0")[0]
-                    yield piece.address + at + found, text.removesuffix(b"\n")
+                    yield piece.address + at + found, chunk[found : found + BANNER_MAX].split(b"\0")[0]
                     found = chunk.find(BANNER, found + 1)
 
 
@@ -244,7 +243,7 @@ def _locate(dump: _Dump, kernel: Kernel, symbols: Mapping[str, SymbolInfo]) -> i
     others: dict[bytes, None] = {}
     for found, text in dump.banners() if dump.searchable else ():
         offset = found - address
-        if text != banner:
+        if text.split(b"\n")[0] != banner:
             if _BUILD_NUMBER.search(text):
                 others[text] = None
         elif offset % _ALIGNMENT == 0:
