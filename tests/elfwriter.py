@@ -37,7 +37,7 @@ SHT_NULL, SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOTE, SHT_NOBITS, 
     8,
     9,
 )
-SHT_SYMTAB_SHNDX = 18
+SHT_SYMTAB_SHNDX, SHT_CREL = 18, 0x40000014
 SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR, SHF_LINK_ORDER = 0x1, 0x2, 0x4, 0x80
 AX, WA, WAX = SHF_ALLOC | SHF_EXECINSTR, SHF_ALLOC | SHF_WRITE, SHF_ALLOC | SHF_WRITE | SHF_EXECINSTR
 STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE = range(5)
@@ -117,7 +117,11 @@ class Segment:
 
 
 class Options(TypedDict, total=False):
-    """What `write_elf` and `save_elf` take besides the tables; `rel`: addends are stored in the sections."""
+    """What `write_elf` and `save_elf` take besides the tables.
+
+    `rel`: addends are stored in the sections; `crel`: relocations in the compact format (then `rel` may leave
+    the addends out of it).
+    """
 
     type_: int
     machine: int
@@ -127,6 +131,7 @@ class Options(TypedDict, total=False):
     entry: int
     segments: Sequence[Segment]
     rel: bool
+    crel: bool
 
 
 def write_elf(
@@ -173,6 +178,7 @@ class KernelObject:
     layout: str | None = "ool"
     reserve: int | None = 5
     rel: bool = False
+    crel: bool = False
     relocation: int | None = None
     sections: list[Section] = field(default_factory=list)
     symbols: list[Symbol] = field(default_factory=list)
@@ -235,7 +241,45 @@ class KernelObject:
             order=self.order,
             flags=2 if self.bits == 64 else 0,
             rel=self.rel,
+            crel=self.crel,
         )
+
+
+def encode_crel(rows: Sequence[tuple[int, int, int, int]], *, addends: bool = True) -> bytes:
+    """A CREL section of (offset, symbol, type, addend): as LLVM's assembler writes it.
+
+    The offsets' common factor of up to 8 is divided out; each member is the difference to the row before.
+    """
+    shift = 3
+    while shift and any(offset % (1 << shift) for offset, *_ in rows):
+        shift -= 1
+    flag_bits = 3 if addends else 2
+    data = bytearray(_leb(len(rows) * 8 + (4 if addends else 0) + shift))
+    before = (0, 0, 0, 0)
+    for row in rows:
+        offset, symbol, kind, addend = (new - old for new, old in zip(row, before, strict=True))
+        before = row
+        changes = [symbol, kind, addend] if addends else [symbol, kind]
+        flags = sum((change != 0) << i for i, change in enumerate(changes))
+        first = (offset % (1 << 64) >> shift) << flag_bits | flags
+        data += _leb(first)
+        for change in changes:
+            if change:
+                data += _leb(change, signed=True)
+    return bytes(data)
+
+
+def _leb(value: int, *, signed: bool = False) -> bytes:
+    """A LEB128 number."""
+    data = bytearray()
+    while True:
+        byte, value = value & 0x7F, value >> 7
+        done = value == (-1 if byte & 0x40 and value < 0 else 0) and not (
+            signed and value == 0 and byte & 0x40
+        )
+        data.append(byte | (0 if done else 0x80))
+        if done:
+            return bytes(data)
 
 
 def note(name: bytes, type_: int, desc: bytes, order: str = "<") -> bytes:
@@ -281,6 +325,7 @@ def _pieces(
     entry: int = 0,
     segments: Sequence[Segment] = (),
     rel: bool = False,
+    crel: bool = False,
 ) -> tuple[list[tuple[int, bytes | bytearray]], int]:
     wide = bits == 64
     word = "Q" if wide else "I"
@@ -294,7 +339,9 @@ def _pieces(
     patched: dict[int, bytes] = {}
     if symbols is not None and (given or symbols):
         tables = _symbol_tables(symbols, number, order=order, wide=wide)
-        sections += _relocation_sections(given, symbols, tables[0], patched, order=order, word=word, rel=rel)
+        sections += _relocation_sections(
+            given, symbols, tables[0], patched, order=order, word=word, rel=rel, crel=crel
+        )
         sections += tables
     if sections:
         sections.append(Section(".shstrtab", type=SHT_STRTAB))
@@ -426,6 +473,7 @@ def _relocation_sections(
     order: str,
     word: str,
     rel: bool,
+    crel: bool,
 ) -> list[Section]:
     ids = {id(s): i for i, s in enumerate(symbols, 1)}
     shift = 32 if word == "Q" else 8
@@ -436,6 +484,7 @@ def _relocation_sections(
         if not section.relocations:
             continue
         table = bytearray()
+        rows: list[tuple[int, int, int, int]] = []
         content = bytearray(section.data)
         for relocation in section.relocations:
             symbol = relocation.symbol if isinstance(relocation.symbol, int) else ids[id(relocation.symbol)]
@@ -446,9 +495,24 @@ def _relocation_sections(
             elif relocation.offset + struct.calcsize(word) <= len(content):
                 struct.pack_into(order + word, content, relocation.offset, addend)
             table += pack(*fields)
+            rows.append((relocation.offset, symbol, relocation.type, relocation.addend))
         if rel:
             patched[id(section)] = bytes(content)
         size = struct.calcsize(order + word)
+        if crel:
+            compact = encode_crel(rows, addends=not rel)
+            made.append(
+                Section(
+                    ".crel" + section.name,
+                    compact,
+                    SHT_CREL,
+                    flags=0x40,
+                    entsize=1,
+                    link=symtab,
+                    info=section,
+                )
+            )
+            continue
         made.append(
             Section(
                 (".rel" if rel else ".rela") + section.name,

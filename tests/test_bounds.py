@@ -12,7 +12,7 @@ import pytest
 
 from conftest import OBJECTS, executable_path
 from pfestubs.read.elf import _NAME_LIMIT, _string
-from pfestubs.read.system_map import MapLine, MapSymbols
+from pfestubs.read.system_map import read_system_map
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,10 +29,11 @@ def test_a_long_name_is_cut_and_an_unterminated_one_is_empty() -> None:
     assert _string(table, 4990) == "a" * 11
 
 
-def test_labels_between_functions_are_visited_once() -> None:
+def test_labels_between_functions_are_visited_once(tmp_path: Path) -> None:
     """200,000 labels before 2,000 locations: quadratic would be minutes."""
-    labels = [MapLine(i, None, "t", f".L{i}") for i in range(1000, 201_000)]
-    symbols = MapSymbols("System.map", [MapLine(500, None, "T", "f"), *labels])
+    path = tmp_path / "System.map"
+    path.write_text(f"{500:x} T f\n" + "".join(f"{i:x} t .L{i}\n" for i in range(1000, 201_000)))
+    symbols = read_system_map(str(path))
     assert {symbols.locate(201_000 + i) for i in range(2000)} == {("f", 200_500 + i) for i in range(2000)}
     assert symbols.locate(600) == ("f", 100)
     assert symbols.locate(100) == ("0x64", 0)

@@ -587,7 +587,7 @@ def test_core_of_a_program(little: Mini, run: Verify) -> None:
         ),
         (b"", "is empty"),
         (b"\x1f\x8b\x08" + bytes(100), "is compressed (gzip)"),
-        (b"#!/bin/sh\n", "is no ELF file"),
+        (b"#!/bin/sh\n", "is not an ELF file"),
     ],
 )
 def test_other_files(little: Mini, run: Verify, content: bytes, sentence: str) -> None:
@@ -601,9 +601,9 @@ def test_files_that_are_no_dump_at_all(little: Mini, call: Call, tmp_path: Path)
     for words, sentence in (
         ((little.vmlinux, little.vmlinux), "is a linked file, not a dump of memory"),
         ((core, little.vmlinux), "is a core dump; this command reads the linked kernel"),
-        ((little.vmlinux, tmp_path), "Is a directory"),
+        ((little.vmlinux, tmp_path), "is a directory"),
         ((little.vmlinux, tmp_path / "none"), "No such file"),
-        ((little.vmlinux, pipe), "is no regular file"),
+        ((little.vmlinux, pipe), "is a pipe"),
     ):
         outcome = call("verify", *words)
         assert outcome.code == 2

@@ -45,7 +45,7 @@ def open_dump(path: str, kernel: Kernel) -> Iterator[RunningKernel]:
 
     Raises:
         UnreadableError: the dump cannot be read, or is damaged or cut short.
-        UnsuitableError: it is no ELF core of a powerpc kernel, or has no trace of this one.
+        UnsuitableError: it is not an ELF core of a powerpc kernel, or has no trace of this one.
         ContradictionError: it is of another kernel.
     """
     with open_source(path) as file:
@@ -139,7 +139,7 @@ class _Dump:
         return not self._source.is_live
 
     def read(self, address: int, size: int) -> bytes | None:
-        """`size` bytes at a virtual address, if one run of memory holds them all."""
+        """Return `size` bytes at a virtual address, if one run of memory holds them all."""
         index = bisect_right(self._starts, address) - 1
         if index < 0:
             return None
@@ -150,7 +150,7 @@ class _Dump:
         return content if len(content) == size else None
 
     def number(self, address: int, size: int) -> int | None:
-        """The unsigned number of 4 or 8 bytes at a virtual address."""
+        """Return the unsigned number of 4 or 8 bytes at a virtual address."""
         content = self.read(address, size)
         if content is None:
             return None
@@ -163,7 +163,7 @@ class _Dump:
         return Memory(self._source.read, extents, self._order)
 
     def banners(self) -> Iterator[tuple[int, bytes]]:
-        """Each "Linux version ..." in memory with its address, up to the zero that ends it."""
+        """Yield each "Linux version ..." in memory with its address, up to the zero that ends it."""
         left = min(_SCAN_LIMIT, self._source.size)  # segments that overlap are not searched repeatedly
         for piece in self._pieces:
             size = min(piece.size, left)
@@ -179,7 +179,7 @@ class _Dump:
 
 
 def _pieces(elf: e.Elf, file_size: int | None) -> list[_Piece]:
-    """The core's memory by virtual address.
+    """Return the core's memory by virtual address.
 
     kdump and kcore give virtual addresses; QEMU knows only physical ones (p_vaddr 0).
     """
@@ -210,7 +210,7 @@ def _pieces(elf: e.Elf, file_size: int | None) -> list[_Piece]:
 
 
 def _vmcoreinfo(notes: Iterable[e.Note]) -> dict[str, str]:
-    """What the kernel says of itself in its dumps (Documentation/admin-guide/kdump/vmcoreinfo.rst)."""
+    """Parse VMCOREINFO (Documentation/admin-guide/kdump/vmcoreinfo.rst)."""
     for note in notes:
         if note.owner == "VMCOREINFO":
             lines = note.content.decode("utf-8", "backslashreplace").splitlines()
@@ -222,7 +222,7 @@ def _vmcoreinfo(notes: Iterable[e.Note]) -> dict[str, str]:
 
 
 def _locate(dump: _Dump, kernel: Kernel, symbols: Mapping[str, SymbolInfo]) -> int:
-    """The offset at which the dumped kernel ran: where its memory holds the linked kernel's banner.
+    """Return the offset at which the dumped kernel ran: where its memory holds the linked kernel's banner.
 
     A dump can hold more than one copy (a boot loader's, a page cache's). The one that runs is known by its
     `ftrace_tramps`, which holds addresses of its own; failing that, the first is taken.
@@ -282,7 +282,7 @@ def _refuse_other_kernel(dump: _Dump, kernel: Kernel, banner: bytes, others: Seq
 
 
 def _brief(banner: bytes) -> str:
-    """Release, and number and time of the build."""
+    """Return release, and number and time of the build."""
     words = _text(banner).removeprefix(BANNER.decode())
     build = words.rfind("#")
     return f"{words.split(' ', 1)[0]} {words[build:]}" if build > 0 else words
@@ -311,7 +311,7 @@ def _require_same_build(dump: _Dump, kernel: Kernel, symbols: Mapping[str, Symbo
 def _trampolines(
     dump: _Dump, kernel: Kernel, symbols: Mapping[str, SymbolInfo], offset: int
 ) -> Sequence[int] | None:
-    """The slots of `ftrace_tramps`, as linked addresses.
+    """Return the slots of `ftrace_tramps`, as linked addresses.
 
     None if the kernel does not have them, or memory does not: a slot holds a trampoline's address or 0.
     """

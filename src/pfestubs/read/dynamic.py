@@ -71,7 +71,7 @@ class RelocatedWords:
             UnreadableError: the relocations are damaged, or not such as boot applies to addresses.
         """
         elf = self._elf
-        size = (span.stop - span.start) // elf.word * elf.word
+        size = (span.stop - span.start) // elf.word * elf.word  # len() has 63 bits
         content = self._memory.read(span.start, size)
         if content is None:
             return None

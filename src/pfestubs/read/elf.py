@@ -456,6 +456,10 @@ class Elf:
         """Return the string at `offset` of the symbol name table."""
         return _string(self._symbol_names, offset)
 
+    def raw_symbol_name_at(self, offset: int) -> bytes:
+        """Return the bytes of the string at `offset` of the symbol name table."""
+        return _raw_string(self._symbol_names, offset)
+
     def symbols_named(self, names: Sequence[str]) -> list[Symbol]:
         """Return the symbols with one of the given names, and only those: global ones before local ones.
 
@@ -586,10 +590,14 @@ _NAME_LIMIT: Final = 1024
 
 
 def _string(table: bytes, offset: int) -> str:
+    return decode_name(_raw_string(table, offset))
+
+
+def _raw_string(table: bytes, offset: int) -> bytes:
     end = table.find(b"\0", offset, offset + _NAME_LIMIT)
     if end < 0:  # too long, or the table ends first
         end = offset + _NAME_LIMIT if offset + _NAME_LIMIT < len(table) else offset
-    return decode_name(table[offset:end])
+    return table[offset:end]
 
 
 def decode_name(name: bytes) -> str:

@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import ContradictionError
+from pfestubs.read.elf import decode_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -79,13 +80,14 @@ def _problems(
 
 
 def _other_addresses(file: str, symbols: IndexedSymbols, own: IndexedSymbols) -> Iterator[str]:
-    mapped = set(symbols.code_names())
-    odd = [symbol for symbol in own.code_names() if symbol not in mapped]
+    mapped = set(symbols.code_symbols())
+    odd = [symbol for symbol in own.code_symbols() if symbol not in mapped]
     if odd:
         places = dict(sorted(mapped, reverse=True))  # of several addresses the lowest
         for name, address in odd:
             if name in places:
-                yield f"{name} is at {places[name]:#x} in the map and at {address:#x} in {file}"
+                shown = decode_name(name)
+                yield f"{shown} is at {places[name]:#x} in the map and at {address:#x} in {file}"
 
 
 def compare_symbols(

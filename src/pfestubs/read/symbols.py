@@ -50,8 +50,12 @@ class IndexedSymbols(ABC):
         """Return the bytes from `address` to the next symbol, None after the last."""
 
     @abstractmethod
-    def code_names(self) -> Iterator[tuple[str, int]]:
+    def code_symbols(self) -> Iterator[tuple[bytes, int]]:
         """Yield every symbol of code with its address, aliases too, in no order."""
+
+    def code_names(self) -> Iterator[tuple[str, int]]:
+        """Yield the same with the names as text."""
+        return ((e.decode_name(name), address) for name, address in self.code_symbols())
 
     @abstractmethod
     def code_addresses(self) -> array[int]:
@@ -86,20 +90,24 @@ class IndexedSymbols(ABC):
                 return found
         addresses, best = self._index
         position = bisect_right(addresses, address) - 1
-        ignored = []
+        ignored: list[int] = []
         while position >= 0:
-            if position in self._skips:
-                position = self._skips[position]
+            position = self._skips.get(position, position)
+            if position < 0:
                 break
             name = self._name(best[addresses[position]])
             if not _is_ignored_symbol(name):
-                break
+                self._skip(ignored, position)
+                return name, address - addresses[position]
             ignored.append(position)
             position -= 1
-        self._skips.update(dict.fromkeys(ignored, position))  # each label is visited once
-        if position < 0:
-            return f"{address:#x}", 0
-        return self._name(best[addresses[position]]), address - addresses[position]
+        self._skip(ignored, -1)
+        return f"{address:#x}", 0
+
+    def _skip(self, ignored: Sequence[int], position: int) -> None:
+        """Remember which symbol to take instead of those ignored, so that each is visited once."""
+        if ignored:
+            self._skips.update(dict.fromkeys(ignored, position))
 
 
 _SEARCHES: Final = 8
@@ -139,12 +147,13 @@ class ElfSymbols(IndexedSymbols):
         following = min(filter(address.__lt__, values), default=None)
         return None if following is None else following - address
 
-    def code_names(self) -> Iterator[tuple[str, int]]:
+    def code_symbols(self) -> Iterator[tuple[bytes, int]]:
         """Yield every symbol of code with its address."""
         names, values, infos = self._elf.symbol_columns
-        for name, value, rank in zip(names, values, infos.translate(_RANKS), strict=True):
-            if rank != _NO_CODE and value:
-                yield self._name(name), value
+        raw_name = self._elf.raw_symbol_name_at
+        for name, value in compress(zip(names, values, strict=True), infos.translate(_IS_CODE)):
+            if value:
+                yield raw_name(name), value
 
     def code_addresses(self) -> array[int]:
         """Return the address of every symbol of code."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import re
 from array import array
-from bisect import bisect_right
-from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -25,7 +23,7 @@ _LINE: Final = re.compile(
     rb"([ \t]+\[[^\]]*\])?[ \t\r]*" % _ADDRESS
 )
 """Address, size (`nm -S`), type letter, name; a module's name (kallsyms)."""
-_PLAIN: Final = re.compile(rb"^(%s) ([A-Za-z]) (\S{1,1024})$" % _ADDRESS, re.MULTILINE)
+_PLAIN: Final = re.compile(rb"^(%s) ([A-Za-z?-]) (\S+)$" % _ADDRESS, re.MULTILINE)
 """A line as the kernel's build writes it: nearly every one."""
 _UNDEFINED: Final = re.compile(rb"\s*[Uwv] \S+\s*")
 _PLACEHOLDER: Final = re.compile(rb"\s*[0-9a-fA-F]+ \S+ .*\bSystem\.map\b.*")
@@ -67,21 +65,14 @@ class MapSymbols(IndexedSymbols):
                 local[name] = is_local
         return found
 
-    @cached_property
-    def _sorted_addresses(self) -> list[int]:
-        return sorted(set(self._addresses))
-
     def gap(self, address: int) -> int | None:
         """Return the bytes from `address` to the next symbol, None after the last."""
-        index = bisect_right(self._sorted_addresses, address)
-        return self._sorted_addresses[index] - address if index < len(self._sorted_addresses) else None
+        following = min(filter(address.__lt__, self._addresses), default=None)
+        return None if following is None else following - address
 
-    def code_names(self) -> Iterator[tuple[str, int]]:
+    def code_symbols(self) -> Iterator[tuple[bytes, int]]:
         """Yield every symbol of code with its address."""
-        is_code = self._letters.translate(_IS_CODE)
-        addresses = compress(self._addresses, is_code)
-        for name, address in zip(compress(self._names, is_code), addresses, strict=True):
-            yield decode_name(name), address
+        return compress(zip(self._names, self._addresses, strict=True), self._letters.translate(_IS_CODE))
 
     def code_addresses(self) -> array[int]:
         """Return the address of every symbol of code."""
@@ -127,6 +118,8 @@ def _plain_columns(data: bytes) -> MapColumns | None:
     if not rows or len(rows) != data.count(b"\n") + (not data.endswith(b"\n")):
         return None
     addresses, letters, names = zip(*rows, strict=True)
+    if max(map(len, names)) > _NAME_LIMIT:
+        return None
     return MapColumns(
         array("Q", [int(address, 16) for address in addresses]), b"".join(letters), names, sizes={}
     )

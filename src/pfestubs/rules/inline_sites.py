@@ -30,13 +30,17 @@ class InlineSites:
         calls = sum(word is not None and ppc.is_branch(word, link=True) for word in first)
         three = sum(words == (ppc.NOP,) * 3 for words in zip(first, second, third, strict=True))
         self._calls_mcount = 2 * calls > len(addresses)
+        # One nop and then the function: what the compiler leaves in a kernel with stubs.
+        self._single_nops = sum(a == ppc.NOP != b for a, b in zip(first, second, strict=True))
         # ftrace_call_adjust: two nops, or three with CALL_OPS, whose first is in front of the function. Only
         # PPC32 has CALL_OPS without stubs; a third nop on PPC64 is what the linker made of `addis rN,r2,0`.
         self._nop_offset = 8 if kernel.bits == 32 and 2 * three > len(addresses) else 4
         self._addresses = addresses
 
     def are_evident(self) -> bool:
-        """Return whether most locations have an inline shape: the proof that the kernel has no stubs."""
+        """Return whether the words prove a kernel without stubs: most fit one, few fit one with stubs."""
+        if 5 * self._single_nops > len(self._addresses):
+            return False
         fitting = sum(self.wrong_word(self.call_site(address)) is None for address in self._addresses)
         return 2 * fitting > len(self._addresses)
 

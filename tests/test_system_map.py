@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""System.map, /proc/kallsyms and nm's output as the symbols of a kernel: read, and proved to be its own."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from conftest import FIXTURES, tool
+from pfestubs.errors import PfestubsError, UnreadableError, UnsuitableError
+from pfestubs.read.system_map import read_system_map
+from pfestubs.read.vmlinux import open_kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import Call, Kernels, MiniKernel
+
+CASES = FIXTURES / "cases"
+
+
+# -- the lines ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[[bytes], dict[str, tuple[int, int | None]]]:
+    """The symbols f, g and h of a map with that content."""
+
+    def symbols(content: bytes) -> dict[str, tuple[int, int | None]]:
+        path = tmp_path / "System.map"
+        path.write_bytes(content)
+        found = read_system_map(str(path)).find(["f", "g", "h"])
+        return {name: (info.address, info.size) for name, info in found.items()}
+
+    return symbols
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"0000000000001000 T f\n0000000000002000 t g\n",
+        b"1000 T f\n2000 t g",
+        b"\xef\xbb\xbf0000000000001000 T f\r\n0000000000002000 t g\r\n",
+        b"\n1000 T f\n\n2000 t g\n \n",
+        b"1000 T f\n                 U undefined\n2000 t g\n",
+        b"1000 T f\n2000 t g\t[module]\n3000 t f\t[module]\n",
+        b"0000000000001000\tT  f\n2000 t g\n",
+        b"1000 T f\n2000 t g\n4000 ? \xff\xfe\n",
+    ],
+)
+def test_lines(content: bytes, read: Callable[[bytes], object]) -> None:
+    found = read(content)
+    expected: dict[str, tuple[int, None]] = {"f": (0x1000, None), "g": (0x2000, None)}
+    if b"g\t[module]" in content:
+        del expected["g"]
+    assert found == expected
+
+
+def test_sizes(read: Callable[[bytes], object]) -> None:
+    """`nm -S`: some lines have a size; 0 is unknown."""
+    content = b"1000 0000000000000010 T f\n2000 T g\n3000 00000000 T h\n"
+    assert read(content) == {"f": (0x1000, 16), "g": (0x2000, None), "h": (0x3000, None)}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"-1000 T f",
+        b"0x1000 T f",
+        b"1_000 T f",
+        b"+1000 T f",
+        b"1" * 17 + b" T f",
+        b"f" * 31 + b" T f",
+        b"1000 TT f",
+        b"1000 T f g",
+        b"1000 f",
+        b"1000 0010 T f",
+        b"T f",
+        b"\xd9\xa1\xd9\xa2 T f",
+        b"1000\x0b T f",
+        b"1000 T\xc2\xa0f",
+        b"symbol table",
+        b"{}",
+    ],
+)
+def test_other_lines_are_refused(line: bytes, read: Callable[[bytes], object]) -> None:
+    """Numbers that Python's own int() would take, too: the line is named."""
+    with pytest.raises(UnreadableError, match=r"line 2 is not a line of a System\.map"):
+        read(b"1000 T g\n" + line + b"\n2000 T h\n")
+
+
+def test_long_names_are_cut(tmp_path: Path) -> None:
+    """A name of 100,000 bytes must not be repeated in each of thousands of findings."""
+    path = tmp_path / "System.map"
+    path.write_bytes(b"1000 T " + b"a" * 100_000 + b"\n")
+    assert read_system_map(str(path)).locate(0x1000) == ("a" * 1024, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "is empty"), (b"\n\n", "is empty"), (b"\x7fELF", "ELF file")]
+)
+def test_no_map(content: bytes, words: str, read: Callable[[bytes], object]) -> None:
+    with pytest.raises(PfestubsError, match=words):
+        read(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("placeholder.map", "is a placeholder"), ("kptr-restricted.map", "read without privilege")],
+)
+def test_maps_without_addresses(name: str, words: str) -> None:
+    with pytest.raises(UnsuitableError, match=words):
+        read_system_map(str(CASES / name))
+
+
+def test_the_same_names_as_the_file(mini_kernel: MiniKernel) -> None:
+    """Both readers name every location alike, and find every name at the same address."""
+    folder = mini_kernel(VARIANT="traps")
+    path = folder.parent / "nm.map"
+    with path.open("wb") as file:
+        subprocess.run([tool("powerpc64le-linux-gnu-nm"), "-n", folder / "vmlinux"], stdout=file, check=True)
+    vmlinux = str(folder / "vmlinux")
+    with open_kernel(vmlinux) as kernel, open_kernel(vmlinux, str(path)) as with_map:
+        assert [kernel.name(a) for a in kernel.table] == [with_map.name(a) for a in with_map.table]
+        names = [name for name, _ in kernel.symbols.code_names()]
+        own, mapped = (k.symbols.find(names) for k in (kernel, with_map))
+        assert {n: i.address for n, i in own.items()} == {n: i.address for n, i in mapped.items()}
+
+
+# -- whose map it is ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kernel", "map_file"),
+    [
+        ("mini-stripped", "mini.map"),
+        ("mini-stripped", "mini.bom.map"),
+        ("mini-stripped", "mini.blank-line.map"),
+        ("mini-stripped", "mini.nm-S.map"),
+        ("stripped", "stripped.own.map"),
+        ("same-name", "same-name.map"),
+        ("pie-no-sections", "pie.map"),
+        ("sizes-zero", None),
+    ],
+)
+def test_own_maps(kernel: str, map_file: str | None, call: Call) -> None:
+    words: list[str | Path] = ["--system-map", CASES / map_file] if map_file else []
+    outcome = call("check", CASES / kernel, *words)
+    assert (outcome.code, outcome.err) == (0, ""), outcome
+    assert ": ok: all " in outcome.out
+
+
+def test_a_map_of_another_build(call: Call) -> None:
+    foreign = CASES / "stripped.foreign.map"
+    outcome = call("check", CASES / "stripped", "--system-map", foreign)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"{foreign}: error: is not of {CASES / 'stripped'}: ")
+
+
+def test_stub_symbols_stripped_away(call: Call) -> None:
+    """Without them the kernel looks like one that traces without stubs; its single nops say that it is not."""
+    outcome = call("check", CASES / "strip-keep")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "has no symbols of stub areas" in outcome.err
+
+
+def test_symbols_that_were_moved(call: Call) -> None:
+    outcome = call("check", CASES / "moved-symbols")
+    assert outcome.code == 1
+    assert "table-damaged" in outcome.out
+
+
+def neighbour(text: str, share: float, shift: int, *, drop: bool = True, data: bool = False) -> str:
+    """The map of a build with a function less (`shift` bytes), or more (-`shift`), at a share of the text."""
+    rows = [(int(line[:16], 16), line[17:]) for line in text.splitlines()]
+    places = {row[2:]: address for address, row in rows}
+    functions = [
+        a
+        for a, row in rows
+        if row[0] in "Tt" and places["_stext"] + 0x10000 < a < places["ftrace_tramp_text"]
+    ]
+    border = sorted(functions)[int(len(functions) * share)]
+    end = 1 << 64 if data else places["_etext"]
+    changed = [
+        (address - shift if border < address < end else address, row)
+        for address, row in rows
+        if not (drop and address == border)
+    ]
+    word = 8 if drop else -8
+    changed = [
+        (address - word if row[2:] == "__stop_mcount_loc" else address, row) for address, row in changed
+    ]
+    return "".join(f"{address:016x} {row}\n" for address, row in changed)
+
+
+@pytest.mark.parametrize("data", [False, True])
+@pytest.mark.parametrize("shift", [16, 64, -32])
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.97, 0.999])
+def test_neighbours_of_a_real_kernel(
+    share: float, shift: int, data: bool, kernels: Kernels, call: Call, tmp_path: Path
+) -> None:
+    """Debian's kernel, stripped: its own map is its map; one with one function less or more is refused."""
+    vmlinux, own = (kernels(f"debian-7.2.13-ppc64le/{name}") for name in ("vmlinux", "System.map"))
+    stripped = tmp_path / "vmlinux"
+    subprocess.run([tool("powerpc64le-linux-gnu-strip"), "-o", stripped, vmlinux], check=True)
+    path = tmp_path / "System.map"
+    path.write_text(neighbour(own.read_text(), share, shift, drop=shift > 0, data=data))
+    outcome = call("check", stripped, "--system-map", path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"{path}: error: ")
+
+
+@pytest.mark.parametrize("strip", ["powerpc64le-linux-gnu-strip", "llvm-strip-19"])
+def test_a_real_kernel_with_its_own_map(strip: str, kernels: Kernels, call: Call, tmp_path: Path) -> None:
+    vmlinux, own = (kernels(f"debian-7.2.13-ppc64le/{name}") for name in ("vmlinux", "System.map"))
+    stripped = tmp_path / "vmlinux"
+    subprocess.run([tool(strip), "-o", stripped, vmlinux], check=True)
+    with_map = call("check", stripped, "--system-map", own)
+    assert with_map.code == 0
+    assert with_map.out.replace(str(stripped), str(vmlinux)) == call("check", vmlinux).out
+    assert call("check", vmlinux, "--system-map", own) == call("check", vmlinux)
