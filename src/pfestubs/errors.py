@@ -163,3 +163,12 @@ class MissingMemoryError(UnreadableError):
             f" at {address:#x}",
             "dump with kernel memory included",
         )
+
+
+class OtherKernelLogError(ContradictionError):
+    """A boot log is of another kernel."""
+
+    def __init__(self, log: str, found: str, file: str, own: str) -> None:
+        super().__init__(
+            log, f"is of another kernel: {found!r}, {file} is {own!r}", "give the vmlinux that was booted"
+        )

@@ -30,6 +30,7 @@ _COMMANDS: Final = {
     "check": "replay the boot of a linked kernel and fail if it would fail",
     "stubs": "each function's stub: instructions before and after boot",
     "verify": "compare the predicted stubs with the memory in a dump",
+    "explain": "what ftrace's messages in a boot log mean for this kernel, and the remedy",
     "kbuild": "put the hook and the check into a kernel tree, or take them out",
 }
 

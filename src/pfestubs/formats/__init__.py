@@ -33,6 +33,7 @@ FORMATS: Final[dict[str, dict[str, str]]] = {
         "text": "pfestubs.formats.verify.text",
         "json": "pfestubs.formats.verify.json",
     },
+    "explain": {"text": "pfestubs.formats.explain.text", "json": "pfestubs.formats.explain.json"},
 }
 """The module of each format, by command."""
 

@@ -46,9 +46,10 @@ _BANNER_LINES: Final = 4
 _ARCH: Final = "arch/powerpc/kernel/trace/ftrace.c"
 _CORE: Final = "kernel/trace/ftrace.c"
 _SYMBOL: Final = r"(?P<symbol>[A-Za-z_.$][\w.$]*)\+0x(?P<offset>[0-9a-f]{1,8})/0x[0-9a-f]{1,8}"
-_WARNING: Final = (
-    r"WARNING: (?:\[.*\] )?(?:CPU: \d+ PID: \d+ at )?(?:\S*/)?{file}:\d+ (?:at )?(?P<caller>[A-Za-z_][\w.]*)"
-)
+_WARNING: Final = r"WARNING: (?:\[.*\] )?(?:CPU: \d+ PID: \d+ at )?(?:\S*/)?"
+"""Up to the file: `WARNING: FILE:LINE at FUNCTION` since 6.18, before with CPU and PID and without "at"."""
+_WARNED: Final = r":\d+ (?:at )?(?P<caller>{})(?![\w.])"
+_ANY_FUNCTION: Final = r"[A-Za-z_][\w.]*"
 
 MESSAGES: Final = tuple(
     (re.compile(pattern), MessageSource(kind, file, functions, since, until))
@@ -97,7 +98,7 @@ MESSAGES: Final = tuple(
         ),
         (
             MessageKind.ARCH_WARNING,
-            _WARNING.format(file=r"arch/powerpc/kernel/(?:trace/)?ftrace\.c"),
+            _WARNING + r"arch/powerpc/kernel/(?:trace/)?ftrace\.c" + _WARNED.format(_ANY_FUNCTION),
             _ARCH,
             ("ftrace_init_nop", "ftrace_init_ool_stub"),
             "6.13",
@@ -105,7 +106,7 @@ MESSAGES: Final = tuple(
         ),
         (
             MessageKind.BUG_WARNING,
-            _WARNING.format(file=r"kernel/trace/ftrace\.c").replace("[A-Za-z_]", "ftrace_bug(?![a-z_])"),
+            _WARNING + r"kernel/trace/ftrace\.c" + _WARNED.format("ftrace_bug"),
             _CORE,
             ("ftrace_bug",),
             "2.6.30",
@@ -113,7 +114,7 @@ MESSAGES: Final = tuple(
         ),
         (
             MessageKind.CORE_WARNING,
-            _WARNING.format(file=r"kernel/trace/ftrace\.c"),
+            _WARNING + r"kernel/trace/ftrace\.c" + _WARNED.format(_ANY_FUNCTION),
             _CORE,
             (),
             "2.6.30",
