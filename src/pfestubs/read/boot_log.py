@@ -229,6 +229,9 @@ _CODE: Final = re.compile(
     rf"\[<?(?P<ip>[0-9a-f]{{8,16}})>?\] {_SYMBOL}(?: \[(?P<module>[\w-]+)\])?(?!\S)"
 )
 _BUG_CODE: Final = re.compile(r"\s*\[<(?P<ip>[0-9a-f]{8,16})>\]")
+_EXPECTED_TRACER: Final = re.compile(r"expected tramp: ([0-9a-f]{8,16})")
+_FIRST_TRACER: Final = "ftrace_caller"
+"""What a call site is made to call first."""
 _INTERESTING: Final = re.compile(rb"ftrace|Linux version|\+0x[0-9a-f]+/0x|\[<|Unexpected |Address of |No module")
 _MAGIC: Final = {
     b"\x7fELF": ("an ELF file", "give the log after the kernel"),
@@ -417,6 +420,7 @@ class _Collector:
         )
         bug = boot.messages[position]
         phase = _PHASES.get(text.strip())
+        tracer = _EXPECTED_TRACER.search(text)
         where = _BUG_CODE.match(text) if bug.code is None else None
         if phase is not None and bug.phase is None:
             boot.messages[position] = replace(bug, phase=phase)
@@ -426,8 +430,10 @@ class _Collector:
             boot.messages[position] = replace(bug, code=code)
             if sighting is not None and len(boot.sightings) < SIGHTINGS_MAX:
                 boot.sightings.append(code)
-        elif "expected tramp:" in text:
+        elif tracer is not None:
             self._bug_until = 0
+            if bug.phase is BugPhase.INIT and len(boot.sightings) < SIGHTINGS_MAX:
+                boot.sightings.append(CodeAddress(int(tracer[1], 16), _FIRST_TRACER))
         else:
             return False
         return True

@@ -363,13 +363,13 @@ class _Explainer:
             return self._compared(message, Comparison.NOT_PREDICTED, place, rule=rules[0] if rules else None)
         if rules is not None and stop.rule not in rules:
             return self._compared(message, Comparison.OTHER_RULE, place, stop, rules[0])
-        if place.location is not None and place.position != stop.position:
+        if place.function is not None and place.position != stop.position:
             own = None if place.position is None else self._boot.failure_at.get(place.position)
             rule = own.rule if own is not None else (rules[0] if rules else None)
             return self._compared(message, Comparison.OTHER_FUNCTION, place, stop, rule)
-        if place.location is None and message.kind is MessageKind.BUG:
+        if place.function is None and message.kind is MessageKind.BUG:
             return self._compared(message, Comparison.FUNCTION_LOST, place, stop, stop.rule)
-        if place.location is None:
+        if place.function is None:
             ip = self._boot.locations[stop.position]
             place = _Place(self._boot.kernel.name(ip), ip, stop.position)
         return self._compared(message, Comparison.AGREES, place, stop, stop.rule)
@@ -443,7 +443,10 @@ class _Explainer:
             return _Place(shown)
         if not (linked in kernel.text or linked in kernel.inittext):
             return _Place(shown, outside=True)
-        return _Place(kernel.name(linked), linked, self._position(linked))
+        position = self._position(linked)
+        if position is None and code.symbol is None and self.offset is None:
+            return _Place()  # it may be relocated
+        return _Place(kernel.name(linked), linked, position)
 
     def _position(self, address: int) -> int | None:
         locations = self._boot.locations

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A boot log explained, one module per format; here are the sentences that they share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pfestubs import __version__
+from pfestubs.formats.findings import finding_message
+from pfestubs.formats.remedy import remedy_sentence
+from pfestubs.formats.text import plural
+from pfestubs.model import MessageKind
+from pfestubs.rules.explain import Comparison
+
+if TYPE_CHECKING:
+    from pfestubs.rules.explain import Explanation, ExplainResult
+
+CONSEQUENCE: Final = (
+    "the function tracer is off until the next boot; so are live patching, kprobes on ftrace, and"
+    " fentry/fexit BPF programs"
+)
+
+_TESTED: Final = {
+    MessageKind.ALLOCATING: "the kernel counted the functions that it can trace",
+    MessageKind.ALLOCATED: "the kernel prepared every function that it can trace",
+    MessageKind.NO_FUNCTIONS: "the kernel's location table (__start_mcount_loc to __stop_mcount_loc) is empty",
+    MessageKind.NO_MEMORY: "the kernel had no memory for its records of the functions",
+    MessageKind.BUG: "the kernel could not prepare this function for tracing",
+    MessageKind.BUG_WARNING: "the kernel disables ftrace here (ftrace_kill), after the first function that fails",
+    MessageKind.ARCH_WARNING: "a test of the powerpc code failed that names no function",
+    MessageKind.CORE_WARNING: "a test of the common ftrace code failed",
+    MessageKind.STUB_OUT_OF_RANGE: "the kernel tests that the branches from the function to its stub and back"
+    " span less than 32 MiB",
+    MessageKind.NO_TRAMPOLINE: "the kernel tests that the stub's call reaches the tracer, or a trampoline, with"
+    " a branch of less than 32 MiB",
+    MessageKind.WRONG_INSTRUCTION: "the kernel tests that the instruction is the one that it is about to replace",
+    MessageKind.FETCH_FAILED: "the kernel could not read the instruction that it is about to replace",
+    MessageKind.UNEXPECTED_TARGET: "the kernel was asked to call a tracer directly that is out of branch range",
+    MessageKind.UNEXPECTED_CALL: "the instructions at a call in a module are not those that the kernel replaces",
+    MessageKind.TRACER_TOO_FAR: "the kernel tests that a trampoline can compute the tracer's address",
+    MessageKind.NO_MODULE: "the address belongs to no module and not to the kernel's text",
+}
+_AREA_COUNTER: Final = (
+    "the kernel counts the stubs that it hands out of each area; the replay shows that this is the test that"
+    " failed, because the area has none left"
+)
+_NOTHING_PREDICTED: Final = "the replay of this vmlinux gives every function a working stub"
+
+
+def explanation_sentences(explanation: Explanation) -> list[str]:
+    """Return what the kernel tested, the figures of the replay, and how log and replay compare."""
+    sentences = [_tested(explanation)]
+    finding = explanation.finding
+    if finding is not None and not explanation.comparison.contradicts:
+        sentences.append(finding_message(finding))
+    if explanation.toc is not None:
+        toc = explanation.toc
+        sentences.append(
+            f"{explanation.function} is {abs(toc.distance):,} bytes from the TOC pointer"
+            f" (limit {abs(toc.limit):,})"
+        )
+    sentences.append(_comparison(explanation))
+    return sentences
+
+
+def explanation_text(explanation: Explanation) -> str:
+    """Return an explanation in one line."""
+    return ". ".join(f"{sentence[:1].upper()}{sentence[1:]}" for sentence in explanation_sentences(explanation)) + "."
+
+
+def _tested(explanation: Explanation) -> str:
+    message = explanation.message
+    if message.kind is MessageKind.ALLOCATING and message.count is not None:
+        return f"the kernel found {plural(message.count, 'function')} to trace"
+    if message.kind is MessageKind.ARCH_WARNING and explanation.rule == "area-exhausted":
+        return _AREA_COUNTER if explanation.finding is not None else "the kernel ran out of stubs in an area"
+    if message.kind is MessageKind.WRONG_INSTRUCTION and message.found is not None:
+        expected = "a bl" if message.expected is None else f"{message.expected:#010x}"
+        return f"{_TESTED[message.kind]}: expected {expected}, found {message.found:#010x}"
+    return _TESTED[message.kind]
+
+
+def _comparison(explanation: Explanation) -> str:  # noqa: C901 - one case per comparison
+    comparison, message = explanation.comparison, explanation.message
+    unproved = "" if explanation.proved else "; the log does not prove that it is of this kernel"
+    finding = explanation.finding
+    predicted = "" if finding is None else f"{finding.function} at {finding.location or 0:#x}, {finding.rule}"
+    match comparison:
+        case Comparison.AGREES if message.kind is MessageKind.ALLOCATING:
+            sentence = "log and file agree"
+        case Comparison.AGREES if message.kind is MessageKind.NO_FUNCTIONS or explanation.toc is not None:
+            sentence = "log and file agree"
+        case Comparison.AGREES:
+            sentence = "log and replay agree"
+        case Comparison.NOT_PREDICTED if explanation.toc is not None:
+            sentence = "log and file disagree: in the file it is in reach"
+        case Comparison.NOT_PREDICTED:
+            sentence = f"log and replay disagree: {_NOTHING_PREDICTED}"
+        case Comparison.OTHER_FUNCTION | Comparison.OTHER_RULE:
+            sentence = f"log and replay disagree: the replay ends at {predicted}"
+        case Comparison.OTHER_COUNT:
+            sentence = "log and file disagree on the number of functions"
+        case Comparison.NOT_LOGGED:
+            sentence = f"log and replay disagree: the replay ends at {predicted}, the log shows no failure"
+        case Comparison.FUNCTION_LOST:
+            sentence = "the line with the function is missing from the log or damaged; the replay names it"
+        case Comparison.AFTER_BOOT:
+            sentence = "it happened after boot, which the replay does not cover"
+        case Comparison.MODULE:
+            sentence = "it is not code of this vmlinux (a module's, or exit text); the replay does not cover it"
+        case Comparison.NOT_SIMULATED:
+            sentence = "the replay does not cover it"
+    return sentence + unproved
+
+
+def explain_summary(result: ExplainResult) -> str:
+    """Return the outcome in one sentence, without the log's name; what to do is in it."""
+    if result.failed:
+        return _failure_summary(result)
+    counts = [e.message.count for e in result.explanations if e.message.kind is MessageKind.ALLOCATING]
+    identity = "" if result.proved else f"; {_identity(result)}"
+    if not counts:
+        return (
+            f"ok: nothing about ftrace in the log ({plural(result.lines, 'line')}); a kernel with ftrace logs"
+            f' "ftrace: allocating ... entries" early: is the beginning missing?{identity}'
+        )
+    count = f"allocating {counts[-1] or 0:,} entries"
+    if result.contradicts:
+        return f"ok: no failure of ftrace in the log ({count}), but it does not match {result.file}{identity}"
+    return f"ok: no failure of ftrace in the log; {count}, as in {result.file}{identity}"
+
+
+def _failure_summary(result: ExplainResult) -> str:
+    failures = [e for e in result.explanations if e.is_failure]
+    named = next((e for e in failures if e.function is not None and e.rule is not None), None)
+    named = named or next((e for e in failures if e.function is not None), failures[0])
+    rule = "" if named.rule is None else f" ({named.rule})"
+    where = f" at {named.function}{rule}" if named.function is not None else rule
+    agreement = "; log and replay agree" if any(e.agrees for e in failures) and not result.contradicts else ""
+    if result.contradicts:
+        agreement = "; log and replay disagree"
+    identity = "" if result.proved else f"; {_identity(result)}"
+    remedy = next((e.remedy for e in failures if e.remedy is not None), None)
+    advice = "" if remedy is None else f"; {remedy_sentence(remedy)}"
+    return f"failed: ftrace failed{where}{agreement}{identity}{advice}"
+
+
+def _identity(result: ExplainResult) -> str:
+    if result.banner is None:
+        return f"{result.file} has no linux_banner, so the log's kernel cannot be compared with it"
+    return 'without a complete "Linux version" line the log may be of another kernel'
+
+
+def report_request(result: ExplainResult) -> str:
+    """Return what to send where log and replay contradict each other, "" where they do not."""
+    if not result.contradicts:
+        return ""
+    return (
+        "this log contradicts the replay: either it is not the log of this very vmlinux, memory was changed"
+        f" before ftrace started, or pfestubs is wrong. Please report it with the whole log, vmlinux (or the"
+        f' output of "pfestubs check --format json {result.file}"), .config, and the version of pfestubs'
+        f" ({__version__})"
+    )
