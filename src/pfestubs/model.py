@@ -308,6 +308,7 @@ class MessageKind(Enum):
     ALLOCATED = "allocated"
     NO_FUNCTIONS = "no-functions"
     NO_MEMORY = "no-memory"
+    MODULE_SKIPPED = "module-skipped"
     BUG = "ftrace-bug"
     BUG_WARNING = "ftrace-bug-warning"
     ARCH_WARNING = "arch-warning"

@@ -80,16 +80,23 @@ MESSAGES: Final = tuple(
         ),
         (
             MessageKind.NO_MEMORY,
-            r"ftrace: (?:FAILED to allocate memory for functions"
-            r"|failed to allocate entries for (?:functions|module))",
+            r"ftrace: (?:FAILED to allocate memory for functions|failed to allocate entries for functions)",
             _CORE,
-            ("ftrace_allocate_pages", "ftrace_init", "ftrace_module_init"),
+            ("ftrace_allocate_pages", "ftrace_init"),
             "3.3",
             "",
         ),
         (
+            MessageKind.MODULE_SKIPPED,
+            r"ftrace: failed to allocate entries for module '(?P<module>[\w-]+)' functions",
+            _CORE,
+            ("ftrace_module_init",),
+            "6.3",
+            "",
+        ),
+        (
             MessageKind.BUG,
-            r"ftrace (?:failed to modify|faulted on (?:modifying|writing|unknown error))"
+            r"-\[ ftrace bug \]-|ftrace (?:failed to modify|faulted on (?:modifying|writing|unknown error))"
             r"(?:\s+\[<(?P<ip>[0-9a-f]{8,16})>\](?: " + _SYMBOL + r"(?: \[(?P<module>[\w-]+)\])?)?)?",
             _CORE,
             ("ftrace_bug",),
@@ -223,16 +230,17 @@ _STAMP: Final = (
 _SYSLOG: Final = re.compile(rf"{_STAMP} \S+ (?P<program>[^\s:\[]+)(?:\[\d+\])?: ?")
 _ISO_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)? ")
 _UNKNOWN_PREFIX: Final = re.compile(rf"[^\[]{{1,200}}(?=\[ *\d+\.\d{{6}}\]{_CALLER_ID})")
-_BANNER: Final = re.compile(r"(?:Preparing to boot )?(?P<banner>Linux version \d\S* .*)")
+_BANNER: Final = re.compile(r"(?P<announced>Preparing to boot )?(?P<banner>Linux version \d\S* .*)")
 _WHOLE_BANNER: Final = re.compile(r"Linux version \S+ \(.*\) \(.*\) #\d+\b.*")
-_CODE: Final = re.compile(
-    rf"\[<?(?P<ip>[0-9a-f]{{8,16}})>?\] {_SYMBOL}(?: \[(?P<module>[\w-]+)\])?(?!\S)"
-)
+_CODE: Final = re.compile(rf"\[<?(?P<ip>[0-9a-f]{{8,16}})>?\] {_SYMBOL}(?: \[(?P<module>[\w-]+)\])?(?!\S)")
 _BUG_CODE: Final = re.compile(r"\s*\[<(?P<ip>[0-9a-f]{8,16})>\]")
+_BUG_HEADER: Final = "[ ftrace bug ]"
 _EXPECTED_TRACER: Final = re.compile(r"expected tramp: ([0-9a-f]{8,16})")
 _FIRST_TRACER: Final = "ftrace_caller"
 """What a call site is made to call first."""
-_INTERESTING: Final = re.compile(rb"ftrace|Linux version|\+0x[0-9a-f]+/0x|\[<|Unexpected |Address of |No module")
+_INTERESTING: Final = re.compile(
+    rb"ftrace|Linux version|\+0x[0-9a-f]+/0x|\[<|Unexpected |Address of |No module"
+)
 _MAGIC: Final = {
     b"\x7fELF": ("an ELF file", "give the log after the kernel"),
     b"\x1f\x8b": ("compressed with gzip", "pipe it: zcat LOG | pfestubs explain VMLINUX"),
@@ -285,7 +293,9 @@ def _lines(stream: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
         size += len(raw)
         if size > BYTES_MAX:
             raise UnreadableError(
-                name, f"is longer than {BYTES_MAX:,} bytes", "give the part with the boot, or journalctl -k -b"
+                name,
+                f"is longer than {BYTES_MAX:,} bytes",
+                "give the part with the boot, or journalctl -k -b",
             )
         if not continued:
             number += 1
@@ -329,14 +339,20 @@ def strip_prefix(line: str) -> tuple[str, bool]:
 class _Boot:
     """A boot under way."""
 
-    def __init__(self, banner: str | None) -> None:
+    def __init__(self, banner: str | None, *, announced: bool = False) -> None:
         self.banner = banner
+        self.announced = announced
         self.messages: list[LogMessage] = []
         self.sightings: list[CodeAddress] = []
 
     def logged(self) -> LoggedBoot:
         complete = self.banner is not None and _WHOLE_BANNER.fullmatch(self.banner) is not None
         return LoggedBoot(self.banner, complete, self.messages, self.sightings)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing but a banner is known of it."""
+        return not self.messages and not self.sightings
 
 
 class _Collector:
@@ -366,20 +382,25 @@ class _Collector:
         text, known = strip_prefix(piece)
         banner = _BANNER.match(text)
         if banner is not None:
-            self._start_boot(number, banner["banner"].rstrip())
+            self._start_boot(number, banner["banner"].rstrip(), announced=banner["announced"] is not None)
             known = True
         elif number <= self._banner_until:
             self._continue_banner(text)
         known |= self._add_message(number, text)
         self._kernel_lines += known
 
-    def _start_boot(self, number: int, banner: str) -> None:
-        if len(self._boots) < BOOTS_MAX:
-            self._boots.append(_Boot(banner))
+    def _start_boot(self, number: int, banner: str, *, announced: bool) -> None:
+        """Start a boot, or go on with the one that the firmware's console announced (`prom_init`)."""
+        last, whole = self._boots[-1], _WHOLE_BANNER.fullmatch(banner) is not None
+        if last.announced and last.is_empty and not announced:
+            last.announced = False
+            last.banner = banner if whole else last.banner
+        elif len(self._boots) < BOOTS_MAX:
+            self._boots.append(_Boot(banner, announced=announced))
         else:
-            self._boots[-1] = _Boot(banner)
-        whole = _WHOLE_BANNER.fullmatch(banner) is not None
-        self._banner_until = 0 if whole else number + _BANNER_LINES
+            self._boots[-1] = _Boot(banner, announced=announced)
+        is_whole = whole or self._boots[-1].banner != banner
+        self._banner_until = 0 if is_whole else number + _BANNER_LINES
         self._bug_until = 0
 
     def _continue_banner(self, text: str) -> None:
@@ -398,6 +419,9 @@ class _Collector:
             match = pattern.search(text)
             if match is None:
                 continue
+            if source.kind is MessageKind.BUG and number <= self._bug_until and self._is_headed(boot):
+                boot.messages.pop()  # the message itself, after the line that announces it (since 5.8)
+                self._kept -= 1
             if self._kept >= MESSAGES_MAX:
                 self._omitted += 1
                 return True
@@ -412,6 +436,11 @@ class _Collector:
         if sighting is not None and len(boot.sightings) < SIGHTINGS_MAX:
             boot.sightings.append(_code(sighting))
         return sighting is not None
+
+    @staticmethod
+    def _is_headed(boot: _Boot) -> bool:
+        last = boot.messages[-1] if boot.messages else None
+        return last is not None and _BUG_HEADER in last.text and last.code is None
 
     def _add_to_bug(self, boot: _Boot, text: str) -> bool:
         """Add a line of an `ftrace_bug` message: the function, or what ftrace was doing."""
@@ -448,8 +477,10 @@ def _message(number: int, text: str, match: re.Match[str], source: MessageSource
     groups = match.groupdict()
     found = {key: int(groups[key], 16) for key in ("expected", "found") if groups.get(key)}
     code = None
-    if groups.get("ip") or groups.get("site"):
-        code = _code(match) if groups.get("ip") else None
+    if groups.get("ip"):
+        code = _code(match)
+    elif groups.get("module"):
+        code = CodeAddress(None, module=groups["module"])
     return LogMessage(
         line=number,
         text=text.strip(),

@@ -42,6 +42,7 @@ _RULES: Final[Mapping[MessageKind, tuple[LocationRule, ...]]] = {
 _AFTER_BOOT_RULES: Final = frozenset({"tracer-unreachable", "init-trampoline-only"})
 """Failures that a boot can survive: they show when a tracer is enabled."""
 _HARMLESS: Final = frozenset({MessageKind.ALLOCATING, MessageKind.ALLOCATED})
+_SURVIVED: Final = frozenset({MessageKind.MODULE_SKIPPED, MessageKind.NO_MODULE})
 
 
 class Comparison(Enum):
@@ -102,7 +103,8 @@ class Explanation:
         location: as linked, None for code outside the file.
         comparison: with the simulated boot.
         proved: the log's boot is known to be of this kernel.
-        finding: the simulation's figures: for the same function if they agree, else where the simulation ends.
+        finding: the simulation's figures: for the same function if they agree, else where it ends.
+        locations: how many the file has, for a message that counts them.
         toc: for a tracer too far from the TOC pointer, where the file tells.
         remedy: what to change.
     """
@@ -115,6 +117,7 @@ class Explanation:
     location: int | None = None
     finding: Finding | None = None
     toc: TocDistance | None = None
+    locations: int | None = None
     remedy: Remedy | None = None
 
     @property
@@ -166,6 +169,11 @@ class ExplainResult:
     def failed(self) -> bool:
         """Whether the log shows that ftrace failed."""
         return any(explanation.is_failure for explanation in self.explanations)
+
+    @property
+    def disables_ftrace(self) -> bool:
+        """Whether the log shows that ftrace disabled itself, not only for one module."""
+        return any(e.is_failure and e.message.kind not in _SURVIVED for e in self.explanations)
 
     @property
     def contradicts(self) -> bool:
@@ -295,6 +303,7 @@ class _Explainer:
         self._logged = logged
         self._symbols = symbols
         self._proved = _is_proved(boot.kernel, logged)
+        self._remedies: dict[LocationRule, Remedy] = {}
         self.offset = symbols.relocation(logged)
 
     @cached_property
@@ -322,10 +331,9 @@ class _Explainer:
             # Before 6.15 the kernel counts the entries that it skips.
             counts = {len(self._boot.locations), len(self._boot.kernel.table)}
             same = message.count in counts
-            return self._compared(message, Comparison.AGREES if same else Comparison.OTHER_COUNT)
+            return self._counted(message, agrees=same)
         if kind is MessageKind.NO_FUNCTIONS:
-            empty = not self._boot.kernel.table
-            return self._compared(message, Comparison.AGREES if empty else Comparison.OTHER_COUNT)
+            return self._counted(message, agrees=not self._boot.kernel.table)
         if kind is MessageKind.TRACER_TOO_FAR:
             return self._explain_toc(message)
         bug = self._bug_of(number)
@@ -341,7 +349,7 @@ class _Explainer:
         return self._compared(message, Comparison.NOT_SIMULATED, place)
 
     def _bug_of(self, number: int) -> LogMessage | None:
-        """Return the `ftrace_bug` that a message belongs to: it follows its cause and precedes its warning."""
+        """Return a message's `ftrace_bug`, which follows its cause and precedes its warning."""
         messages = self._logged.messages
         before, after = messages[:number][::-1], messages[number:]
         backwards = messages[number].kind is MessageKind.BUG_WARNING  # since 5.8
@@ -381,7 +389,7 @@ class _Explainer:
         return self._compared(message, Comparison.AFTER_BOOT, place)
 
     def _explain_toc(self, message: LogMessage) -> Explanation:
-        """Compare with the distance that `ftrace_dyn_arch_init` tests; the rest of ftrace does not run then."""
+        """Compare with the distance that `ftrace_dyn_arch_init` tests before anything else."""
         kernel = self._boot.kernel
         toc = kernel.symbols.find([TOC_SYMBOL]).get(TOC_SYMBOL)
         tracer = kernel.tracers.get(_TOC_TARGET)
@@ -398,17 +406,26 @@ class _Explainer:
             toc=TocDistance(distance, -TOC_REACH if distance < 0 else TOC_REACH - 1),
         )
 
+    def _counted(self, message: LogMessage, *, agrees: bool) -> Explanation:
+        comparison = Comparison.AGREES if agrees else Comparison.OTHER_COUNT
+        return Explanation(message, comparison, self._proved, locations=len(self._boot.locations))
+
+    def _remedy(self, rule: LocationRule) -> Remedy:
+        if rule not in self._remedies:
+            self._remedies[rule] = suggest_remedy(self._boot, rule)
+        return self._remedies[rule]
+
     def _compared(
         self,
         message: LogMessage,
         comparison: Comparison,
-        place: _Place = _Place(),  # noqa: B008 - frozen
+        place: _Place = _Place(),
         failure: Failure | None = None,
         rule: LocationRule | None = None,
     ) -> Explanation:
         remedy = None
         if failure is not None and comparison in {Comparison.AGREES, Comparison.FUNCTION_LOST}:
-            remedy = suggest_remedy(self._boot, failure.rule)
+            remedy = self._remedy(failure.rule)
         return Explanation(
             message,
             comparison,

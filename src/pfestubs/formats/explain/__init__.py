@@ -13,30 +13,36 @@ from pfestubs.model import MessageKind
 from pfestubs.rules.explain import Comparison
 
 if TYPE_CHECKING:
-    from pfestubs.rules.explain import Explanation, ExplainResult
+    from pfestubs.rules.explain import ExplainResult, Explanation
 
 CONSEQUENCE: Final = (
-    "the function tracer is off until the next boot; so are live patching, kprobes on ftrace, and"
+    "ftrace was off after that, and with it the function tracer, live patching, kprobes on ftrace, and"
     " fentry/fexit BPF programs"
 )
 
 _TESTED: Final = {
     MessageKind.ALLOCATING: "the kernel counted the functions that it can trace",
     MessageKind.ALLOCATED: "the kernel prepared every function that it can trace",
-    MessageKind.NO_FUNCTIONS: "the kernel's location table (__start_mcount_loc to __stop_mcount_loc) is empty",
+    MessageKind.NO_FUNCTIONS: "the kernel's location table, __start_mcount_loc to __stop_mcount_loc, is"
+    " empty",
     MessageKind.NO_MEMORY: "the kernel had no memory for its records of the functions",
+    MessageKind.MODULE_SKIPPED: "the kernel had no memory for its records of this module's functions",
     MessageKind.BUG: "the kernel could not prepare this function for tracing",
-    MessageKind.BUG_WARNING: "the kernel disables ftrace here (ftrace_kill), after the first function that fails",
+    MessageKind.BUG_WARNING: "the kernel disables ftrace here (ftrace_kill), after the first function"
+    " that fails",
     MessageKind.ARCH_WARNING: "a test of the powerpc code failed that names no function",
     MessageKind.CORE_WARNING: "a test of the common ftrace code failed",
     MessageKind.STUB_OUT_OF_RANGE: "the kernel tests that the branches from the function to its stub and back"
     " span less than 32 MiB",
-    MessageKind.NO_TRAMPOLINE: "the kernel tests that the stub's call reaches the tracer, or a trampoline, with"
-    " a branch of less than 32 MiB",
-    MessageKind.WRONG_INSTRUCTION: "the kernel tests that the instruction is the one that it is about to replace",
+    MessageKind.NO_TRAMPOLINE: "the kernel tests that the stub's call reaches the tracer, or a trampoline,"
+    " with a branch of less than 32 MiB",
+    MessageKind.WRONG_INSTRUCTION: "the kernel tests that the instruction is the one that it is about to"
+    " replace",
     MessageKind.FETCH_FAILED: "the kernel could not read the instruction that it is about to replace",
-    MessageKind.UNEXPECTED_TARGET: "the kernel was asked to call a tracer directly that is out of branch range",
-    MessageKind.UNEXPECTED_CALL: "the instructions at a call in a module are not those that the kernel replaces",
+    MessageKind.UNEXPECTED_TARGET: "the kernel was asked to call a tracer directly that is out of branch"
+    " range",
+    MessageKind.UNEXPECTED_CALL: "the instructions at a call in a module are not those that the kernel"
+    " replaces",
     MessageKind.TRACER_TOO_FAR: "the kernel tests that a trampoline can compute the tracer's address",
     MessageKind.NO_MODULE: "the address belongs to no module and not to the kernel's text",
 }
@@ -52,7 +58,7 @@ def explanation_sentences(explanation: Explanation) -> list[str]:
     sentences = [_tested(explanation)]
     finding = explanation.finding
     if finding is not None and not explanation.comparison.contradicts:
-        sentences.append(finding_message(finding))
+        sentences.append(f"{finding.rule}: {finding_message(finding)}")
     if explanation.toc is not None:
         toc = explanation.toc
         sentences.append(
@@ -65,7 +71,10 @@ def explanation_sentences(explanation: Explanation) -> list[str]:
 
 def explanation_text(explanation: Explanation) -> str:
     """Return an explanation in one line."""
-    return ". ".join(f"{sentence[:1].upper()}{sentence[1:]}" for sentence in explanation_sentences(explanation)) + "."
+    return (
+        ". ".join(f"{sentence[:1].upper()}{sentence[1:]}" for sentence in explanation_sentences(explanation))
+        + "."
+    )
 
 
 def _tested(explanation: Explanation) -> str:
@@ -99,7 +108,7 @@ def _comparison(explanation: Explanation) -> str:  # noqa: C901 - one case per c
         case Comparison.OTHER_FUNCTION | Comparison.OTHER_RULE:
             sentence = f"log and replay disagree: the replay ends at {predicted}"
         case Comparison.OTHER_COUNT:
-            sentence = "log and file disagree on the number of functions"
+            sentence = f"log and file disagree: the file has {explanation.locations or 0:,}"
         case Comparison.NOT_LOGGED:
             sentence = f"log and replay disagree: the replay ends at {predicted}, the log shows no failure"
         case Comparison.FUNCTION_LOST:
@@ -107,7 +116,9 @@ def _comparison(explanation: Explanation) -> str:  # noqa: C901 - one case per c
         case Comparison.AFTER_BOOT:
             sentence = "it happened after boot, which the replay does not cover"
         case Comparison.MODULE:
-            sentence = "it is not code of this vmlinux (a module's, or exit text); the replay does not cover it"
+            sentence = (
+                "it is not code of this vmlinux (a module's, or exit text); the replay does not cover it"
+            )
         case Comparison.NOT_SIMULATED:
             sentence = "the replay does not cover it"
     return sentence + unproved
@@ -117,17 +128,17 @@ def explain_summary(result: ExplainResult) -> str:
     """Return the outcome in one sentence, without the log's name; what to do is in it."""
     if result.failed:
         return _failure_summary(result)
-    counts = [e.message.count for e in result.explanations if e.message.kind is MessageKind.ALLOCATING]
+    counted = [e for e in result.explanations if e.message.kind is MessageKind.ALLOCATING]
     identity = "" if result.proved else f"; {_identity(result)}"
-    if not counts:
+    if not result.explanations:
         return (
             f"ok: nothing about ftrace in the log ({plural(result.lines, 'line')}); a kernel with ftrace logs"
-            f' "ftrace: allocating ... entries" early: is the beginning missing?{identity}'
+            f' "ftrace: allocating ... entries" early in its boot: is that part missing?{identity}'
         )
-    count = f"allocating {counts[-1] or 0:,} entries"
-    if result.contradicts:
-        return f"ok: no failure of ftrace in the log ({count}), but it does not match {result.file}{identity}"
-    return f"ok: no failure of ftrace in the log; {count}, as in {result.file}{identity}"
+    count = f"; allocating {counted[-1].message.count or 0:,} entries" if counted else ""
+    if any(e.comparison.contradicts for e in result.explanations):
+        return f"ok: no failure of ftrace in the log{count}, but {result.file} does not match{identity}"
+    return f"ok: no failure of ftrace in the log{count}, as in {result.file}{identity}"
 
 
 def _failure_summary(result: ExplainResult) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.explain import Explanation, ExplainResult
+    from pfestubs.rules.explain import ExplainResult, Explanation
 
 
 def render(result: ExplainResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
@@ -26,6 +26,7 @@ def render(result: ExplainResult, options: RenderOptions) -> Iterator[str]:  # n
             "file": result.file,
             "log": result.log,
             "failed": result.failed,
+            "disables_ftrace": result.disables_ftrace,
             "contradicts": result.contradicts,
             "same_kernel": True if result.proved else None,
             "locations": result.entries,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.explain import Explanation, ExplainResult
+    from pfestubs.rules.explain import ExplainResult, Explanation
 
 _MESSAGE_MAX: Final = 200
 """Characters of a message that are shown; JSON has the whole."""
@@ -34,7 +34,7 @@ def render(result: ExplainResult, options: RenderOptions) -> Iterator[str]:  # n
         yield f"{log}: {result.other_boots:,} boots of other kernels are left out\n"
     if result.offset:
         yield f"{log}: the kernel is relocated by {result.offset:+#x}\n"
-    if result.failed:
+    if result.disables_ftrace:
         yield f"{log}: {CONSEQUENCE}\n"
     report = report_request(result)
     if report:
@@ -49,4 +49,4 @@ def _heading(explanation: Explanation) -> str:
     if explanation.function is None:
         return text
     where = "" if explanation.location is None else f" at {hex_address(explanation.location)}"
-    return f"{text}: {escape_line(explanation.function)}{where}"
+    return f"{text} ({escape_line(explanation.function)}{where})"
