@@ -225,9 +225,12 @@ _PREFIXES: Final = tuple(
 )
 _STAMP: Final = (
     r"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)?|\d{4}-\d\d-\d\dT[\d:.,]+(?:Z|[+-]\d\d:?\d\d)?"
-    r"|[A-Z][a-z]{2} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [A-Z]{2,5}|\d{10}\.\d+|\[ *\d+\.\d+\])"
+    r"|[A-Z][a-z]{2} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [A-Z]{2,5}|\d{10}\.\d+)"
 )
-_SYSLOG: Final = re.compile(rf"{_STAMP} \S+ (?P<program>[^\s:\[]+)(?:\[\d+\])?: ?")
+_SYSLOG: Final = re.compile(
+    rf"{_STAMP} [^\s:]+ (?P<program>[^\s:\[]+)(?:\[\d+\])?:(?: |$)"
+    r"|\[ *\d+\.\d+\] [^\s:]+ (?P<kernel>kernel):(?: |$)"  # journalctl -o short-monotonic
+)
 _ISO_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)? ")
 _UNKNOWN_PREFIX: Final = re.compile(rf"[^\[]{{1,200}}(?=\[ *\d+\.\d{{6}}\]{_CALLER_ID})")
 _BANNER: Final = re.compile(r"(?P<announced>Preparing to boot )?(?P<banner>Linux version \d\S* .*)")
@@ -318,7 +321,7 @@ def strip_prefix(line: str) -> tuple[str, bool]:
     while text:
         syslog = _SYSLOG.match(text)
         if syslog is not None:
-            if syslog["program"] != "kernel":
+            if (syslog["program"] or syslog["kernel"]) != "kernel":
                 return "", False
             text, known = text[syslog.end() :], True
             continue
