@@ -393,7 +393,8 @@ class LoggedBoot:
 
     Attributes:
         banner: the line "Linux version ...", None before the first.
-        complete: `banner` is the whole line.
+        complete: `banner` has all parts of such a line, as far as its form tells.
+        following: the texts of the next lines, over which a console may have wrapped the banner.
         messages: of ftrace.
         sightings: addresses with their symbols, from registers and stacks.
     """
@@ -402,6 +403,7 @@ class LoggedBoot:
     complete: bool
     messages: Sequence[LogMessage]
     sightings: Sequence[CodeAddress]
+    following: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -410,12 +412,12 @@ class BootLog:
 
     Attributes:
         lines: how many there are.
-        kernel_lines: how many of them are known to be the kernel's.
+        has_kernel_lines: at least one of them is known to be the kernel's.
         omitted: messages of ftrace beyond those that are kept.
     """
 
     file: str
     lines: int
-    kernel_lines: int
+    has_kernel_lines: bool
     boots: Sequence[LoggedBoot]
     omitted: int = 0

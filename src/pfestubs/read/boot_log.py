@@ -41,7 +41,9 @@ SIGHTINGS_MAX: Final = 200
 _BLOCK_LINES: Final = 40
 """Lines in which the parts of an `ftrace_bug` message are looked for."""
 _BANNER_LINES: Final = 4
-"""Lines over which a banner may be wrapped."""
+"""Lines after a banner over which it may be wrapped."""
+_PIECE_MAX: Final = 256
+"""Characters of such a line that are kept."""
 
 _ARCH: Final = "arch/powerpc/kernel/trace/ftrace.c"
 _CORE: Final = "kernel/trace/ftrace.c"
@@ -269,7 +271,7 @@ def read_boot_log(path: str | None) -> BootLog:
     except OSError as e:
         raise UnreadableError(name, f"cannot be read: {e.strerror or e}") from e
     log = collector.log(name)
-    if not log.kernel_lines:
+    if not log.has_kernel_lines:
         problem = "is empty" if not log.lines else f"holds no kernel message in {log.lines:,} lines"
         raise UnsuitableError(name, problem, "give the output of dmesg, journalctl -k or a serial console")
     return log
@@ -347,10 +349,11 @@ class _Boot:
         self.announced = announced
         self.messages: list[LogMessage] = []
         self.sightings: list[CodeAddress] = []
+        self.following: list[str] = []
 
     def logged(self) -> LoggedBoot:
         complete = self.banner is not None and _WHOLE_BANNER.fullmatch(self.banner) is not None
-        return LoggedBoot(self.banner, complete, self.messages, self.sightings)
+        return LoggedBoot(self.banner, complete, self.messages, self.sightings, self.following)
 
     @property
     def is_empty(self) -> bool:
@@ -363,19 +366,16 @@ class _Collector:
 
     def __init__(self) -> None:
         self._boots = [_Boot(None)]
-        self._lines = self._kernel_lines = self._kept = self._omitted = 0
+        self._lines = self._kept = self._omitted = 0
+        self._has_kernel_lines = False
         self._bug_until = 0
         self._banner_until = 0
 
     def add(self, number: int, raw: bytes) -> None:
         """Take one line, which may hold several pieces between carriage returns."""
         self._lines = number
-        relevant = _INTERESTING.search(raw) is not None or number <= max(self._bug_until, self._banner_until)
-        if not relevant and self._kernel_lines and not raw.strip():
-            return
-        if not relevant and self._kernel_lines:
-            # Only counted: one look at the start is enough.
-            self._kernel_lines += raw[:1] in b"[<" or b" kernel: " in raw[:120]
+        in_block = number <= max(self._bug_until, self._banner_until)
+        if self._has_kernel_lines and not in_block and _INTERESTING.search(raw) is None:
             return
         text = _ESCAPES.sub("", raw.decode("utf-8", "backslashreplace"))
         for piece in text.strip("\r\n\0").split("\r"):
@@ -388,32 +388,24 @@ class _Collector:
             self._start_boot(number, banner["banner"].rstrip(), announced=banner["announced"] is not None)
             known = True
         elif number <= self._banner_until:
-            self._continue_banner(text)
+            self._boots[-1].following.append(text[:_PIECE_MAX])
         known |= self._add_message(number, text)
-        self._kernel_lines += known
+        self._has_kernel_lines |= known
 
     def _start_boot(self, number: int, banner: str, *, announced: bool) -> None:
         """Start a boot, or go on with the one that the firmware's console announced (`prom_init`)."""
-        last, whole = self._boots[-1], _WHOLE_BANNER.fullmatch(banner) is not None
+        last = self._boots[-1]
         if last.announced and last.is_empty and not announced:
             last.announced = False
-            last.banner = banner if whole else last.banner
+            if _WHOLE_BANNER.fullmatch(banner) and not (last.banner or "").startswith(banner):
+                last.banner = banner
+                last.following.clear()
         elif len(self._boots) < BOOTS_MAX:
             self._boots.append(_Boot(banner, announced=announced))
         else:
             self._boots[-1] = _Boot(banner, announced=announced)
-        is_whole = whole or self._boots[-1].banner != banner
-        self._banner_until = 0 if is_whole else number + _BANNER_LINES
+        self._banner_until = number + _BANNER_LINES
         self._bug_until = 0
-
-    def _continue_banner(self, text: str) -> None:
-        """Put a wrapped banner together again, as long as it is not whole."""
-        boot = self._boots[-1]
-        if boot.banner is None or len(boot.banner) > LINE_MAX:
-            return
-        boot.banner += text.rstrip()
-        if _WHOLE_BANNER.fullmatch(boot.banner):
-            self._banner_until = 0
 
     def _add_message(self, number: int, text: str) -> bool:
         """Look for a message, or for a part of the last one; return whether the line has either."""
@@ -473,7 +465,7 @@ class _Collector:
     def log(self, name: str) -> BootLog:
         """Return the log, once every line is taken."""
         boots = [boot.logged() for boot in self._boots if boot.banner or boot.messages or boot.sightings]
-        return BootLog(name, self._lines, self._kernel_lines, boots, self._omitted)
+        return BootLog(name, self._lines, self._has_kernel_lines, boots, self._omitted)
 
 
 def _message(number: int, text: str, match: re.Match[str], source: MessageSource) -> LogMessage:

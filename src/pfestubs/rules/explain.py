@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import OtherKernelLogError
@@ -138,7 +139,7 @@ class ExplainResult:
     """Everything that `explain` prints.
 
     Attributes:
-        lines, kernel_lines: of the log.
+        lines: of the log.
         proved: the log names this kernel in full.
         boots: how many of this kernel, or of an unknown one, the log has.
         other_boots: how many of other kernels it has; their messages are not explained.
@@ -152,7 +153,6 @@ class ExplainResult:
     file: str
     log: str
     lines: int
-    kernel_lines: int
     proved: bool
     boots: int
     other_boots: int
@@ -204,7 +204,6 @@ def explain_log(boot: Boot, log: BootLog) -> ExplainResult:
         file=kernel.file,
         log=log.file,
         lines=log.lines,
-        kernel_lines=log.kernel_lines,
         proved=any(_is_proved(kernel, logged) for logged in own),
         boots=len(own),
         other_boots=len(others),
@@ -223,18 +222,25 @@ def explain_log(boot: Boot, log: BootLog) -> ExplainResult:
 
 
 def _is_proved(kernel: Kernel, logged: LoggedBoot) -> bool:
-    return (
-        kernel.banner is not None
-        and logged.banner is not None
-        and kernel.banner.split() == logged.banner.split()
-    )
+    """Return whether a boot has the kernel's banner, wrapped or not."""
+    if kernel.banner is None or logged.banner is None:
+        return False
+    pieces = (logged.banner, *logged.following)
+    return _squeeze(kernel.banner) in accumulate(map(_squeeze, pieces))
 
 
 def _is_other(kernel: Kernel, logged: LoggedBoot) -> bool:
-    """Return whether a boot is of another kernel; a banner that was cut short may differ in its release."""
+    """Return whether a boot is of another kernel; a damaged banner tells only if its release differs."""
     if kernel.banner is None or logged.banner is None or _is_proved(kernel, logged):
         return False
+    if _squeeze(kernel.banner).startswith(_squeeze(logged.banner)):  # cut short
+        return False
     return logged.complete or kernel.banner.split()[:3] != logged.banner.split()[:3]
+
+
+def _squeeze(text: str) -> str:
+    """Return `text` without white space, which a console changes where it wraps."""
+    return "".join(text.split())
 
 
 def _shortest_difference(found: str, own: str) -> tuple[str, str]:
