@@ -435,6 +435,30 @@ def test_a_log_that_contradicts_the_replay(tmp_path: Path, call: Call) -> None:
     assert "Please report it with the whole log" in text
 
 
+def test_a_message_takes_part_in_the_contradiction_of_its_cause(tmp_path: Path) -> None:
+    lines = [
+        "ftrace-powerpc: 0xc000000000001020: expected (60000000) != found (00000000)",
+        *bug("c000000000001020 fn2+0x0/0x10"),
+    ]
+    result = explain(tmp_path, exhausted(), lines)
+    assert [e.comparison for e in result.explanations] == [Comparison.OTHER_RULE] * 2
+    assert all(e.rule == "location-not-nop" and e.remedy is None for e in result.explanations)
+
+
+@pytest.mark.parametrize(
+    ("what", "comparison"),
+    [
+        ("failed to modify", Comparison.AGREES),
+        ("faulted on modifying", Comparison.OTHER_RULE),
+        ("faulted on writing", Comparison.NOT_SIMULATED),
+        ("faulted on unknown error", Comparison.NOT_SIMULATED),
+    ],
+)
+def test_what_ftrace_bug_was_told_counts(tmp_path: Path, what: str, comparison: Comparison) -> None:
+    (explanation,) = explain(tmp_path, exhausted(), bug("c000000000001020 fn2+0x0/0x10", what)).explanations
+    assert explanation.comparison is comparison
+
+
 def test_another_function_than_predicted(tmp_path: Path) -> None:
     result = explain(tmp_path, exhausted(), bug("c000000000001010 fn1+0x0/0x10"))
     (explanation,) = result.explanations
@@ -475,6 +499,15 @@ def test_a_kernel_without_kallsyms(tmp_path: Path) -> None:
     code = f"{BASE + 0x1020 + 0x400000:x}"
     result = explain(tmp_path, exhausted(), bug(f"{code} 0x{code}"))
     assert result.contradicts is False
+
+
+def test_another_link_of_the_same_kernel(tmp_path: Path) -> None:
+    result = explain(tmp_path, exhausted(), bug("c000000000101028 fn2+0x0/0x10"))
+    (explanation,) = result.explanations
+    assert (explanation.comparison, explanation.agrees) == (Comparison.OTHER_ADDRESS, False)
+    text = "".join(render("explain", "text", result, RenderOptions()))
+    assert "the log has fn2 at 0xc000000000101028" in text
+    assert "it is another link of this kernel; give the vmlinux that was booted" in text
 
 
 def test_a_module_is_not_this_file(tmp_path: Path) -> None:
@@ -561,7 +594,9 @@ def test_the_command(vmlinux: Path, tmp_path: Path, call: Call) -> None:
     assert f"{log}:3: ftrace failed to modify (fn2 at 0xc000000000001020)\n" in outcome.out
     assert "log and replay agree" in outcome.out
     assert "live patching, kprobes on ftrace, and fentry/fexit BPF programs" in outcome.out
-    assert outcome.out.splitlines()[-1].startswith(f"{log}: failed: ftrace failed at fn2 (area-exhausted); ")
+    assert outcome.out.splitlines()[-1].startswith(
+        f"{log}: failed: ftrace disabled itself at fn2 (area-exhausted); "
+    )
     document = json_of(call("explain", "--format", "json", vmlinux, log), 1)
     assert document["log"] == str(log)
     assert document["explanations"][0]["agrees"] is True

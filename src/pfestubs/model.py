@@ -323,6 +323,18 @@ class MessageKind(Enum):
     NO_MODULE = "no-module"
 
 
+class BugError(Enum):
+    """What `ftrace_bug` was told."""
+
+    REFUSED = "failed to modify"
+    """EINVAL: a test failed."""
+    READ = "faulted on modifying"
+    """EFAULT: the instruction could not be read."""
+    WRITE = "faulted on writing"
+    """EPERM: the instruction could not be written."""
+    UNKNOWN = "faulted on unknown error"
+
+
 class BugPhase(Enum):
     """What ftrace was doing when it failed (`kernel/trace/ftrace.c: print_bug_type`)."""
 
@@ -368,7 +380,7 @@ class LogMessage:
         caller: the kernel's own function that a warning names.
         count: number of entries.
         expected, found: instructions, None where the message has none.
-        phase: of a message BUG.
+        error, phase: of a message BUG, None where the log has lost them.
     """
 
     line: int
@@ -379,6 +391,7 @@ class LogMessage:
     count: int | None = None
     expected: int | None = None
     found: int | None = None
+    error: BugError | None = None
     phase: BugPhase | None = None
 
     @property

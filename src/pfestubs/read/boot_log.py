@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Final
 from pfestubs.errors import UnreadableError, UnsuitableError
 from pfestubs.model import (
     BootLog,
+    BugError,
     BugPhase,
     CodeAddress,
     LoggedBoot,
@@ -98,7 +99,8 @@ MESSAGES: Final = tuple(
         ),
         (
             MessageKind.BUG,
-            r"-\[ ftrace bug \]-|ftrace (?:failed to modify|faulted on (?:modifying|writing|unknown error))"
+            r"-\[ ftrace bug \]-"
+            r"|ftrace (?P<error>failed to modify|faulted on (?:modifying|writing|unknown error))"
             r"(?:\s+\[<(?P<ip>[0-9a-f]{8,16})>\](?: " + _SYMBOL + r"(?: \[(?P<module>[\w-]+)\])?)?)?",
             _CORE,
             ("ftrace_bug",),
@@ -485,6 +487,7 @@ def _message(number: int, text: str, match: re.Match[str], source: MessageSource
         count=int(groups["count"]) if groups.get("count") else None,
         expected=found.get("expected"),
         found=found.get("found"),
+        error=BugError(groups["error"]) if groups.get("error") else None,
     )
 
 

@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import OtherKernelLogError
-from pfestubs.model import BugPhase, MessageKind, symbolic
+from pfestubs.model import BugError, BugPhase, MessageKind, symbolic
 from pfestubs.rules import ppc
 from pfestubs.rules.check import failure_finding
 from pfestubs.rules.remedy import suggest_remedy
@@ -40,6 +40,8 @@ _RULES: Final[Mapping[MessageKind, tuple[LocationRule, ...]]] = {
     MessageKind.WRONG_INSTRUCTION: ("location-not-nop",),
     MessageKind.FETCH_FAILED: ("location-not-nop",),
 }
+_OTHER_ERRORS: Final = frozenset({BugError.WRITE, BugError.UNKNOWN})
+"""Failures that depend on the running machine, not on the file."""
 _AFTER_BOOT_RULES: Final = frozenset({"tracer-unreachable", "init-trampoline-only"})
 """Failures that a boot can survive: they show when a tracer is enabled."""
 _HARMLESS: Final = frozenset({MessageKind.ALLOCATING, MessageKind.ALLOCATED})
@@ -58,6 +60,8 @@ class Comparison(Enum):
     """The simulation fails another test."""
     OTHER_COUNT = "other-count"
     """The file has another number of locations."""
+    OTHER_ADDRESS = "other-address"
+    """The file has the function elsewhere: the log is of another link."""
     NOT_LOGGED = "not-logged"
     """The simulation fails, the logged boot does not."""
     FUNCTION_LOST = "function-lost"
@@ -81,6 +85,7 @@ _CONTRADICTIONS: Final = frozenset(
         Comparison.OTHER_FUNCTION,
         Comparison.OTHER_RULE,
         Comparison.OTHER_COUNT,
+        Comparison.OTHER_ADDRESS,
         Comparison.NOT_LOGGED,
     }
 )
@@ -180,6 +185,11 @@ class ExplainResult:
         """Whether the log and the simulation cannot both be right."""
         return any(explanation.agrees is False for explanation in self.explanations)
 
+    @property
+    def is_other_link(self) -> bool:
+        """Whether functions are elsewhere than in the file: it is not the one that was booted."""
+        return any(e.comparison is Comparison.OTHER_ADDRESS for e in self.explanations)
+
 
 def explain_log(boot: Boot, log: BootLog) -> ExplainResult:
     """Explain the messages of ftrace in `log` in terms of a kernel's simulated boot.
@@ -255,6 +265,13 @@ def _release_and_build(banner: str) -> str:
     return f"{words.split(' ', 1)[0]} {words[build:]}" if build > 0 else words
 
 
+def _rules_of(cause: LogMessage) -> tuple[LocationRule, ...] | None:
+    """Return the rules whose failure can make the kernel print a message, None if any can."""
+    if cause.kind is MessageKind.BUG and cause.error is BugError.READ:
+        return ("location-not-nop",)
+    return _RULES.get(cause.kind)
+
+
 # -- addresses -----------------------------------------------------------------------------------------------
 
 
@@ -293,12 +310,17 @@ class _Symbols:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a message's code is in the file; `position` is that of its location, None if it is none."""
+    """Where a message's code is in the file.
+
+    `position` is that of its location, None if it is none; `outside`: it is not in the file; `moved`: the log
+    has the function at another address than the file, relocated or not.
+    """
 
     function: str | None = None
     location: int | None = None
     position: int | None = None
     outside: bool = False
+    moved: bool = False
 
 
 class _Explainer:
@@ -346,12 +368,17 @@ class _Explainer:
         place = self._place(message, bug)
         if place.outside:
             return self._compared(message, Comparison.MODULE, place)
+        if place.moved:
+            return self._compared(message, Comparison.OTHER_ADDRESS, place)
         if self._is_after_boot(number, bug):
             return self._explain_after_boot(message, place)
         if kind is MessageKind.ARCH_WARNING and message.caller not in _INIT_CALLERS:
             return self._compared(message, Comparison.NOT_SIMULATED, place)
         if kind in {MessageKind.BUG, MessageKind.BUG_WARNING} or kind in _RULES:
-            return self._explain_init(message, place)
+            cause = self._cause_of(number, bug)
+            if cause.kind is MessageKind.BUG and cause.error in _OTHER_ERRORS:
+                return self._compared(message, Comparison.NOT_SIMULATED, place)
+            return self._explain_init(message, place, _rules_of(cause))
         return self._compared(message, Comparison.NOT_SIMULATED, place)
 
     def _bug_of(self, number: int) -> LogMessage | None:
@@ -365,14 +392,30 @@ class _Explainer:
                 return found
         return None
 
+    def _cause_of(self, number: int, bug: LogMessage | None) -> LogMessage:
+        """Return the message of the test that failed; the `ftrace_bug` itself where the log has none."""
+        messages = self._logged.messages
+        message = messages[number]
+        if message.kind in _RULES:
+            return message
+        for earlier in messages[:number][::-1]:
+            if earlier.kind in _RULES and self._bug_of(messages.index(earlier)) is (bug or message):
+                return earlier
+        return bug or message
+
     def _is_after_boot(self, number: int, bug: LogMessage | None) -> bool:
         if bug is not None and bug.phase is not None:
             return bug.phase is not BugPhase.INIT
         return any(m.kind is MessageKind.ALLOCATED for m in self._logged.messages[:number])
 
-    def _explain_init(self, message: LogMessage, place: _Place) -> Explanation:
-        """Compare a failure at boot with the one that the simulation ends with."""
-        stop, rules = self._stop, _RULES.get(message.kind)
+    def _explain_init(
+        self, message: LogMessage, place: _Place, rules: tuple[LocationRule, ...] | None
+    ) -> Explanation:
+        """Compare a failure at boot with the one that the simulation ends with.
+
+        `rules` are those that can make the kernel print the message, None if any can.
+        """
+        stop = self._stop
         if stop is None:
             return self._compared(message, Comparison.NOT_PREDICTED, place, rule=rules[0] if rules else None)
         if rules is not None and stop.rule not in rules:
@@ -458,8 +501,8 @@ class _Explainer:
         if code.module is not None:
             return _Place(f"{shown} [{code.module}]" if shown else None, outside=True)
         linked = None if code.address is None else (code.address - (self.offset or 0)) & ppc.ADDRESS_MASK
-        if linked not in named and named:
-            # The symbol is better evidence than an address whose relocation is a guess.
+        moved = bool(named) and linked not in named
+        if moved:
             located = [address for address in named if self._position(address) is not None]
             linked = located[0] if located else named[0]
         if linked is None or (code.symbol is not None and not named):
@@ -469,7 +512,7 @@ class _Explainer:
         position = self._position(linked)
         if position is None and code.symbol is None and self.offset is None:
             return _Place()  # it may be relocated
-        return _Place(kernel.name(linked), linked, position)
+        return _Place(kernel.name(linked), linked, position, moved=moved)
 
     def _position(self, address: int) -> int | None:
         locations = self._boot.locations

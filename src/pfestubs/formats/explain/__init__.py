@@ -47,8 +47,8 @@ _TESTED: Final = {
     MessageKind.NO_MODULE: "the address belongs to no module and not to the kernel's text",
 }
 _AREA_COUNTER: Final = (
-    "the kernel counts the stubs that it hands out of each area; the replay shows that this is the test that"
-    " failed, because the area has none left"
+    "ftrace_init_ool_stub counts the stubs that it hands out of each area, and the area had none left: of the"
+    " tests there, the replay fails this one"
 )
 _NOTHING_PREDICTED: Final = "the replay of this vmlinux gives every function a working stub"
 
@@ -89,9 +89,11 @@ def _tested(explanation: Explanation) -> str:
     return _TESTED[message.kind]
 
 
-def _comparison(explanation: Explanation) -> str:  # noqa: C901 - one case per comparison
+def _comparison(explanation: Explanation) -> str:  # noqa: C901, PLR0912 - one case per comparison
     comparison, message = explanation.comparison, explanation.message
-    unproved = "" if explanation.proved else "; the log does not prove that it is of this kernel"
+    unproved = ""
+    if comparison.contradicts and not explanation.proved:
+        unproved = "; the log does not prove that it is of this kernel"
     finding = explanation.finding
     predicted = "" if finding is None else f"{finding.function} at {finding.location or 0:#x}, {finding.rule}"
     match comparison:
@@ -109,6 +111,11 @@ def _comparison(explanation: Explanation) -> str:  # noqa: C901 - one case per c
             sentence = f"log and replay disagree: the replay ends at {predicted}"
         case Comparison.OTHER_COUNT:
             sentence = f"log and file disagree: the file has {explanation.locations or 0:,}"
+        case Comparison.OTHER_ADDRESS:
+            logged = 0 if message.code is None or message.code.address is None else message.code.address
+            sentence = f"log and file disagree: the log has {explanation.function} at {logged:#x}"
+            if not logged:
+                sentence = f"log and file disagree on the address of {explanation.function}"
         case Comparison.NOT_LOGGED:
             sentence = f"log and replay disagree: the replay ends at {predicted}, the log shows no failure"
         case Comparison.FUNCTION_LOST:
@@ -136,9 +143,14 @@ def explain_summary(result: ExplainResult) -> str:
             f' "ftrace: allocating ... entries" early in its boot: is that part missing?{identity}'
         )
     count = f"; allocating {counted[-1].message.count or 0:,} entries" if counted else ""
-    if any(e.comparison.contradicts for e in result.explanations):
-        return f"ok: no failure of ftrace in the log{count}, but {result.file} does not match{identity}"
-    return f"ok: no failure of ftrace in the log{count}, as in {result.file}{identity}"
+    comparisons = {e.comparison for e in result.explanations}
+    if Comparison.NOT_LOGGED in comparisons:
+        agreement = f"but the replay of {result.file} ends at {result.stops_at}"
+    elif Comparison.OTHER_COUNT in comparisons:
+        agreement = f"but {result.file} has {result.entries:,}"
+    else:
+        agreement = f"as in {result.file}"
+    return f"ok: no failure of ftrace in the log{count}, {agreement}{identity}"
 
 
 def _failure_summary(result: ExplainResult) -> str:
@@ -153,7 +165,8 @@ def _failure_summary(result: ExplainResult) -> str:
     identity = "" if result.proved else f"; {_identity(result)}"
     remedy = next((e.remedy for e in failures if e.remedy is not None), None)
     advice = "" if remedy is None else f"; {remedy_sentence(remedy)}"
-    return f"failed: ftrace failed{where}{agreement}{identity}{advice}"
+    what = "ftrace disabled itself" if result.disables_ftrace else "ftrace failed for a module"
+    return f"failed: {what}{where}{agreement}{identity}{advice}"
 
 
 def _identity(result: ExplainResult) -> str:
@@ -162,8 +175,13 @@ def _identity(result: ExplainResult) -> str:
     return 'without a complete "Linux version" line the log may be of another kernel'
 
 
-def report_request(result: ExplainResult) -> str:
-    """Return what to send where log and replay contradict each other, "" where they do not."""
+def contradiction_advice(result: ExplainResult) -> str:
+    """Return what to do where log and replay contradict each other, what to send; "" where they agree."""
+    if result.is_other_link:
+        return (
+            f"the functions of {result.file} are at other addresses: it is another link of this kernel; give the"
+            " vmlinux that was booted"
+        )
     if not result.contradicts:
         return ""
     return (

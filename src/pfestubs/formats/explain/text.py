@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.formats.explain import CONSEQUENCE, explain_summary, explanation_sentences, report_request
+from pfestubs.formats.explain import CONSEQUENCE, explain_summary, explanation_sentences, contradiction_advice
 from pfestubs.formats.text import escape_line, hex_address
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ def render(result: ExplainResult, options: RenderOptions) -> Iterator[str]:  # n
         yield f"{log}: the kernel is relocated by {result.offset:+#x}\n"
     if result.disables_ftrace:
         yield f"{log}: {CONSEQUENCE}\n"
-    report = report_request(result)
-    if report:
-        yield f"{log}: {escape_line(report)}\n"
+    advice = contradiction_advice(result)
+    if advice:
+        yield f"{log}: {escape_line(advice)}\n"
     yield f"{log}: {escape_line(explain_summary(result))}\n"
 
 
