@@ -506,7 +506,7 @@ def test_another_link_of_the_same_kernel(tmp_path: Path) -> None:
     (explanation,) = result.explanations
     assert (explanation.comparison, explanation.agrees) == (Comparison.OTHER_ADDRESS, False)
     text = "".join(render("explain", "text", result, RenderOptions()))
-    assert "the log has fn2 at 0xc000000000101028" in text
+    assert "the file has it at 0xc000000000001020, the log at 0xc000000000101028" in text
     assert "it is another link of this kernel; give the vmlinux that was booted" in text
 
 

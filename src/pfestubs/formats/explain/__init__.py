@@ -112,10 +112,9 @@ def _comparison(explanation: Explanation) -> str:  # noqa: C901, PLR0912 - one c
         case Comparison.OTHER_COUNT:
             sentence = f"log and file disagree: the file has {explanation.locations or 0:,}"
         case Comparison.OTHER_ADDRESS:
-            logged = 0 if message.code is None or message.code.address is None else message.code.address
-            sentence = f"log and file disagree: the log has {explanation.function} at {logged:#x}"
-            if not logged:
-                sentence = f"log and file disagree on the address of {explanation.function}"
+            sentence = f"log and file disagree: the file has it at {explanation.location or 0:#x}"
+            if message.code is not None and message.code.address is not None:
+                sentence += f", the log at {message.code.address:#x}"
         case Comparison.NOT_LOGGED:
             sentence = f"log and replay disagree: the replay ends at {predicted}, the log shows no failure"
         case Comparison.FUNCTION_LOST:
@@ -179,8 +178,8 @@ def contradiction_advice(result: ExplainResult) -> str:
     """Return what to do where log and replay contradict each other, what to send; "" where they agree."""
     if result.is_other_link:
         return (
-            f"the functions of {result.file} are at other addresses: it is another link of this kernel; give the"
-            " vmlinux that was booted"
+            f"the functions of {result.file} are at other addresses: it is another link of this kernel; give"
+            " the vmlinux that was booted"
         )
     if not result.contradicts:
         return ""

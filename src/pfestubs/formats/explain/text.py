@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.formats.explain import CONSEQUENCE, explain_summary, explanation_sentences, contradiction_advice
+from pfestubs.formats.explain import CONSEQUENCE, contradiction_advice, explain_summary, explanation_sentences
 from pfestubs.formats.text import escape_line, hex_address
 
 if TYPE_CHECKING:
