@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -320,6 +320,24 @@ def test_an_endless_log_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         read_boot_log(None)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Linux version 1 " + "(a) (b) " * 450,
+        "WARNING: [" + "] [x" * 900 + " kernel/trace/ftrace.c",
+        "ftrace " + "> <1>[" * 600,
+        "\x1b]" * 2000 + "ftrace",
+        "[" * 2000 + "ftrace " + "[1 " * 500,
+    ],
+)
+@pytest.mark.timeout(20)
+def test_no_line_takes_long(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "boot.log"
+    path.write_text(f"[    0.000000] x\n{(line + chr(10)) * 1000}")
+    assert read_boot_log(str(path)).lines == 1001
+
+
+@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_log_or_a_sentence(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.log"
@@ -330,6 +348,7 @@ def test_any_bytes_are_a_log_or_a_sentence(tmp_path_factory: pytest.TempPathFact
         assert e.exit_code == 2  # noqa: PT017 - either outcome is right
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_damaged_logs_are_explained(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     whole = (LOGS / data.draw(st.sampled_from(TRAP_LOGS))).read_bytes()

@@ -49,7 +49,7 @@ _PIECE_MAX: Final = 256
 _ARCH: Final = "arch/powerpc/kernel/trace/ftrace.c"
 _CORE: Final = "kernel/trace/ftrace.c"
 _SYMBOL: Final = r"(?P<symbol>[A-Za-z_.$][\w.$]*)\+0x(?P<offset>[0-9a-f]{1,8})/0x[0-9a-f]{1,8}"
-_WARNING: Final = r"WARNING: (?:\[.*\] )?(?:CPU: \d+ PID: \d+ at )?(?:\S*/)?"
+_WARNING: Final = r"WARNING: (?:\[.{1,200}?\] )?(?:CPU: \d+ PID: \d+ at )?(?:\S*/)?"
 """Up to the file: `WARNING: FILE:LINE at FUNCTION` since 6.18, before with CPU and PID and without "at"."""
 _WARNED: Final = r":\d+ (?:at )?(?P<caller>{})(?![\w.])"
 _ANY_FUNCTION: Final = r"[A-Za-z_][\w.]*"
@@ -238,7 +238,7 @@ _SYSLOG: Final = re.compile(
 _ISO_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)? ")
 _UNKNOWN_PREFIX: Final = re.compile(rf"[^\[]{{1,200}}(?=\[ *\d+\.\d{{6}}\]{_CALLER_ID})")
 _BANNER: Final = re.compile(r"(?P<announced>Preparing to boot )?(?P<banner>Linux version \d\S* .*)")
-_WHOLE_BANNER: Final = re.compile(r"Linux version \S+ \(.*\) \(.*\) #\d+\b.*")
+_BANNER_BUILD: Final = re.compile(r"\) #\d+ ")
 _CODE: Final = re.compile(rf"\[<?(?P<ip>[0-9a-f]{{8,16}})>?\] {_SYMBOL}(?: \[(?P<module>[\w-]+)\])?(?!\S)")
 _BUG_CODE: Final = re.compile(r"\s*\[<(?P<ip>[0-9a-f]{8,16})>\]")
 _BUG_HEADER: Final = "[ ftrace bug ]"
@@ -248,6 +248,8 @@ _FIRST_TRACER: Final = "ftrace_caller"
 _INTERESTING: Final = re.compile(
     rb"ftrace|Linux version|\+0x[0-9a-f]+/0x|\[<|Unexpected |Address of |No module"
 )
+_KERNEL_LIKE: Final = re.compile(rb"\[ *\+?\d+\.\d|\[[A-Z][a-z]{2}|kernel|<\d{1,3}>|:[a-z]+ *: |^\d,\d+,\d+,")
+"""What a line must have to be looked at before the first line that is known to be the kernel's."""
 _MAGIC: Final = {
     b"\x7fELF": ("an ELF file", "give the log after the kernel"),
     b"\x1f\x8b": ("compressed with gzip", "pipe it: zcat LOG | pfestubs explain VMLINUX"),
@@ -343,6 +345,12 @@ def strip_prefix(line: str) -> tuple[str, bool]:
     return text, known
 
 
+def _is_whole(banner: str) -> bool:
+    """Return whether a banner has a builder, a compiler and a build number, in this order."""
+    compiler = banner.find(") (")
+    return compiler > 0 and _BANNER_BUILD.search(banner, compiler) is not None
+
+
 class _Boot:
     """A boot under way."""
 
@@ -354,7 +362,7 @@ class _Boot:
         self.following: list[str] = []
 
     def logged(self) -> LoggedBoot:
-        complete = self.banner is not None and _WHOLE_BANNER.fullmatch(self.banner) is not None
+        complete = self.banner is not None and _is_whole(self.banner)
         return LoggedBoot(self.banner, complete, self.messages, self.sightings, self.following)
 
     @property
@@ -377,7 +385,8 @@ class _Collector:
         """Take one line, which may hold several pieces between carriage returns."""
         self._lines = number
         in_block = number <= max(self._bug_until, self._banner_until)
-        if self._has_kernel_lines and not in_block and _INTERESTING.search(raw) is None:
+        wanted = in_block or _INTERESTING.search(raw) is not None
+        if not wanted and (self._has_kernel_lines or _KERNEL_LIKE.search(raw) is None):
             return
         text = _ESCAPES.sub("", raw.decode("utf-8", "backslashreplace"))
         for piece in text.strip("\r\n\0").split("\r"):
@@ -399,7 +408,7 @@ class _Collector:
         last = self._boots[-1]
         if last.announced and last.is_empty and not announced:
             last.announced = False
-            if _WHOLE_BANNER.fullmatch(banner) and not (last.banner or "").startswith(banner):
+            if _is_whole(banner) and not (last.banner or "").startswith(banner):
                 last.banner = banner
                 last.following.clear()
         elif len(self._boots) < BOOTS_MAX:
