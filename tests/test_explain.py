@@ -291,6 +291,22 @@ def test_a_lost_line_costs_that_line(tmp_path: Path, lost: int) -> None:
     assert explanation.agrees is (None if lost == 2 else True)
 
 
+@pytest.mark.timeout(20)
+def test_many_messages_do_not_take_long(tmp_path: Path) -> None:
+    warning = "WARNING: kernel/trace/ftrace.c:2287 at ftrace_bug+0x31c/0x384"
+    lines = ["ftrace failed to modify [<c000000000001020>] fn2+0x0/0x10", warning] * 2000
+    assert len(explain(tmp_path, exhausted(), lines).explanations) == boot_log.MESSAGES_MAX
+
+
+def test_a_kernel_without_stubs(tmp_path: Path) -> None:
+    lines = [
+        "ftrace-powerpc: 0xc000000000001010: expected (60000000) != found (7c0802a6)",
+        *bug("c000000000001010 fn1+0x0/0x10"),
+    ]
+    result = explain(tmp_path, LinkedKernel(layout=None, words={BASE + 0x1010: 0x7C0802A6}), lines)
+    assert {(e.rule, e.function) for e in result.explanations} == {("location-not-nop", "fn1")}
+
+
 def test_messages_beyond_the_limit_are_counted(tmp_path: Path) -> None:
     log = read(tmp_path, ["ftrace: No functions to be traced?"] * 1234)
     assert len(log.boots[0].messages) == boot_log.MESSAGES_MAX

@@ -142,7 +142,7 @@ MESSAGES: Final = tuple(
         ),
         (
             MessageKind.NO_TRAMPOLINE,
-            r"0x(?P<site>[0-9a-f]{8,16})(?: \(0x(?P<ip>[0-9a-f]{8,16})\))?: No ftrace stubs reachable",
+            r"0x[0-9a-f]{8,16}(?: \(0x(?P<ip>[0-9a-f]{8,16})\))?: No ftrace stubs reachable",
             _ARCH,
             ("ftrace_get_call_inst",),
             "6.6",
@@ -167,7 +167,7 @@ MESSAGES: Final = tuple(
         ),
         (
             MessageKind.UNEXPECTED_TARGET,
-            r"0x(?P<site>[0-9a-f]{8,16})(?: \(0x(?P<ip>[0-9a-f]{8,16})\))?: Unexpected target address"
+            r"0x[0-9a-f]{8,16}(?: \(0x(?P<ip>[0-9a-f]{8,16})\))?: Unexpected target address"
             r"|Unexpected target address",
             _ARCH,
             ("ftrace_get_call_inst",),
@@ -192,8 +192,8 @@ MESSAGES: Final = tuple(
         ),
         (
             MessageKind.NO_MODULE,
-            r"0x(?P<ip>[0-9a-f]{8,16}): No module provided for non-kernel address"
-            r"|No module loaded at addr=(?P<site>[0-9a-f]{1,16})",
+            r"(?:No module loaded at addr=|0x(?=[0-9a-f]+: No module provided for non-kernel address))"
+            r"(?P<ip>[0-9a-f]{8,16})",
             _ARCH,
             ("ftrace_init_nop", "ftrace_lookup_module_stub"),
             "6.6",

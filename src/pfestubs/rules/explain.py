@@ -323,6 +323,38 @@ class _Place:
     moved: bool = False
 
 
+def _relate(
+    messages: Sequence[LogMessage],
+) -> tuple[Sequence[LogMessage | None], Mapping[int, LogMessage]]:
+    """Return each message's `ftrace_bug`, and the cause of each `ftrace_bug` by its line.
+
+    An `ftrace_bug` follows its cause. Its warning follows it; before 5.8 it is the other way round.
+    """
+    before: list[LogMessage | None] = []
+    causes: dict[int, LogMessage] = {}
+    bug = cause = None
+    for message in messages:
+        if message.kind is MessageKind.BUG:
+            if cause is not None:
+                causes[message.line] = cause
+            bug, cause = message, None
+        elif message.kind in _RULES:
+            cause = message
+        before.append(bug)
+    after: list[LogMessage | None] = []
+    bug = None
+    for message in reversed(messages):
+        bug = message if message.kind is MessageKind.BUG else bug
+        after.append(bug)
+    after.reverse()
+    warnings = [message.kind is MessageKind.BUG_WARNING for message in messages]
+    bugs = [
+        (earlier or later) if is_warning else later
+        for earlier, later, is_warning in zip(before, after, warnings, strict=True)
+    ]
+    return bugs, causes
+
+
 class _Explainer:
     """The messages of one boot of the log."""
 
@@ -332,6 +364,9 @@ class _Explainer:
         self._symbols = symbols
         self._proved = _is_proved(boot.kernel, logged)
         self._remedies: dict[LocationRule, Remedy] = {}
+        self._bugs, self._causes = _relate(logged.messages)
+        kinds = [message.kind for message in logged.messages]
+        self._completed = kinds.index(MessageKind.ALLOCATED) if MessageKind.ALLOCATED in kinds else None
         self.offset = symbols.relocation(logged)
 
     @cached_property
@@ -348,8 +383,8 @@ class _Explainer:
             if message.kind is not MessageKind.ALLOCATED
         ]
         succeeded = all(message.kind in _HARMLESS for message in messages)
-        completed = next((m for m in messages if m.kind is MessageKind.ALLOCATED), None)
-        if completed is not None and succeeded and self._stop is not None:
+        if self._completed is not None and succeeded and self._stop is not None:
+            completed = messages[self._completed]
             done.append(self._compared(completed, Comparison.NOT_LOGGED, _Place(), self._stop))
         return done
 
@@ -364,7 +399,7 @@ class _Explainer:
             return self._counted(message, agrees=not self._boot.kernel.table)
         if kind is MessageKind.TRACER_TOO_FAR:
             return self._explain_toc(message)
-        bug = self._bug_of(number)
+        bug = self._bugs[number]
         place = self._place(message, bug)
         if place.outside:
             return self._compared(message, Comparison.MODULE, place)
@@ -381,32 +416,18 @@ class _Explainer:
             return self._explain_init(message, place, _rules_of(cause))
         return self._compared(message, Comparison.NOT_SIMULATED, place)
 
-    def _bug_of(self, number: int) -> LogMessage | None:
-        """Return a message's `ftrace_bug`, which follows its cause and precedes its warning."""
-        messages = self._logged.messages
-        before, after = messages[:number][::-1], messages[number:]
-        backwards = messages[number].kind is MessageKind.BUG_WARNING  # since 5.8
-        for side in (before, after) if backwards else (after,):
-            found = next((m for m in side if m.kind is MessageKind.BUG), None)
-            if found is not None:
-                return found
-        return None
-
     def _cause_of(self, number: int, bug: LogMessage | None) -> LogMessage:
         """Return the message of the test that failed; the `ftrace_bug` itself where the log has none."""
-        messages = self._logged.messages
-        message = messages[number]
+        message = self._logged.messages[number]
         if message.kind in _RULES:
             return message
-        for earlier in messages[:number][::-1]:
-            if earlier.kind in _RULES and self._bug_of(messages.index(earlier)) is (bug or message):
-                return earlier
-        return bug or message
+        bug = bug or message
+        return self._causes.get(bug.line, bug)
 
     def _is_after_boot(self, number: int, bug: LogMessage | None) -> bool:
         if bug is not None and bug.phase is not None:
             return bug.phase is not BugPhase.INIT
-        return any(m.kind is MessageKind.ALLOCATED for m in self._logged.messages[:number])
+        return self._completed is not None and self._completed < number
 
     def _explain_init(
         self, message: LogMessage, place: _Place, rules: tuple[LocationRule, ...] | None
