@@ -432,10 +432,8 @@ class Planner:
             return self.works(reserve, Growth(grown, shape))
 
         guess = inf if reserve is None else self._limits.limit(reserve, shape)
-        if guess == -inf:
-            lowest = -len(growth_span(self._boot.kernel))
-            if not works(0) and not works(lowest):
-                return self._failing(reserve, Growth(0, shape), None)
+        if guess == -inf and not works(0):
+            return self._failing(reserve, Growth(0, shape), None)
         if guess >= GROWTH_MAX:
             if works(GROWTH_MAX):
                 return GrowthLimit(None, works=True)

@@ -188,7 +188,7 @@ class _Moves:
             after=sum(changes.values()),
             growth=growth,
             span=growth_span(kernel),
-            init=_init_shift(kernel, growth.bytes),
+            init=_init_shift(kernel, kernel.text.stop + sum(changes.values()) + growth.bytes),
             counts=counts,
         )
 
@@ -238,10 +238,10 @@ def even_shift(grown: int, address: int, span: range) -> int:
     return grown * (address - span.start) // len(span) // ppc.INSN_SIZE * ppc.INSN_SIZE
 
 
-def _init_shift(kernel: Kernel, grown: int) -> int:
-    """Return the bytes by which init text moves: it keeps its boundary, after text."""
+def _init_shift(kernel: Kernel, text_stop: int) -> int:
+    """Return the bytes by which init text moves: only where text reaches it, to a boundary like its own."""
     start = kernel.inittext.start
-    if not grown or start < kernel.text.stop:
+    if start < kernel.text.stop or text_stop <= start:
         return 0
     boundary = min(start & -start, _INIT_ALIGNMENT)
-    return -(-grown // boundary) * boundary
+    return -(-(text_stop - start) // boundary) * boundary
