@@ -276,7 +276,7 @@ def read_boot_log(path: str | None) -> BootLog:
         raise UnreadableError(name, f"cannot be read: {e.strerror or e}") from e
     log = collector.log(name)
     if not log.has_kernel_lines:
-        problem = "is empty" if not log.lines else f"holds no kernel message in {log.lines:,} lines"
+        problem = "is empty" if not log.lines else "holds no kernel message"
         raise UnsuitableError(name, problem, "give the output of dmesg, journalctl -k or a serial console")
     return log
 

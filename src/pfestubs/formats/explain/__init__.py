@@ -71,10 +71,7 @@ def explanation_sentences(explanation: Explanation) -> list[str]:
 
 def explanation_text(explanation: Explanation) -> str:
     """Return an explanation in one line."""
-    return (
-        ". ".join(f"{sentence[:1].upper()}{sentence[1:]}" for sentence in explanation_sentences(explanation))
-        + "."
-    )
+    return "; ".join(explanation_sentences(explanation))
 
 
 def _tested(explanation: Explanation) -> str:
