@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from conftest import FIXTURES, SCHEMAS
-from kernelwriter import MIB, LinkedKernel
+from kernelwriter import MIB, LinkedKernel, NamedAddresses
 from pfestubs.errors import OtherKernelLogError, PfestubsError, UnreadableError
 from pfestubs.formats import FORMATS, RenderOptions, render
 from pfestubs.formats.explain import explanation_text
@@ -27,7 +27,7 @@ from pfestubs.model import BugPhase, CodeAddress, MessageKind
 from pfestubs.read import boot_log
 from pfestubs.read.boot_log import MESSAGES, read_boot_log, strip_prefix
 from pfestubs.rules.explain import Comparison, ExplainResult, explain_log
-from pfestubs.rules.findings import Action
+from pfestubs.rules.findings import Action, Remedy
 from pfestubs.rules.simulation import simulate_boot
 
 if TYPE_CHECKING:
@@ -542,7 +542,7 @@ def test_another_link_of_the_same_kernel(tmp_path: Path) -> None:
     assert (explanation.comparison, explanation.agrees) == (Comparison.OTHER_ADDRESS, False)
     text = "".join(render("explain", "text", result, RenderOptions()))
     assert "the file has it at 0xc000000000001020, the log at 0xc000000000101028" in text
-    assert "it is another link of this kernel; give the vmlinux that was booted" in text
+    assert "it is another link of this kernel, or another kernel; give the vmlinux that was booted" in text
 
 
 def test_a_module_is_not_this_file(tmp_path: Path) -> None:
@@ -564,6 +564,38 @@ def test_no_functions(tmp_path: Path) -> None:
     (explanation,) = explain(tmp_path, healthy(), ["ftrace: No functions to be traced?"]).explanations
     assert explanation.agrees is False
     assert "the file has 5" in explanation_text(explanation)
+
+
+def test_an_empty_table(tmp_path: Path) -> None:
+    writer = LinkedKernel(text=[], inittext=[], reserve=0)
+    (explanation,) = explain(tmp_path, writer, ["ftrace: No functions to be traced?"]).explanations
+    assert (explanation.agrees, explanation.remedy) == (True, Remedy(Action.REBUILD))
+
+
+@pytest.mark.parametrize(
+    ("toc", "where", "agrees"),
+    [
+        (0x80000041, "kernel_toc", True),
+        (0x80000040, "kernel_toc", False),
+        (0x80000041, "pcrel address", None),
+        (None, "kernel_toc", None),
+    ],
+)
+def test_the_tracer_against_the_toc(tmp_path: Path, toc: int | None, where: str, agrees: bool | None) -> None:
+    """ftrace_regs_caller is at 0x40; 2 GiB are in reach on either side."""
+    kernel = replace(healthy().kernel(), banner=BANNER)
+    names = healthy().function_names() | ({} if toc is None else {".TOC.": BASE + toc})
+    kernel = replace(kernel, symbols=NamedAddresses(names))
+    line = f"ftrace-powerpc: Address of ftrace_regs_caller out of range of {where}."
+    result = explain_log(simulate_boot(kernel), read(tmp_path, [line]))
+    (explanation,) = result.explanations
+    assert explanation.agrees is agrees
+    assert explanation.function == "ftrace_regs_caller"
+    if agrees:
+        assert explanation.remedy == Remedy(Action.SHRINK_TEXT)
+        assert "2,147,483,649 bytes from the TOC pointer (limit 2,147,483,648)" in explanation_text(
+            explanation
+        )
 
 
 def test_a_log_of_another_kernel(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pfestubs.errors import OtherKernelLogError
 from pfestubs.model import BugError, BugPhase, MessageKind, symbolic
 from pfestubs.rules import ppc
 from pfestubs.rules.check import failure_finding
+from pfestubs.rules.findings import Action, Remedy
 from pfestubs.rules.remedy import suggest_remedy
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from pfestubs.model import BootLog, CodeAddress, Kernel, LoggedBoot, LogMessage
     from pfestubs.rules.boot import Boot, Failure, LocationRule
-    from pfestubs.rules.findings import Finding, Remedy
+    from pfestubs.rules.findings import Finding
 
 TOC_SYMBOL: Final = ".TOC."
 TOC_REACH: Final = 1 << 31
@@ -474,11 +475,17 @@ class _Explainer:
             self._proved,
             function=message.caller,
             toc=TocDistance(distance, -TOC_REACH if distance < 0 else TOC_REACH - 1),
+            remedy=None if reachable else Remedy(Action.SHRINK_TEXT),
         )
 
     def _counted(self, message: LogMessage, *, agrees: bool) -> Explanation:
-        comparison = Comparison.AGREES if agrees else Comparison.OTHER_COUNT
-        return Explanation(message, comparison, self._proved, locations=len(self._boot.locations))
+        return Explanation(
+            message,
+            Comparison.AGREES if agrees else Comparison.OTHER_COUNT,
+            self._proved,
+            locations=len(self._boot.locations),
+            remedy=Remedy(Action.REBUILD) if agrees and message.kind is MessageKind.NO_FUNCTIONS else None,
+        )
 
     def _remedy(self, rule: LocationRule) -> Remedy:
         if rule not in self._remedies:

@@ -175,8 +175,8 @@ def contradiction_advice(result: ExplainResult) -> str:
     """Return what to do where log and replay contradict each other, what to send; "" where they agree."""
     if result.is_other_link:
         return (
-            f"the functions of {result.file} are at other addresses: it is another link of this kernel; give"
-            " the vmlinux that was booted"
+            f"the functions of {result.file} are at other addresses: it is another link of this kernel, or"
+            " another kernel; give the vmlinux that was booted"
         )
     if not result.contradicts:
         return ""
