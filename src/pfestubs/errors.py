@@ -187,3 +187,12 @@ class PartialListingError(UnsuitableError):
             f"lists only some functions of its kernel ({listed:,})",
             "save all of them: pfestubs stubs VMLINUX --format json",
         )
+
+
+class OtherKernelLogError(ContradictionError):
+    """A boot log is of another kernel."""
+
+    def __init__(self, log: str, found: str, file: str, own: str) -> None:
+        super().__init__(
+            log, f"is of another kernel: {found!r}, {file} is {own!r}", "give the vmlinux that was booted"
+        )

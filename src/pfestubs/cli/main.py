@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "verify": "compare the predicted stubs with the memory in a dump",
     "diff": "what changed between two kernels",
     "modules": "stubs that each module asks for",
+    "explain": "what ftrace's messages in a boot log mean for this kernel, and the remedy",
     "kbuild": "put the hook and the check into a kernel tree, or take them out",
     "help": "show the help of a command",
 }

@@ -42,6 +42,7 @@ FORMATS: Final[dict[str, dict[str, str]]] = {
         "json": "pfestubs.formats.diff.json",
         "markdown": "pfestubs.formats.diff.markdown",
     },
+    "explain": {"text": "pfestubs.formats.explain.text", "json": "pfestubs.formats.explain.json"},
 }
 """The module of each format, by command."""
 

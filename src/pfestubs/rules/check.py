@@ -273,6 +273,12 @@ def _failed(
     )
 
 
+def failure_finding(boot: Boot, failure: Failure, remedy: Remedy | None) -> Finding:
+    """Return one failure as a finding of its own."""
+    shortages = {} if failure.area is None else {failure.area: shortage(boot, failure.area)}
+    return _failed(boot, failure, shortages, remedy)
+
+
 def _facts(failure: Failure, shortages: Mapping[int, AreaShortage]) -> Facts:
     if failure.rule == "location-not-nop":
         return WordFound(failure.word)
