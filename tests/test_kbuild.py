@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -205,7 +205,7 @@ def test_a_block_edited_by_hand_is_refused(name: str, damage: str, mainline: Pat
         outcome = call("kbuild", *words, mainline)
         assert (outcome.code, outcome.out) == (2, "")
         assert re.fullmatch(
-            rf"{mainline / name}: error: line \d+: the block .* by hand; undo .*\n", outcome.err
+            rf"{mainline / name}: error: line \d+: the pfestubs block .* by hand; undo .*\n", outcome.err
         )
     assert contents(mainline) == before
 
@@ -241,7 +241,7 @@ def test_a_tree_of_another_kind_is_refused(name: str, reason: str, tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "old", "new", "reason"),
     [
-        (TOOLS_MAKEFILE, "targets +=", "PFESTUBS_X := $(PFESTUBS)\ntargets +=", "outside of the blocks"),
+        (TOOLS_MAKEFILE, "targets +=", "PFESTUBS_X := $(PFESTUBS)\ntargets +=", "outside the blocks"),
         (TOOLS_MAKEFILE, "targets += vmlinux.arch.S\n", "targets += vmlinux.arch.S", "with a newline"),
         (TOOLS_MAKEFILE, "targets += vmlinux.arch.S\n", "targets += vmlinux.arch.S\r\n", "carriage returns"),
         (
@@ -273,14 +273,14 @@ def test_bytes_that_are_no_text_are_refused(mainline: Path, call: Call) -> None:
     assert "is not UTF-8 text" in call("kbuild", "install", mainline).err
 
 
-def test_what_is_no_folder_is_refused(tmp_path: Path, call: Call) -> None:
+def test_what_is_not_a_directory_is_refused(tmp_path: Path, call: Call) -> None:
     (tmp_path / "file").touch()
-    for name, reason in (("missing", "does not exist"), ("file", "is not a folder")):
+    for name, reason in (("missing", "does not exist"), ("file", "is not a directory")):
         outcome = call("kbuild", "status", tmp_path / name)
         assert (outcome.code, outcome.err) == (2, f"{tmp_path / name}: error: {reason}\n")
 
 
-def test_a_folder_in_place_of_a_makefile_is_refused(mainline: Path, call: Call) -> None:
+def test_a_directory_in_place_of_a_makefile_is_refused(mainline: Path, call: Call) -> None:
     (mainline / TOOLS_MAKEFILE).unlink()
     (mainline / TOOLS_MAKEFILE).mkdir()
     outcome = call("kbuild", "install", mainline)
@@ -374,7 +374,10 @@ def test_a_read_only_tree(mainline: Path, call: Call, monkeypatch: pytest.Monkey
         assert call("kbuild", "install", "--print", mainline).code == 0
         outcome = call("kbuild", "install", mainline)
     assert outcome.code == 2
-    assert outcome.err.endswith(": error: cannot be written: Read-only file system\n")
+    assert outcome.err.endswith(
+        ": error: cannot be written: Read-only file system;"
+        " for a read-only tree, print the change as a patch: kbuild install --print\n"
+    )
     assert contents(mainline) == before
 
 
@@ -640,7 +643,7 @@ def test_warn_goes_on(build: Build) -> None:
     outcome = build.make("PFESTUBS_CHECK=warn")
     assert outcome.code == 0
     assert "stub-out-of-range: f\n" in outcome.err
-    assert "going on in spite of the findings" in outcome.err
+    assert "continuing despite errors" in outcome.err
     assert (build.out / "vmlinux").exists()
 
 
@@ -746,6 +749,224 @@ def test_a_failing_generate_leaves_nothing(build: Build) -> None:
     assert not (build.out / "arch/powerpc/tools/.pfestubs.tmp").exists()
 
 
+# Trees that an older version edited
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_blocks_of_0_1_0_are_recognised_updated_and_removed(name: str, tmp_path: Path, call: Call) -> None:
+    def old_tree(directory: str) -> Path:
+        tree = copy_tree(name, tmp_path / directory)
+        shutil.copytree(TREES / "installed-by-0.1.0" / name, tree, dirs_exist_ok=True)
+        return tree
+
+    removed, updated = old_tree("removed"), old_tree("updated")
+    fresh = copy_tree(name, tmp_path / "fresh")
+    assert "another version" in call("kbuild", "status", removed).out
+    assert call("kbuild", "remove", removed).code == 0
+    assert contents(removed) == contents(fresh)
+    assert call("kbuild", "install", updated).code == 0
+    call("kbuild", "install", fresh)
+    assert contents(updated) == contents(fresh)
+
+
+# Makefiles that are legal but unusual: make says which lines belong to a rule
+
+RULE = "$(obj)/vmlinux.arch.S: $(src)/ftrace-gen-ool-stubs.sh vmlinux.o FORCE\n"
+RECIPE = "\t$(call if_changed,gen_ftrace_ool_stubs)\n"
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        f"\n{RECIPE}",
+        f"# a comment\n\n  # another\n{RECIPE}",
+        f"ifdef CONFIG_64BIT\n{RECIPE}endif\n",
+        f"ifndef CONFIG_64BIT\n\t@false\nelse\n{RECIPE}endif\n",
+        f"ifdef CONFIG_NONE\n\t@false\nelse ifdef CONFIG_64BIT\n\n{RECIPE}else\n\t@false\nendif\n",
+        f"ifdef CONFIG_64BIT\n  ifdef CONFIG_PPC64\n{RECIPE}  endif\nendif\n\t@true\n",
+        f"\t@true \\\n  and more\n{RECIPE}",
+    ],
+)
+def test_a_recipe_that_does_not_directly_follow_its_rule(recipe: str, tmp_path: Path) -> None:
+    """The kernel's script runs exactly when `PFESTUBS` is empty."""
+    build = Build("mainline-7.2", tmp_path)
+    call_in_process("kbuild", "remove", build.tree)
+    edit(build.tree / TOOLS_MAKEFILE, RULE + RECIPE, RULE + recipe)
+    before = contents(build.tree)
+    installed = call_in_process("kbuild", "install", build.tree)
+    assert installed.code == 0, installed.err
+    source = build.out / "arch/powerpc/tools/vmlinux.arch.S"
+    build.steps()
+    assert source.read_text() == call_in_process("generate", build.object).out
+    build.steps("PFESTUBS=")
+    assert source.read_text().startswith("by the script")
+    call_in_process("kbuild", "remove", build.tree)
+    assert contents(build.tree) == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (RULE + RECIPE, f"ifdef CONFIG_64BIT\n{RULE}endif\n{RECIPE}", "is interrupted here"),
+        (RULE + RECIPE, f"ifdef CONFIG_64BIT\n{RULE}else\nX := 1\nendif\n{RECIPE}", "is interrupted here"),
+        (RULE + RECIPE, f"{RULE}ifdef CONFIG_64BIT\n{RECIPE}other:\nendif\n", "is interrupted here"),
+        (RULE + RECIPE, f"{RULE}ifdef CONFIG_X\nX := 1\nelse\n{RECIPE}endif\n", "is interrupted here"),
+        (RULE + RECIPE, f"{RULE}{RECIPE}ifdef CONFIG_X\nX := 1\nendif\n{RECIPE}", "is interrupted here"),
+        (RULE + RECIPE, RULE, "has no recipe"),
+        (RULE + RECIPE, f"{RULE}\n$(obj)/vmlinux.arch.S:\n{RECIPE}", "has 2 rules"),
+        (RULE + RECIPE, f"{RULE}{RECIPE}\n$(obj)/x $(obj)/vmlinux.arch.S: y\n", "has 2 rules"),
+        (RULE + RECIPE, RULE.rstrip("\n") + "; " + RECIPE.lstrip("\t"), "has neither"),
+        (RULE + RECIPE, f"define x\n{RULE}{RECIPE}endef\n", "has neither"),
+        (RULE + RECIPE, f"# \\\n{RULE}", "has neither"),
+        ("quiet_cmd", ".RECIPEPREFIX := >\nquiet_cmd", "RECIPEPREFIX"),
+    ],
+)
+def test_a_recipe_in_pieces_is_refused(old: str, new: str, reason: str, mainline: Path, call: Call) -> None:
+    edit(mainline / TOOLS_MAKEFILE, old, new)
+    before = contents(mainline)
+    outcome = call("kbuild", "install", mainline)
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"{mainline / TOOLS_MAKEFILE}: error: ")
+    assert reason in outcome.err
+    assert contents(mainline) == before
+
+
+def test_a_rule_over_two_lines_is_recognised(mainline: Path, call: Call) -> None:
+    edit(mainline / TOOLS_MAKEFILE, "vmlinux.o FORCE", "\\\n\tvmlinux.o FORCE")
+    before = contents(mainline)
+    assert call("kbuild", "install", mainline).code == 0
+    call("kbuild", "remove", mainline)
+    assert contents(mainline) == before
+
+
+@pytest.mark.parametrize("name", MAKEFILES)
+def test_another_definition_or_rule_in_the_post_link_makefile(name: str, mainline: Path, call: Call) -> None:
+    for line in ("      cmd_ftrace_check += more\n", "vmlinux.unstripped:\n\t@true\n"):
+        text = (mainline / POSTLINK_MAKEFILE).read_text()
+        (mainline / POSTLINK_MAKEFILE).write_text(text.replace("clean:\n", f"{line}clean:\n"))
+        assert call("kbuild", "install", mainline).code == 2, name
+        (mainline / POSTLINK_MAKEFILE).write_text(text)
+
+
+# Files that are not what they seem
+
+
+def test_a_tree_of_links_is_not_written_through(mainline: Path, tmp_path: Path, call: Call) -> None:
+    """As `cp -rs` makes it: the original must not change."""
+    shadow = tmp_path / "shadow"
+    shutil.copytree(mainline, shadow, copy_function=os.symlink)  # noqa: PTH211
+    before = contents(mainline)
+    assert call("kbuild", "status", shadow).code == 0
+    assert call("kbuild", "install", "--print", shadow).code == 0
+    outcome = call("kbuild", "install", shadow)
+    assert outcome.code == 2
+    assert "is in another tree, by a symbolic link" in outcome.err
+    command = re.search(r"cp --remove-destination \S+ \S+", outcome.err)
+    assert command
+    assert contents(mainline) == before
+    for name in MAKEFILES:
+        shutil.copy(mainline / name, shadow / "copy")
+        (shadow / "copy").replace(shadow / name)
+    assert call("kbuild", "install", shadow).code == 0
+    assert contents(mainline) == before
+    call("kbuild", "install", mainline)
+    (shadow / TOOLS_MAKEFILE).unlink()
+    (shadow / TOOLS_MAKEFILE).symlink_to(mainline / TOOLS_MAKEFILE)
+    installed = contents(mainline)
+    assert call("kbuild", "remove", shadow).code == 2
+    assert contents(mainline) == installed
+
+
+def test_a_link_inside_the_tree_is_followed(mainline: Path, call: Call) -> None:
+    (mainline / TOOLS_MAKEFILE).rename(mainline / "Makefile.tools")
+    (mainline / TOOLS_MAKEFILE).symlink_to("../../../Makefile.tools")
+    assert call("kbuild", "install", mainline).code == 0
+    assert (mainline / TOOLS_MAKEFILE).is_symlink()
+    assert "$(PFESTUBS)" in (mainline / "Makefile.tools").read_text()
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("kind", ["fifo", "endless", "huge"])
+@pytest.mark.parametrize("name", [*MAKEFILES, "Makefile", "scripts/Makefile.vmlinux"])
+def test_a_makefile_without_an_end_is_refused(kind: str, name: str, mainline: Path, call: Call) -> None:
+    path = mainline / name
+    path.unlink()
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "endless":
+        path.symlink_to("/dev/zero")
+    else:
+        path.touch()
+        os.truncate(path, 1 << 40)
+    outcome = call("kbuild", "status", mainline)
+    if name in MAKEFILES:
+        assert outcome.code == 2
+        assert re.search("is not a regular file|is larger than expected: more than 65,536 bytes", outcome.err)
+    else:  # only looked at for the version
+        assert outcome.code == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "$(obj)/vmlinux.arch.S: " + "/ftrace-gen-ool-stubs.sh " * 2_500,
+        "VERSION =" + " " * 60_000 + "x",
+        "vmlinux" * 8_000,
+        "(" * 60_000,
+        "\\\n" * 30_000,
+        "ifdef A\n" * 8_000,
+        "define A\n" * 7_000,
+    ],
+)
+def test_the_steps_are_linear_in_the_makefile(line: str) -> None:
+    """Counted: executed lines, which a quadratic step would multiply."""
+    import sys
+
+    from pfestubs.kbuild import syntax
+
+    steps = 0
+
+    def count(_frame: object, event: str, _argument: object) -> Any:
+        nonlocal steps
+        steps += event == "line"
+        return count
+
+    lines = syntax.split_lines(line + "\n")
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        for statement in syntax.parse(lines):
+            syntax.rule_words(statement)
+    finally:
+        sys.settrace(before)
+    assert 0 < steps < 40 * (len(lines) + len(line))
+
+
+def test_the_name_of_the_tree_stays_on_its_line(tmp_path: Path, call: Call) -> None:
+    tree = copy_tree("mainline-7.2", tmp_path / "linux\n::error ::forged\x1b[31m")
+    for words in (["status"], ["install"], ["remove"]):
+        outcome = call("kbuild", *words, tree)
+        assert outcome.code == 0
+        for line in (outcome.out + outcome.err).splitlines():
+            assert line.startswith(f"{tmp_path}/linux\\n::error ::forged\\x1b[31m: ")
+
+
+def test_an_object_directory_leads_to_its_source(mainline: Path, tmp_path: Path, call: Call) -> None:
+    objects = tmp_path / "objects"
+    (objects / "arch/powerpc/tools").mkdir(parents=True)
+    (objects / "source").symlink_to(mainline)
+    note = f"{objects}: note: is an object directory; using its source tree, {mainline}\n"
+    outcome = call("kbuild", "status", objects)
+    assert (outcome.code, outcome.out, outcome.err) == (
+        0,
+        f"{mainline}: not installed (mainline 7.2)\n",
+        note,
+    )
+    assert call("kbuild", "install", objects).code == 0
+    assert call("kbuild", "status", mainline).out == f"{mainline}: installed (mainline 7.2)\n"
+    assert call("kbuild", "remove", objects).code == 0
+
+
 # The kernel test (docs/kbuild.md): what it says where it cannot run
 
 
@@ -774,7 +995,7 @@ def test_the_kernel_test_says_what_is_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "reason"), [("12", "out-of-line stubs need GCC 13"), ("14", "is no source tree")]
+    ("version", "reason"), [("12", "out-of-line stubs need GCC 13"), ("14", "not a kernel tree")]
 )
 def test_the_kernel_test_looks_at_the_compiler_and_the_tree(
     version: str, reason: str, tmp_path: Path
