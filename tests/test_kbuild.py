@@ -854,7 +854,7 @@ def test_another_definition_or_rule_in_the_post_link_makefile(name: str, mainlin
 def test_a_tree_of_links_is_not_written_through(mainline: Path, tmp_path: Path, call: Call) -> None:
     """As `cp -rs` makes it: the original must not change."""
     shadow = tmp_path / "shadow"
-    shutil.copytree(mainline, shadow, copy_function=os.symlink)  # noqa: PTH211
+    shutil.copytree(mainline, shadow, copy_function=os.symlink)
     before = contents(mainline)
     assert call("kbuild", "status", shadow).code == 0
     assert call("kbuild", "install", "--print", shadow).code == 0
