@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A small linked kernel in memory or as an ELF file: everything ftrace looks at, every address a choice.
 
-    kernel = LinkedKernel(text=[0x100, 0x200], inittext=[0x10])
-    path = kernel.save(tmp_path / "vmlinux")
+    writer = LinkedKernel(text=[0x100, 0x200], inittext=[0x10])
+    path = writer.save(tmp_path / "vmlinux")
+    kernel = writer.kernel()
 
-Offsets count from the beginning of text and init text. What is not given is placed as a kernel has it: the
+Offsets count from the start of text and init text. What is not given is placed as a kernel has it: the
 tracer, the reserve, the functions, the end area, and the same for init text.
 """
 
 from __future__ import annotations
 
 import struct
+from array import array
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -30,17 +33,92 @@ from elfwriter import (
     Symbol,
     save_elf,
 )
+from naive_boot import Machine
 from pfestubs.layouts import LAYOUTS
+from pfestubs.model import Area, ByteOrder, Kernel, SymbolInfo
 from pfestubs.rules import ppc
-from pfestubs.rules.boot import Setting, StubArea
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from naive_boot import Machine
+    from pfestubs.layouts import Layout
 
 MIB = 1 << 20
+
+
+class WordMemory:
+    """Memory given by a function from addresses to words (`pfestubs.model.MemoryView`)."""
+
+    def __init__(self, word_at: Callable[[int], int | None], order: str = "<") -> None:
+        self._word_at = word_at
+        self._order = order
+
+    def word(self, address: int) -> int | None:
+        return self._word_at(address)
+
+    def words_at(self, addresses: array[int]) -> Sequence[int | None]:
+        return [self._word_at(address) for address in addresses]
+
+    def read(self, address: int, size: int) -> memoryview | None:
+        start = address - address % 4
+        words = [self._word_at(a) for a in range(start, address + size, 4)]
+        known = [word for word in words if word is not None]
+        if len(known) < len(words):
+            return None
+        content = struct.pack(f"{self._order}{len(known)}I", *known)
+        return memoryview(content)[address - start : address - start + size]
+
+
+class NamedAddresses:
+    """Symbols of code given as a dict (`pfestubs.model.SymbolView`)."""
+
+    def __init__(self, names: Mapping[str, int]) -> None:
+        self._names = names
+        self._ordered = sorted((address, name) for name, address in names.items())
+
+    def find(self, names: Sequence[str]) -> Mapping[str, SymbolInfo]:
+        return {name: SymbolInfo(self._names[name], None) for name in names if name in self._names}
+
+    def gap(self, address: int) -> int | None:
+        return next((a - address for a, _ in self._ordered if a > address), None)
+
+    def code_names(self) -> Iterator[tuple[str, int]]:
+        yield from self._names.items()
+
+    def locate(self, address: int) -> tuple[str, int]:
+        index = bisect_right(self._ordered, (address, "\U0010ffff")) - 1
+        if index < 0:
+            return f"{address:#x}", 0
+        start, name = self._ordered[index]
+        return name, address - start
+
+
+def areas_of(layout: Layout | None, places: Mapping[str, tuple[int, int]], stub_size: int) -> list[Area]:
+    """Return the areas of a layout; `places` are their addresses and counts by name."""
+    return [
+        Area(spec, *places[spec.name], size=places[spec.name][1] * stub_size)
+        for spec in (layout.areas if layout else ())
+    ]
+
+
+def machine_of(kernel: Kernel, stub_size: int) -> Machine:
+    """Return the same kernel for `naive_boot`."""
+    places = {area.name: (area.address, area.count) for area in kernel.areas}
+    return Machine(
+        table=kernel.table,
+        text=(kernel.text.start, kernel.text.stop),
+        inittext=(kernel.inittext.start, kernel.inittext.stop),
+        reserve=places.get("text"),
+        end=places["text_end"],
+        init=places["inittext"],
+        stub_size=stub_size,
+        caller=kernel.tracers["ftrace_caller"],
+        regs_caller=kernel.tracers["ftrace_regs_caller"],
+        tramp_text=kernel.trampolines["ftrace_tramp_text"],
+        tramp_init=kernel.trampolines["ftrace_tramp_init"],
+        word=kernel.memory.word,
+    )
 
 
 @dataclass
@@ -50,11 +128,12 @@ class LinkedKernel:
     Attributes:
         text: offsets of locations from `base`; `inittext` from `init_base`.
         counts: of the areas by name; `area_at` their offsets from `base` (absolute for inittext).
-        sizes: st_size of an area's array where it shall not be count x stub_size.
-        words: what stands at an address instead of a nop (or of nothing).
+        order: "<" or ">", the byte order.
+        sizes: st_size of an area's array where it is not count x stub_size.
+        words: the words at addresses that do not hold a nop at a location, or zero elsewhere.
         symbols: addresses that replace the usual ones; None drops the symbol.
         zeros: the table is all zeros and .rela.dyn holds the addresses.
-        table: the table's values where they shall not be the locations; `cut` its last bytes left out.
+        table: the table's values where they are not the locations; `cut` its last bytes left out.
     """
 
     text: Sequence[int] = (0x1000, 0x1010, 0x1020)
@@ -125,7 +204,7 @@ class LinkedKernel:
         return self.area_at[name] + (0 if name == "inittext" else self.base)
 
     def word(self, address: int) -> int | None:
-        """The word in memory: a nop at each location, else zero within the texts."""
+        """Return the word in memory: a nop at each location, else zero within the texts."""
         if address in self.words:
             return self.words[address]
         if address in self._nops:
@@ -140,53 +219,57 @@ class LinkedKernel:
             nops = self.__dict__["nops"] = set(self.locations)
         return nops
 
-    def setting(self) -> Setting:
-        """The same kernel for `rules.boot`."""
+    @property
+    def table_values(self) -> list[int]:
+        return self.locations if self.table is None else list(self.table)
+
+    @property
+    def data_address(self) -> int:
+        """The table's address: data is after both texts."""
+        return _up(max(self.base + self.text_size, self.init_base + self.init_size), 0x1000)
+
+    def function_names(self) -> dict[str, int]:
+        names = {f"fn{i}": self.base + offset for i, offset in enumerate(self.text)}
+        return names | {f"init{i}": self.init_base + offset for i, offset in enumerate(self.inittext)}
+
+    def kernel(self) -> Kernel:
+        """Return the kernel as the reader would, without a file."""
         layout = LAYOUTS[self.layout] if self.layout else None
-        return Setting(
+        sizes = {name: count * self.stub_size for name, count in self.counts.items()} | self.sizes
+        values = self.table_values
+        table_bytes = len(values) * self.bits // 8 - self.cut
+        return Kernel(
+            file="vmlinux",
             bits=self.bits,
+            byte_order=ByteOrder.LITTLE if self.order == "<" else ByteOrder.BIG,
             layout=layout,
-            table=self.locations if self.table is None else self.table,
+            table_address=self.data_address,
+            table=array("Q", values[: table_bytes * 8 // self.bits]),
+            table_bytes=table_bytes,
             text=range(self.place("_stext"), self.place("_etext")),
             inittext=range(self.place("_sinittext"), self.place("_einittext")),
-            areas=[StubArea(a.name, self.area_address(a.name), self.counts[a.name]) for a in layout.areas]
-            if layout
-            else [],
-            stub_size=self.stub_size,
+            areas=[
+                Area(spec, self.area_address(spec.name), self.counts[spec.name], sizes[spec.name] or None)
+                for spec in (layout.areas if layout else ())
+            ],
             tracers={n: self.place(n) for n in ("ftrace_caller", "ftrace_regs_caller")},
             trampolines={n: self.place(n) for n in ("ftrace_tramp_text", "ftrace_tramp_init")},
-            word_at=self.word,
+            memory=WordMemory(self.word, self.order),
+            symbols=NamedAddresses(self.function_names()),
         )
 
     def machine(self) -> Machine:
-        """The same kernel for `naive_boot`."""
-        from naive_boot import Machine
-
-        areas = {name: (self.area_address(name), count) for name, count in self.counts.items()}
-        return Machine(
-            table=self.locations if self.table is None else self.table,
-            text=(self.place("_stext"), self.place("_etext")),
-            inittext=(self.place("_sinittext"), self.place("_einittext")),
-            reserve=areas["text"] if self.layout == "ool" else None,
-            end=areas["text_end"],
-            init=areas["inittext"],
-            stub_size=self.stub_size,
-            caller=self.place("ftrace_caller"),
-            regs_caller=self.place("ftrace_regs_caller"),
-            tramp_text=self.place("ftrace_tramp_text"),
-            tramp_init=self.place("ftrace_tramp_init"),
-            word=self.word,
-        )
+        """Return the same kernel for `naive_boot`."""
+        return machine_of(self.kernel(), self.stub_size)
 
     def save(self, path: Path) -> Path:
-        """The ELF file; text is full of holes, so that 100 MiB of it cost nothing."""
+        """Write the ELF file; text is full of holes, so that 100 MiB of it cost nothing."""
         text = Section(".text", self._content(self.base, self.text), flags=AX, addr=self.base)
         text.size = self.text_size
         init = Section(".init.text", self._content(self.init_base, self.inittext), flags=AX)
         init.addr, init.size = self.init_base, self.init_size
-        # The addresses move together: data lies behind both texts.
-        data_at = _up(max(self.base + self.text_size, self.init_base + self.init_size), 0x1000)
-        values = self.locations if self.table is None else list(self.table)
+        data_at = self.data_address
+        values = self.table_values
         word = "Q" if self.bits == 64 else "I"
         stored = [0] * len(values) if self.zeros else values
         table = struct.pack(f"{self.order}{len(values)}{word}", *stored)
@@ -220,10 +303,8 @@ class LinkedKernel:
             counts += struct.pack(self.order + "I", self.counts[area.name])
         if counts:
             sections.append(Section(".data", counts, flags=WA, addr=data_at + 0x800000))
-        for i, offset in enumerate(self.text):
-            symbols.append(Symbol(f"fn{i}", self.base + offset, text, 16, STT_FUNC))
-        for i, offset in enumerate(self.inittext):
-            symbols.append(Symbol(f"init{i}", self.init_base + offset, init, 16, STT_FUNC))
+        for name, address in self.function_names().items():
+            symbols.append(Symbol(name, address, init if name.startswith("init") else text, 16, STT_FUNC))
         if self.zeros:
             entry = struct.Struct(self.order + word * 3)
             rows = b"".join(
@@ -245,7 +326,7 @@ class LinkedKernel:
         )
 
     def _content(self, base: int, offsets: Sequence[int]) -> bytearray:
-        """The section's bytes up to the last that is not zero."""
+        """Return the section's bytes up to the last that is not zero."""
         limit = self.text_size if base == self.base else self.init_size
         words = {base + offset: ppc.NOP for offset in offsets}
         words |= {a: w for a, w in self.words.items() if base <= a < base + limit}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The boot once more, slowly: written from the kernel's rules alone, to compare `pfestubs.rules.boot` with.
+"""A second, slow implementation of the boot, written from the kernel's rules alone.
 
-Plain numbers and one dict a location; a step here is a step of the kernel's own code. Nothing of pfestubs
-is used.
+`pfestubs.rules.replay` and `pfestubs.rules.simulation` are compared with it. Plain numbers and one dict per
+location; a step here is a step of the kernel's own code. Nothing of pfestubs is used.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Machine:
 
 @dataclass
 class Boot:
-    """One dict a location: ip, area, index, insn0, target, error. `asked` counts stubs by area."""
+    """One dict per location: ip, area, index, insn0, target, error, distance. `asked` counts stubs by area."""
 
     locations: list[dict[str, Any]] = field(default_factory=list)
     skipped: int = 0
@@ -83,6 +83,7 @@ def one(m: Machine, result: Boot, ip: int) -> dict[str, Any]:
         "insn0": None,
         "target": None,
         "error": None,
+        "distance": None,
     }
     if m.word(ip) != NOP:
         out["error"] = "location-not-nop"
@@ -107,10 +108,10 @@ def one(m: Machine, result: Boot, ip: int) -> dict[str, Any]:
     insn3 = insn0 + 12
     out["area"], out["index"], out["insn0"] = name, index, insn0
     if not inrange(ip - insn0):
-        out["error"] = "stub-out-of-range"
+        out["error"], out["distance"] = "stub-out-of-range", ip - insn0
         return out
     if not inrange(ip + 4 - insn3):
-        out["error"] = "return-out-of-range"
+        out["error"], out["distance"] = "return-out-of-range", ip + 4 - insn3
         return out
     site = insn0 + 4
     for tracer in (m.caller, m.regs_caller):
@@ -121,25 +122,45 @@ def one(m: Machine, result: Boot, ip: int) -> dict[str, Any]:
         elif inrange(m.tramp_init - site):
             target = m.tramp_init
         else:
-            out["error"] = "tracer-unreachable"
+            out["error"], out["distance"] = "tracer-unreachable", tracer - site
             return out
         if out["target"] is None:
             out["target"] = target
         if target == m.tramp_init and name != "inittext":
-            out["error"] = "init-trampoline-only"
+            out["error"], out["distance"] = "init-trampoline-only", tracer - site
             return out
     return out
 
 
 def stub_words(ip: int, insn0: int, target: int) -> list[int]:
-    """mflr r0; bl target; mtlr r0; b ip+4."""
+    """Return mflr r0; bl target; mtlr r0; b ip+4."""
     call, back = target - (insn0 + 4), ip + 4 - (insn0 + 12)
     return [0x7C0802A6, 0x48000001 | (call & 0x03FFFFFC), 0x7C0803A6, 0x48000000 | (back & 0x03FFFFFC)]
 
 
 def branch_target(word: int, address: int) -> int:
-    """Where a relative branch word at `address` goes: LI sign-extended from bit 25."""
+    """Return where a relative branch word at `address` goes: LI sign-extended from bit 25."""
     assert word >> 26 == 18
     assert not word & 2
     offset = word & 0x03FFFFFC
     return address + (offset - 0x4000000 if offset >= 0x2000000 else offset)
+
+
+def headroom(distance: int) -> int:
+    """Return the bytes that a branch over `distance` has left, in the direction with fewer."""
+    return min(0x1FFFFFC - distance, distance + MIB32)
+
+
+def headrooms(m: Machine, result: Boot) -> dict[str, int]:
+    """Return the least headroom of each branch, over the stubs handed out; text may not use tramp_init."""
+    found: dict[str, list[int]] = {"stub": [], "return": [], "tracer": []}
+    for one in result.locations:
+        if one["insn0"] is None:
+            continue
+        ip, insn0, site = one["ip"], one["insn0"], one["insn0"] + 4
+        found["stub"].append(headroom(ip - insn0))
+        found["return"].append(headroom(ip + 4 - (insn0 + 12)))
+        usable = [m.tramp_text, m.tramp_init] if one["area"] == "inittext" else [m.tramp_text]
+        for tracer in (m.caller, m.regs_caller):
+            found["tracer"].append(max(headroom(target - site) for target in (tracer, *usable)))
+    return {branch: min(rooms) for branch, rooms in found.items() if rooms}

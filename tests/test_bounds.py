@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files and options made to cost much: each ends with a sentence, soon."""
+"""Files and options made to be expensive: each ends with a sentence, soon."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from conftest import OBJECTS, executable_path
 from pfestubs.read.elf import _NAME_LIMIT, _string
-from pfestubs.read.symbols import MapSymbols
+from pfestubs.read.system_map import MapLine, MapSymbols
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
 
 
-def test_a_long_name_is_cut_and_an_unended_one_is_none() -> None:
+def test_a_long_name_is_cut_and_an_unterminated_one_is_empty() -> None:
     table = b"\0" + b"a" * 5000 + b"\0tail"
     assert _string(table, 1) == "a" * _NAME_LIMIT
     assert _string(table, 5002) == ""
     assert _string(table, 4990) == "a" * 11
 
 
-def test_labels_between_functions_are_walked_over_once() -> None:
-    """200,000 labels in front of 2,000 locations: quadratic would be minutes."""
-    labels = [(i, "t", f".L{i}") for i in range(1000, 201_000)]
-    symbols = MapSymbols([(500, "T", "f"), *labels])
+def test_labels_between_functions_are_visited_once() -> None:
+    """200,000 labels before 2,000 locations: quadratic would be minutes."""
+    labels = [MapLine(i, None, "t", f".L{i}") for i in range(1000, 201_000)]
+    symbols = MapSymbols("System.map", [MapLine(500, None, "T", "f"), *labels])
     assert {symbols.locate(201_000 + i) for i in range(2000)} == {("f", 200_500 + i) for i in range(2000)}
     assert symbols.locate(600) == ("f", 100)
     assert symbols.locate(100) == ("0x64", 0)
@@ -71,12 +71,12 @@ def test_a_saved_count_of_thousands_of_digits(call: Call, tmp_path: Path, mini_k
     assert "internal error" not in outcome.err
 
 
-def test_a_device_is_no_input(call: Call) -> None:
+def test_a_device_is_not_an_input(call: Call) -> None:
     outcome = call("check", "/dev/zero")
     assert (outcome.code, outcome.err) == (2, "/dev/zero: error: is a device, not a file\n")
 
 
-def test_standard_output_by_its_path_is_written_where_it_stands(tmp_path: Path) -> None:
+def test_standard_output_by_its_path_is_written_at_its_position(tmp_path: Path) -> None:
     """A redirection to a regular file: what others wrote before and after stays."""
     whole = tmp_path / "whole"
     for name in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
@@ -91,29 +91,29 @@ def test_standard_output_by_its_path_is_written_where_it_stands(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["", "new/"])
-def test_a_name_that_is_no_file(call: Call, tmp_path: Path, name: str) -> None:
+def test_a_name_that_is_not_a_file(call: Call, tmp_path: Path, name: str) -> None:
     outcome = call("generate", OBJECT, "-o", f"{tmp_path}/{name}" if name else "")
     assert outcome.code == 2
     assert not outcome.err.startswith(":")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_promise_of_another_byte_order_does_not_belong(call: Call, mini_kernel: MiniKernel) -> None:
+def test_expected_counts_of_another_byte_order(call: Call, mini_kernel: MiniKernel) -> None:
     vmlinux = mini_kernel(TOOLCHAIN="gcc-ppc64le") / "vmlinux"
     outcome = call("check", vmlinux, "--prelink", OBJECTS / "ool-ppc64-gnu.o")
     assert outcome.code == 2
-    assert "is 64-bit, big-endian" in outcome.err
+    assert "is 64-bit big-endian, but" in outcome.err
 
 
-def test_a_map_without_the_kernels_stubs_does_not_belong(call: Call, mini_kernel: MiniKernel) -> None:
-    folder = mini_kernel(TOOLCHAIN="gcc-ppc64le")
-    thinned = folder.parent / "thinned.map"
-    lines = (folder / "System.map").read_text().splitlines(keepends=True)
+def test_a_map_without_the_kernels_stubs_is_of_another_kernel(call: Call, mini_kernel: MiniKernel) -> None:
+    directory = mini_kernel(TOOLCHAIN="gcc-ppc64le")
+    thinned = directory.parent / "thinned.map"
+    lines = (directory / "System.map").read_text().splitlines(keepends=True)
     thinned.write_text("".join(line for line in lines if "ftrace_ool_stub" not in line))
-    outcome = call("check", folder / "vmlinux", "--system-map", thinned)
+    outcome = call("check", directory / "vmlinux", "--system-map", thinned)
     assert outcome.code == 2
     assert "has no ftrace_ool_stub" in outcome.err
 
 
-def test_no_tree_is_not_this_folder(call: Call) -> None:
+def test_an_empty_tree_name_is_not_the_working_directory(call: Call) -> None:
     assert "SRCTREE: error: is empty" in call("kbuild", "install", "").err

@@ -43,8 +43,8 @@ def test_one_line_when_all_is_well(good: Path, call: Call) -> None:
     outcome = call("check", good)
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out == (
-        f"{good}: ok: 5 locations served (text 2 of 2, text_end 1 of 1, inittext 2 of 2),"
-        " headroom 33,546,156 bytes (tracer branch of init1)\n"
+        f"{good}: ok: all 5 functions get a working stub (text 2 of 2, text_end 1 of 1, inittext 2 of 2),"
+        " headroom 33,550,852 bytes (stub branch of fn0)\n"
     )
 
 
@@ -55,9 +55,10 @@ def test_twenty_of_a_rule_then_how_many_more(bad: Path, call: Call) -> None:
     assert len(lines) == 22
     assert lines[0].startswith(f"{bad}: error: area-exhausted: fn7 at 0xc000000000001070 gets no stub: area")
     assert all(line.startswith(f"{bad}: error: area-exhausted: fn") for line in lines[:20])
-    assert lines[20] == f"{bad}: 10 more of area-exhausted (--all shows every one)"
+    assert lines[20] == f"{bad}: 10 more of area-exhausted (--all shows all)"
     assert lines[21] == (
-        f"{bad}: failed: 30 errors (area-exhausted 30), 39 locations; at boot all tracing would end at fn7"
+        f"{bad}: failed: 30 errors (area-exhausted 30), 39 locations; ftrace would be disabled at boot, at fn7;"
+        " generate the assembly file again from this kernel's vmlinux.o (or with --spare), and link again"
     )
 
 
@@ -73,7 +74,7 @@ def test_verbose_shows_notes_and_tables(tmp_path: Path, call: Call) -> None:
     outcome = call("check", "-v", path)
     assert (outcome.code, outcome.err) == (0, "")
     lines = outcome.out.splitlines()
-    assert lines[0] == f"{path}: note: area-unused: 3 of 4 stubs of area text_end stay unused"
+    assert lines[0] == f"{path}: note: area-unused: 3 of 4 stubs of area text_end are unused"
     assert [line.split() for line in lines[1:-1]] == [
         ["area", "address", "reserved", "used", "needed"],
         ["text", "0xc000000000000200", "2", "2", "2"],
@@ -82,9 +83,9 @@ def test_verbose_shows_notes_and_tables(tmp_path: Path, call: Call) -> None:
         ["branch", "headroom", "location", "function"],
         ["stub", "33,550,852", "0xc000000000001000", "fn0"],
         ["return", "33,550,860", "0xc000000000001000", "fn0"],
-        ["tracer", "33,546,156", "0xc000000000003010", "init1"],
+        ["tracer", "33,553,948", "0xc000000000001010", "fn1"],
     ]
-    assert lines[-1].startswith(f"{path}: ok: 5 locations served")
+    assert lines[-1].startswith(f"{path}: ok: all 5 functions get a working stub")
 
 
 def test_inline_kernel(tmp_path: Path, call: Call) -> None:
@@ -94,7 +95,7 @@ def test_inline_kernel(tmp_path: Path, call: Call) -> None:
     outcome = call("check", "-v", path)
     assert outcome.code == 0
     assert outcome.out.splitlines()[-1].startswith(
-        f"{path}: ok: 5 locations reach the tracer (layout inline)"
+        f"{path}: ok: all 5 functions reach the tracer (layout inline)"
     )
 
 
@@ -171,17 +172,17 @@ def test_output_goes_to_the_file(bad: Path, good: Path, call: Call, tmp_path: Pa
     outcome = call("check", bad, "-o", target)
     assert (outcome.code, outcome.out) == (1, "")
     assert target.read_text() == call("check", bad).out
-    # The build's log says why it broke, and how to mend it.
+    # The build's log says why it failed, and how to fix it.
     first, last = outcome.err.splitlines()
     assert first == target.read_text().splitlines()[0]
-    assert last == target.read_text().splitlines()[-1]
+    assert target.read_text().splitlines()[-1].startswith(last)
     outcome = call("check", good, "-o", target)
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
     assert target.read_text() == call("check", good).out
     assert call("check", good, "-o", "-").out == call("check", good).out
 
 
-def test_nothing_is_written_if_it_cannot_look(call: Call, tmp_path: Path) -> None:
+def test_nothing_is_written_on_error(call: Call, tmp_path: Path) -> None:
     target = tmp_path / "out.txt"
     target.write_text("before")
     assert call("check", tmp_path / "missing", "-o", target).code == 2
@@ -202,7 +203,7 @@ def test_unwritable_output(good: Path, call: Call, tmp_path: Path) -> None:
     [
         ("--max-growth", "5"),
         ("--max-growth", "5", "--min-headroom", "1"),
-        ("--min-headroom", "1KB"),
+        ("--min-headroom", "1KX"),
         ("--min-headroom", "1.5M"),
         ("--min-headroom", "-1"),
         ("--min-headroom", ""),
@@ -227,8 +228,8 @@ def test_usage_errors(words: tuple[str, ...], good: Path, call: Call) -> None:
 @pytest.mark.parametrize(
     ("size", "bytes_"),
     [
-        ("33546156", 33_546_156),
-        ("33546157", 33_546_157),
+        ("33550852", 33_550_852),
+        ("33550853", 33_550_853),
         ("40000K", 40_960_000),
         ("40000KiB", 40_960_000),
         ("40000k", 40_960_000),
@@ -243,11 +244,11 @@ def test_usage_errors(words: tuple[str, ...], good: Path, call: Call) -> None:
     ],
 )
 def test_sizes(size: str, bytes_: int, good: Path, call: Call) -> None:
-    headroom = 33_546_156
+    headroom = 33_550_852
     outcome = call("check", good, "--min-headroom", size)
     assert outcome.code == (1 if bytes_ > headroom else 0)
     if outcome.code:
-        assert f"at least {bytes_:,} were asked for" in outcome.out
+        assert f"{bytes_:,}" in outcome.out
 
 
 # -- a stripped kernel ------------------------------------------------------------------------------------
@@ -286,7 +287,7 @@ def test_system_map_of_another_kernel(good: Path, tmp_path: Path, call: Call) ->
     assert "has ftrace_caller at 0xc000000000000060" in outcome.err
 
 
-# -- promises and baselines -------------------------------------------------------------------------------
+# -- expected counts and baselines -------------------------------------------------------------------------------
 
 COUNT = {
     "schema": "pfestubs/count/1",
@@ -306,19 +307,19 @@ def saved(path: Path, value: Any) -> Path:
     return path
 
 
-def test_promise_kept(good: Path, tmp_path: Path, call: Call) -> None:
+def test_expected_counts_match(good: Path, tmp_path: Path, call: Call) -> None:
     outcome = call("check", good, "--prelink", saved(tmp_path / "c.json", COUNT))
     assert (outcome.code, outcome.err) == (0, "")
 
 
-def test_promise_broken(good: Path, tmp_path: Path, call: Call) -> None:
-    promise = saved(tmp_path / "c.json", {**COUNT, "stubs": {"text": 2, "text_end": 1, "inittext": 3}})
-    outcome = call("check", good, "--prelink", promise)
+def test_expected_counts_differ(good: Path, tmp_path: Path, call: Call) -> None:
+    expected = saved(tmp_path / "c.json", {**COUNT, "stubs": {"text": 2, "text_end": 1, "inittext": 3}})
+    outcome = call("check", good, "--prelink", expected)
     assert outcome.code == 1
-    assert f"count-mismatch: area inittext has 2 stubs, {promise} promised 3; link again" in outcome.out
+    assert f"count-mismatch: area inittext has 2 stubs, expected 3 from {expected}" in outcome.out
 
 
-def test_promise_without_layout_compares_entries(good: Path, tmp_path: Path, call: Call) -> None:
+def test_expected_counts_without_layout_compare_entries(good: Path, tmp_path: Path, call: Call) -> None:
     unknown = {**COUNT, "layout": None, "stubs": None}
     assert call("check", good, "--prelink", saved(tmp_path / "c.json", unknown)).code == 0
     few = {**unknown, "entries": {"text": 2, "inittext": 2, "exittext": 0, "total": 4}}
@@ -326,11 +327,11 @@ def test_promise_without_layout_compares_entries(good: Path, tmp_path: Path, cal
     assert (outcome.code, outcome.out.count("count-mismatch")) == (1, 2)
 
 
-def test_promise_of_another_layout(good: Path, tmp_path: Path, call: Call) -> None:
+def test_expected_counts_of_another_layout(good: Path, tmp_path: Path, call: Call) -> None:
     other = {**COUNT, "layout": "pfe", "stubs": {"text_end": 3, "inittext": 2}}
     outcome = call("check", good, "--prelink", saved(tmp_path / "c.json", other))
     assert (outcome.code, outcome.out) == (2, "")
-    assert "is of layout pfe" in outcome.err
+    assert "has layout pfe" in outcome.err
 
 
 BAD_COUNTS: list[Any] = [
@@ -364,7 +365,7 @@ BAD_COUNTS: list[Any] = [
 
 
 @pytest.mark.parametrize("content", BAD_COUNTS, ids=range(len(BAD_COUNTS)))
-def test_malformed_promise(content: Any, good: Path, tmp_path: Path, call: Call) -> None:
+def test_malformed_count(content: Any, good: Path, tmp_path: Path, call: Call) -> None:
     path = saved(tmp_path / "c.json", content)
     outcome = call("check", good, "--prelink", path)
     assert (outcome.code, outcome.out) == (2, "")
@@ -372,7 +373,7 @@ def test_malformed_promise(content: Any, good: Path, tmp_path: Path, call: Call)
     assert len(outcome.err.splitlines()) == 1
 
 
-def test_missing_promise_and_baseline(good: Path, tmp_path: Path, call: Call) -> None:
+def test_missing_count_and_baseline(good: Path, tmp_path: Path, call: Call) -> None:
     for option in ("--prelink", "--baseline"):
         outcome = call("check", good, option, tmp_path / "missing")
         assert (outcome.code, outcome.out) == (2, "")
@@ -389,7 +390,7 @@ def test_a_kernel_against_itself(good: Path, baseline: Path, call: Call) -> None
     assert outcome.code == 0
     assert outcome.out.endswith(f"; against {baseline}: locations +0, headroom +0 bytes\n")
     found = document(call, good, "--baseline", baseline)
-    assert found["baseline"] == {"file": str(baseline), "locations": 5, "headroom": 33_546_156}
+    assert found["baseline"] == {"file": str(baseline), "locations": 5, "headroom": 33_550_852}
 
 
 @pytest.mark.parametrize(("growth", "code"), [("5", 0), ("4", 1), ("100%", 0), ("99.9%", 1), ("0%", 1)])
@@ -399,7 +400,10 @@ def test_growth(growth: str, code: int, baseline: Path, tmp_path: Path, call: Ca
     assert outcome.code == code
     assert "locations +5" in outcome.out
     if code:
-        assert f"growth: 10 locations, 5 more than in {baseline} (5); at most {growth} were" in outcome.out
+        assert (
+            f"growth: 10 locations, 5 more than in {baseline} (5); at most {growth} more are allowed"
+            in outcome.out
+        )
 
 
 BAD_BASELINES: list[Any] = [
@@ -425,7 +429,8 @@ def test_malformed_baseline(content: Any, good: Path, tmp_path: Path, call: Call
 
 def test_baseline_without_locations(good: Path, tmp_path: Path, call: Call) -> None:
     path = saved(
-        tmp_path / "b.json", {"schema": "pfestubs/check/1", "locations": 0, "headroom": {"bytes": None}}
+        tmp_path / "b.json",
+        {"schema": "pfestubs/check/1", "layout": "ool", "locations": 0, "headroom": {"bytes": None}},
     )
     assert call("check", good, "--baseline", path).out.endswith("locations +5\n")
 

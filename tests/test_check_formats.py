@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -15,19 +16,31 @@ from jsonschema import Draft4Validator, Draft202012Validator
 
 from conftest import SCHEMAS
 from pfestubs import __version__
-from pfestubs.formats.check import FORMATS, RenderOptions, render
+from pfestubs.formats import FORMATS, RenderOptions
+from pfestubs.formats import render as render_pieces
 from pfestubs.formats.check import sarif as check_sarif
-from pfestubs.rules.check import AreaUse, Baseline, CheckOptions, CheckResult, NamedHeadroom
-from pfestubs.rules.findings import RULES, Finding
+from pfestubs.formats.findings import DESCRIPTIONS, HELP, finding_message
+from pfestubs.layouts import LAYOUTS
+from pfestubs.model import Area, Baseline
+from pfestubs.rules import findings as f
+from pfestubs.rules.check import AreaUse, CheckOptions, CheckResult, NamedHeadroom
+from pfestubs.rules.findings import SEVERITIES, Action, Finding, Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 PUBLISHED = Path(__file__).parent / "schemas"
-NASTY = 'a<b>&"%,:\n\r\x1b[31m\x00\udc80é\u2028'
+UNSAFE_NAME = 'a<b>&"%,:\n\r\x1b[31m\x00\udc80é\u2028'
 
 
-def verdict(findings: Sequence[Finding] = (), **changes: Any) -> CheckResult:
+TEXT, TEXT_END, INITTEXT = LAYOUTS["ool"].areas
+
+
+def render(result: CheckResult, format_: str, options: RenderOptions) -> str:
+    return "".join(render_pieces("check", format_, result, options))
+
+
+def check_result(findings: Sequence[Finding] = (), **changes: Any) -> CheckResult:
     room = NamedHeadroom(-4, "fn0", 0xC000000000001000, "stub")
     values: dict[str, Any] = {
         "file": "vmlinux",
@@ -35,23 +48,41 @@ def verdict(findings: Sequence[Finding] = (), **changes: Any) -> CheckResult:
         "locations": 5,
         "stub_size": 24,
         "areas": [
-            AreaUse("text", 0xC000000000000200, 2, 2, 2),
-            AreaUse("text_end", 0xC000000000001080, 1, 1, 3),
-            AreaUse("inittext", 0xC000000000003070, 2, 2, 2),
+            AreaUse(Area(TEXT, 0xC000000000000200, 2), 2, 2),
+            AreaUse(Area(TEXT_END, 0xC000000000001080, 1), 1, 3),
+            AreaUse(Area(INITTEXT, 0xC000000000003070, 2), 2, 2),
         ],
         "headroom": room,
         "by_branch": [room, NamedHeadroom(8, "fn1", 0xC000000000001010, "tracer")],
         "findings": list(findings),
-        "demands": CheckOptions(),
+        "options": CheckOptions(),
         **changes,
     }
     return CheckResult(**values)
 
 
+# One of each rule; what a message is made from.
+FACTS: dict[str, f.Facts] = {
+    "table-damaged": f.EntryMisaligned(),
+    "area-damaged": f.AreaSize(TEXT_END, 0xC000000000001080, 25, 1, 24),
+    "count-mismatch": f.AreaCountMismatch(TEXT_END, 1, 3, "vmlinux.o"),
+    "location-not-nop": f.WordFound(0x7C0802A6),
+    "area-exhausted": f.AreaShortage(TEXT_END, 1, 3, 2),
+    "stub-out-of-range": f.StubTooFar(),
+    "return-out-of-range": f.StubTooFar(),
+    "tracer-unreachable": f.TracerTooFar("ftrace_caller"),
+    "init-trampoline-only": f.TracerTooFar("ftrace_caller"),
+    "low-headroom": f.HeadroomBelow(-4, "stub", 1024),
+    "growth": f.Grown(5, 3, "old.json", Decimal(1), "locations"),
+    "location-skipped": f.EntrySkipped(),
+    "area-unused": f.AreaUnused(TEXT, 1, 2),
+}
+
+
 def finding(rule: str, **changes: Any) -> Finding:
     values = {
         "rule": rule,
-        "message": f"about {rule}",
+        "facts": FACTS[rule],
         "function": "fn2+0x8",
         "location": 0xC000000000001020,
         "stub": 0xC000000000001098,
@@ -62,16 +93,20 @@ def finding(rule: str, **changes: Any) -> Finding:
     return Finding(**values)
 
 
+NOTES = [rule for rule, severity in SEVERITIES.items() if severity == "note"]
+ERRORS = [rule for rule, severity in SEVERITIES.items() if severity == "error"]
 EMPTY = dict.fromkeys(("function", "location", "stub", "distance", "limit"))
 CASES: dict[str, CheckResult] = {
-    "clean": verdict(),
-    "every rule": verdict([finding(rule) for rule in RULES]),
-    "notes": verdict([finding(r.name) for r in RULES.values() if r.severity == "note"]),
-    "nothing known": verdict([finding("table-damaged", **EMPTY)], headroom=None, by_branch=[], locations=0),
-    "nasty": verdict([finding("area-exhausted", function=NASTY, message=NASTY)], file=NASTY),
-    "many": verdict([finding("area-exhausted", function=f"f{i}") for i in range(50)]),
-    "inline": verdict(layout="inline", stub_size=None, areas=[]),
-    "baseline": verdict(demands=CheckOptions(baseline=Baseline("old.json", 3, -8))),
+    "clean": check_result(),
+    "every rule": check_result([finding(rule) for rule in SEVERITIES]),
+    "notes": check_result([finding(rule) for rule in NOTES]),
+    "nothing known": check_result(
+        [finding("table-damaged", **EMPTY)], headroom=None, by_branch=[], locations=0
+    ),
+    "unsafe name": check_result([finding("area-exhausted", function=UNSAFE_NAME)], file=UNSAFE_NAME),
+    "many": check_result([finding("area-exhausted", function=f"f{i}") for i in range(50)]),
+    "inline": check_result(layout="inline", stub_size=None, areas=[]),
+    "baseline": check_result(options=CheckOptions(baseline=Baseline("old.json", "ool", 3, -8))),
 }
 
 
@@ -80,7 +115,7 @@ def case(request: pytest.FixtureRequest) -> CheckResult:
     return CASES[request.param]
 
 
-@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("format_", FORMATS["check"])
 def test_every_format_is_a_document(format_: str, case: CheckResult) -> None:
     text = render(case, format_, RenderOptions())
     assert text.endswith("\n")
@@ -105,7 +140,7 @@ def test_json_is_valid(case: CheckResult, ours: Draft202012Validator) -> None:
 
 
 def test_json_values() -> None:
-    found = json.loads(render(verdict([finding("stub-out-of-range")]), "json", RenderOptions()))
+    found = json.loads(render(check_result([finding("stub-out-of-range")]), "json", RenderOptions()))
     assert found["ok"] is False
     assert found["areas"][1] == {
         "name": "text_end",
@@ -125,7 +160,8 @@ def test_json_values() -> None:
             "stub": "0xc000000000001098",
             "distance": -33554436,
             "limit": -33554432,
-            "message": "about stub-out-of-range",
+            "message": finding_message(finding("stub-out-of-range")),
+            "remedy": None,
         }
     ]
 
@@ -157,6 +193,11 @@ def test_our_schema_is_strict(ours: Draft202012Validator) -> None:
         {"findings": [{**one, "severity": "note"}]},
         {"findings": [{k: v for k, v in one.items() if k != "limit"}]},
         {"findings": [{**one, "location": 5}]},
+        {"findings": [{**one, "remedy": {"action": "other"}}]},
+        {"findings": [{**one, "remedy": {"action": "lower-reserve", "value": -1}}]},
+        {"kernel": {"release": None, "banner": None}},
+        {"kernel": {**good["kernel"], "build_id": "XYZ"}},
+        {"pfestubs": None},
     ]
     for change in changes:
         assert not ours.is_valid({**good, **change}), change
@@ -167,9 +208,8 @@ def test_our_schema_is_strict(ours: Draft202012Validator) -> None:
 def test_our_schema_knows_the_rules(ours: Draft202012Validator) -> None:
     properties: Any = ours.schema
     items = properties["properties"]["findings"]["items"]
-    assert items["properties"]["rule"]["enum"] == list(RULES)
-    notes = [rule.name for rule in RULES.values() if rule.severity == "note"]
-    assert items["if"]["properties"]["rule"]["enum"] == notes
+    assert items["properties"]["rule"]["enum"] == list(SEVERITIES)
+    assert items["if"]["properties"]["rule"]["enum"] == NOTES
 
 
 # -- junit ------------------------------------------------------------------------------------------------
@@ -181,16 +221,16 @@ def junit_schema() -> xmlschema.XMLSchema:
 
 
 def test_junit_is_valid(case: CheckResult, junit_schema: xmlschema.XMLSchema) -> None:
-    for every in (False, True):
-        junit_schema.validate(ET.fromstring(render(case, "junit", RenderOptions(every=every))))
+    for show_all in (False, True):
+        junit_schema.validate(ET.fromstring(render(case, "junit", RenderOptions(show_all=show_all))))
 
 
 def test_the_junit_schema_refuses_something(junit_schema: xmlschema.XMLSchema) -> None:
     assert not junit_schema.is_valid(ET.fromstring("<testsuites><testsuite name='x'/></testsuites>"))
 
 
-def junit(given: CheckResult, view: RenderOptions | None = None) -> ET.Element:
-    suite = ET.fromstring(render(given, "junit", view or RenderOptions())).find("testsuite")
+def junit(given: CheckResult, options: RenderOptions | None = None) -> ET.Element:
+    suite = ET.fromstring(render(given, "junit", options or RenderOptions())).find("testsuite")
     assert suite is not None
     return suite
 
@@ -198,12 +238,12 @@ def junit(given: CheckResult, view: RenderOptions | None = None) -> ET.Element:
 def test_junit_has_one_case_a_rule() -> None:
     for given in CASES.values():
         suite = junit(given)
-        assert [case.get("name") for case in suite.iter("testcase")] == list(RULES)
-        assert suite.get("tests") == str(len(RULES))
+        assert [case.get("name") for case in suite.iter("testcase")] == list(SEVERITIES)
+        assert suite.get("tests") == str(len(SEVERITIES))
 
 
 def test_junit_of_a_clean_run() -> None:
-    suite = junit(verdict())
+    suite = junit(check_result())
     assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("0", "0", "3")
     assert not list(suite.iter("failure"))
     assert {c.get("name") for c in suite.iter("testcase") if c.find("skipped") is not None} == {
@@ -211,27 +251,27 @@ def test_junit_of_a_clean_run() -> None:
         "low-headroom",
         "growth",
     }
-    asked = junit(verdict(demands=CheckOptions(min_headroom=1)))
+    asked = junit(check_result(options=CheckOptions(min_headroom=1)))
     assert asked.get("skipped") == "2"
 
 
 def test_junit_of_every_rule() -> None:
     suite = junit(CASES["every rule"])
     failed = [c.get("name") for c in suite.iter("testcase") if c.find("failure") is not None]
-    assert failed == [rule.name for rule in RULES.values() if rule.severity == "error"]
+    assert failed == ERRORS
     assert suite.get("failures") == str(len(failed))
     assert suite.get("skipped") == "0"
     noted = [c.get("name") for c in suite.iter("testcase") if c.find("system-out") is not None]
-    assert noted == [rule.name for rule in RULES.values() if rule.severity == "note"]
+    assert noted == NOTES
 
 
 def test_junit_messages() -> None:
     failure = next(junit(CASES["many"]).iter("failure"))
-    assert failure.get("message") == "50 findings; the first: about area-exhausted"
+    assert failure.get("message") == "50 findings; the first: f0 at 0xc000000000001020 gets no stub"
     assert failure.get("type") == "area-exhausted"
     assert failure.text is not None
-    assert failure.text.splitlines()[-1] == "30 more (--all shows every one)"
-    every = next(junit(CASES["many"], RenderOptions(every=True)).iter("failure"))
+    assert failure.text.splitlines()[-1] == "30 more (--all shows all)"
+    every = next(junit(CASES["many"], RenderOptions(show_all=True)).iter("failure"))
     assert every.text is not None
     assert len(every.text.splitlines()) == 50
 
@@ -255,16 +295,16 @@ def test_sarif_is_valid(case: CheckResult, sarif_schema: Draft4Validator) -> Non
 
 
 def test_the_sarif_schema_refuses_something(sarif_schema: Draft4Validator) -> None:
-    broken = sarif(verdict())
+    broken = sarif(check_result())
     broken["runs"][0]["tool"]["driver"]["rule"] = []
     assert not sarif_schema.is_valid(broken)
 
 
 def test_sarif_names_tool_and_rules() -> None:
-    (run,) = sarif(verdict())["runs"]
+    (run,) = sarif(check_result())["runs"]
     driver = run["tool"]["driver"]
     assert (driver["name"], driver["version"]) == ("pfestubs", __version__)
-    assert [rule["id"] for rule in driver["rules"]] == list(RULES)
+    assert [rule["id"] for rule in driver["rules"]] == list(SEVERITIES)
     assert run["results"] == []
     assert run["invocations"] == [{"executionSuccessful": True}]
 
@@ -272,12 +312,15 @@ def test_sarif_names_tool_and_rules() -> None:
 def test_sarif_results() -> None:
     (run,) = sarif(CASES["every rule"])["runs"]
     rules = run["tool"]["driver"]["rules"]
-    assert {result["ruleId"] for result in run["results"]} == set(RULES)
+    assert {result["ruleId"] for result in run["results"]} == set(SEVERITIES)
     for result in run["results"]:
         assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
-        assert result["level"] == RULES[result["ruleId"]].severity
+        assert result["level"] == SEVERITIES[result["ruleId"]]
         (location,) = result["locations"]
-        assert location["physicalLocation"] == {"artifactLocation": {"uri": "vmlinux"}}
+        assert location["physicalLocation"] == {
+            "artifactLocation": {"uri": "vmlinux"},
+            "region": {"startLine": 1},
+        }
         assert location["logicalLocations"] == [{"fullyQualifiedName": "fn2+0x8", "kind": "function"}]
         assert result["properties"]["distance"] == -33554436
 
@@ -293,21 +336,21 @@ def test_sarif_results() -> None:
     ],
 )
 def test_sarif_uri(file: str, uri: str) -> None:
-    (result,) = sarif(verdict([finding("growth")], file=file))["runs"][0]["results"]
+    (result,) = sarif(check_result([finding("growth")], file=file))["runs"][0]["results"]
     assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == uri
 
 
 def fingerprints(findings: Sequence[Finding]) -> list[str]:
     return [
         result["partialFingerprints"]["primaryLocationLineHash"]
-        for result in sarif(verdict(findings))["runs"][0]["results"]
+        for result in sarif(check_result(findings))["runs"][0]["results"]
     ]
 
 
 def test_sarif_fingerprints_survive_a_rebuild() -> None:
     old = [finding("area-exhausted"), finding("stub-out-of-range", function="0xc000000000001000")]
     new = [
-        finding("area-exhausted", location=1, stub=2, distance=3, message="other", function="fn2+0x10"),
+        finding("area-exhausted", location=1, stub=2, distance=3, function="fn2+0x10"),
         finding("stub-out-of-range", function="0xc000000000002000"),
     ]
     assert fingerprints(old) == fingerprints(new)
@@ -325,20 +368,20 @@ def test_sarif_stays_below_githubs_limit(
 ) -> None:
     assert check_sarif.LIMIT == 25_000
     monkeypatch.setattr(check_sarif, "LIMIT", 3)
-    given = verdict([finding("area-unused")] + [finding("area-exhausted")] * 3)
+    given = check_result([finding("area-unused")] + [finding("area-exhausted")] * 3)
     document = sarif(given)
     sarif_schema.validate(document)
     (run,) = document["runs"]
     assert [result["ruleId"] for result in run["results"]] == ["area-exhausted"] * 3
     (note,) = run["invocations"][0]["toolExecutionNotifications"]
-    assert note["message"]["text"].startswith("4 findings, of which the first 3 are given")
+    assert note["message"]["text"].startswith("4 findings, of which 3 are given")
 
 
 # -- github -----------------------------------------------------------------------------------------------
 
 
-def github(given: CheckResult, view: RenderOptions | None = None) -> list[str]:
-    return render(given, "github", view or RenderOptions()).splitlines()
+def github(given: CheckResult, options: RenderOptions | None = None) -> list[str]:
+    return render(given, "github", options or RenderOptions()).splitlines()
 
 
 def test_github_aggregate_first_then_nine() -> None:
@@ -346,25 +389,27 @@ def test_github_aggregate_first_then_nine() -> None:
     assert len(lines) == 10
     assert lines[0] == (
         "::error file=vmlinux,title=pfestubs check::vmlinux: failed: 50 errors (area-exhausted 50), 5 locations;"
-        " at boot all tracing would end at f0"
+        " ftrace would be disabled at boot, at f0"
     )
-    assert lines[1] == "::error file=vmlinux,title=area-exhausted::about area-exhausted"
-    assert len(github(CASES["many"], RenderOptions(every=True))) == 51
+    assert lines[1] == "::error file=vmlinux,title=area-exhausted::f0 at 0xc000000000001020 gets no stub"
+    assert len(github(CASES["many"], RenderOptions(show_all=True))) == 51
 
 
 def test_github_of_a_clean_run() -> None:
-    (line,) = github(verdict())
-    assert line.startswith("::notice file=vmlinux,title=pfestubs check::vmlinux: ok: 5 locations served")
+    (line,) = github(check_result())
+    assert line.startswith(
+        "::notice file=vmlinux,title=pfestubs check::vmlinux: ok: all 5 functions get a working stub"
+    )
 
 
 def test_github_notes_only_when_asked() -> None:
     assert len(github(CASES["notes"])) == 1
     shown = github(CASES["notes"], RenderOptions(verbose=True))
-    assert [line.split("::")[1].split(" ")[0] for line in shown] == ["notice"] * 3
+    assert [line.split("::")[1].split(" ")[0] for line in shown] == ["notice"] * (1 + len(NOTES))
 
 
 def test_github_escapes(unescape: Callable[[str], str]) -> None:
-    lines = github(CASES["nasty"])
+    lines = github(CASES["unsafe name"])
     assert len(lines) == 2
     for line in lines:
         _, head, message = line.split("::", 2)
@@ -401,7 +446,97 @@ def test_text_colours_and_nothing_else_changes() -> None:
 
 def test_text_never_wraps() -> None:
     name = "f" * 5000
-    given = verdict(by_branch=[NamedHeadroom(1, name, 0, "stub")])
+    given = check_result(by_branch=[NamedHeadroom(1, name, 0, "stub")])
     assert any(
         line.endswith(name) for line in render(given, "text", RenderOptions(verbose=True)).splitlines()
+    )
+
+
+# -- sentences --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "facts", "message"),
+    [
+        ("table-damaged", f.TableLength(0x1000, 12, 8), "8"),
+        ("table-damaged", f.TableEmpty(0x1000, 5), "5"),
+        ("table-damaged", f.TableWithoutLocations(0x1000, 0), "has no entries: no function can be traced"),
+        (
+            "table-damaged",
+            f.TableWithoutLocations(0x1000, 1),
+            "none of the 1 entry of the location table at 0x1000 is in kernel text or init text: no function can"
+            " be traced",
+        ),
+        ("table-damaged", f.EntryRepeated(), "is in the location table more than once"),
+        (
+            "area-damaged",
+            f.AreaOutside(TEXT_END, range(0x10, 0x20), range(0x100, 0x200)),
+            "area text_end (0x10 to 0x20) is outside kernel text (0x100 to 0x200)",
+        ),
+        (
+            "area-damaged",
+            f.AreaOutside(INITTEXT, range(0x10, 0x20), range(0x100, 0x200)),
+            "area inittext (0x10 to 0x20) is outside init text (0x100 to 0x200)",
+        ),
+        ("area-damaged", f.AreaMisaligned(TEXT, 0x102, 8), "area text at 0x102 is not aligned to 8 bytes"),
+        (
+            "area-damaged",
+            f.AreaOverlap(TEXT, 0x200, TEXT_END, 0x100),
+            "area text ends at 0x200, after area text_end starts (0x100)",
+        ),
+        (
+            "area-damaged",
+            FACTS["area-damaged"],
+            "area text_end at 0xc000000000001080 has 25 bytes, expected 24 (1 stub of 24)",
+        ),
+        ("count-mismatch", FACTS["count-mismatch"], "area text_end has 1 stub, expected 3 from vmlinux.o"),
+        (
+            "count-mismatch",
+            f.EntryCountMismatch(6, 5, "vmlinux.o"),
+            "the location table has 6 entries, expected 5 from vmlinux.o: objects were linked that were not counted",
+        ),
+        (
+            "count-mismatch",
+            f.EntryCountMismatch(0, 5, "c.json"),
+            "no locations to compare with the 5 entries",
+        ),
+        ("location-not-nop", f.WordFound(None), "holds nothing"),
+        ("location-not-nop", FACTS["location-not-nop"], "holds 0x7c0802a6"),
+        ("stub-out-of-range", f.StubTooFar(), "33,554,436 bytes from its stub at 0xc000000000001098"),
+        ("tracer-unreachable", FACTS["tracer-unreachable"], "and no trampoline is in range"),
+        ("init-trampoline-only", FACTS["init-trampoline-only"], "which is freed after boot"),
+        ("low-headroom", f.HeadroomBelow(None, None, 1024), "there is no headroom to measure"),
+        (
+            "growth",
+            f.Grown(0, 3, "old.json", Decimal(1), "percent"),
+            "there are no locations to compare with",
+        ),
+        ("growth", f.Grown(5, 3, "o.json", Decimal("2.5"), "percent"), "at most 2.5% more are allowed"),
+        ("location-skipped", f.EntrySkipped(), "is neither in kernel text nor in init text"),
+        ("area-unused", FACTS["area-unused"], "1 of 2 stubs of area text are unused"),
+    ],
+)
+def test_messages(rule: str, facts: f.Facts, message: str) -> None:
+    assert message in finding_message(finding(rule, facts=facts))
+
+
+@pytest.mark.parametrize("action", Action)
+def test_every_action_has_a_sentence(action: Action) -> None:
+    given = finding("area-exhausted", remedy=Remedy(action, "CONFIG_X", 17000))
+    message = finding_message(given)
+    assert message != finding_message(replace(given, remedy=None))
+    assert ("CONFIG_X=17000" in message) == (action in {Action.LOWER_RESERVE, Action.RAISE_RESERVE})
+
+
+def test_every_rule_is_described() -> None:
+    assert list(DESCRIPTIONS) == list(HELP) == list(SEVERITIES)
+
+
+def test_the_trapped_reserve_is_explained() -> None:
+    facts = f.AreaShortage(TEXT_END, 42043, 56928, 14885, 32768, 17883)
+    remedy = Remedy(Action.LOWER_RESERVE, "CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE", 17000)
+    assert finding_message(finding("area-exhausted", facts=facts, remedy=remedy)) == (
+        "fn2+0x8 at 0xc000000000001020 gets no stub: area text_end has 42,043, 56,928 are needed; 14,885 functions"
+        " get no stub, while only 17,883 of the 32,768 stubs of the reserve are in range; lower the reserve: set"
+        " CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE=17000 in .config and link again"
     )

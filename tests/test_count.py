@@ -132,8 +132,8 @@ def test_options_that_agree_change_nothing(call: Call) -> None:
     ("words", "words_in_message"),
     [
         (["--layout", "pfe"], ["layout pfe", "layout ool", "ftrace_ool_stub_text"]),
-        (["--reserve", "6"], ["6", "ftrace_ool_stub_text_count", "holds 5"]),
-        (["--layout", "ool", "--reserve", "32768"], ["32,768", "holds 5"]),
+        (["--reserve", "6"], ["6", "ftrace_ool_stub_text_count", "is 5"]),
+        (["--layout", "ool", "--reserve", "32768"], ["32,768", "is 5"]),
     ],
 )
 @pytest.mark.parametrize("command", ["count", "generate"])

@@ -62,7 +62,7 @@ def test_mainline_reserve_from_the_arguments(run_cli: RunCli, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["6", "y", "objdump"], "holds 5"),
+        (["6", "y", "objdump"], "is 5"),
         (["32768", "y", "objdump"], "32,768"),
         (["", "y", "objdump"], "NUM_RESERVE is empty"),
         (["5", "", "objdump"], "IS_64BIT"),

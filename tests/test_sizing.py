@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pfestubs.errors import ContradictionError, UnsuitableError
-from pfestubs.layouts import LAYOUTS, detect_layout
-from pfestubs.read.vmlinux_o import ReserveArray, TextSection, VmlinuxO
+from pfestubs.layouts import LAYOUTS, AreaRole, detect_layout
+from pfestubs.model import AreaCounts, ByteOrder, EntryCounts, ReserveArray, TextSection, VmlinuxO
 from pfestubs.rules.section_kinds import classify_section
-from pfestubs.rules.sizing import Entries, Trap, count, count_entries, find_trap, size_areas
+from pfestubs.rules.sizing import Trap, count, count_entries, find_trap, size_areas
 
 MIB = 1 << 20
 
@@ -77,10 +77,16 @@ def test_kinds_are_the_linker_scripts(parts: list[str]) -> None:
 
 @given(*[st.integers(0, 10**6)] * 4)
 def test_areas(text: int, init: int, exit_: int, reserve: int) -> None:
-    ool = size_areas(LAYOUTS["ool"], Entries(text, init, exit_), reserve)
-    assert (ool.text, ool.text_end, ool.inittext) == (reserve, max(0, text + exit_ - reserve), init)
-    pfe = size_areas(LAYOUTS["pfe"], Entries(text, init, exit_), 0)
-    assert (pfe.text, pfe.text_end, pfe.inittext) == (None, text + exit_, init)
+    ool = size_areas(LAYOUTS["ool"], EntryCounts(text, init, exit_), reserve)
+    assert ool == AreaCounts(reserve, max(0, text + exit_ - reserve), init)
+    pfe = size_areas(LAYOUTS["pfe"], EntryCounts(text, init, exit_), 0)
+    assert pfe == AreaCounts(None, text + exit_, init)
+
+
+def test_counts_by_role() -> None:
+    counts = AreaCounts(1, 2, 3)
+    assert [counts.of(area.role) for area in LAYOUTS["ool"].areas] == [1, 2, 3]
+    assert [AreaCounts(None, 2, 3).of(role) for role in AreaRole] == [0, 2, 3]
 
 
 def an_object(*sections: tuple[str, int, list[int]], **values: Any) -> VmlinuxO:
@@ -88,7 +94,7 @@ def an_object(*sections: tuple[str, int, list[int]], **values: Any) -> VmlinuxO:
         "file": "vmlinux.o",
         "machine": "ppc64",
         "bits": 64,
-        "byte_order": "little",
+        "byte_order": ByteOrder.LITTLE,
         "relocation": "R_PPC64_ADDR64",
         "sections": [TextSection(name, size, 4, locations) for name, size, locations in sections],
         "stub_symbols": frozenset({"ftrace_ool_stub_text_end"}),
@@ -102,7 +108,7 @@ def test_count_entries() -> None:
     obj = an_object(
         (".text", 99, [0, 4]), (".init.text", 99, [0]), (".text", 99, [8]), (".text.exit", 9, [0])
     )
-    assert count_entries(obj) == Entries(3, 1, 1)
+    assert count_entries(obj) == EntryCounts(3, 1, 1)
     assert count_entries(obj).total == 5
 
 
@@ -114,7 +120,7 @@ def test_reserve_from_option_or_object(reserve: int) -> None:
     both = count(an_object(section, reserve=reserve), reserve=reserve, layout="ool")
     assert asked == known == both
     assert asked.stubs is not None
-    assert asked.stubs.text_end == max(0, 3 - reserve)
+    assert asked.stubs.end == max(0, 3 - reserve)
 
 
 def test_reserve_zero_contradicts_another() -> None:
@@ -128,7 +134,7 @@ def test_reserve_zero_contradicts_another() -> None:
         count(an_object(section))
 
 
-def test_nothing_known_is_no_error() -> None:
+def test_an_unknown_layout_is_not_an_error() -> None:
     found = count(an_object((".text", 99, [0]), stub_symbols=frozenset()))
     assert (found.layout, found.stubs) == (None, None)
 
@@ -173,7 +179,7 @@ def test_fewer_functions_than_reserve() -> None:
     assert (trap.index, trap.stubs) == (1, 2)
 
 
-def test_reserve_behind_the_text() -> None:
+def test_reserve_after_the_text() -> None:
     """Backward branches have their limit too."""
     reserve = 10
     obj = an_object(

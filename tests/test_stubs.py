@@ -120,7 +120,7 @@ def test_functions_by_symbol_address_offset_and_pattern(call: Call, mini: Path) 
 def test_not_traceable_and_not_there_are_different_things(call: Call, mini: Path) -> None:
     for word, reason in (
         ("ftrace_caller", "has no location: not traceable"),
-        ("no_such_function", "is no symbol of this kernel"),
+        ("no_such_function", "is not a symbol of this kernel"),
         ("no_such_*", "matches no symbol"),
         ("ftrace_*caller", "matches only code that has no location"),
         ("0x10", "is an address outside kernel text"),

@@ -272,7 +272,9 @@ def test_a_moved_kernel_is_found(mini: Mini, run: Verify) -> None:
     offset = 0x400000
     document = run.json(mini.vmlinux, qemu(mini.booted().move(offset), mini.order))
     assert (document["as_predicted"], document["offset"]) == (16, f"{offset:#x}")
-    assert "runs 0x400000 above" in run.text(mini.vmlinux, qemu(mini.booted().move(offset), mini.order)).out
+    assert (
+        "relocated by +0x400000" in run.text(mini.vmlinux, qemu(mini.booted().move(offset), mini.order)).out
+    )
 
 
 def test_of_two_copies_the_running_one_is_taken(little: Mini, run: Verify) -> None:
@@ -454,7 +456,7 @@ def test_ftrace_switched_off_is_said(little: Mini, run: Verify) -> None:
     guest = little.booted()
     guest.put(EXTRA + DISABLED, 1)
     assert run.json(little.vmlinux, qemu(guest.memory, "<"))["ftrace_disabled"] is True
-    assert "switched ftrace off" in run.text(little.vmlinux, qemu(guest.memory, "<")).out
+    assert "the kernel has disabled ftrace" in run.text(little.vmlinux, qemu(guest.memory, "<")).out
 
 
 def test_only_twenty_are_shown_unless_all_are_asked_for(
@@ -464,7 +466,7 @@ def test_only_twenty_are_shown_unless_all_are_asked_for(
     core = qemu(many.linked, "<")
     outcome = run.text(many.vmlinux, core)
     assert outcome.out.count("stub-different") == 20
-    assert f"{many.vmlinux}: 26 more different (--all shows every one)\n" in outcome.out
+    assert f"{many.vmlinux}: 26 more different (--all shows all)\n" in outcome.out
     assert run.text(many.vmlinux, core, "--all").out.count("stub-different") == 46
     assert len(run.json(many.vmlinux, core)["findings"]) == 46
 
@@ -485,7 +487,7 @@ def test_a_boot_that_gives_up(run: Verify, mini_kernel: MiniKernel, tmp_path: Pa
     finding = next(f for f in document["findings"] if f["function"] == document["stops_at"])
     assert (finding["area"], finding["problem"]) == (None, "the boot has no stub for it")
     assert (
-        f"its boot gives tracing up at {document['stops_at']} (pfestubs check says why)"
+        f"ftrace disables itself at boot, at {document['stops_at']} (see pfestubs check)"
         in run.text(broken.vmlinux, core).out
     )
 

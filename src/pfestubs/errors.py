@@ -108,12 +108,25 @@ class ReserveMismatchError(ContradictionError):
         )
 
 
-class KindMismatchError(ContradictionError):
-    """Two files that should be of one kernel differ in class, byte order or layout."""
+class MachineMismatchError(ContradictionError):
+    """Two files that should be of one kernel differ in class or byte order."""
 
-    def __init__(self, file: str, kind: str, other: str, other_kind: str) -> None:
+    def __init__(self, file: str, machine: str, other: str, other_machine: str) -> None:
         super().__init__(
-            file, f"is {kind}, but {other} is {other_kind}", "give a file of the same kernel configuration"
+            file,
+            f"is {machine}, but {other} is {other_machine}",
+            "give a file of the same kernel configuration",
+        )
+
+
+class LayoutMismatchError(ContradictionError):
+    """Two files that should be of one kernel differ in layout."""
+
+    def __init__(self, file: str, layout: str, other: str, other_layout: str) -> None:
+        super().__init__(
+            file,
+            f"has layout {layout}, but {other} has layout {other_layout}",
+            "give a file of the same kernel configuration",
         )
 
 

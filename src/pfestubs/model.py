@@ -266,13 +266,15 @@ class Kernel:
 class Baseline:
     """An earlier kernel's figures, from its saved check: count of locations, headroom in bytes if known.
 
-    `layout` is a layout's name or "inline".
+    `layout` is a layout's name or "inline"; `bits` and `byte_order` are None in documents of 0.1.
     """
 
     file: str
     layout: str
     locations: int
     headroom: int | None
+    bits: int | None = None
+    byte_order: ByteOrder | None = None
 
 
 @dataclass(frozen=True)

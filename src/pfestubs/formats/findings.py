@@ -83,7 +83,7 @@ def _sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case per ki
         case f.AreaSize(area, address, size, count, stub_size):
             return (
                 f"area {area.name} at {address:#x} has {size:,} bytes, expected {count * stub_size:,}"
-                f" ({count:,} stubs of {stub_size})"
+                f" ({plural(count, 'stub')} of {stub_size})"
             )
         case f.AreaOutside(area, span, outer):
             text = "init text" if area.role is AreaRole.INIT else "kernel text"
@@ -96,7 +96,7 @@ def _sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case per ki
         case f.AreaOverlap(area, end, other, other_address):
             return f"area {area.name} ends at {end:#x}, after area {other.name} starts ({other_address:#x})"
         case f.AreaCountMismatch(area, count, expected, source):
-            return f"area {area.name} has {count:,} stubs, expected {expected:,} from {source}"
+            return f"area {area.name} has {plural(count, 'stub')}, expected {expected:,} from {source}"
         case f.EntryCountMismatch(entries, expected, source) if entries > expected:
             return (
                 f"the location table has {entries:,} entries, expected {expected:,} from {source}: objects"

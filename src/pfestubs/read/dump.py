@@ -295,7 +295,7 @@ def _locate(dump: _Dump, kernel: Kernel, symbols: Mapping[str, SymbolInfo]) -> i
     others: dict[bytes, None] = {}
     for found, text in dump.banners() if dump.searchable else ():
         offset = found - address
-        if text != banner:
+        if text.split(b"\n")[0] != banner:
             if _BUILD_NUMBER.search(text):
                 others[text] = None
         elif offset % _ALIGNMENT == 0:

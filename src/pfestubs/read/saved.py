@@ -82,11 +82,17 @@ def read_baseline(path: str) -> Baseline:
     headroom = document.table("headroom").get("bytes")
     if headroom is not None and (type(headroom) is not int or abs(headroom) >= _INTEGER_LIMIT):
         raise document.wrong("headroom.bytes", headroom, "a number of bytes or null")
+    bits = byte_order = None
+    if "class" in document.values:  # since 0.2
+        bits = document.choice("class", [64, 32])
+        byte_order = ByteOrder(document.choice("byte_order", [order.value for order in ByteOrder]))
     return Baseline(
         file=path,
         layout=document.choice("layout", [*LAYOUTS, "inline"]),
         locations=document.count(document.values, "locations", "locations"),
         headroom=headroom,
+        bits=bits,
+        byte_order=byte_order,
     )
 
 

@@ -195,7 +195,7 @@ def _table(elf: Elf, memory: Memory, span: range) -> array[int] | None:
 
     None where the file does not hold the slots.
     """
-    size = len(span) // elf.word * elf.word
+    size = (span.stop - span.start) // elf.word * elf.word
     content = memory.read(span.start, size)
     if content is None:
         return None

@@ -6,8 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from pfestubs.errors import KindMismatchError
+from pfestubs.errors import LayoutMismatchError, MachineMismatchError
 from pfestubs.layouts import AreaRole
+from pfestubs.model import ByteOrder
 from pfestubs.rules import integrity
 from pfestubs.rules.boot_inputs import require_known_kind
 from pfestubs.rules.findings import (
@@ -91,6 +92,7 @@ class CheckResult:
         findings: about the whole file, then by location in boot order, then about thresholds.
         stops_at: the function at which the boot disables ftrace, None if it does not.
         release, banner, build_id: which kernel it is, None where the file does not tell.
+        bits, byte_order: of the machine.
     """
 
     file: str
@@ -106,6 +108,8 @@ class CheckResult:
     release: str | None = None
     banner: str | None = None
     build_id: str | None = None
+    bits: int = 64
+    byte_order: ByteOrder = ByteOrder.LITTLE
 
     @property
     def errors(self) -> list[Finding]:
@@ -122,7 +126,8 @@ def check_kernel(kernel: Kernel, options: CheckOptions) -> CheckResult:
     """Simulate the boot of `kernel` and report what is wrong with it.
 
     Raises:
-        KindMismatchError: the expected counts or the baseline are of another kind of kernel.
+        MachineMismatchError, LayoutMismatchError: the expected counts or the baseline are of another kind
+            of kernel.
     """
     require_known_kind(kernel)
     require_same_kind(kernel, options)
@@ -156,6 +161,8 @@ def check_kernel(kernel: Kernel, options: CheckOptions) -> CheckResult:
         release=kernel.release,
         banner=kernel.banner,
         build_id=kernel.build_id,
+        bits=kernel.bits,
+        byte_order=kernel.byte_order,
     )
 
 
@@ -168,18 +175,34 @@ def require_same_kind(kernel: Kernel, options: CheckOptions) -> None:
     """Refuse expected counts and a baseline that cannot be of this kernel.
 
     Raises:
-        KindMismatchError: class, byte order or layout differ.
+        MachineMismatchError: class or byte order differ.
+        LayoutMismatchError: the layouts differ.
     """
     expected, baseline, layout = options.expected, options.baseline, layout_name(kernel)
     if expected is not None:
-        own = f"{kernel.bits}-bit {kernel.byte_order.value}-endian"
-        theirs = f"{expected.bits}-bit {expected.byte_order.value}-endian"
-        if own != theirs:
-            raise KindMismatchError(expected.file, theirs, kernel.file, own)
+        _require_equal(
+            kernel.file, (kernel.bits, kernel.byte_order), expected.file, (expected.bits, expected.byte_order)
+        )
         if expected.layout is not None and expected.layout is not kernel.layout:
-            raise KindMismatchError(expected.file, expected.layout.name, kernel.file, layout)
-    if baseline is not None and baseline.layout != layout:
-        raise KindMismatchError(baseline.file, baseline.layout, kernel.file, layout)
+            raise LayoutMismatchError(expected.file, expected.layout.name, kernel.file, layout)
+    if baseline is not None:
+        if baseline.bits is not None and baseline.byte_order is not None:
+            _require_equal(
+                kernel.file,
+                (kernel.bits, kernel.byte_order),
+                baseline.file,
+                (baseline.bits, baseline.byte_order),
+            )
+        if baseline.layout != layout:
+            raise LayoutMismatchError(baseline.file, baseline.layout, kernel.file, layout)
+
+
+def _require_equal(
+    file: str, machine: tuple[int, ByteOrder], other: str, other_machine: tuple[int, ByteOrder]
+) -> None:
+    if machine != other_machine:
+        names = [f"{bits}-bit {byte_order.value}-endian" for bits, byte_order in (other_machine, machine)]
+        raise MachineMismatchError(other, names[0], file, names[1])
 
 
 def _count_mismatches(boot: Boot, expected: ObjectCounts | None) -> Iterator[Finding]:

@@ -52,8 +52,11 @@ def simulate_boot(kernel: Kernel) -> Boot:
 
 
 def _is_regular(kernel: Kernel) -> bool:
-    """Return whether the arithmetic of runs holds: whole instructions, no wrapped area, separate texts."""
+    """Return whether the arithmetic of runs holds: whole instructions, nothing that wraps, separate texts."""
     text, inittext = kernel.text, kernel.inittext
+    for span in (text, inittext):
+        if not span.start <= span.stop <= ppc.ADDRESS_MASK - 2 * ppc.INSN_SIZE:  # a nop may be 8 bytes on
+            return False
     separate = text.stop <= inittext.start or inittext.stop <= text.start
     areas_fit = all(
         area.address % ppc.INSN_SIZE == 0 and area.address + area.count * 24 <= ppc.ADDRESS_MASK

@@ -1,0 +1,731 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The rules of `check`: findings with their facts, order and remedies, expected counts, thresholds.
+
+Sentences are not tested here but in `test_check_formats.py`.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kernelwriter import MIB, LinkedKernel
+from pfestubs.errors import (
+    ContradictionError,
+    KindMismatchError,
+    NoStubsError,
+    UnprovenInlineError,
+    UnreadableError,
+    UnsuitableError,
+)
+from pfestubs.layouts import LAYOUTS, RESERVE_CONFIG
+from pfestubs.model import AreaCounts, Baseline, ByteOrder, EntryCounts, ObjectCounts
+from pfestubs.read.vmlinux import open_kernel
+from pfestubs.rules import findings as f
+from pfestubs.rules.boot_inputs import require_stubs
+from pfestubs.rules.check import AllowedGrowth, CheckOptions, CheckResult, check_kernel
+from pfestubs.rules.findings import Action, Remedy
+from pfestubs.rules.integrity import measure_stub_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pfestubs.layouts import AreaSpec
+    from pfestubs.rules.findings import Finding
+
+    Check = Callable[..., CheckResult]
+
+BASE = 0xC000000000000000
+RESERVE, END, INIT = LAYOUTS["ool"].areas
+REGENERATE = Remedy(Action.REGENERATE_AREAS)
+RESTORE_ORDER = Remedy(Action.RESTORE_LINK_ORDER)
+
+
+@pytest.fixture
+def check(tmp_path: Path) -> Check:
+    """Check a kernel that is written to a file and read back."""
+
+    def of(kernel: LinkedKernel, options: CheckOptions | None = None) -> CheckResult:
+        path = kernel.save(tmp_path / "vmlinux")
+        with open_kernel(str(path)) as read:
+            return check_kernel(read, options or CheckOptions())
+
+    return of
+
+
+def errors(result: CheckResult) -> list[tuple[str, str | None]]:
+    return [(finding.rule, finding.function) for finding in result.errors]
+
+
+def only(result: CheckResult) -> Finding:
+    (finding,) = result.errors
+    return finding
+
+
+def test_a_healthy_kernel_has_no_findings(check: Check) -> None:
+    result = check(LinkedKernel())
+    assert result.ok
+    assert result.findings == []
+    assert (result.layout, result.stub_size, result.locations) == ("ool", 24, 5)
+    assert [(use.area.name, use.area.count, use.used, use.needed) for use in result.areas] == [
+        ("text", 2, 2, 2),
+        ("text_end", 1, 1, 1),
+        ("inittext", 2, 2, 2),
+    ]
+    assert {room.branch for room in result.by_branch} == {"stub", "return", "tracer"}
+    assert result.headroom in result.by_branch
+    assert result.stops_at is None
+    assert (result.release, result.banner, result.build_id) == (None, None, None)
+
+
+def test_which_kernel_it_is() -> None:
+    banner = "Linux version 7.2.13-amd64 (builder@host) (gcc 14.2) #1 SMP"
+    kernel = replace(LinkedKernel().kernel(), banner=banner, build_id="0123")
+    result = check_kernel(kernel, CheckOptions())
+    assert (result.file, result.release) == ("vmlinux", "7.2.13-amd64")
+    assert (result.banner, result.build_id) == (banner, "0123")
+    assert replace(kernel, banner="another text").release is None
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("zeros", [False, True])
+@pytest.mark.parametrize(("layout", "stub_size"), [("ool", 24), ("ool", 16), ("pfe", 16), ("pfe", 24)])
+def test_stub_size_and_storage_are_read_from_the_file(
+    order: str, zeros: bool, layout: str, stub_size: int, check: Check
+) -> None:
+    result = check(LinkedKernel(order=order, zeros=zeros, layout=layout, stub_size=stub_size))
+    assert result.findings == []
+    assert (result.layout, result.stub_size, result.locations) == (layout, stub_size, 5)
+
+
+def inline_kernel(**changes: Any) -> LinkedKernel:
+    """A kernel without stubs: two nops at each location."""
+    kernel = LinkedKernel(layout=None, **changes)
+    kernel.words |= {location + 4: 0x60000000 for location in kernel.locations}
+    return kernel
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("zeros", [False, True])
+def test_no_stub_symbols_is_inline(bits: int, order: str, zeros: bool, check: Check) -> None:
+    result = check(inline_kernel(bits=bits, order=order, zeros=zeros))
+    assert result.findings == []
+    assert (result.layout, result.stub_size, result.locations) == ("inline", None, 5)
+    assert result.areas == []
+    assert [room.branch for room in result.by_branch] == ["tracer"]
+
+
+# -- one finding per location, in boot order --------------------------------------------------------------
+
+
+def test_findings_by_location_in_boot_order(check: Check) -> None:
+    kernel = LinkedKernel(counts={"text_end": 0})
+    kernel.words[kernel.locations[0]] = 0x7C0802A6
+    kernel.words[kernel.locations[4]] = 0
+    kernel.table = [*reversed(kernel.locations), 0, BASE - 0x100]
+    result = check(kernel)
+    assert [(x.rule, x.function, x.location) for x in result.findings] == [
+        ("area-unused", None, None),
+        ("location-skipped", None, 0),
+        ("location-skipped", hex(BASE - 0x100), BASE - 0x100),
+        ("location-not-nop", "fn0", kernel.locations[0]),
+        ("location-not-nop", "init1", kernel.locations[4]),
+    ]
+    assert result.locations == 5
+    assert [finding.facts for finding in result.findings] == [
+        f.AreaUnused(INIT, 1, 2),
+        f.EntrySkipped(),
+        f.EntrySkipped(),
+        f.WordFound(0x7C0802A6),
+        f.WordFound(0),
+    ]
+    assert [finding.remedy for finding in result.errors] == [Remedy(Action.REBUILD), None]
+    assert result.stops_at == "fn0"
+
+
+def test_file_findings_first_and_thresholds_last(check: Check) -> None:
+    kernel = LinkedKernel(counts={"text_end": 0}, sizes={"inittext": 1}, reserve=1, cut=0)
+    options = CheckOptions(
+        expected=object_counts(EntryCounts(3, 2, 0), AreaCounts(1, 2, 2)),
+        min_headroom=1 << 30,
+        baseline=Baseline("b.json", "ool", 1, None),
+        max_growth=AllowedGrowth(Decimal(1), "locations"),
+    )
+    assert [found.rule for found in check(kernel, options).errors] == [
+        "area-damaged",
+        "count-mismatch",
+        "area-exhausted",
+        "area-exhausted",
+        "low-headroom",
+        "growth",
+    ]
+
+
+def test_notes_do_not_break_the_build(check: Check) -> None:
+    result = check(LinkedKernel(counts={"text_end": 7}))
+    assert result.ok
+    (note,) = result.findings
+    assert (note.rule, note.severity) == ("area-unused", "note")
+    assert (note.facts, note.stub, note.remedy) == (
+        f.AreaUnused(END, 6, 7),
+        LinkedKernel().area_address("text_end"),
+        None,
+    )
+
+
+def test_function_names_carry_the_offset(check: Check) -> None:
+    kernel = LinkedKernel()
+    kernel.words[kernel.locations[1] + 8] = 0x60000000
+    kernel.table = [kernel.locations[1] + 8, kernel.locations[0]]
+    kernel.words[kernel.locations[0]] = 0
+    kernel.counts = {"text": 0, "text_end": 0, "inittext": 0}
+    assert errors(check(kernel)) == [("location-not-nop", "fn0"), ("area-exhausted", "fn1+0x8")]
+
+
+# -- distances and limits, signed as the kernel computes them ---------------------------------------------
+
+
+def test_stub_out_of_range(check: Check) -> None:
+    # The function lies 4 bytes beyond what its stub can reach.
+    at = {"text_end": 0x1000 + 0x2000004}
+    finding = only(check(LinkedKernel(text=[0x1000], inittext=[], layout="pfe", stub_size=16, area_at=at)))
+    assert (finding.rule, finding.function) == ("stub-out-of-range", "fn0")
+    assert (finding.distance, finding.limit) == (-0x2000004, -0x2000000)
+    assert finding.location == BASE + 0x1000
+    assert finding.stub == BASE + 0x1000 + 0x2000004
+    assert finding.facts == f.StubTooFar()
+    assert finding.remedy == Remedy(Action.SHRINK_TEXT)
+
+
+def test_return_out_of_range(check: Check) -> None:
+    kernel = LinkedKernel(text=[0x1000], inittext=[], reserve=0, area_at={"text_end": 0x1000 + 0x2000000 - 8})
+    finding = only(check(kernel))
+    assert (finding.rule, finding.distance, finding.limit) == ("return-out-of-range", -0x2000008, -0x2000000)
+    assert finding.facts == f.StubTooFar()
+
+
+def test_tracer_unreachable_and_init_trampoline_only(check: Check) -> None:
+    far = LinkedKernel(text=[0x2800000], inittext=[0x0], reserve=0)
+    for name in ("ftrace_tramp_text", "ftrace_tramp_init"):
+        far.places[name] = BASE
+    result = check(far)
+    assert errors(result) == [("tracer-unreachable", "fn0"), ("tracer-unreachable", "init0")]
+    assert {finding.facts for finding in result.errors} == {f.TracerTooFar("ftrace_caller")}
+    assert [finding.remedy for finding in result.errors] == [RESTORE_ORDER, None]
+    assert result.stops_at == "fn0"
+    far.places["ftrace_tramp_init"] = far.area_at["inittext"] - 0x40
+    result = check(far)
+    finding = only(result)
+    assert (finding.rule, finding.function) == ("init-trampoline-only", "fn0")
+    assert (finding.facts, finding.remedy) == (f.TracerTooFar("ftrace_caller"), RESTORE_ORDER)
+    assert result.stops_at is None
+    site = far.area_address("text_end") + 12
+    assert (finding.distance, finding.limit) == (far.place("ftrace_caller") - site, -0x2000000)
+
+
+# -- remedies ---------------------------------------------------------------------------------------------
+
+
+def trap() -> LinkedKernel:
+    """60 functions 1 MiB apart: 32 of the 60 stubs of the reserve are in range."""
+    return LinkedKernel(
+        text=[0x10000 + i * MIB for i in range(60)], inittext=[], reserve=60, counts={"text_end": 20}
+    )
+
+
+def test_the_reserve_trap_and_its_remedy(check: Check) -> None:
+    result = check(trap())
+    first = result.errors[0]
+    assert (first.rule, first.function) == ("area-exhausted", "fn52")
+    assert first.facts == f.AreaShortage(END, 20, 28, 8, reserve=60, usable=32)
+    assert first.remedy is not None
+    assert (first.remedy.action, first.remedy.config) == (Action.LOWER_RESERVE, RESERVE_CONFIG)
+    assert [finding.remedy for finding in result.errors[1:]] == [None] * 7
+    lower = first.remedy.value
+    assert lower is not None
+    assert check(
+        LinkedKernel(text=trap().text, inittext=[], reserve=lower, counts={"text_end": 80 - lower})
+    ).ok
+
+
+def test_raise_the_reserve(check: Check) -> None:
+    """The first functions are out of range of the end area; a larger reserve gives them stubs."""
+    kernel = LinkedKernel(
+        text=[0x1000, 0x1010, 0x1020, 0x1030, 0x2300000], inittext=[], reserve=2, text_size=0x2400000
+    )
+    result = check(kernel)
+    assert errors(result) == [("stub-out-of-range", "fn2"), ("stub-out-of-range", "fn3")]
+    assert [x.remedy for x in result.errors] == [Remedy(Action.RAISE_RESERVE, RESERVE_CONFIG, 4), None]
+    assert check(LinkedKernel(text=kernel.text, inittext=[], reserve=4)).ok
+
+
+@pytest.mark.parametrize(
+    ("counts", "shortage"),
+    [({"text_end": 0}, f.AreaShortage(END, 0, 1, 1)), ({"inittext": 1}, f.AreaShortage(INIT, 1, 2, 1))],
+)
+def test_areas_with_a_wrong_count_are_generated_again(
+    counts: dict[str, int], shortage: f.AreaShortage, check: Check
+) -> None:
+    finding = only(check(LinkedKernel(counts=counts)))
+    assert (finding.rule, finding.facts, finding.remedy) == ("area-exhausted", shortage, REGENERATE)
+
+
+def test_rfc_area_exhausted(check: Check) -> None:
+    finding = only(check(LinkedKernel(layout="pfe", stub_size=16, counts={"text_end": 2})))
+    assert (finding.rule, finding.function) == ("area-exhausted", "fn2")
+    assert finding.facts == f.AreaShortage(LAYOUTS["pfe"].areas[0], 2, 3, 1)
+    assert (finding.stub, finding.remedy) == (None, REGENERATE)
+
+
+def test_init_text_out_of_range_is_not_a_matter_of_the_reserve(check: Check) -> None:
+    kernel = LinkedKernel(text=[0x1000], inittext=[0, 0x10])
+    kernel = LinkedKernel(
+        text=[0x1000], inittext=[0, 0x10], reserve=1, area_at={"inittext": kernel.init_base + 40 * MIB}
+    )
+    result = check(kernel)
+    assert errors(result) == [("stub-out-of-range", "init0"), ("stub-out-of-range", "init1")]
+    assert [finding.remedy for finding in result.errors] == [Remedy(Action.SHRINK_TEXT), None]
+
+
+# -- the table --------------------------------------------------------------------------------------------
+
+
+def test_odd_length(check: Check) -> None:
+    kernel = LinkedKernel(cut=3)
+    finding = check(kernel).errors[0]
+    assert finding.rule == "table-damaged"
+    assert finding.facts == f.TableLength(kernel.data_address, 37, 8)
+    assert check(kernel).locations == 4
+
+
+def test_misaligned_and_duplicate_entries(check: Check) -> None:
+    kernel = LinkedKernel(counts={"text_end": 3})
+    kernel.table = [*kernel.locations, kernel.locations[1], kernel.locations[0] + 2]
+    result = check(kernel)
+    assert errors(result) == [("table-damaged", "fn1"), ("table-damaged", "fn0+0x2")]
+    assert [finding.facts for finding in result.errors] == [f.EntryRepeated(), f.EntryMisaligned()]
+    assert result.errors[0].location == kernel.locations[1]
+    assert result.errors[1].location == kernel.locations[0] + 2
+
+
+def test_all_slots_empty(check: Check) -> None:
+    kernel = LinkedKernel(table=[0, 0, 0])
+    result = check(kernel)
+    finding = only(result)
+    assert (finding.rule, finding.facts) == ("table-damaged", f.TableEmpty(kernel.data_address, 3))
+    assert finding.remedy == Remedy(Action.APPLY_RELOCATIONS)
+    assert result.headroom is None
+    assert result.locations == 0
+
+
+def test_no_entry_is_a_location(check: Check) -> None:
+    """A check that examined nothing must not pass: such a table belongs to other addresses."""
+    kernel = LinkedKernel(table=[BASE - 0x100, 0x1000, 0])
+    result = check(kernel)
+    assert [(x.rule, x.facts) for x in result.errors] == [
+        ("table-damaged", f.TableWithoutLocations(kernel.data_address, 3))
+    ]
+    assert [x.location for x in result.findings if x.rule == "location-skipped"] == [0, 0x1000, BASE - 0x100]
+    assert (result.locations, result.headroom, result.stops_at) == (0, None, None)
+
+
+def test_an_empty_table_of_a_kernel_with_stubs_is_damaged(check: Check) -> None:
+    kernel = LinkedKernel(table=[])
+    finding = only(check(kernel))
+    assert (finding.rule, finding.facts) == ("table-damaged", f.TableWithoutLocations(kernel.data_address, 0))
+
+
+def test_a_single_zero_is_a_note(check: Check) -> None:
+    kernel = LinkedKernel()
+    kernel.table = [0, *kernel.locations]
+    result = check(kernel)
+    assert result.ok
+    assert [found.rule for found in result.findings] == ["location-skipped"]
+
+
+# -- the areas --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("area", LAYOUTS["ool"].areas, ids=lambda area: area.name)
+@pytest.mark.parametrize("change", [-24, -1, 8, 24])
+def test_size_is_not_count_times_stub_size(area: AreaSpec, change: int, check: Check) -> None:
+    kernel = LinkedKernel(text=[0x1000 + 16 * i for i in range(4)])
+    size = 48 + change
+    kernel.sizes = {area.name: size}
+    finding = only(check(kernel))
+    assert finding.rule == "area-damaged"
+    address = kernel.area_address(area.name)
+    assert finding.facts == f.AreaSize(area, address, size, 2, 24)
+    assert (finding.stub, finding.remedy) == (address, REGENERATE)
+
+
+@pytest.mark.parametrize("area", ["text", "text_end", "inittext"])
+def test_a_symbol_size_of_0_is_unknown(area: str, check: Check) -> None:
+    """Some tools write no sizes; the gap to the next symbol counts then."""
+    kernel = LinkedKernel()
+    kernel.sizes = {area: 0}
+    assert check(kernel).findings == []
+    kernel.sizes = dict.fromkeys(("text", "text_end", "inittext"), 0)
+    assert check(kernel).ok
+
+
+def test_the_size_of_a_stub_is_what_most_areas_say() -> None:
+    kernel = LinkedKernel(counts={"text_end": 9}).kernel()
+
+    def size(*sizes: int | None, gap: bool = False, counts: tuple[int, ...] = (2, 9, 2)) -> int:
+        areas = [
+            replace(area, size=size, count=count, size_is_gap=gap)
+            for area, size, count in zip(kernel.areas, sizes, counts, strict=True)
+        ]
+        return measure_stub_size(replace(kernel, areas=areas))
+
+    assert size(32, 144, 32) == 16
+    assert size(48, 144, 48) == 24  # two of three, though the other has more stubs
+    assert size(48, 144, 47) == 16  # one of two: the one with more stubs
+    assert size(48, 144, 32, counts=(2, 9, 0)) == 16  # an area without stubs has no say
+    assert size(None, None, None) == 24  # the layout's own
+    assert size(47, 145, 31) == 16  # nothing fits: what the largest area comes closest to
+    assert size(50, 220, 50, gap=True) == 24  # gaps hold padding
+    assert size(40, 150, 40, gap=True) == 16
+    assert measure_stub_size(replace(kernel, layout=None, areas=())) == 0
+
+
+@pytest.mark.parametrize("area", ["text", "text_end", "inittext"])
+def test_count_lowered_by_one(area: str, check: Check) -> None:
+    kernel = LinkedKernel(reserve=2, text=[0x1000 + 16 * i for i in range(5)], inittext=[0, 16])
+    sizes = {name: count * 24 for name, count in kernel.counts.items()}
+    kernel.counts[area] -= 1
+    kernel.sizes = {area: sizes[area]}
+    last = {"text": "fn4", "text_end": "fn4", "inittext": "init1"}[area]
+    assert errors(check(kernel)) == [("area-damaged", None), ("area-exhausted", last)]
+
+
+def test_reserve_of_none_is_legal(check: Check) -> None:
+    assert check(LinkedKernel(reserve=0)).findings == []
+
+
+def test_areas_outside_their_text(check: Check) -> None:
+    for name, at in (("text", -0x1000), ("text_end", 0x100000), ("inittext", BASE + 0x40)):
+        kernel = LinkedKernel()
+        kernel.area_at[name] = at
+        (outside,) = [x for x in check(kernel).errors if isinstance(x.facts, f.AreaOutside)]
+        assert isinstance(outside.facts, f.AreaOutside)
+        assert (outside.rule, outside.facts.area.name) == ("area-damaged", name)
+        address = kernel.area_address(name)
+        assert outside.facts.span == range(address, address + kernel.counts[name] * 24)
+        inside = kernel.kernel()
+        assert outside.facts.outer == (inside.inittext if name == "inittext" else inside.text)
+        assert (outside.stub, outside.remedy) == (address, RESTORE_ORDER)
+
+
+def test_area_that_ends_beyond_its_text(check: Check) -> None:
+    kernel = LinkedKernel()
+    kernel.area_at["text_end"] = kernel.text_size - 24
+    assert check(kernel).ok
+    kernel.area_at["text_end"] += 8
+    end = kernel.area_address("text_end")
+    assert only(check(kernel)).facts == f.AreaOutside(END, range(end, end + 24), kernel.kernel().text)
+
+
+def test_overlapping_and_misaligned_areas(check: Check) -> None:
+    kernel = LinkedKernel(text=[0x1000, 0x1010, 0x1020, 0x1030])
+    kernel.area_at["text_end"] = kernel.area_at["text"] + 24
+    end = kernel.area_address("text_end")
+    finding = only(check(kernel))
+    assert (finding.rule, finding.facts) == ("area-damaged", f.AreaOverlap(RESERVE, end + 24, END, end))
+    assert (finding.stub, finding.remedy) == (end, RESTORE_ORDER)
+    kernel.area_at["text_end"] = kernel.area_at["text"] + 48
+    assert check(kernel).ok
+    kernel.area_at["text_end"] += 4
+    finding = only(check(kernel))
+    assert finding.facts == f.AreaMisaligned(END, kernel.area_address("text_end"), 8)
+    assert (finding.stub, finding.remedy) == (kernel.area_address("text_end"), REGENERATE)
+
+
+def test_rfc_areas_begin_at_an_instruction(check: Check) -> None:
+    kernel = LinkedKernel(layout="pfe", stub_size=16)
+    kernel.area_at["text_end"] += 4
+    assert check(kernel).ok
+
+
+# -- expected counts --------------------------------------------------------------------------------------
+
+
+def object_counts(
+    entries: EntryCounts, stubs: AreaCounts | None = None, layout: str | None = "ool", **changes: Any
+) -> ObjectCounts:
+    row = LAYOUTS[layout] if layout else None
+    counts = ObjectCounts("vmlinux.o", "ppc64", 64, ByteOrder.LITTLE, "R_PPC64_ADDR64", row, entries, stubs)
+    return replace(counts, **changes)
+
+
+def expect(text: int = 3, **stubs: int) -> CheckOptions:
+    counts = AreaCounts(**{"reserve": 2, "end": 1, "init": 2, **stubs})
+    return CheckOptions(expected=object_counts(EntryCounts(text, 2, 0), counts))
+
+
+def test_expected_counts_are_met(check: Check) -> None:
+    assert check(LinkedKernel(), expect()).findings == []
+
+
+@pytest.mark.parametrize(
+    ("role", "area", "count", "severity"),
+    [
+        ("reserve", RESERVE, 3, "error"),
+        ("reserve", RESERVE, 1, "note"),
+        ("end", END, 0, "note"),
+        ("end", END, 2, "error"),
+        ("init", INIT, 1, "note"),
+        ("init", INIT, 3, "error"),
+    ],
+)
+def test_counts_that_were_not_expected(
+    role: str, area: AreaSpec, count: int, severity: str, check: Check
+) -> None:
+    """More stubs than expected (--spare, a stale assembly file) do no harm."""
+    result = check(LinkedKernel(), expect(**{role: count}))
+    (finding,) = result.findings
+    assert (finding.rule, finding.severity) == ("count-mismatch", severity)
+    assert finding.facts == f.AreaCountMismatch(area, LinkedKernel().counts[area.name], count, "vmlinux.o")
+    assert (finding.stub, finding.remedy) == (LinkedKernel().area_address(area.name), REGENERATE)
+    assert result.ok == (severity == "note")
+
+
+def test_fewer_locations_are_not_reported_and_more_are(check: Check) -> None:
+    assert check(LinkedKernel(), expect(text=4)).findings == []
+    finding = only(check(LinkedKernel(), expect(text=2)))
+    assert (finding.rule, finding.severity) == ("count-mismatch", "error")
+    assert (finding.facts, finding.remedy) == (f.EntryCountMismatch(5, 4, "vmlinux.o"), REGENERATE)
+
+
+def test_empty_slots_are_not_entries_that_were_not_counted(check: Check) -> None:
+    kernel = LinkedKernel()
+    kernel.table = [0, 0, *kernel.locations]
+    assert check(kernel, expect()).ok
+
+
+def test_no_locations_to_compare_with_the_object(check: Check) -> None:
+    result = check(LinkedKernel(table=[0, 0]), expect())
+    assert [(x.rule, x.facts) for x in result.errors] == [
+        ("table-damaged", f.TableEmpty(LinkedKernel().data_address, 2)),
+        ("count-mismatch", f.EntryCountMismatch(0, 5, "vmlinux.o")),
+    ]
+
+
+def test_expected_counts_of_unknown_layout_compare_entries_only(check: Check) -> None:
+    unknown = CheckOptions(expected=object_counts(EntryCounts(2, 2, 0), layout=None))
+    assert [x.rule for x in check(LinkedKernel(), unknown).errors] == ["count-mismatch"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"layout": LAYOUTS["pfe"], "stubs": AreaCounts(None, 3, 2)},
+        {"bits": 32, "machine": "ppc"},
+        {"byte_order": ByteOrder.BIG},
+    ],
+)
+def test_expected_counts_of_another_kind_of_kernel(changes: dict[str, Any], check: Check) -> None:
+    counts = object_counts(EntryCounts(3, 2, 0), AreaCounts(2, 1, 2))
+    other = CheckOptions(expected=replace(counts, **changes))
+    with pytest.raises(KindMismatchError):
+        check(LinkedKernel(), other)
+
+
+def test_expected_stubs_for_an_inline_kernel(check: Check) -> None:
+    with pytest.raises(KindMismatchError):
+        check(inline_kernel(), expect())
+
+
+# -- thresholds -------------------------------------------------------------------------------------------
+
+
+def test_min_headroom_to_the_byte(check: Check) -> None:
+    room = check(LinkedKernel()).headroom
+    assert room is not None
+    assert check(LinkedKernel(), CheckOptions(min_headroom=room.bytes)).ok
+    finding = only(check(LinkedKernel(), CheckOptions(min_headroom=room.bytes + 1)))
+    assert (finding.rule, finding.function) == ("low-headroom", room.function)
+    assert finding.location == room.location
+    assert finding.facts == f.HeadroomBelow(room.bytes, room.branch, room.bytes + 1)
+
+
+def test_a_threshold_with_nothing_to_measure_is_not_met(check: Check) -> None:
+    options = CheckOptions(
+        min_headroom=-(1 << 30),
+        baseline=Baseline("old.json", "ool", 0, None),
+        max_growth=AllowedGrowth(Decimal(1000), "locations"),
+    )
+    result = check(LinkedKernel(table=[0]), options)
+    assert [(x.rule, x.facts) for x in result.errors] == [
+        ("table-damaged", f.TableEmpty(LinkedKernel().data_address, 1)),
+        ("low-headroom", f.HeadroomBelow(None, None, -(1 << 30))),
+        ("growth", f.Grown(0, 0, "old.json", Decimal(1000), "locations")),
+    ]
+    assert [(x.function, x.location) for x in result.errors[1:]] == [(None, None)] * 2
+
+
+@pytest.mark.parametrize(
+    ("amount", "unit", "baseline", "ok"),
+    [
+        ("2", "locations", 3, True),
+        ("1", "locations", 3, False),
+        ("0", "locations", 5, True),
+        ("0", "locations", 6, True),
+        ("25", "percent", 4, True),
+        ("24.9", "percent", 4, False),
+        ("0", "percent", 4, False),
+    ],
+)
+def test_growth(amount: str, unit: Any, baseline: int, ok: bool, check: Check) -> None:
+    options = CheckOptions(
+        baseline=Baseline("old.json", "ool", baseline, None),
+        max_growth=AllowedGrowth(Decimal(amount), unit),
+    )
+    result = check(LinkedKernel(), options)
+    assert result.ok == ok
+    grown = f.Grown(5, baseline, "old.json", Decimal(amount), unit)
+    assert [(x.rule, x.facts) for x in result.errors] == ([] if ok else [("growth", grown)])
+
+
+@pytest.mark.parametrize("layout", ["pfe", "inline"])
+def test_a_baseline_of_another_layout(layout: str, check: Check) -> None:
+    options = CheckOptions(baseline=Baseline("old.json", layout, 5, None))
+    with pytest.raises(KindMismatchError):
+        check(LinkedKernel(), options)
+
+
+def test_a_baseline_of_an_inline_kernel(check: Check) -> None:
+    options = CheckOptions(
+        baseline=Baseline("old.json", "inline", 4, None), max_growth=AllowedGrowth(Decimal(0), "locations")
+    )
+    assert [x.rule for x in check(inline_kernel(), options).errors] == ["growth"]
+
+
+def test_percentages_are_exact() -> None:
+    assert AllowedGrowth(Decimal("2.3"), "percent").of(1000) == 23
+    assert AllowedGrowth(Decimal("0.3"), "percent").of(42_648) == 127
+    assert AllowedGrowth(Decimal(1500), "locations").of(3) == 1500
+
+
+# -- kernels that cannot be checked -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ftrace_caller",
+        "ftrace_regs_caller",
+        "ftrace_tramp_text",
+        "ftrace_tramp_init",
+        "_stext",
+        "_etext",
+        "_sinittext",
+        "_einittext",
+    ],
+)
+def test_missing_symbol(name: str, check: Check) -> None:
+    with pytest.raises(UnsuitableError, match=f"has no symbol {name}"):
+        check(LinkedKernel(symbols={name: None}))
+
+
+@pytest.mark.parametrize("name", ["__start_mcount_loc", "__stop_mcount_loc"])
+def test_half_a_table(name: str, check: Check) -> None:
+    with pytest.raises(UnsuitableError, match=f"has no symbol {name}"):
+        check(LinkedKernel(symbols={name: None}))
+
+
+def test_no_table(check: Check) -> None:
+    symbols = dict.fromkeys(("__start_mcount_loc", "__stop_mcount_loc"))
+    with pytest.raises(UnsuitableError, match="has no location table"):
+        check(LinkedKernel(symbols=dict(symbols)))
+
+
+def test_empty_table_without_stubs(check: Check) -> None:
+    with pytest.raises(UnsuitableError, match="empty location table"):
+        check(LinkedKernel(layout=None, table=[]))
+
+
+def test_no_stub_symbols_and_no_inline_shape(check: Check) -> None:
+    """Absent symbols are not evidence: `strip` removes them, too."""
+    kernel = inline_kernel()
+    for location in kernel.locations[:3]:
+        kernel.words[location + 4] = 0xF821FFE1
+    with pytest.raises(UnprovenInlineError):
+        check(kernel)
+    with pytest.raises(UnprovenInlineError):
+        require_stubs(kernel.kernel())
+    kernel.words[kernel.locations[0] + 4] = 0x60000000
+    finding_rules = [x.rule for x in check(kernel).errors]
+    assert finding_rules == ["location-not-nop"] * 2
+    with pytest.raises(NoStubsError):
+        require_stubs(kernel.kernel())
+    require_stubs(LinkedKernel().kernel())
+
+
+def test_an_inline_kernel_out_of_range(check: Check) -> None:
+    """A kernel without stubs can only shrink."""
+    kernel = inline_kernel(text=[0x1000, 0x2800000])
+    kernel.places["ftrace_tramp_text"] = kernel.places["ftrace_tramp_init"] = BASE
+    result = check(kernel)
+    finding = result.errors[0]
+    assert (finding.rule, finding.function, finding.stub) == ("tracer-unreachable", "fn1+0x4", None)
+    assert finding.remedy == Remedy(Action.SHRINK_TEXT)
+    assert result.stops_at is None
+
+
+def test_elfv1(check: Check) -> None:
+    with pytest.raises(UnsuitableError, match="ABI v1"):
+        check(LinkedKernel(elf_flags=1, order=">"))
+
+
+def test_half_the_stub_symbols(check: Check) -> None:
+    kernel = LinkedKernel(symbols={"ftrace_ool_stub_inittext_count": None})
+    with pytest.raises(UnsuitableError, match="has no symbol ftrace_ool_stub_inittext_count"):
+        check(kernel)
+
+
+def test_symbols_of_two_layouts(check: Check) -> None:
+    with pytest.raises(ContradictionError, match="two layouts"):
+        check(LinkedKernel(symbols={"ftrace_pfe_stub_text": BASE + 0x100}))
+
+
+def test_count_outside_the_file(check: Check) -> None:
+    kernel = LinkedKernel(symbols={"ftrace_ool_stub_text_count": 0x100})
+    with pytest.raises(UnreadableError, match="has ftrace_ool_stub_text_count at 0x100, where"):
+        check(kernel)
+
+
+# -- the relocations that fill the table ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("step", "info", "found"),
+    [
+        (0, 38, None),  # R_PPC64_ADDR64 and UADDR64 without a symbol fill a slot, too
+        (0, 43, None),
+        (0, 44, "relocation R_PPC64_REL64"),
+        (0, 1 << 32 | 22, "relocation R_PPC64_RELATIVE"),
+        (4, 22, "relocation R_PPC64_RELATIVE"),
+    ],
+)
+def test_relocations_of_the_table(step: int, info: int, found: str | None, tmp_path: Path) -> None:
+    path = LinkedKernel(zeros=True).save(tmp_path / "vmlinux")
+    data = path.read_bytes()
+    with open_kernel(str(path)) as kernel:
+        address = kernel.table_address
+    entry = struct.pack("<QQ", address, 22)
+    assert data.count(entry) == 1
+    path.write_bytes(data.replace(entry, struct.pack("<QQ", address + step, info)))
+    if found is None:
+        with open_kernel(str(path)) as kernel:
+            assert list(kernel.table) == LinkedKernel().locations
+    else:
+        with pytest.raises(UnreadableError, match=found), open_kernel(str(path)):
+            pass
