@@ -508,6 +508,7 @@ def older(request: pytest.FixtureRequest, tmp_path: Path) -> Build:
     return Build(request.param, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_second_make_runs_nothing(build: Build) -> None:
     assert build.steps() == ["LD vmlinux.o", *GENERATE, *LINK]
     assert build.checks() == ["vmlinux.unstripped"]
@@ -520,6 +521,7 @@ def test_a_second_make_runs_nothing(build: Build) -> None:
     assert (build.out / "vmlinux").read_bytes() == build.object.read_bytes() + expected.encode()
 
 
+@pytest.mark.slow
 def test_older_trees_do_the_same(older: Build) -> None:
     first = older.steps()
     assert first[-3:] == ["LD vmlinux", "CHKHEAD vmlinux", "CHKFTRC vmlinux"]
@@ -539,6 +541,7 @@ def test_older_trees_do_the_same(older: Build) -> None:
     assert not (older.out / "vmlinux").exists()
 
 
+@pytest.mark.slow
 def test_equal_counts_do_not_assemble_again(build: Build) -> None:
     build.steps()
     made = {
@@ -551,6 +554,7 @@ def test_equal_counts_do_not_assemble_again(build: Build) -> None:
     assert made == {name: (build.out / "arch/powerpc/tools" / name).stat().st_mtime_ns for name in made}
 
 
+@pytest.mark.slow
 def test_other_counts_do(build: Build) -> None:
     build.steps()
     build.object = OBJECTS / "traps-ppc64le-gnu.o"
@@ -559,6 +563,7 @@ def test_other_counts_do(build: Build) -> None:
     assert build.steps() == ["LD vmlinux.o", *GENERATE, *LINK]
 
 
+@pytest.mark.slow
 def test_another_version_generates_but_assembles_nothing(build: Build) -> None:
     build.steps()
     build.version("9.1.1")
@@ -566,6 +571,7 @@ def test_another_version_generates_but_assembles_nothing(build: Build) -> None:
     assert build.steps() == []
 
 
+@pytest.mark.slow
 def test_other_options_generate_and_link(build: Build) -> None:
     build.steps()
     assert build.steps("PFESTUBS_FLAGS=--spare 3") == [*GENERATE, *LINK]
@@ -574,6 +580,7 @@ def test_other_options_generate_and_link(build: Build) -> None:
     assert build.steps() == [*GENERATE, *LINK]
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_made_again(build: Build) -> None:
     build.steps()
     (build.out / "arch/powerpc/tools/vmlinux.arch.S").unlink()
@@ -585,6 +592,7 @@ def test_what_is_missing_is_made_again(build: Build) -> None:
     assert build.steps() == []
 
 
+@pytest.mark.slow
 def test_a_missing_rfc_object_is_made_again(tmp_path: Path) -> None:
     build = Build("rfc-v3", tmp_path)
     build.steps()
@@ -594,6 +602,7 @@ def test_a_missing_rfc_object_is_made_again(tmp_path: Path) -> None:
     assert build.steps() == []
 
 
+@pytest.mark.slow
 def test_clean_leaves_nothing_of_ours(build: Build) -> None:
     build.steps()
     assert build.make("clean", "PFESTUBS=nowhere").code == 0
@@ -602,6 +611,7 @@ def test_clean_leaves_nothing_of_ours(build: Build) -> None:
     assert build.steps() == ["LD vmlinux.o", *GENERATE, *LINK]
 
 
+@pytest.mark.slow
 def test_without_pfestubs_the_scripts_run_and_it_can_change_each_time(build: Build) -> None:
     script = ["GEN vmlinux.arch.S", "AS vmlinux.arch.o", *LINK]
     assert build.steps("PFESTUBS=") == ["LD vmlinux.o", *script]
@@ -614,6 +624,7 @@ def test_without_pfestubs_the_scripts_run_and_it_can_change_each_time(build: Bui
     assert build.steps() == []
 
 
+@pytest.mark.slow
 def test_without_pfestubs_the_rfc_script_runs(tmp_path: Path) -> None:
     build = Build("rfc-v3", tmp_path)
     assert "FTRACE .arch.vmlinux.o" in build.steps("PFESTUBS=")
@@ -627,6 +638,7 @@ def test_without_pfestubs_the_rfc_script_runs(tmp_path: Path) -> None:
     assert (build.out / ".arch.vmlinux.o").read_text() != "by the script\n"
 
 
+@pytest.mark.slow
 def test_a_failing_check_breaks_the_build_and_says_how_to_keep_the_file(build: Build) -> None:
     build.check("echo vmlinux.unstripped: error: stub-out-of-range: f; exit 1")
     outcome = build.make()
@@ -638,6 +650,7 @@ def test_a_failing_check_breaks_the_build_and_says_how_to_keep_the_file(build: B
     assert build.make().code == 2
 
 
+@pytest.mark.slow
 def test_warn_goes_on(build: Build) -> None:
     build.check("echo vmlinux.unstripped: error: stub-out-of-range: f; exit 1")
     outcome = build.make("PFESTUBS_CHECK=warn")
@@ -648,6 +661,7 @@ def test_warn_goes_on(build: Build) -> None:
 
 
 @pytest.mark.parametrize("what", ["fail", "warn"])
+@pytest.mark.slow
 def test_a_check_that_could_not_look_always_breaks_the_build(what: str, build: Build) -> None:
     build.check("echo vmlinux: error: no table >&2; exit 2")
     outcome = build.make(f"PFESTUBS_CHECK={what}")
@@ -657,18 +671,21 @@ def test_a_check_that_could_not_look_always_breaks_the_build(what: str, build: B
     assert "PFESTUBS_CHECK=warn" not in outcome.err
 
 
+@pytest.mark.slow
 def test_off_does_not_look(build: Build) -> None:
     build.check("exit 1")
     assert "CHKFTRC vmlinux.unstripped" not in build.steps("PFESTUBS_CHECK=off")
     assert build.checks() == []
 
 
+@pytest.mark.slow
 def test_an_unknown_word_for_the_check_is_an_error(build: Build) -> None:
     outcome = build.make("PFESTUBS_CHECK=no")
     assert outcome.code == 2
     assert 'PFESTUBS_CHECK is "no", not fail, warn or off' in outcome.err
 
 
+@pytest.mark.slow
 def test_a_good_kernel_is_silent_unless_options_are_given(build: Build) -> None:
     build.check("echo vmlinux.unstripped: ok: with headroom; exit 0")
     assert "with headroom" not in build.make().out
@@ -679,11 +696,13 @@ def test_a_good_kernel_is_silent_unless_options_are_given(build: Build) -> None:
     assert "with headroom" not in build.make("-s", "PFESTUBS_CHECK_FLAGS=-v").out
 
 
+@pytest.mark.slow
 def test_options_for_the_check(build: Build) -> None:
     build.steps("PFESTUBS_CHECK_FLAGS=--min-headroom 1M -v")
     assert build.checks() == ["--min-headroom 1M -v vmlinux.unstripped"]
 
 
+@pytest.mark.slow
 def test_no_check_where_mainline_has_none(build: Build) -> None:
     (build.tree / "config").write_text(
         CONFIG.format(reserve_of(build.object)) + "CONFIG_PPC64_ELF_ABI_V1=y\n"
@@ -697,6 +716,7 @@ def test_no_check_where_mainline_has_none(build: Build) -> None:
     ("version", "says"),
     [("0.0.9", "0.0.9"), ("python", "python"), ("", "")],
 )
+@pytest.mark.slow
 def test_a_pfestubs_that_is_too_old_is_one_sentence(
     name: str, version: str, says: str, tmp_path: Path
 ) -> None:
@@ -708,6 +728,7 @@ def test_a_pfestubs_that_is_too_old_is_one_sentence(
     assert f'--version" says "{says}"; install it, name its command' in outcome.err
 
 
+@pytest.mark.slow
 def test_a_pfestubs_that_is_not_there_is_one_sentence(build: Build) -> None:
     outcome = build.make("PFESTUBS=no-such-pfestubs")
     assert outcome.code == 2
@@ -715,6 +736,7 @@ def test_a_pfestubs_that_is_not_there_is_one_sentence(build: Build) -> None:
     assert "no-such-pfestubs" not in build.make("PFESTUBS=no-such-pfestubs", "clean").err
 
 
+@pytest.mark.slow
 def test_a_pfestubs_that_breaks_shows_the_last_line(build: Build) -> None:
     (build.folder / "pfestubs").write_text(
         "#!/bin/sh\necho Traceback >&2; echo 'No module named click' >&2; exit 1\n"
@@ -725,12 +747,14 @@ def test_a_pfestubs_that_breaks_shows_the_last_line(build: Build) -> None:
     assert "Traceback" not in outcome.err
 
 
+@pytest.mark.slow
 def test_a_command_of_several_words(build: Build) -> None:
     words = f"PFESTUBS=env PFESTUBS_TEST=1 {build.folder / 'pfestubs'}"
     assert build.steps(words) == ["LD vmlinux.o", *GENERATE, *LINK]
     assert build.steps(words) == []
 
 
+@pytest.mark.slow
 def test_silent_and_verbose(build: Build) -> None:
     outcome = build.make("-s")
     assert (outcome.code, [line for line in outcome.out.splitlines() if "vmlinux.o" not in line]) == (0, [])
@@ -740,6 +764,7 @@ def test_silent_and_verbose(build: Build) -> None:
     assert "generate --layout ool --reserve" in outcome.out
 
 
+@pytest.mark.slow
 def test_a_failing_generate_leaves_nothing(build: Build) -> None:
     build.object = FIXTURES / "README.md"
     outcome = build.make()
@@ -787,6 +812,7 @@ RECIPE = "\t$(call if_changed,gen_ftrace_ool_stubs)\n"
         f"\t@true \\\n  and more\n{RECIPE}",
     ],
 )
+@pytest.mark.slow
 def test_a_recipe_that_does_not_directly_follow_its_rule(recipe: str, tmp_path: Path) -> None:
     """The kernel's script runs exactly when `PFESTUBS` is empty."""
     build = Build("mainline-7.2", tmp_path)
