@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import sys
 import zipfile
@@ -173,7 +174,9 @@ def test_the_tree_builds_where_nothing_is_installed(tmp_path: Path) -> None:
     # Only what the build itself calls is in PATH, and the interpreter sees no packages.
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name in "make sh cat cp mv rm mkdir cmp grep sort tail find touch echo printf true".split():
+    for name in re.findall(
+        r"\w+", "make sh cat cp mv rm mkdir cmp grep sort tail find touch echo printf true"
+    ):
         (programs / name).symlink_to(tool(name))
     python = f"PYTHON3={os.path.realpath(sys.executable)} -S -s"
     variables = [python, "PFESTUBS_CHECK=off"]
