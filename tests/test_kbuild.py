@@ -898,7 +898,7 @@ def test_the_kernel_test_says_what_is_missing(tmp_path: Path) -> None:
     assert "KERNEL_SRC is not set" in done.stderr
     done = kernel_test(KERNEL_SRC=str(tmp_path / "missing"))
     assert (done.returncode, done.stdout) == (2, "")
-    assert "missing is not a folder" in done.stderr
+    assert "missing is not a directory" in done.stderr
     done = kernel_test(KERNEL_SRC=str(tmp_path), CROSS_COMPILE="no-such-", KERNEL_CC="gcc-99")
     assert (done.returncode, done.stdout) == (2, "")
     assert "no-such-gcc-99 no-such-ld" in done.stderr
