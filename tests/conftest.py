@@ -76,8 +76,11 @@ class Kernels(Protocol):
 MARKED_MODULES = {
     "test_boot_qemu": "qemu",
     "test_hook": "cross",
+    "test_fuzz": "slow",
+    "test_fuzz_check": "slow",
     "test_install": "slow",
     "test_objdump_differential": "cross",
+    "test_properties": "slow",
     "test_scripts_differences": "cross",
     "test_zipapp": "slow",
 }
