@@ -142,10 +142,11 @@ def test_a_location_near_the_top_of_the_address_space(call: Call, tmp_path: Path
         assert outcome.code == (2 if layout is None else 1)
 
 
+@pytest.mark.parametrize("base", [0xC000000000000000, 0x10000, (1 << 64) - 0x10000000])
 @pytest.mark.parametrize("count", [0xFFFFFFFF, 0x80000000, 0])
-def test_unrealistic_counts(count: int, call: Call, tmp_path: Path) -> None:
+def test_unrealistic_counts(count: int, base: int, call: Call, tmp_path: Path) -> None:
     for area in ("text", "text_end", "inittext"):
-        kernel = LinkedKernel()
+        kernel = LinkedKernel(base=base)
         kernel.sizes = {name: kernel.counts[name] * 24 for name in kernel.counts}
         kernel.counts[area] = count
         path = kernel.save(tmp_path / "vmlinux")

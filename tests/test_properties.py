@@ -99,7 +99,9 @@ def any_kernels(draw: st.DrawFn) -> Kernel:
     )
     if text and draw(st.sampled_from([False, True])):  # the areas anywhere, or to the byte at the limit
         for area in ("text", "text_end"):
-            at_limit = draw(st.sampled_from(text)) + draw(limit) - stub_size * draw(st.integers(0, 8))
+            number = draw(st.integers(0, len(text) - 1))
+            index = draw(st.one_of(st.just(number), st.integers(0, 8)))
+            at_limit = text[number] + draw(limit) - stub_size * index
             writer.area_at[area] = draw(st.one_of(word, st.just(max(0, at_limit))))
     if draw(st.integers(0, 5)) == 0:
         misaligned: str = draw(st.sampled_from(["text", "text_end", "inittext"]))

@@ -1,89 +1,314 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The setting that a message names is one that serves every function, and its neighbours are judged rightly."""
+"""The reserve that a remedy names gives every function a working stub, and what linking again would change.
+
+A miniature kernel is laid out as the linker does. Laid out with another reserve, it is what `with_reserve`
+must make of it.
+"""
 
 from __future__ import annotations
 
-import pytest
+from array import array
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from pfestubs.layouts import LAYOUTS
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from kernelwriter import MIB, LinkedKernel, NamedAddresses, WordMemory, areas_of
+from pfestubs.layouts import LAYOUTS, RESERVE_CONFIG, AreaRole
+from pfestubs.model import ByteOrder, Kernel
 from pfestubs.rules import ppc
-from pfestubs.rules.boot import Setting, StubArea, replay
-from pfestubs.rules.remedy import SMALLER_TEXT, cure
+from pfestubs.rules.findings import Action, Remedy
+from pfestubs.rules.relink import NopMemory, text_entries, with_reserve
+from pfestubs.rules.remedy import boots_with_reserve, suggest_remedy
+from pfestubs.rules.replay import replay
+from pfestubs.rules.simulation import simulate_boot
+
+if TYPE_CHECKING:
+    from pfestubs.rules.boot import Boot
 
 BASE = 0xC000000000000000
-MIB = 1 << 20
+REGENERATE = Remedy(Action.REGENERATE_AREAS)
+SHRINK_TEXT = Remedy(Action.SHRINK_TEXT)
+RESTORE_ORDER = Remedy(Action.RESTORE_LINK_ORDER)
 
 
-def linked(
-    reserve: int, low: int, high: int, pad: int, *, end_pad: int = 0, end: int | None = None
-) -> Setting:
-    """A kernel: reserve, `low` functions of 256 bytes, `pad` bytes, `high` functions, `end_pad`, end area.
+@dataclass(frozen=True)
+class Linked:
+    """A kernel: `before` functions, reserve, `low` functions of 256 bytes, `pad` bytes, `high` functions,
+    `end_pad`, trampoline, end area, `tail` bytes; init text with `init` functions at a fixed address.
 
-    `end` overrides the stubs of the end area; without it they are what the generator reserves.
+    `end` overrides the stubs of the end area; without it they are what the generator reserves. `spare` adds
+    to them.
     """
-    array = BASE + 0x1000
-    first = array + reserve * 24
-    second = first + low * 256 + pad
-    tramp = second + high * 256 + end_pad
-    end_area = tramp + 40
-    count = max(0, low + high - reserve) if end is None else end
-    etext = end_area + count * 24 + 256
-    init = (etext // MIB + 1) * MIB
-    return Setting(
-        bits=64,
-        layout=LAYOUTS["ool"],
-        table=[*range(first, first + low * 256, 256), *range(second, second + high * 256, 256)],
-        text=range(BASE, etext),
-        inittext=range(init, init + MIB),
-        areas=[
-            StubArea("text", array, reserve),
-            StubArea("text_end", end_area, count),
-            StubArea("inittext", init + 64, 0),
-        ],
-        stub_size=24,
-        tracers={"ftrace_caller": BASE + 0x100, "ftrace_regs_caller": BASE + 0x80},
-        trampolines={"ftrace_tramp_text": tramp, "ftrace_tramp_init": init},
-        word_at=lambda _address: ppc.NOP,
-    )
+
+    reserve: int
+    low: int
+    high: int
+    pad: int
+    before: int = 0
+    end_pad: int = 0
+    end: int | None = None
+    spare: int = 0
+    tail: int = 256
+    init: int = 0
+    stub_size: int = 24
+
+    def kernel(self, **changes: Any) -> Kernel:
+        before = BASE + 0x1000
+        reserve_at = before + self.before * 256
+        first = reserve_at + self.reserve * self.stub_size
+        second = first + self.low * 256 + self.pad
+        trampoline = second + self.high * 256 + self.end_pad
+        end_area = trampoline + 40
+        functions = self.before + self.low + self.high
+        generated = max(0, functions + self.spare - self.reserve)
+        count = generated if self.end is None else self.end
+        etext = end_area + count * self.stub_size + self.tail
+        init = BASE + 256 * MIB
+        table = [
+            *(before + 256 * i for i in range(self.before)),
+            *(first + 256 * i for i in range(self.low)),
+            *(second + 256 * i for i in range(self.high)),
+            *(init + 256 * i for i in range(self.init)),
+        ]
+        places = {
+            "text": (reserve_at, self.reserve),
+            "text_end": (end_area, count),
+            "inittext": (init + MIB, self.init),
+        }
+        values: dict[str, Any] = {
+            "file": "vmlinux",
+            "bits": 64,
+            "byte_order": ByteOrder.LITTLE,
+            "layout": LAYOUTS["ool"],
+            "table_address": BASE + 512 * MIB,
+            "table": array("Q", table),
+            "table_bytes": 8 * len(table),
+            "text": range(BASE, etext),
+            "inittext": range(init, init + 2 * MIB),
+            "areas": areas_of(LAYOUTS["ool"], places, self.stub_size),
+            "tracers": {"ftrace_caller": BASE + 0x100, "ftrace_regs_caller": BASE + 0x80},
+            "trampolines": {"ftrace_tramp_text": trampoline, "ftrace_tramp_init": init + MIB - 64},
+            "memory": WordMemory(lambda _address: ppc.NOP),
+            "symbols": NamedAddresses({}),
+            **changes,
+        }
+        return Kernel(**values)
+
+    def boot(self, **changes: Any) -> Boot:
+        return simulate_boot(self.kernel(**changes))
+
+    def boots(self, reserve: int) -> bool:
+        """Return whether the kernel boots, laid out with that reserve."""
+        return not replay(replace(self, reserve=reserve).kernel()).failures
 
 
-def advice(setting: Setting) -> str:
-    result = replay(setting)
-    assert result.failures
-    return cure(setting, result, result.failures[0].rule)
+def remedy(boot: Boot) -> Remedy:
+    assert boot.failures
+    return suggest_remedy(boot, boot.failures[0].rule)
 
 
-def test_a_trap_is_cured_by_a_round_lower_reserve() -> None:
+def lower(reserve: int) -> Remedy:
+    return Remedy(Action.LOWER_RESERVE, RESERVE_CONFIG, reserve)
+
+
+def raise_to(reserve: int) -> Remedy:
+    return Remedy(Action.RAISE_RESERVE, RESERVE_CONFIG, reserve)
+
+
+# -- the reserve to set -----------------------------------------------------------------------------------
+
+
+def test_a_trap_needs_a_lower_round_reserve() -> None:
     """Uniform text of 50 MiB: the reserve cannot all be used."""
-    setting = linked(32768, 1000, 39000, 40 * MIB)
-    text = advice(setting)
-    assert text.startswith("lower CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE to 1,000 ")
-    assert not replay(linked(1000, 1000, 39000, 40 * MIB)).failures
+    linked = Linked(32768, 1000, 39000, 40 * MIB)
+    assert linked.boot().reserve_is_trapped
+    assert remedy(linked.boot()) == lower(1000)
+    assert linked.boots(1000)
 
 
 @pytest.mark.parametrize("low", [1266, 7, 0])
-def test_where_only_one_value_serves_that_value_is_named(low: int) -> None:
-    """Functions before the padding need the reserve, those behind it the end area."""
-    text = advice(linked(32768, low, 9764, 40 * MIB))
-    assert text == f"lower CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE to {low:,} and link again"
-    assert not replay(linked(low, low, 9764, 40 * MIB)).failures
-    assert replay(linked(low + 1, low, 9764, 40 * MIB)).failures
+def test_where_only_one_value_works_it_is_named(low: int) -> None:
+    """Functions before the padding need the reserve, those after it the end area."""
+    linked = Linked(32768, low, 9764, 40 * MIB)
+    assert remedy(linked.boot()) == lower(low)
+    assert linked.boots(low)
+    assert not linked.boots(low + 1)
     if low:
-        assert replay(linked(low - 1, low, 9764, 40 * MIB)).failures
+        assert not linked.boots(low - 1)
 
 
-def test_functions_beyond_the_end_area_need_a_larger_reserve() -> None:
-    setting = linked(100, 500, 4000, 40 * MIB)
-    text = advice(setting)
-    assert text == "raise CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE to at least 500 and link again"
-    assert not replay(linked(500, 500, 4000, 40 * MIB)).failures
+def test_functions_out_of_range_of_the_end_area_need_a_larger_reserve() -> None:
+    linked = Linked(100, 500, 4000, 40 * MIB)
+    assert remedy(linked.boot()) == raise_to(500)
+    assert linked.boots(500)
+    assert not linked.boots(499)
 
 
-def test_a_wrong_count_is_cured_by_generating_again() -> None:
-    assert "generate the areas again" in advice(linked(100, 300, 300, 0, end=499))
+def test_a_wrong_count_needs_the_areas_generated_again() -> None:
+    assert remedy(Linked(100, 300, 300, 0, end=499).boot()) == REGENERATE
 
 
-def test_what_no_reserve_serves_is_said() -> None:
+def test_a_kernel_that_no_reserve_helps_must_shrink() -> None:
     """Functions 40 MiB from either area."""
-    setting = linked(10, 20, 100, 40 * MIB, end_pad=40 * MIB)
-    assert advice(setting) == SMALLER_TEXT
+    assert remedy(Linked(10, 20, 100, 40 * MIB, end_pad=40 * MIB).boot()) == SHRINK_TEXT
+
+
+def test_a_trap_that_a_lower_reserve_does_not_open() -> None:
+    """The functions in the middle are out of range of both areas, whatever the reserve is."""
+    linked = Linked(3000, 20, 1000, 40 * MIB, end_pad=40 * MIB, end=10)
+    boot = linked.boot()
+    assert boot.reserve_is_trapped
+    assert remedy(boot) == SHRINK_TEXT
+
+
+# -- what is not a matter of the reserve ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", ["tracer-unreachable", "init-trampoline-only"])
+def test_calls_out_of_range_need_the_linker_scripts_order(rule: Any) -> None:
+    assert suggest_remedy(Linked(10, 20, 100, 0).boot(), rule) == RESTORE_ORDER
+    inline = simulate_boot(LinkedKernel(layout=None).kernel())
+    assert suggest_remedy(inline, rule) == SHRINK_TEXT
+
+
+def test_other_words_at_the_locations_need_another_build() -> None:
+    boot = Linked(10, 20, 100, 0).boot(memory=WordMemory(lambda _address: 0))
+    assert remedy(boot) == Remedy(Action.REBUILD)
+
+
+@pytest.mark.parametrize(("distance", "expected"), [(0, REGENERATE), (40 * MIB, SHRINK_TEXT)])
+def test_a_layout_without_reserve(distance: int, expected: Remedy) -> None:
+    writer = LinkedKernel(
+        text=[0x1000, 0x1010],
+        layout="pfe",
+        stub_size=16,
+        counts={"text_end": 2 if distance else 1},
+        area_at={"text_end": 0x2000 + distance},
+    )
+    assert remedy(simulate_boot(writer.kernel())) == expected
+
+
+def test_init_text_only() -> None:
+    """Without text there is nothing that a reserve could change."""
+    short = LinkedKernel(text=[], counts={"inittext": 1})
+    assert remedy(simulate_boot(short.kernel())) == REGENERATE
+    far = LinkedKernel(text=[], area_at={"inittext": LinkedKernel().init_base + 40 * MIB})
+    assert remedy(simulate_boot(far.kernel())) == SHRINK_TEXT
+
+
+# -- linked again with another reserve --------------------------------------------------------------------
+
+
+def assert_same_kernel(one: Kernel, other: Kernel) -> None:
+    assert list(one.table) == list(other.table)
+    assert (one.text, one.inittext) == (other.text, other.inittext)
+    assert list(one.areas) == list(other.areas)
+    assert (one.tracers, one.trampolines) == (other.tracers, other.trampolines)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(
+    st.builds(
+        Linked,
+        reserve=st.integers(0, 50),
+        low=st.integers(0, 30),
+        high=st.integers(0, 30),
+        pad=st.sampled_from([0, 0x100, 40 * MIB]),
+        before=st.integers(0, 10),
+        spare=st.integers(0, 5),
+        end_pad=st.sampled_from([0, 0x40]),
+        init=st.integers(0, 5),
+        stub_size=st.sampled_from([16, 24]),
+    ),
+    st.integers(0, 60),
+)
+def test_with_reserve_is_what_the_linker_makes(linked: Linked, reserve: int) -> None:
+    """The end area of a kernel tells how many entries were counted, unless the reserve holds them all."""
+    text = linked.before + linked.low + linked.high
+    if linked.reserve >= text:
+        linked = replace(linked, spare=0)
+    boot = linked.boot()
+    assume(any(area.count for area in boot.kernel.areas))  # else the size of a stub cannot be known
+    assert text_entries(boot) == max(text + linked.spare, text)
+    again = with_reserve(boot, reserve)
+    assert_same_kernel(again, replace(linked, reserve=reserve).kernel())
+    assert not any(area.size_is_gap for area in again.areas)
+    assert boots_with_reserve(boot, reserve) == linked.boots(reserve)
+
+
+def test_the_same_reserve_changes_nothing() -> None:
+    boot = Linked(10, 20, 100, MIB, before=3, init=2).boot()
+    assert_same_kernel(with_reserve(boot, 10), boot.kernel)
+
+
+def test_skipped_entries_are_left_out_and_locations_hold_nops() -> None:
+    linked = Linked(10, 20, 100, MIB)
+    kernel = linked.kernel()
+    table = [0, BASE - 0x100, *kernel.table]
+    bad = kernel.table[5]
+    memory = WordMemory(lambda address: 0 if address == bad else ppc.NOP)
+    again = with_reserve(simulate_boot(replace(kernel, table=table, memory=memory)), 20)
+    assert list(again.table) == list(replace(linked, reserve=20).kernel().table)
+    assert replay(again).failures == []
+
+
+def test_the_memory_of_a_kernel_that_was_not_linked() -> None:
+    memory = NopMemory()
+    assert memory.word(0x1000) == ppc.NOP
+    assert list(memory.words_at(array("Q", [1, 2, 3]))) == [ppc.NOP] * 3
+    assert memory.read(0x1000, 4) is None
+
+
+def test_the_tracer_moves_only_where_it_is_after_the_reserve() -> None:
+    kernel = Linked(10, 20, 100, 0).kernel()
+    reserve = kernel.area(AreaRole.RESERVE)
+    assert reserve is not None
+    tracers = {"ftrace_caller": reserve.address - 4, "ftrace_regs_caller": reserve.address + 240}
+    again = with_reserve(simulate_boot(replace(kernel, tracers=tracers)), 11)
+    assert again.tracers == {
+        "ftrace_caller": reserve.address - 4,
+        "ftrace_regs_caller": reserve.address + 264,
+    }
+    assert again.area(AreaRole.RESERVE) == replace(reserve, count=11, size=11 * 24)
+
+
+def test_an_end_area_before_the_reserve() -> None:
+    """A linker script may reverse the two; what is between them moves by the growth of the end area then."""
+    writer = LinkedKernel(
+        text=[0x100, 0x3000, 0x3010, 0x8000, 0x8010],
+        reserve=2,
+        area_at={"text_end": 0x2000, "text": 0x6000},
+    )
+    kernel = writer.kernel()
+    again = with_reserve(simulate_boot(kernel), 1)
+    base = writer.base
+    assert [a - base for a in again.table[:5]] == [0x100, 0x3000 + 24, 0x3010 + 24, 0x8000, 0x8010]
+    assert [(a.address - base, a.count) for a in again.areas[:2]] == [(0x6000 + 24, 1), (0x2000, 4)]
+    assert (again.text, again.areas[2]) == (kernel.text, kernel.areas[2])
+
+
+@pytest.mark.parametrize("base", [0x10000, (1 << 64) - 0x10000000])
+@pytest.mark.parametrize("count", [0xFFFFFFFF, 100_000])
+def test_a_damaged_count_moves_code_around_the_address_space(base: int, count: int) -> None:
+    """Addresses wrap, as they do in a machine."""
+    writer = LinkedKernel(
+        text=[0x1000 + i * MIB for i in range(60)],
+        inittext=[0],
+        base=base,
+        reserve=count,
+        counts={"text": count, "text_end": 1},
+        area_at={"text_end": 0x3000000},
+        text_size=0x4000000,
+        init_base=base + 0x5000000,
+    )
+    boot = simulate_boot(writer.kernel())
+    assert boot.failures
+    for failure in boot.failures:
+        assert isinstance(suggest_remedy(boot, failure.rule), Remedy)
+    for reserve in (0, 1, 32, 0xFFFFFFFF):
+        again = with_reserve(boot, reserve)
+        assert len(again.table) == len(boot.locations)
+        assert simulate_boot(again).failures == replay(again).failures

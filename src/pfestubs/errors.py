@@ -159,6 +159,7 @@ class MissingMemoryError(UnreadableError):
     def __init__(self, file: str, missing: int, total: int, first: str, address: int) -> None:
         super().__init__(
             file,
-            f"lacks memory of {missing:,} of {total:,} functions or their stubs, first {first} at {address:#x}",
+            f"lacks memory of {missing:,} of {total:,} functions or their stubs, first {first}"
+            f" at {address:#x}",
             "dump with kernel memory included",
         )

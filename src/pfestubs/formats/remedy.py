@@ -25,14 +25,15 @@ _SENTENCES: Final = {
 
 def remedy_sentence(remedy: Remedy) -> str:
     """Return what to do; a setting is the line for `.config`, without thousands separators."""
+    if remedy.action is Action.SHRINK_TEXT and remedy.value is not None:
+        return f"make the kernel's text smaller by {remedy.value:,} bytes, or disable CONFIG_FUNCTION_TRACER"
     return _SENTENCES[remedy.action].format(setting=f"{remedy.config}={remedy.value}")
 
 
 def remedy_values(remedy: Remedy | None) -> dict[str, Any] | None:
-    """Return the keys of a remedy in JSON; config and value only where there is a setting."""
+    """Return the keys of a remedy in JSON; config and value only where there are such."""
     if remedy is None:
         return None
     values: dict[str, Any] = {"action": remedy.action.value}
-    if remedy.config is not None:
-        values |= {"config": remedy.config, "value": remedy.value}
-    return values
+    optional = {"config": remedy.config, "value": remedy.value}
+    return values | {key: value for key, value in optional.items() if value is not None}

@@ -180,29 +180,23 @@ def require_same_kind(kernel: Kernel, options: CheckOptions) -> None:
     """
     expected, baseline, layout = options.expected, options.baseline, layout_name(kernel)
     if expected is not None:
-        _require_equal(
-            kernel.file, (kernel.bits, kernel.byte_order), expected.file, (expected.bits, expected.byte_order)
-        )
+        _require_machine(kernel, expected.file, expected.bits, expected.byte_order)
         if expected.layout is not None and expected.layout is not kernel.layout:
             raise LayoutMismatchError(expected.file, expected.layout.name, kernel.file, layout)
     if baseline is not None:
         if baseline.bits is not None and baseline.byte_order is not None:
-            _require_equal(
-                kernel.file,
-                (kernel.bits, kernel.byte_order),
-                baseline.file,
-                (baseline.bits, baseline.byte_order),
-            )
+            _require_machine(kernel, baseline.file, baseline.bits, baseline.byte_order)
         if baseline.layout != layout:
             raise LayoutMismatchError(baseline.file, baseline.layout, kernel.file, layout)
 
 
-def _require_equal(
-    file: str, machine: tuple[int, ByteOrder], other: str, other_machine: tuple[int, ByteOrder]
-) -> None:
-    if machine != other_machine:
-        names = [f"{bits}-bit {byte_order.value}-endian" for bits, byte_order in (other_machine, machine)]
-        raise MachineMismatchError(other, names[0], file, names[1])
+def _require_machine(kernel: Kernel, file: str, bits: int, byte_order: ByteOrder) -> None:
+    if (bits, byte_order) != (kernel.bits, kernel.byte_order):
+        theirs, own = (
+            f"{width}-bit {order.value}-endian"
+            for width, order in ((bits, byte_order), (kernel.bits, kernel.byte_order))
+        )
+        raise MachineMismatchError(file, theirs, kernel.file, own)
 
 
 def _count_mismatches(boot: Boot, expected: ObjectCounts | None) -> Iterator[Finding]:

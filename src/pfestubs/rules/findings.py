@@ -62,7 +62,7 @@ class Action(Enum):
 
 @dataclass(frozen=True)
 class Remedy:
-    """An action, and for a setting its name in `.config` and the value."""
+    """An action; for a setting its name in `.config` and the value, for text to remove the bytes (`value`)."""
 
     action: Action
     config: str | None = None

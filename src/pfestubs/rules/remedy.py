@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What to change in a kernel that would fail: find a reserve with which every function gets a stub."""
+"""What to change in a kernel that would fail."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.layouts import RESERVE_CONFIG, AreaRole
 from pfestubs.rules.findings import Action, Remedy
-from pfestubs.rules.relink import with_reserve
-from pfestubs.rules.simulation import simulate_boot
+from pfestubs.rules.plan import Planner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pfestubs.rules.boot import Boot, LocationRule
 
 _CALL_RULES: Final = frozenset({"tracer-unreachable", "init-trampoline-only"})
@@ -20,7 +17,7 @@ _RANGE_RULES: Final = frozenset({"stub-out-of-range", "return-out-of-range"})
 
 
 def suggest_remedy(boot: Boot, rule: LocationRule) -> Remedy:
-    """Return what to change so that no location fails by `rule`."""
+    """Return what to change so that no location fails by `rule`; a reserve is the one that `plan` recommends."""
     if rule == "location-not-nop":
         return Remedy(Action.REBUILD)
     if rule in _CALL_RULES:
@@ -31,29 +28,10 @@ def suggest_remedy(boot: Boot, rule: LocationRule) -> Remedy:
         return Remedy(Action.SHRINK_TEXT if out_of_range else Action.REGENERATE_AREAS)
     if not out_of_range and not boot.reserve_is_trapped:
         return Remedy(Action.REGENERATE_AREAS)
-    for candidate in dict.fromkeys(_candidates(boot, reserve.count)):
-        if boots_with_reserve(boot, candidate):
-            action = Action.LOWER_RESERVE if candidate < reserve.count else Action.RAISE_RESERVE
-            return Remedy(action, RESERVE_CONFIG, candidate)
-    return Remedy(Action.SHRINK_TEXT)
-
-
-def _candidates(boot: Boot, reserve: int) -> Iterator[int]:
-    """Yield candidate reserves, best first.
-
-    The usable part rounded down, the usable part, or large enough for the last function out of range.
-    """
-    used = min(boot.needed_of(AreaRole.RESERVE), reserve)
-    if used < reserve:
-        step = 10 ** max(0, len(str(used)) - 2)
-        for tenths in (10, 9, 8, 6, 4, 2):
-            yield used * tenths // 10 // step * step
-        yield used
-    out_of_range = [failure.position for failure in boot.failures if failure.rule in _RANGE_RULES]
-    if out_of_range:
-        yield max(out_of_range) + 1
-
-
-def boots_with_reserve(boot: Boot, reserve: int) -> bool:
-    """Return whether the kernel, linked again with this reserve, would give every function a working stub."""
-    return not simulate_boot(with_reserve(boot, reserve)).failures
+    planner = Planner(boot)
+    recommended = planner.recommended
+    if recommended is None or recommended == reserve.count:
+        shrink = planner.shrink()
+        return Remedy(Action.SHRINK_TEXT, value=shrink[0] if shrink else None)
+    action = Action.LOWER_RESERVE if recommended < reserve.count else Action.RAISE_RESERVE
+    return Remedy(action, RESERVE_CONFIG, recommended)
