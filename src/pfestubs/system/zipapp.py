@@ -2,9 +2,9 @@
 """Build the zip application: pfestubs and what it uses of its packages, in one file for any `python3`.
 
 The sources run on every Python from 3.11 on. Next to them is the bytecode for the Python that builds the
-archive: a zip archive has no `__pycache__`, so each run would compile what it imports, and take two to
-three times as long. The same sources, built by the same Python, give the same bytes: members are sorted, their
-time is `SOURCE_DATE_EPOCH`, or 1980, and the bytecode depends on its source only.
+archive: a zip archive has no `__pycache__`, so each run would compile what it imports, and take two to three
+times as long. The same sources, built by the same Python, give the same bytes: members are sorted, their time
+is `SOURCE_DATE_EPOCH`, or 1980, and the bytecode depends on its source only.
 """
 
 from __future__ import annotations
