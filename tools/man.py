@@ -77,11 +77,15 @@ def commands() -> Iterator[tuple[list[str], click.Command]]:
 
 def _children(words: list[str], command: click.Command) -> Iterator[tuple[str, click.Command]]:
     if isinstance(command, click.Group):
-        context = click.Context(command, info_name=words[-1])
+        context = _context(words, command)
         for name in command.list_commands(context):
             child = command.get_command(context, name)
             if child is not None:
                 yield name, child
+
+
+def _context(words: list[str], command: click.Command) -> click.Context:
+    return click.Context(command, info_name=" ".join(words), **cli.context_settings)
 
 
 def _page(words: list[str], command: click.Command) -> Iterator[str]:
@@ -131,7 +135,7 @@ def _head(words: list[str], summary: str) -> list[str]:
 
 
 def _usage(words: list[str], command: click.Command) -> list[str]:
-    context = click.Context(command, info_name=" ".join(words))
+    context = _context(words, command)
     return [piece for pieces in command.collect_usage_pieces(context) for piece in pieces.split()]
 
 
@@ -140,7 +144,7 @@ def _arguments(arguments: list[str] | tuple[str, ...]) -> list[str]:
 
 
 def _options(words: list[str], command: click.Command) -> Iterator[str]:
-    context = click.Context(command, info_name=" ".join(words), **cli.context_settings)
+    context = _context(words, command)
     options = [p for p in command.get_params(context) if isinstance(p, click.Option)]
     records = [record for option in options if (record := option.get_help_record(context))]
     if records:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SRCTREE = click.Path()
 
 
-@click.group("kbuild")
+@click.group("kbuild", no_args_is_help=False)
 def command() -> None:
     """Make a kernel tree call pfestubs in place of its ftrace scripts, or undo that.
 
