@@ -76,6 +76,12 @@ def every_command(trapped: Path) -> list[list[str | Path]]:
         ["check", trapped],
         ["stubs", HEALTHY],
         ["stubs", "--format", "json", HEALTHY],
+        ["plan", HEALTHY],
+        ["plan", "--format", "json", trapped],
+        ["diff", HEALTHY, trapped],
+        ["explain", HEALTHY, OBJECT],
+        ["modules", FIXTURES / "objects"],
+        ["help"],
         ["verify", HEALTHY, HEALTHY],
         ["kbuild", "status", tree],
         ["kbuild", "install", "--print", tree],
@@ -93,9 +99,9 @@ def test_every_command_does_what_the_installed_one_does(
 
 
 def test_the_help_of_every_command(archive: Path, run_cli: RunCli) -> None:
-    from pfestubs.cli.main import _COMMANDS
+    from pfestubs.cli.main import COMMANDS
 
-    for name in _COMMANDS:
+    for name in COMMANDS:
         assert bare(archive, name, "--help").stdout == run_cli(name, "--help").out
 
 
