@@ -43,7 +43,7 @@ class InlineSites:
 
     def are_evident(self) -> bool:
         """Return whether the words prove a kernel without stubs: most fit one, few fit one with stubs."""
-        # Linkers turn `addis rN,r2,0` into a second nop: in a small kernel with stubs, after most of the first.
+        # Linkers turn `addis rN,r2,0` into a second nop: in a small kernel with stubs, at most locations.
         if self._single_nops >= _SINGLE_NOPS and 5 * self._single_nops > len(self._addresses):
             return False
         fitting = sum(self.wrong_word(self.call_site(address)) is None for address in self._addresses)
