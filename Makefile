@@ -6,6 +6,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OBJECT ?= fixtures/objects/ool-ppc64le-gnu.o
+DEMO := build/demo
+
+# The oldest packages that pyproject.toml allows.
+MINIMUM := pyelftools==0.29 click==8.1.3 jinja2==3.1.2 rich==13.3.1
+FAST := not slow and not cross and not qemu
 
 # Debian's packages with what the tests run, and one program of each to see whether it is there.
 PACKAGES := gcc gcc-powerpc64le-linux-gnu gcc-powerpc64-linux-gnu gcc-powerpc-linux-gnu clang-19 lld-19 \
@@ -28,11 +33,17 @@ setup: $(VENV)/.ready ## Make a virtual environment in .venv with pfestubs in it
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory apt-install \
 		PACKAGES="python3 python3-venv"
+	@echo "Installing pfestubs and its packages (pyelftools, click, jinja2, rich) into $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable . || { $(OFFLINE); exit 1; }
 	@touch $@
 
+OFFLINE = echo >&2 "make: pip could not fetch the packages. Without network, use Debian's:"; \
+	echo >&2 "    apt-get install python3-pyelftools python3-click python3-jinja2 python3-rich"; \
+	echo >&2 "    PYTHONPATH=src python3 -m pfestubs --help"
+
 $(VENV)/.ready-dev: $(VENV)/.ready
+	@echo "Installing the test and lint tools (pytest, hypothesis, mypy, ruff, ...) into $(VENV)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
@@ -45,6 +56,7 @@ tools: ## Install the cross compilers and QEMU that the tests need (Debian, as r
 .PHONY: apt-install
 apt-install:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing with apt-get: $(PACKAGES)"; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 			apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
 	else \
@@ -54,16 +66,60 @@ apt-install:
 # ---- Run ---------------------------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: setup ## Count and generate for a miniature kernel (or OBJECT=vmlinux.o)
+demo: setup ## Run the commands on miniature kernels: one that passes the check, one that fails it
+	@echo '== Before the link: count the entries of a vmlinux.o, and write the assembly file for the stubs'
 	$(BIN)/pfestubs count $(OBJECT)
 	$(BIN)/pfestubs generate $(OBJECT)
+	@echo
+	@echo '== After the link: a kernel that boots with tracing'
+	$(BIN)/pfestubs check fixtures/linked/healthy-ppc64le
+	@mkdir -p $(DEMO)
+	@$(BIN)/python -c 'import lzma, sys; sys.stdout.buffer.write(lzma.open(sys.argv[1]).read())' \
+		fixtures/linked/trapped-ppc64le.xz > $(DEMO)/trapped-ppc64le
+	@echo
+	@echo '== The same with 40 MiB of padding, so that no function reaches the reserve (exit status 1, with the remedy)'
+	$(BIN)/pfestubs check $(DEMO)/trapped-ppc64le; [ $$? -eq 1 ]
+
+.PHONY: zipapp
+zipapp: setup ## Build dist/pfestubs.pyz: one file that runs on any python3 (3.11 or newer)
+	@mkdir -p dist
+	@$(BIN)/python -m pfestubs.system.zipapp dist/pfestubs.pyz
+	@ls -l dist/pfestubs.pyz
+
+.PHONY: man
+man: setup ## Write the manual pages and completion files again, from the commands
+	$(BIN)/python tools/man.py
 
 # ---- Test --------------------------------------------------------------------------------------------------
 
 # The first of xdist's workers to need a real kernel unpacks it; two workers suit any machine.
 .PHONY: test
-test: $(VENV)/.ready-dev tools ## Run all tests; PFESTUBS_KERNELS=DIR adds those on real kernels
+test: test-announce $(VENV)/.ready-dev tools ## Run all tests; PFESTUBS_KERNELS=DIR adds those on real kernels
 	$(BIN)/pytest -n 2 --dist worksteal -q $(TESTS)
+
+.PHONY: test-announce
+test-announce:
+	@echo "All tests: about 10 minutes on two processors, and as long again with PFESTUBS_KERNELS."
+	@echo "Needs (installed by apt-get if run as root on Debian): $(PACKAGES)"
+	@echo "\"make test-fast\" takes one minute and needs none of these."
+
+.PHONY: test-fast
+test-fast: $(VENV)/.ready-dev ## Run the tests that need no cross compiler, in about a minute
+	$(BIN)/pytest -n 2 --dist worksteal -q -m '$(FAST)' $(TESTS)
+
+.PHONY: test-minimum
+test-minimum: $(VENV)-minimum/.ready ## Run the fast tests with the oldest packages that are allowed
+	$(VENV)-minimum/bin/pytest -n 2 --dist worksteal -q -m '$(FAST)' $(TESTS)
+
+$(VENV)-minimum/.ready: pyproject.toml
+	@echo "Installing $(MINIMUM) and the test tools into $(VENV)-minimum"
+	@$(PYTHON) -m venv $(VENV)-minimum
+	@$(VENV)-minimum/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]' $(MINIMUM)
+	@touch $@
+
+.PHONY: test-debian
+test-debian: ## Run the fast tests in chroots of Debian 12 and 13, with their packages (as root)
+	tools/test-debian $(SUITES)
 
 .PHONY: lint
 lint: $(VENV)/.ready-dev ## Lint, check the format and the types
@@ -77,8 +133,8 @@ format: $(VENV)/.ready-dev ## Put the code into the project's format
 	$(BIN)/ruff format
 
 .PHONY: fixtures
-fixtures: tools ## Rebuild the ready-built objects and show any difference
-	fixtures/rebuild.sh
+fixtures: setup tools ## Rebuild the ready-built objects and kernels, and show any difference
+	PATH="$(abspath $(BIN)):$$PATH" fixtures/rebuild.sh
 
 .PHONY: bench
 bench: $(VENV)/.ready-dev tools ## Time against the kernel's scripts: PFESTUBS_KERNELS=DIR KERNEL_SRC=TREE
@@ -96,5 +152,5 @@ boot-test: setup tools ## Boot VMLINUX=FILE in QEMU and compare its memory with 
 
 .PHONY: clean
 clean: ## Remove what was made here
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-minimum build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -72,6 +72,30 @@ class Kernels(Protocol):
         ...
 
 
+# Modules of which every test is slow, or needs the cross compilers or QEMU, whatever fixtures it uses.
+MARKED_MODULES = {
+    "test_boot_qemu": "qemu",
+    "test_hook": "cross",
+    "test_fuzz": "slow",
+    "test_fuzz_check": "slow",
+    "test_install": "slow",
+    "test_objdump_differential": "cross",
+    "test_properties": "slow",
+    "test_scripts_differences": "cross",
+    "test_zipapp": "slow",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Set the markers that `make test-fast` selects by."""
+    for item in items:
+        if "mini_kernel" in getattr(item, "fixturenames", ()):
+            item.add_marker("cross")
+        mark = MARKED_MODULES.get(item.path.stem)
+        if mark is not None:
+            item.add_marker(mark)
+
+
 def executable_path(name: str) -> str:
     """The installed executable of that name: beside this interpreter, else in PATH."""
     found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)

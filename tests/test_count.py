@@ -251,7 +251,7 @@ def test_help_names_the_commands_and_exit_codes(run_cli: RunCli) -> None:
     outcome = run_cli("--help")
     assert (outcome.code, outcome.err) == (0, "")
     assert {"count", "generate", "hook"} <= set(outcome.out.split())
-    assert "could not look" in outcome.out
+    assert "failed tool)" in outcome.out
 
 
 def test_no_command_is_usage(run_cli: RunCli) -> None:

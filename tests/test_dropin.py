@@ -143,6 +143,7 @@ def test_help(executable: str, run_cli: RunCli) -> None:
     assert outcome.out.startswith(f"usage: {executable} ")
 
 
+@pytest.mark.cross
 @pytest.mark.parametrize("machine", ["ppc64le", "ppc64"])
 def test_rfc(machine: str, run_cli: RunCli, call: Call, tmp_path: Path) -> None:
     source = OBJECTS / f"pfe-{machine}-gnu.o"
@@ -153,6 +154,7 @@ def test_rfc(machine: str, run_cli: RunCli, call: Call, tmp_path: Path) -> None:
     assert (tmp_path / ".arch.vmlinux.o").read_bytes().startswith(b"\x7fELF")
 
 
+@pytest.mark.cross
 def test_rfc_hook_and_drop_in_write_the_same(run_cli: RunCli, tmp_path: Path) -> None:
     source = OBJECTS / "pfe-ppc64le-gnu.o"
     environment = hook_environment(LAYOUT="pfe")

@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files whole or not at all, standard output, signals."""
+"""Files whole or not at all, and standard output."""
 
 from __future__ import annotations
 
+import fcntl
 import os
-import signal
 import stat
 import subprocess
-import time
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from conftest import OBJECTS, clean_environment, executable_path
+from pfestubs.system.files import write_output
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from conftest import Call, RunCli
 
@@ -66,6 +67,15 @@ def test_mode_is_kept(mode: int, call: Call, tmp_path: Path) -> None:
     assert stat.S_IMODE(target.stat().st_mode) == mode
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_owner_is_kept(call: Call, tmp_path: Path) -> None:
+    target = tmp_path / "a.S"
+    target.write_text("old")
+    os.chown(target, 1234, 5678)
+    assert call("generate", OBJECT, "-o", target).code == 0
+    assert (target.stat().st_uid, target.stat().st_gid) == (1234, 5678)
+
+
 def test_new_file_follows_the_umask(assembly: str, tmp_path: Path) -> None:
     for umask in (0o022, 0o077):
         target = tmp_path / f"{umask:o}.S"
@@ -106,14 +116,176 @@ def test_dev_stdout_is_written_directly(run_cli: RunCli, assembly: str, tmp_path
 
 
 def test_fifo_is_written_directly(assembly: str, tmp_path: Path) -> None:
+    """By a program that starts before its reader, too."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    with subprocess.Popen(
-        [executable_path("pfestubs"), "generate", OBJECT, "-o", fifo], env=clean_environment()
-    ) as process:
-        assert fifo.read_text() == assembly
-        assert process.wait(timeout=60) == 0
+    with subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE, text=True) as reader:
+        done = subprocess.run(
+            [executable_path("pfestubs"), "generate", OBJECT, "-o", fifo],
+            env=clean_environment(),
+            check=False,
+        )
+        assert done.returncode == 0
+        assert reader.stdout is not None
+        assert reader.stdout.read() == assembly
     assert stat.S_ISFIFO(fifo.stat().st_mode)
+    assert names(tmp_path) == ["fifo"]
+
+
+def test_fifo_that_nobody_reads(run_cli: RunCli, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    outcome = run_cli("generate", OBJECT, "-o", fifo)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == f"{fifo}: error: cannot be written: it is a FIFO that nobody reads\n"
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+
+
+@pytest.mark.parametrize("path", ["/dev/stdout", "/proc/self/fd/1", "/dev/fd/1", "link", "folder/fd/1"])
+def test_standard_output_by_a_name_is_not_reopened(path: str, assembly: str, tmp_path: Path) -> None:
+    """It may be a regular file with something in it, which neither a new file nor writing from its start keeps."""
+    (tmp_path / "link").symlink_to("folder/stdout")
+    (tmp_path / "folder").symlink_to("/dev")
+    target = tmp_path / "log"
+    target.write_text("before\n")
+    with target.open("a") as log:
+        inode = os.fstat(log.fileno()).st_ino
+        done = subprocess.run(
+            [executable_path("pfestubs"), "generate", OBJECT, "-o", path],
+            env=clean_environment(),
+            cwd=tmp_path,
+            stdout=log,
+            check=False,
+        )
+    assert done.returncode == 0
+    assert target.read_text() == f"before\n{assembly}"
+    assert target.stat().st_ino == inode
+
+
+def test_inherited_descriptor(assembly: str, tmp_path: Path) -> None:
+    """As in `-o >(less)`: bash makes /dev/fd/63 of it."""
+    read, write = os.pipe()
+    with subprocess.Popen(
+        [executable_path("pfestubs"), "generate", OBJECT, "-o", f"/dev/fd/{write}"],
+        env=clean_environment(),
+        pass_fds=[write],
+    ) as process:
+        os.close(write)
+        with os.fdopen(read) as stream:
+            assert stream.read() == assembly
+        assert process.wait(timeout=60) == 0
+
+
+def test_descriptor_that_is_not_there(run_cli: RunCli) -> None:
+    outcome = run_cli("generate", OBJECT, "-o", "/dev/fd/77")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == "/dev/fd/77: error: cannot be written: Bad file descriptor\n"
+
+
+@pytest.mark.parametrize("length", [244, 250, 255])
+@pytest.mark.parametrize("letter", ["x", "\u00e9"])
+def test_long_names(letter: str, length: int, call: Call, assembly: str, tmp_path: Path) -> None:
+    name = letter * (length // len(letter.encode()))
+    target = tmp_path / name
+    for _ in range(2):
+        assert call("generate", OBJECT, "-o", target).code == 0
+        assert target.read_text() == assembly
+        target.write_text("other")
+    assert names(tmp_path) == [name]
+
+
+def test_unchanged_content_does_not_touch_the_directory(call: Call, assembly: str, tmp_path: Path) -> None:
+    target = tmp_path / "a.S"
+    target.write_text(assembly)
+    os.utime(tmp_path, (OLD, OLD))
+    assert call("generate", OBJECT, "-o", target).code == 0
+    assert int(tmp_path.stat().st_mtime) == OLD
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_left_over_directories_are_removed(changed: bool, call: Call, assembly: str, tmp_path: Path) -> None:
+    """Those of this output that nobody holds; what only looks like them stays."""
+    target = tmp_path / "a.S"
+    target.write_text("old" if changed else assembly)
+    left, held = tmp_path / ".a.S.0123abcd.tmp", tmp_path / ".a.S.11111111.tmp"
+    (left / "deep").mkdir(parents=True)
+    (left / "deep" / "file").touch()
+    (left / "new").write_text("half")
+    held.mkdir()
+    others = [".a.S.backup.tmp", ".b.S.0123abcd.tmp", ".a.S.0123abcd.tmp2", ".a.S.2222222g.tmp"]
+    for name in others:
+        (tmp_path / name).mkdir()
+    (tmp_path / ".a.S.33333333.tmp").write_text("a file, so not ours")
+    lock = os.open(held, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    try:
+        assert call("generate", OBJECT, "-o", target).code == 0
+    finally:
+        os.close(lock)
+    assert target.read_text() == assembly
+    assert names(tmp_path) == sorted([*others, "a.S", held.name, ".a.S.33333333.tmp"])
+
+
+def test_file_that_is_too_large_for_the_disk(assembly: str, tmp_path: Path) -> None:
+    """The limit of a process stands for a full disk: nothing is lost, nothing is left."""
+    target = tmp_path / "a.S"
+    target.write_text("old")
+    done = subprocess.run(
+        [
+            "sh",
+            "-c",
+            'ulimit -f 0; exec "$@"',
+            "sh",
+            executable_path("pfestubs"),
+            "generate",
+            OBJECT,
+            "-o",
+            target,
+        ],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == f"{target}: error: cannot be written: File too large\n"
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["a.S"]
+
+
+def test_large_documents_are_streamed(tmp_path: Path) -> None:
+    """Memory does not grow with the document, whether it is new, changed at its end, or the same."""
+    target = tmp_path / "large"
+    piece = "x" * (1 << 16)
+    pieces = 512
+
+    def document(last: str) -> Iterator[str]:
+        for _ in range(pieces):
+            yield piece
+        yield last
+
+    for last in ("first", "second", "second"):
+        tracemalloc.start()
+        write_output(str(target), document(last))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 8 << 20
+        assert target.stat().st_size == pieces * len(piece) + len(last)
+        assert target.read_bytes()[-len(last) :].decode() == last
+
+
+def test_error_while_a_document_is_made(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    target.write_text("old")
+
+    def document() -> Iterator[str]:
+        yield "half"
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        write_output(str(target), document())
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["a"]
 
 
 def test_dev_null(call: Call) -> None:
@@ -194,86 +366,3 @@ def test_closed_standard_error(words: list[str]) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, b"")
-
-
-# -- signals ---------------------------------------------------------------------------------------------------
-
-
-def wait_for(path: Path) -> None:
-    limit = time.monotonic() + 60
-    while not path.exists():
-        assert time.monotonic() < limit, f"{path} never came"
-        time.sleep(0.01)
-
-
-def slow_cc(folder: Path, ending: str = "exec sleep 300") -> Path:
-    """A compiler that writes half an object, says so, and stays."""
-    script = folder / "slow-cc"
-    script.write_text(
-        f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\necho half >"$2"\n: >"$0.started"\n{ending}\n'
-    )
-    script.chmod(0o755)
-    return script
-
-
-def start_hook(words: Sequence[str | Path], cc: Path, out: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [executable_path(str(words[0])), *words[1:], OBJECT, out / "vmlinux.arch.o"],
-        env=clean_environment({"CC": str(cc)}),
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # A shell starts its background jobs with SIGINT ignored, and whoever runs the tests may be one.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
-    )
-
-
-@pytest.mark.parametrize("with_old", [True, False])
-@pytest.mark.parametrize(
-    ("number", "code", "group"),
-    [
-        (signal.SIGTERM, 143, False),
-        (signal.SIGINT, 130, False),
-        (signal.SIGINT, 130, True),
-        (signal.SIGTERM, 143, True),
-    ],
-)
-def test_signal_during_the_hook(
-    number: signal.Signals, code: int, group: bool, with_old: bool, tmp_path: Path
-) -> None:
-    """Old files intact, nothing temporary left, the compiler gone; Ctrl-C reaches the whole group."""
-    out = tmp_path / "out"
-    out.mkdir()
-    before: dict[str, str] = {"vmlinux.arch.S": "old S", "vmlinux.arch.o": "old o"} if with_old else {}
-    for name, text in before.items():
-        (out / name).write_text(text)
-        os.utime(out / name, (OLD, OLD))
-    cc = slow_cc(tmp_path)
-    with start_hook(["pfestubs", "hook"], cc, out) as process:
-        wait_for(tmp_path / "slow-cc.started")
-        if group:
-            os.killpg(process.pid, number)
-        else:
-            process.send_signal(number)
-        assert process.wait(timeout=60) == code
-        assert process.stderr is not None
-        assert "Traceback" not in process.stderr.read()
-    assert {path.name: path.read_text() for path in out.iterdir()} == before
-    assert all(int(path.stat().st_mtime) == OLD for path in out.iterdir())
-
-
-def test_signal_twice(tmp_path: Path) -> None:
-    """An impatient second SIGTERM while the compiler is slow to end does not leave halves."""
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "vmlinux.arch.S").write_text("old")
-    cc = slow_cc(tmp_path, ending='trap ": >$0.asked; sleep 1; exit 1" TERM\nwhile :; do sleep 0.1; done')
-    with start_hook(["pfestubs", "hook"], cc, out) as process:
-        wait_for(tmp_path / "slow-cc.started")
-        process.terminate()
-        wait_for(tmp_path / "slow-cc.asked")
-        process.terminate()
-        assert process.wait(timeout=60) == 143
-        assert process.stderr is not None
-        assert "Traceback" not in process.stderr.read()
-    assert {path.name: path.read_text() for path in out.iterdir()} == {"vmlinux.arch.S": "old"}

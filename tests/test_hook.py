@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +15,6 @@ import pytest
 from conftest import OBJECTS, clean_environment, hook_environment, tool
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import MiniKernel, Outcome, RunCli
 
 OBJECT = OBJECTS / "traps-ppc64le-gnu.o"
@@ -22,11 +22,11 @@ OBJECT = OBJECTS / "traps-ppc64le-gnu.o"
 
 @pytest.fixture
 def fake_cc(tmp_path: Path) -> Path:
-    """A compiler that notes its words, one a line, and writes an object."""
+    """A compiler that notes its words, one per line, and writes an object."""
     script = tmp_path / "fake-cc"
     script.write_text(
         '#!/bin/sh\nprintf "%s\\n" "$@" >"$0.words"\n'
-        'while [ $# -gt 0 ]; do [ "$1" = -o ] && echo object >"$2"; shift; done\n'
+        f'while [ $# -gt 0 ]; do [ "$1" = -o ] && cp {OBJECT} "$2"; shift; done\n'
     )
     script.chmod(0o755)
     return script
@@ -129,7 +129,7 @@ def test_words_and_their_order(run_cli: RunCli, fake_cc: Path, out: Path) -> Non
     ]
     assert words[-4:-2] == ["-c", "-o"]
     assert words[-1] == str(out / "vmlinux.arch.S")
-    assert (out / "vmlinux.arch.o").read_text() == "object\n"
+    assert (out / "vmlinux.arch.o").read_bytes() == OBJECT.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -219,14 +219,19 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 
 @pytest.mark.parametrize("with_old", [True, False])
-@pytest.mark.parametrize("failure", ["real", "status", "signal", "no-object"])
+@pytest.mark.parametrize("failure", ["real", "status", "signal", "no-object", "stub"])
 def test_failing_assembler(failure: str, with_old: bool, run_cli: RunCli, fake_cc: Path, out: Path) -> None:
     before = old_files(out) if with_old else {}
     if failure == "real":
         environment = {**hook_environment(), "LINUXINCLUDE": "-I/nowhere"}
         message = "asm/asm-offsets.h"
     else:
-        action = {"status": "exit 3", "signal": "kill -9 $$", "no-object": "exit 0"}[failure]
+        action = {
+            "status": "exit 3",
+            "signal": "kill -9 $$",
+            "no-object": "exit 0",
+            "stub": 'while [ "$1" != -o ]; do shift; done; printf "\\177ELF" >"$2"',
+        }[failure]
         fake_cc.write_text(f"#!/bin/sh\necho 'the tool says why' >&2\n{action}\n")
         environment = {"CC": str(fake_cc)}
         message = "the tool says why"
@@ -235,9 +240,14 @@ def test_failing_assembler(failure: str, with_old: bool, run_cli: RunCli, fake_c
     assert message in outcome.err
     last = outcome.err.splitlines()[-1]
     assert ": error: " in last
-    assert {"real": "failed", "status": "status 3", "signal": "signal 9", "no-object": "no object"}[
-        failure
-    ] in last
+    reason = {
+        "real": "failed",
+        "status": "status 3",
+        "signal": "signal 9",
+        "no-object": "wrote no object",
+        "stub": "wrote no ELF object",
+    }
+    assert reason[failure] in last
     assert contents(out) == before
 
 
@@ -309,7 +319,9 @@ def test_assembler_cannot_read_our_input(out: Path, fake_cc: Path) -> None:
     """A tool that asks on standard input gets nothing, it does not hang."""
     from conftest import executable_path
 
-    fake_cc.write_text('#!/bin/sh\nread line && exit 9\nwhile [ "$1" != -o ]; do shift; done\necho x >"$2"\n')
+    fake_cc.write_text(
+        f'#!/bin/sh\nread line && exit 9\nwhile [ "$1" != -o ]; do shift; done\ncp {OBJECT} "$2"\n'
+    )
     with subprocess.Popen(
         [executable_path("pfestubs"), "hook", OBJECT, out / "a.o"],
         env=clean_environment({"CC": str(fake_cc)}),
@@ -320,9 +332,256 @@ def test_assembler_cannot_read_our_input(out: Path, fake_cc: Path) -> None:
 
 def test_options_of_generate(run_cli: RunCli, fake_cc: Path, out: Path) -> None:
     source = OBJECTS / "plain-ppc32-gnu.o"
+    fake_cc.write_text(fake_cc.read_text().replace(str(OBJECT), str(source)))
     words = ["--layout", "ool", "--reserve", "5", "--spare", "100"]
     assert run_cli("hook", *words, source, out / "a.o", env={"CC": str(fake_cc)}).code == 0
     assert ".long 107)" in (out / "a.S").read_text()
     outcome = run_cli("hook", "--layout", "pfe", OBJECT, out / "b.o", env={"CC": str(fake_cc)})
     assert outcome.code == 2
     assert names(out) == ["a.S", "a.o"]
+
+
+# -- what the compiler leaves ----------------------------------------------------------------------------------
+
+
+def damaged_object(change: str) -> bytes:
+    data = bytearray(OBJECT.read_bytes())
+    if change == "executable":
+        data[16] = 2
+    elif change == "x86":
+        data[18] = 62
+    elif change == "short":
+        del data[63:]
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "change", ["executable", "x86", "short", "text", "ool-ppc64-gnu.o", "plain-ppc32-gnu.o", "empty"]
+)
+def test_object_of_another_kind(
+    change: str, run_cli: RunCli, fake_cc: Path, out: Path, tmp_path: Path
+) -> None:
+    """Four bytes are no object, nor is one for another machine: a compiler that does not fit."""
+    before = old_files(out)
+    wrong = tmp_path / "wrong.o"
+    if change.endswith(".o"):
+        wrong.write_bytes((OBJECTS / change).read_bytes())
+    else:
+        wrong.write_bytes({"text": b"obj\n", "empty": b""}.get(change, damaged_object(change)))
+    fake_cc.write_text(fake_cc.read_text().replace(str(OBJECT), str(wrong)))
+    outcome = run_cli("hook", OBJECT, out / "vmlinux.arch.o", env={"CC": str(fake_cc)})
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"{fake_cc}: error: ")
+    assert outcome.err.count("\n") == 1
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "llvm-ppc64le"])
+@pytest.mark.parametrize("name", ["-x.o", "@x.o", "-dir/-x.o", "with space.o"])
+def test_names_that_look_like_options(toolchain: str, name: str, run_cli: RunCli, out: Path) -> None:
+    (out / "-dir").mkdir()
+    outcome = run_cli("hook", OBJECT, "--", name, env=hook_environment(TOOLCHAIN=toolchain), cwd=out)
+    assert outcome == type(outcome)(0, "", "")
+    target = out / name
+    assert names(target.parent) == sorted(
+        {target.name, target.with_suffix(".S").name} | ({"-dir"} if target.parent == out else set())
+    )
+    assert target.read_bytes().startswith(b"\x7fELF")
+
+
+SIDE_FILES = {
+    "-gsplit-dwarf": {"a.dwo"},
+    "-save-temps=obj": {"a.s"},
+    "-MD": {"a.d"},
+    "-g -gsplit-dwarf -save-temps=obj -MMD": {"a.dwo", "a.s", "a.d"},
+}
+
+
+@pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "llvm-ppc64le"])
+@pytest.mark.parametrize("flags", list(SIDE_FILES))
+def test_side_files_are_named_after_the_object(
+    flags: str, toolchain: str, run_cli: RunCli, out: Path
+) -> None:
+    environment = hook_environment(TOOLCHAIN=toolchain)
+    environment["KBUILD_AFLAGS"] += f" {flags}"
+    (out / "sub").mkdir()
+    for _ in range(2):
+        assert run_cli("hook", OBJECT, "sub/a.o", env=environment, cwd=out).code == 0
+        assert set(names(out / "sub")) == {"a.S", "a.o"} | SIDE_FILES[flags]
+        assert names(out) == ["sub"]
+    if "-M" in flags:
+        rule = (out / "sub" / "a.d").read_text().replace("\\\n", " ").split()
+        assert rule[:2] == ["sub/a.o:", "sub/a.S"]
+
+
+@pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "llvm-ppc64le"])
+def test_preprocessed_source_in_the_working_directory(toolchain: str, run_cli: RunCli, out: Path) -> None:
+    """Without =obj gcc puts it next to the object, clang where it is run; named after the object by both."""
+    environment = hook_environment(TOOLCHAIN=toolchain)
+    environment["KBUILD_AFLAGS"] += " -save-temps"
+    assert run_cli("hook", OBJECT, "a.o", env=environment, cwd=out).code == 0
+    assert names(out) == ["a.S", "a.o", "a.s"]
+
+
+@pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "llvm-ppc64le"])
+@pytest.mark.parametrize("flags", ["", "-g", "-g -gsplit-dwarf"])
+def test_same_object_as_of_the_compiler_itself(
+    toolchain: str, flags: str, run_cli: RunCli, out: Path
+) -> None:
+    """Where the object is made does not show in it."""
+    environment = hook_environment(TOOLCHAIN=toolchain)
+    environment["KBUILD_AFLAGS"] += f" {flags}"
+    assert run_cli("hook", OBJECT, "a.o", env=environment, cwd=out).code == 0
+    found = (out / "a.o").read_bytes()
+    variables = ("CC", "NOSTDINC_FLAGS", "LINUXINCLUDE", "KBUILD_CPPFLAGS", "KBUILD_AFLAGS")
+    words = [word for name in variables for word in shlex.split(environment[name])]
+    subprocess.run([*words, "-c", "-o", "a.o", "a.S"], cwd=out, check=True)
+    assert (out / "a.o").read_bytes() == found
+
+
+def test_side_file_that_cannot_be_placed(run_cli: RunCli, fake_cc: Path, out: Path) -> None:
+    """Both files stay as they were: never a new .S beside an old object."""
+    before = old_files(out)
+    (out / "vmlinux.arch.dwo").mkdir()
+    fake_cc.write_text(
+        f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\ncp {OBJECT} "$2"; : >"${{2%.o}}.dwo"\n'
+    )
+    outcome = run_cli("hook", OBJECT, out / "vmlinux.arch.o", env={"CC": str(fake_cc)})
+    assert outcome.code == 2
+    (out / "vmlinux.arch.dwo").rmdir()
+    assert contents(out) == before
+
+
+# -- undo ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("with_old", [True, False])
+def test_disk_that_fills_while_assembling(with_old: bool, run_cli: RunCli, fake_cc: Path, out: Path) -> None:
+    """Not a byte can be written any more, by the compiler or by us: the old files are there again."""
+    before = old_files(out) if with_old else {}
+    limit = tool("prlimit")
+    fake_cc.write_text(f"#!/bin/sh\n{limit} --fsize=0 --pid $PPID\nexit 1\n")
+    outcome = run_cli("hook", OBJECT, out / "vmlinux.arch.o", env={"CC": str(fake_cc)})
+    assert outcome.code == 2
+    assert "failed with status 1" in outcome.err
+    assert contents(out) == before
+
+
+def test_undo_without_hard_links(monkeypatch: pytest.MonkeyPatch, out: Path) -> None:
+    from pfestubs.system import files
+
+    def no_links(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    target = out / "a.S"
+    target.write_text("old")
+    os.utime(target, (1_000_000_000, 1_000_000_000))
+    before = contents(out)
+    with files.replaced_for_now(files.resolve(str(target)), b"new"):
+        assert target.read_text() == "new"
+    assert contents(out) == before
+    with files.replaced_for_now(files.resolve(str(target)), b"new") as keep:
+        keep()
+    assert target.read_text() == "new"
+    assert names(out) == ["a.S"]
+
+
+def test_inode_of_the_old_source_comes_back(run_cli: RunCli, fake_cc: Path, out: Path) -> None:
+    """It is kept by a second name, not copied."""
+    old_files(out)
+    inode = (out / "vmlinux.arch.S").stat().st_ino
+    fake_cc.write_text("#!/bin/sh\nexit 1\n")
+    assert run_cli("hook", OBJECT, out / "vmlinux.arch.o", env={"CC": str(fake_cc)}).code == 2
+    assert (out / "vmlinux.arch.S").stat().st_ino == inode
+    assert (out / "vmlinux.arch.S").stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("length", [244, 255])
+def test_long_names(length: int, run_cli: RunCli, out: Path) -> None:
+    stem = "x" * (length - 2)
+    assert run_cli("hook", OBJECT, out / f"{stem}.o", env=hook_environment()).code == 0
+    assert names(out) == [f"{stem}.S", f"{stem}.o"]
+
+
+# -- targets that are not regular files ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("device", ["/dev/null", "/dev/full"])
+def test_device_as_object(device: str, run_cli: RunCli, fake_cc: Path, out: Path) -> None:
+    """The object is written to the device, which stays one."""
+    link = out / "a.o"
+    link.symlink_to(device)
+    number = Path(device).stat().st_rdev
+    outcome = run_cli("hook", OBJECT, link, env={"CC": str(fake_cc)})
+    assert outcome.code == (0 if device == "/dev/null" else 2)
+    assert link.is_symlink()
+    assert stat.S_ISCHR(Path(device).stat().st_mode)
+    assert Path(device).stat().st_rdev == number
+    assert names(out) == (["a.S", "a.o"] if device == "/dev/null" else ["a.o"])
+
+
+def test_device_node_as_object(run_cli: RunCli, fake_cc: Path, out: Path) -> None:
+    """As root, with a node of its own; else by a link only."""
+    node = out / "a.o"
+    try:
+        os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        node.write_bytes(b"")
+    except PermissionError:
+        return
+    assert run_cli("hook", OBJECT, node, env={"CC": str(fake_cc)}).code == 0
+    assert stat.S_ISCHR(node.stat().st_mode)
+    assert names(out) == ["a.S", "a.o"]
+
+
+def test_fifo_as_object(fake_cc: Path, run_cli: RunCli, out: Path) -> None:
+    fifo = out / "a.o"
+    os.mkfifo(fifo)
+    with subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE) as reader:
+        assert run_cli("hook", OBJECT, fifo, env={"CC": str(fake_cc)}).code == 0
+        assert reader.stdout is not None
+        assert reader.stdout.read() == OBJECT.read_bytes()
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+    assert names(out) == ["a.S", "a.o"]
+
+
+def test_fifo_that_nobody_reads(fake_cc: Path, run_cli: RunCli, out: Path) -> None:
+    fifo = out / "a.o"
+    os.mkfifo(fifo)
+    (out / "a.S").write_text("old")
+    outcome = run_cli("hook", OBJECT, fifo, env={"CC": str(fake_cc)})
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == f"{fifo}: error: cannot be written: it is a FIFO that nobody reads\n"
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+    assert (out / "a.S").read_text() == "old"
+    assert not fake_cc.with_name("fake-cc.words").exists()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "null", "directory"])
+def test_source_that_is_not_a_regular_file(kind: str, fake_cc: Path, run_cli: RunCli, out: Path) -> None:
+    source = out / "a.S"
+    if kind == "fifo":
+        os.mkfifo(source)
+    elif kind == "null":
+        source.symlink_to("/dev/null")
+    else:
+        source.mkdir()
+    outcome = run_cli("hook", OBJECT, out / "a.o", env={"CC": str(fake_cc)})
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"{source}: error: ")
+    assert names(out) == ["a.S"]
+    assert not source.is_file()
+
+
+def test_links_are_followed(run_cli: RunCli, fake_cc: Path, out: Path) -> None:
+    store = out / "store"
+    store.mkdir()
+    for name in ("a.S", "a.o"):
+        (store / f"real-{name}").write_text("old")
+        (out / name).symlink_to(f"store/real-{name}")
+    assert run_cli("hook", OBJECT, out / "a.o", env={"CC": str(fake_cc)}).code == 0
+    assert (out / "a.o").is_symlink()
+    assert (out / "a.S").is_symlink()
+    assert (store / "real-a.o").read_bytes() == OBJECT.read_bytes()
+    assert names(store) == ["real-a.S", "real-a.o"]
+    assert words_of(fake_cc)[-1] == str(out / "a.S")

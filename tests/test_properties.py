@@ -53,7 +53,7 @@ def kernels(draw: st.DrawFn) -> LinkedKernel:
 limit = st.builds(
     lambda end, words: end + 4 * words,
     st.sampled_from([ppc.BACKWARD_LIMIT, ppc.FORWARD_LIMIT]),
-    st.integers(-4, 4),
+    st.integers(-3, 3),
 )
 """Distances around the limits of a branch."""
 
@@ -99,10 +99,10 @@ def any_kernels(draw: st.DrawFn) -> Kernel:
     )
     if text and draw(st.sampled_from([False, True])):  # the areas anywhere, or to the byte at the limit
         for area in ("text", "text_end"):
-            number = draw(st.integers(0, len(text) - 1))
+            number = draw(st.one_of(st.just(0), st.integers(0, len(text) - 1)))
             index = draw(st.one_of(st.just(number), st.integers(0, 8)))
             at_limit = text[number] + draw(limit) - stub_size * index
-            writer.area_at[area] = draw(st.one_of(word, st.just(max(0, at_limit))))
+            writer.area_at[area] = draw(st.one_of(word, st.just(at_limit)))
     if draw(st.integers(0, 5)) == 0:
         misaligned: str = draw(st.sampled_from(["text", "text_end", "inittext"]))
         writer.area_at[misaligned] += draw(st.integers(1, 8))
@@ -110,7 +110,7 @@ def any_kernels(draw: st.DrawFn) -> Kernel:
         if draw(st.integers(0, 3)) == 0:
             site = writer.area_at["text_end"] + stub_size * draw(st.integers(1, 8)) - 12
             place = draw(st.one_of(word, limit.map(site.__add__))) + draw(st.sampled_from([0, 0, 0, 1, 2]))
-            writer.places[name] = writer.base + max(0, place)
+            writer.places[name] = writer.base + place
     if writer.locations:
         moved_nops(writer, draw)
     limits = ("_stext", "_etext", "_sinittext", "_einittext")
@@ -228,6 +228,25 @@ def test_a_stub_finding_disappears_exactly_at_the_limit(insn0_minus_ip: int, stu
         assert failure.distance is not None
         assert failure.limit is not None
         assert abs(failure.distance) > abs(failure.limit)
+
+
+@common
+@given(
+    st.lists(st.one_of(limit, st.integers(-64, 64).map(lambda n: 4 * n)), min_size=1, max_size=8),
+    st.integers(0, 4),
+    limit,
+    st.sampled_from([16, 24]),
+)
+def test_both_ways_agree_to_the_byte(distances: list[int], reserve: int, end: int, stub_size: int) -> None:
+    """Locations around the limits of a reserve, the end area around the limits of the first location."""
+    reserve_at = BASE + 256 * MIB
+    table = sorted(reserve_at + distance for distance in distances)
+    places = {"text": (reserve_at, reserve), "text_end": (table[0] + end, 8), "inittext": (BASE, 0)}
+    tracers = {"ftrace_caller": reserve_at + 0x100, "ftrace_regs_caller": reserve_at + 0x40}
+    trampolines = {"ftrace_tramp_text": table[0] + end - 0x40, "ftrace_tramp_init": BASE}
+    areas = areas_of(LAYOUTS["ool"], places, stub_size)
+    kernel = single(table=table, areas=areas, tracers=tracers, trampolines=trampolines)
+    assert_same_boot(simulate_boot(kernel), replay(kernel))
 
 
 @common

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pfestubs.cli.main import _COMMANDS
+from pfestubs.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("command", sorted(_COMMANDS))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_of_the_help_explains_itself(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pfestubs", command, "--help"], capture_output=True, text=True, check=False

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The reserve that a remedy names gives every function a working stub, and what linking again would change.
 
-A miniature kernel is laid out as the linker does. Laid out with another reserve, it is what `with_reserve`
+A miniature kernel is laid out as the linker does. Laid out with another reserve, it is what `relink`
 must make of it.
 """
 
@@ -20,8 +20,9 @@ from pfestubs.layouts import LAYOUTS, RESERVE_CONFIG, AreaRole
 from pfestubs.model import ByteOrder, Kernel
 from pfestubs.rules import ppc
 from pfestubs.rules.findings import Action, Remedy
-from pfestubs.rules.relink import NopMemory, text_entries, with_reserve
-from pfestubs.rules.remedy import boots_with_reserve, suggest_remedy
+from pfestubs.rules.plan import Planner
+from pfestubs.rules.relink import Growth, GrowthShape, NopMemory, relink, text_entries
+from pfestubs.rules.remedy import suggest_remedy
 from pfestubs.rules.replay import replay
 from pfestubs.rules.simulation import simulate_boot
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 BASE = 0xC000000000000000
 REGENERATE = Remedy(Action.REGENERATE_AREAS)
-SHRINK_TEXT = Remedy(Action.SHRINK_TEXT)
+SHRINK_TEXT = Action.SHRINK_TEXT
 RESTORE_ORDER = Remedy(Action.RESTORE_LINK_ORDER)
 
 
@@ -153,7 +154,17 @@ def test_a_wrong_count_needs_the_areas_generated_again() -> None:
 
 def test_a_kernel_that_no_reserve_helps_must_shrink() -> None:
     """Functions 40 MiB from either area."""
-    assert remedy(Linked(10, 20, 100, 40 * MIB, end_pad=40 * MIB).boot()) == SHRINK_TEXT
+    boot = Linked(10, 20, 100, 40 * MIB, end_pad=40 * MIB).boot()
+    found = remedy(boot)
+    assert (found.action, found.config) == (Action.SHRINK_TEXT, None)
+    assert found.value is not None
+
+    def works(removed: int) -> bool:
+        shrunk = simulate_boot(relink(boot, None, Growth(-removed, GrowthShape.EVEN)))
+        return any(Planner(shrunk).works(reserve, Growth()) for reserve in range(130))
+
+    assert works(found.value)
+    assert not works(found.value - 4)
 
 
 def test_a_trap_that_a_lower_reserve_does_not_open() -> None:
@@ -161,7 +172,7 @@ def test_a_trap_that_a_lower_reserve_does_not_open() -> None:
     linked = Linked(3000, 20, 1000, 40 * MIB, end_pad=40 * MIB, end=10)
     boot = linked.boot()
     assert boot.reserve_is_trapped
-    assert remedy(boot) == SHRINK_TEXT
+    assert remedy(boot).action is SHRINK_TEXT
 
 
 # -- what is not a matter of the reserve ------------------------------------------------------------------
@@ -171,7 +182,7 @@ def test_a_trap_that_a_lower_reserve_does_not_open() -> None:
 def test_calls_out_of_range_need_the_linker_scripts_order(rule: Any) -> None:
     assert suggest_remedy(Linked(10, 20, 100, 0).boot(), rule) == RESTORE_ORDER
     inline = simulate_boot(LinkedKernel(layout=None).kernel())
-    assert suggest_remedy(inline, rule) == SHRINK_TEXT
+    assert suggest_remedy(inline, rule).action is SHRINK_TEXT
 
 
 def test_other_words_at_the_locations_need_another_build() -> None:
@@ -179,8 +190,8 @@ def test_other_words_at_the_locations_need_another_build() -> None:
     assert remedy(boot) == Remedy(Action.REBUILD)
 
 
-@pytest.mark.parametrize(("distance", "expected"), [(0, REGENERATE), (40 * MIB, SHRINK_TEXT)])
-def test_a_layout_without_reserve(distance: int, expected: Remedy) -> None:
+@pytest.mark.parametrize(("distance", "expected"), [(0, Action.REGENERATE_AREAS), (40 * MIB, SHRINK_TEXT)])
+def test_a_layout_without_reserve(distance: int, expected: Action) -> None:
     writer = LinkedKernel(
         text=[0x1000, 0x1010],
         layout="pfe",
@@ -188,7 +199,7 @@ def test_a_layout_without_reserve(distance: int, expected: Remedy) -> None:
         counts={"text_end": 2 if distance else 1},
         area_at={"text_end": 0x2000 + distance},
     )
-    assert remedy(simulate_boot(writer.kernel())) == expected
+    assert remedy(simulate_boot(writer.kernel())).action is expected
 
 
 def test_init_text_only() -> None:
@@ -196,7 +207,7 @@ def test_init_text_only() -> None:
     short = LinkedKernel(text=[], counts={"inittext": 1})
     assert remedy(simulate_boot(short.kernel())) == REGENERATE
     far = LinkedKernel(text=[], area_at={"inittext": LinkedKernel().init_base + 40 * MIB})
-    assert remedy(simulate_boot(far.kernel())) == SHRINK_TEXT
+    assert remedy(simulate_boot(far.kernel())).action is SHRINK_TEXT
 
 
 # -- linked again with another reserve --------------------------------------------------------------------
@@ -225,7 +236,7 @@ def assert_same_kernel(one: Kernel, other: Kernel) -> None:
     ),
     st.integers(0, 60),
 )
-def test_with_reserve_is_what_the_linker_makes(linked: Linked, reserve: int) -> None:
+def test_relink_is_what_the_linker_makes(linked: Linked, reserve: int) -> None:
     """The end area of a kernel tells how many entries were counted, unless the reserve holds them all."""
     text = linked.before + linked.low + linked.high
     if linked.reserve >= text:
@@ -233,15 +244,15 @@ def test_with_reserve_is_what_the_linker_makes(linked: Linked, reserve: int) -> 
     boot = linked.boot()
     assume(any(area.count for area in boot.kernel.areas))  # else the size of a stub cannot be known
     assert text_entries(boot) == max(text + linked.spare, text)
-    again = with_reserve(boot, reserve)
+    again = relink(boot, reserve)
     assert_same_kernel(again, replace(linked, reserve=reserve).kernel())
     assert not any(area.size_is_gap for area in again.areas)
-    assert boots_with_reserve(boot, reserve) == linked.boots(reserve)
+    assert Planner(boot).works(reserve, Growth()) == linked.boots(reserve)
 
 
 def test_the_same_reserve_changes_nothing() -> None:
     boot = Linked(10, 20, 100, MIB, before=3, init=2).boot()
-    assert_same_kernel(with_reserve(boot, 10), boot.kernel)
+    assert_same_kernel(relink(boot, 10), boot.kernel)
 
 
 def test_skipped_entries_are_left_out_and_locations_hold_nops() -> None:
@@ -250,7 +261,7 @@ def test_skipped_entries_are_left_out_and_locations_hold_nops() -> None:
     table = [0, BASE - 0x100, *kernel.table]
     bad = kernel.table[5]
     memory = WordMemory(lambda address: 0 if address == bad else ppc.NOP)
-    again = with_reserve(simulate_boot(replace(kernel, table=table, memory=memory)), 20)
+    again = relink(simulate_boot(replace(kernel, table=table, memory=memory)), 20)
     assert list(again.table) == list(replace(linked, reserve=20).kernel().table)
     assert replay(again).failures == []
 
@@ -267,7 +278,7 @@ def test_the_tracer_moves_only_where_it_is_after_the_reserve() -> None:
     reserve = kernel.area(AreaRole.RESERVE)
     assert reserve is not None
     tracers = {"ftrace_caller": reserve.address - 4, "ftrace_regs_caller": reserve.address + 240}
-    again = with_reserve(simulate_boot(replace(kernel, tracers=tracers)), 11)
+    again = relink(simulate_boot(replace(kernel, tracers=tracers)), 11)
     assert again.tracers == {
         "ftrace_caller": reserve.address - 4,
         "ftrace_regs_caller": reserve.address + 264,
@@ -283,7 +294,7 @@ def test_an_end_area_before_the_reserve() -> None:
         area_at={"text_end": 0x2000, "text": 0x6000},
     )
     kernel = writer.kernel()
-    again = with_reserve(simulate_boot(kernel), 1)
+    again = relink(simulate_boot(kernel), 1)
     base = writer.base
     assert [a - base for a in again.table[:5]] == [0x100, 0x3000 + 24, 0x3010 + 24, 0x8000, 0x8010]
     assert [(a.address - base, a.count) for a in again.areas[:2]] == [(0x6000 + 24, 1), (0x2000, 4)]
@@ -309,6 +320,6 @@ def test_a_damaged_count_moves_code_around_the_address_space(base: int, count: i
     for failure in boot.failures:
         assert isinstance(suggest_remedy(boot, failure.rule), Remedy)
     for reserve in (0, 1, 32, 0xFFFFFFFF):
-        again = with_reserve(boot, reserve)
+        again = relink(boot, reserve)
         assert len(again.table) == len(boot.locations)
         assert simulate_boot(again).failures == replay(again).failures

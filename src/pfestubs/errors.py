@@ -1,11 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The one family of errors: what could not be done, about which file, and what to do next.
+"""The exit status, and the family of errors: what failed, about which file, and what to do next.
 
-Every member means "could not look" (exit code 2). Something wrong with the kernel itself is not an
-error of pfestubs but a finding (`pfestubs.rules.findings`), exit code 1.
+Every member means exit status 2. Something wrong with the kernel itself is not an error of pfestubs but a
+finding (`pfestubs.rules.findings`), exit status 1.
 """
 
 from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """The exit status of every command; 128 + signal where a signal ended it."""
+
+    SUCCESS = 0
+    """No problems found."""
+    PROBLEMS = 1
+    """Problems found in the kernel."""
+    ERROR = 2
+    """Usage, unreadable input, a missing dependency, a failed tool."""
 
 
 class PfestubsError(Exception):
@@ -17,7 +30,7 @@ class PfestubsError(Exception):
         advice: what to do next, or "" where the problem says it.
     """
 
-    exit_code = 2
+    exit_code = Exit.ERROR
 
     def __init__(self, subject: str, problem: str, advice: str = "") -> None:
         super().__init__(subject, problem, advice)
@@ -31,11 +44,11 @@ class PfestubsError(Exception):
 
 
 class UnreadableError(PfestubsError):
-    """A file cannot be opened, or its bytes are not what its own headers promise."""
+    """A file cannot be opened, or its bytes contradict its own headers."""
 
 
 class UnsuitableError(PfestubsError):
-    """A sound file of the wrong kind for this command."""
+    """A valid file of the wrong kind for this command."""
 
 
 class ContradictionError(PfestubsError):
@@ -162,4 +175,24 @@ class MissingMemoryError(UnreadableError):
             f"lacks memory of {missing:,} of {total:,} functions or their stubs, first {first}"
             f" at {address:#x}",
             "dump with kernel memory included",
+        )
+
+
+class PartialListingError(UnsuitableError):
+    """A saved listing of some functions, to be compared with a whole kernel."""
+
+    def __init__(self, file: str, listed: int) -> None:
+        super().__init__(
+            file,
+            f"lists only some functions of its kernel ({listed:,})",
+            "save all of them: pfestubs stubs VMLINUX --format json",
+        )
+
+
+class OtherKernelLogError(ContradictionError):
+    """A boot log is of another kernel."""
+
+    def __init__(self, log: str, found: str, file: str, own: str) -> None:
+        super().__init__(
+            log, f"is of another kernel: {found!r}, {file} is {own!r}", "give the vmlinux that was booted"
         )

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The outside: commands, files, the assembler, kernel trees."""
+"""The command line: thin commands over the readers, the rules and the formats."""

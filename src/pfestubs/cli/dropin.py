@@ -1,64 +1,57 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The executables with the names and arguments of the kernel's scripts.
 
-They read `sys.argv` themselves: the scripts take no options, and a build calls them on every link.
+Their arguments are read without click: the scripts take no options, and a build calls them on every link.
 """
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs import __version__
-from pfestubs.cli.main import run
-from pfestubs.errors import ContradictionError, UsageError
+from pfestubs.cli.inputs import check_input_name
+from pfestubs.errors import ContradictionError, Exit, UsageError
 from pfestubs.system.files import refuse_input, write_atomic, write_stdout
+from pfestubs.system.messages import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pfestubs.model import VmlinuxO
 
-_PFE: Final = ("gen-ftrace-pfe-stubs", ("VMLINUX_O", "ARCH_VMLINUX_O"))
-_OOL: Final = ("ftrace-gen-ool-stubs", ("NUM_RESERVE", "IS_64BIT", "OBJDUMP", "VMLINUX_O", "OUT_S"))
-_CHECK: Final = ("ftrace-check", ("NM", "VMLINUX"))
+_MAY_BE_EMPTY: Final = "IS_64BIT"
+"""Kbuild's spelling of 32 bits."""
 
 
-def gen_ftrace_pfe_stubs() -> NoReturn:
-    """`gen-ftrace-pfe-stubs VMLINUX_O ARCH_VMLINUX_O`: the RFC patch's script."""
-    _run(_PFE, _hook_pfe)
+class _DropIn(NamedTuple):
+    """The arguments of a script, and what takes its place."""
+
+    parameters: tuple[str, ...]
+    action: Callable[..., int | None]
 
 
-def ftrace_gen_ool_stubs() -> NoReturn:
-    """`ftrace-gen-ool-stubs NUM_RESERVE IS_64BIT OBJDUMP VMLINUX_O OUT_S`: mainline's script."""
-    _run(_OOL, _generate_ool)
+def call_drop_in(name: str, words: list[str]) -> int | None:
+    """Run the drop-in executable `name` with the arguments `words`.
 
-
-def ftrace_check() -> NoReturn:
-    """`ftrace-check NM VMLINUX`: mainline's `ftrace_check.sh`; NM may be several words, none is used."""
-    _run(_CHECK, _check)
-
-
-def _run(executable: tuple[str, tuple[str, ...]], action: Callable[..., int | None]) -> NoReturn:
-    name, parameters = executable
-    words = sys.argv[1:]
-    usage = f"usage: {name} {' '.join(parameters)}"
-
-    def call() -> int | None:
-        if words in (["-h"], ["--help"]):
-            write_stdout(f"{usage}\n")
-            return 0
-        if words == ["--version"]:
-            write_stdout(f"{__version__}\n")
-            return 0
-        if len(words) != len(parameters):
-            raise UsageError(name, f"takes {len(parameters)} arguments, not {len(words)}", usage)
-        for parameter, word in zip(parameters, words, strict=True):
-            if not word and parameter != "IS_64BIT":  # kbuild's spelling of 32 bits
-                raise UsageError(name, f"{parameter} is empty", "is the kernel configured?")
-        return action(*words)
-
-    run(call)
+    Raises:
+        UsageError: the arguments are not the script's.
+    """
+    drop_in = _DROP_INS[name]
+    usage = f"usage: {name} {' '.join(drop_in.parameters)}"
+    if words in (["-h"], ["--help"]):
+        write_stdout(f"{usage}\n")
+        return Exit.SUCCESS
+    if words == ["--version"]:
+        write_stdout(f"{__version__}\n")
+        return Exit.SUCCESS
+    if len(words) != len(drop_in.parameters):
+        raise UsageError(name, f"takes {len(drop_in.parameters)} arguments, not {len(words)}", usage)
+    for parameter, word in zip(drop_in.parameters, words, strict=True):
+        if not word and parameter != _MAY_BE_EMPTY:
+            raise UsageError(name, f"{parameter} is empty", "is the kernel configured?")
+        if parameter in {"VMLINUX", "VMLINUX_O"}:
+            check_input_name(parameter, word, parameter.lower().replace("_", "."))
+    return drop_in.action(*words)
 
 
 def _hook_pfe(vmlinux_o: str, arch_vmlinux_o: str) -> None:
@@ -73,7 +66,7 @@ def _generate_ool(num_reserve: str, is_64bit: str, _objdump: str, vmlinux_o: str
     from pfestubs.read.vmlinux_o import read_vmlinux_o
 
     if not (num_reserve.isascii() and num_reserve.isdigit() and len(num_reserve) <= 10):
-        raise UsageError(_OOL[0], f"NUM_RESERVE is {num_reserve!r}, not a number")
+        raise UsageError("ftrace-gen-ool-stubs", f"NUM_RESERVE is {num_reserve!r}, not a number")
     obj = read_vmlinux_o(vmlinux_o)
     _compare_class(obj, is_64bit)
     refuse_input(out_s, vmlinux_o)
@@ -100,6 +93,16 @@ def _check(_nm: str, vmlinux: str) -> int:
     with open_kernel(vmlinux) as kernel:
         result = check_kernel(kernel, CheckOptions())
     if result.ok:
-        return 0
-    sys.stderr.writelines(render("check", "text", result, RenderOptions()))
-    return 1
+        return Exit.SUCCESS
+    report(*(line.rstrip("\n") for line in render("check", "text", result, RenderOptions())))
+    return Exit.PROBLEMS
+
+
+_DROP_INS: Final = {
+    "gen-ftrace-pfe-stubs": _DropIn(("VMLINUX_O", "ARCH_VMLINUX_O"), _hook_pfe),
+    "ftrace-gen-ool-stubs": _DropIn(
+        ("NUM_RESERVE", "IS_64BIT", "OBJDUMP", "VMLINUX_O", "OUT_S"), _generate_ool
+    ),
+    # NM may be several words; it is not used.
+    "ftrace-check": _DropIn(("NM", "VMLINUX"), _check),
+}

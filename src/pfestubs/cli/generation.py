@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import UnsuitableError, UsageError
 from pfestubs.formats.assembly import render_assembly
-from pfestubs.formats.text import escape
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules import ppc, sizing
+from pfestubs.system.messages import report
 
 if TYPE_CHECKING:
     from pfestubs.model import AreaCounts, ObjectCounts, VmlinuxO
@@ -24,7 +23,7 @@ _COUNT_LIMIT: Final = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class GenerateOptions:
-    """What was asked for; None where the object is to say. `spare` is a count of stubs or "auto"."""
+    """What was asked for; None where the object decides. `spare` is a count of stubs or "auto"."""
 
     layout: str | None = None
     reserve: int | None = None
@@ -33,7 +32,7 @@ class GenerateOptions:
 
 
 def generate(obj: VmlinuxO, request: GenerateOptions) -> str:
-    """The assembly file for `obj`; warns on standard error of an exposed kernel unless spare was given.
+    """Return the assembly file for `obj`; warn of an exposed kernel unless spare was given.
 
     Raises:
         ContradictionError: the request and the object disagree.
@@ -50,7 +49,7 @@ def generate(obj: VmlinuxO, request: GenerateOptions) -> str:
 
 
 def generate_from(path: str, request: GenerateOptions) -> str:
-    """`generate` for the object at `path`."""
+    """Return the assembly file for the object at `path`, as `generate` does."""
     return generate(read_vmlinux_o(path), request)
 
 
@@ -63,12 +62,12 @@ def _with_spare(obj: VmlinuxO, count: ObjectCounts, stubs: AreaCounts, spare: in
         if trap == "unknown":
             raise UnsuitableError(
                 obj.file,
-                "does not define ftrace_ool_stub_text, so --spare auto has nothing to check_kernel by",
+                "does not define ftrace_ool_stub_text, which --spare auto needs",
                 "give a number of stubs",
             )
         return _added(stubs, trap.stubs) if trap else stubs
     if trap and trap != "unknown":
-        sys.stderr.write(escape(_warning(obj.file, trap)) + "\n")
+        report(_warning(obj.file, trap))
     return stubs
 
 

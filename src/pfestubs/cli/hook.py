@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pre-link hook: generate the assembly file beside the object and assemble it."""
+"""The pre-link hook: generate the assembly file next to the object and assemble it."""
 
 from __future__ import annotations
 
-from pfestubs.cli.generation import GenerateOptions, generate_from
+from pfestubs.cli.generation import GenerateOptions, generate
 from pfestubs.errors import UsageError
+from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.system.assembler import assemble
 from pfestubs.system.files import refuse_input
 
@@ -21,4 +22,5 @@ def run_hook(vmlinux_o: str, arch_vmlinux_o: str, request: GenerateOptions) -> N
     assembly = arch_vmlinux_o.removesuffix(".o") + ".S"
     refuse_input(arch_vmlinux_o, vmlinux_o)
     refuse_input(assembly, vmlinux_o)
-    assemble(assembly, arch_vmlinux_o, generate_from(vmlinux_o, request))
+    obj = read_vmlinux_o(vmlinux_o)
+    assemble(assembly, arch_vmlinux_o, generate(obj, request), obj)

@@ -8,19 +8,31 @@ from fnmatch import translate
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pfestubs.rules import ppc
+from pfestubs.rules.stubs import stub_words
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from pfestubs.rules.boot import Boot
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-f]{1,16}|[0-9a-f]{16}", re.IGNORECASE)
+_LENGTH_DIFFERENCE: Final = 4
+"""Characters by which the name that was meant may be longer or shorter."""
 _OFFSET: Final = re.compile(r"(?P<name>.+)\+(?P<offset>0x[0-9a-f]{1,16})", re.IGNORECASE)
 
 
 class FoundLocations(NamedTuple):
-    """Positions in `Boot.locations`, in boot order, and the names that found nothing with the reason."""
+    """The locations that names stand for.
+
+    Attributes:
+        positions: in `Boot.locations`, in boot order.
+        meanings: addresses inside stubs, and what is there.
+        problems: names that found nothing, and the reason.
+    """
 
     positions: Sequence[int]
+    meanings: Sequence[tuple[str, str]]
     problems: Sequence[tuple[str, str]]
 
 
@@ -31,15 +43,23 @@ def find_locations(boot: Boot, names: Iterable[str]) -> FoundLocations:
     address (of a function or inside it, or of a stub), or a shell pattern over symbols.
     """
     finder = _Finder(boot)
+    meanings: list[tuple[str, str]] = []
     problems: list[tuple[str, str]] = []
     positions: set[int] = set()
     for name in names:
-        found = finder.by_address(int(name, 16)) if _ADDRESS.fullmatch(name) else finder.by_name(name)
+        if _ADDRESS.fullmatch(name):
+            address = int(name, 16)
+            found = finder.by_address(address)
+            meaning = None if isinstance(found, str) else finder.meaning(address, found)
+            if meaning:
+                meanings.append((name, meaning))
+        else:
+            found = finder.by_name(name)
         if isinstance(found, str):
             problems.append((name, found))
         else:
             positions.update(found)
-    return FoundLocations(sorted(positions), problems)
+    return FoundLocations(sorted(positions), meanings, problems)
 
 
 class _Finder:
@@ -64,7 +84,26 @@ class _Finder:
             code.setdefault(name, set()).add(address)
         return code
 
-    def by_address(self, address: int) -> Iterable[int] | str:
+    def meaning(self, address: int, positions: Sequence[int]) -> str | None:
+        """Return what is at an address inside the stub of the location found for it, None outside stubs."""
+        boot = self._boot
+        position = positions[0]
+        if not boot.has_stub(position):
+            return None
+        start = boot.stub_address(position)
+        if not start <= address < start + boot.stub_size:
+            return None
+        stub = f"of the stub of {boot.function(position)}"
+        insn, rest = divmod(address - boot.insns[position], ppc.INSN_SIZE)
+        if insn < 0:
+            return f"is in the pointer to the ftrace ops {stub}"
+        words = stub_words(boot, position)
+        mnemonic, operand, target = ppc.disassemble(words[insn], boot.insns[position] + insn * ppc.INSN_SIZE)
+        what = self._kernel.name(target) if target is not None else operand
+        part = f"byte {rest} of " if rest else ""
+        return f"is {part}instruction {insn + 1} of {len(words)} ({mnemonic} {what}) {stub}"
+
+    def by_address(self, address: int) -> Sequence[int] | str:
         """Return the positions of the location or stub at or around an address, or why there is none."""
         boot, kernel = self._boot, self._kernel
         for number, area in enumerate(kernel.areas):
@@ -72,7 +111,7 @@ class _Finder:
             if 0 <= index < area.count:
                 columns = zip(boot.area, boot.index, strict=True)
                 used = [p for p, pair in enumerate(columns) if pair == (number, index)]
-                return used or f"is stub {index:,} of area {area.name}, which no function uses"
+                return used or f"is in stub {index:,} of area {area.name}, which no function uses"
         if not (address in kernel.text or address in kernel.inittext):
             return "is an address outside kernel text"
         name, offset = kernel.symbols.locate(address)
@@ -80,7 +119,7 @@ class _Finder:
         exact = [position for position in owned if boot.locations[position] == address]
         return exact or owned or f"is in {name}, which is not traceable (it has no location)"
 
-    def by_name(self, name: str) -> Iterable[int] | str:
+    def by_name(self, name: str) -> Sequence[int] | str:
         """Return the positions of the locations that a symbol or pattern names, or why there is none."""
         offset = None
         match = _OFFSET.fullmatch(name)
@@ -104,6 +143,26 @@ class _Finder:
             return (
                 f"{'matches only code that' if is_pattern else 'is code that'} has no location: not traceable"
             )
-        if not is_pattern and self._kernel.symbols.find([name]):
+        if is_pattern:
+            return "matches no symbol of this kernel"
+        if self._kernel.symbols.find([name]):
             return "is not a function"
-        return "matches no symbol of this kernel" if is_pattern else "is not a symbol of this kernel"
+        near = self._nearest(name)
+        return f"is not a symbol of this kernel{f'; did you mean {near}?' if near else ''}"
+
+    def _nearest(self, name: str) -> str:
+        """Return the traceable functions whose names are most like `name`, "" if none is like it.
+
+        Only names of about the same length that begin or end alike are compared: a kernel has 100,000.
+        """
+        from difflib import get_close_matches
+
+        start, end = name[:3], name[-4:]
+        likely = [
+            other
+            for other, addresses in self._code.items()
+            if abs(len(other) - len(name)) <= _LENGTH_DIFFERENCE
+            and (other.startswith(start) or other.endswith(end))
+            and not self._owned.keys().isdisjoint(addresses)
+        ]
+        return " or ".join(get_close_matches(name, likely, n=3, cutoff=0.75))

@@ -1,79 +1,122 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command line: which commands there are, and the one place where errors become exit codes."""
+"""The command line: which commands there are, and the one place where errors become an exit status."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from pfestubs import __version__
-from pfestubs.errors import PfestubsError
-from pfestubs.formats.text import escape
+from pfestubs.cli.entry import missing_package
+from pfestubs.cli.help_text import EXIT_STATUS
+from pfestubs.errors import Exit, PfestubsError, UsageError
+from pfestubs.system.messages import redirect_to_null, report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
+    from collections.abc import Callable, Sequence
 
-OK, FINDINGS, COULD_NOT = 0, 1, 2
+_COMPLETE: Final = "_PFESTUBS_COMPLETE"
 
 # A command's module is imported only when it is used: the tool runs on every link of a kernel.
-_COMMANDS: Final = {
+COMMANDS: Final = {
     "count": "entries by kind, and the stubs to reserve",
     "generate": "the assembly file that reserves the stubs",
     "hook": "generate and assemble, as kbuild's hook",
     "check": "replay the boot of a linked kernel and fail if it would fail",
     "stubs": "each function's stub: instructions before and after boot",
     "verify": "compare the predicted stubs with the memory in a dump",
+    "diff": "what changed between two kernels",
+    "modules": "stubs that each module asks for",
+    "explain": "what ftrace's messages in a boot log mean for this kernel, and the remedy",
     "kbuild": "put the hook and the check into a kernel tree, or take them out",
+    "help": "show the help of a command",
 }
 
 
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"pfestubs.cli.commands.{cmd_name}").command
+        if isinstance(command, click.Group):
+            command.no_args_is_help = False  # exit status 0 with click 8.1; without it "Missing command."
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            raise _NoCommandError(ctx)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not ctx.resilient_parsing and not args[0].startswith("-"):
+            ctx.fail(_unknown_command(args[0]))
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+class _NoCommandError(click.UsageError):
+    """A call without a command: the help is the message."""
+
+    def __init__(self, ctx: click.Context) -> None:
+        super().__init__(ctx.get_help(), ctx)
+
+
+def _unknown_command(word: str) -> str:
+    from difflib import get_close_matches  # 4 ms
+
+    near = get_close_matches(word, COMMANDS, n=2)
+    if near:
+        return f"no such command {word!r}; did you mean {' or '.join(near)}?"
+    if os.path.lexists(word):
+        return f"{word!r} is a file, not a command; name a command first: pfestubs check {word}"
+    return f"no such command {word!r}; the commands are {', '.join(COMMANDS)}"
 
 
 @click.command(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done and nothing found, 1 something is wrong with the kernel, 2 could not look.",
+    help="Count, generate and check the out-of-line ftrace stubs of a powerpc kernel.",
+    epilog=EXIT_STATUS,
 )
 @click.version_option(__version__, message="%(version)s")
 def cli() -> None:
-    """Count, generate and check the out-of-line ftrace stubs of a powerpc kernel."""
+    """Run a command."""
 
 
-class _TerminatedError(BaseException):
-    """SIGTERM, as an exception so that temporary files are removed on the way out."""
+def run_program(program: str, words: Sequence[str]) -> int:
+    """Run `pfestubs` or a drop-in and return its exit status; what it wrote has arrived."""
+    if program == "pfestubs":
+        code = exit_code_of(lambda: call(list(words)))
+    else:
+        from pfestubs.cli.dropin import call_drop_in
 
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise _TerminatedError
-
-
-def main() -> NoReturn:
-    """The executable `pfestubs`."""
-    run(lambda: call(sys.argv[1:]))
+        code = exit_code_of(lambda: call_drop_in(program, list(words)))
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):  # already reported; avoids a second error at interpreter shutdown
+        redirect_to_null(sys.stdout)
+        code = code or Exit.ERROR
+    return code
 
 
 def call(words: list[str]) -> int | None:
-    """Run one command line. Not `cli.main`: click would make exit code 1 of a broken pipe."""
+    """Run one command line. Not `cli.main`: click would exit with 1 on a broken pipe."""
+    instruction = os.environ.get(_COMPLETE)
+    if instruction:
+        return _complete(instruction)
     try:
         with cli.make_context("pfestubs", words) as context:
             result: int | None = cli.invoke(context)
@@ -82,66 +125,62 @@ def call(words: list[str]) -> int | None:
         return e.exit_code
 
 
-def run(action: Callable[[], int | None]) -> NoReturn:
-    """Run one command and leave with its exit code."""
-    code = exit_code_of(action)
+def _complete(instruction: str) -> int:
+    """Print a shell's script, or the completions that the script asks for."""
+    from click.shell_completion import shell_complete
+
+    problem = "expected bash_source, zsh_source or fish_source"
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except (OSError, ValueError):  # already said; else the interpreter would fail on its way out
-        _redirect_stdout_to_null()
-        code = code or COULD_NOT
-    sys.exit(code)
+        if not shell_complete(cli, {}, "pfestubs", _COMPLETE, instruction):
+            return Exit.SUCCESS
+    except (KeyError, ValueError, IndexError):
+        problem = "which the script of the shell calls with COMP_WORDS and COMP_CWORD"
+    raise UsageError("pfestubs", f"{_COMPLETE} is {instruction!r}, {problem}")
 
 
 def exit_code_of(action: Callable[[], int | None]) -> int:
-    """Run `action` and turn what it raises into a sentence on standard error and an exit code."""
-    with suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, _terminate)
+    """Run `action`; report what it raises as one sentence, and return the exit status."""
     try:
-        return action() or OK
+        return action() or Exit.SUCCESS
     except PfestubsError as e:
-        _report(str(e))
+        report(str(e))
         return e.exit_code
     except click.UsageError as e:
-        _report(_usage_message(e))
-        return COULD_NOT
+        _report_usage(e)
+        return Exit.ERROR
     except BrokenPipeError:
-        _redirect_stdout_to_null()
-        return COULD_NOT
-    except (KeyboardInterrupt, click.Abort):
-        return 128 + signal.SIGINT
-    except _TerminatedError:
-        return 128 + signal.SIGTERM
-    except Exception as e:
-        if os.environ.get("PFESTUBS_TRACEBACK"):
-            raise
-        _report(_internal_error_message(e))
-        return COULD_NOT
+        redirect_to_null(sys.stdout)
+        return Exit.ERROR
+    except (KeyboardInterrupt, click.Abort):  # without the handlers of `pfestubs.cli.entry`
+        return 130
+    except ImportError as e:
+        _reraise_for_developer()
+        report(f"pfestubs: error: {missing_package(e)}")
+        return Exit.ERROR
+    except Exception as e:  # noqa: BLE001 - no traceback, whatever the input
+        _reraise_for_developer()
+        report(_unexpected_error_message(e))
+        return Exit.ERROR
 
 
-def _usage_message(error: click.UsageError) -> str:
-    if type(error).__name__ == "NoArgsIsHelpError":  # since click 8.2; its message is the whole help
-        return error.format_message()
-    usage = f"{error.ctx.get_usage()}\n" if error.ctx else ""
-    return f"{usage}pfestubs: error: {error.format_message()}"
+def _reraise_for_developer() -> None:
+    if os.environ.get("PFESTUBS_TRACEBACK"):
+        raise  # noqa: PLE0704 - called while an exception is handled
 
 
-def _internal_error_message(error: Exception) -> str:
+def _report_usage(error: click.UsageError) -> None:
+    if isinstance(error, _NoCommandError):
+        report(*error.message.splitlines())
+        return
+    usage = error.ctx.get_usage().splitlines() if error.ctx else []
+    report(*usage, f"pfestubs: error: {error.format_message()}")
+
+
+def _unexpected_error_message(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "pfestubs: error: out of memory"
     if isinstance(error, OSError):
-        return f"{error.filename or 'pfestubs'}: error: {error.strerror or error}"
+        if error.filename is None:  # click, with help for example; what pfestubs opens has a name
+            return f"standard output: error: cannot be written: {error.strerror or error}"
+        return f"{error.filename}: error: {error.strerror or error}"
     return f"pfestubs: internal error: {error!r}; please report it, run again with PFESTUBS_TRACEBACK=1 set"
-
-
-def _redirect_stdout_to_null() -> None:
-    """Keep the interpreter from flushing into the closed pipe once more."""
-    with suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _report(message: str) -> None:
-    with suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(escape(message) + "\n")
-        sys.stderr.flush()

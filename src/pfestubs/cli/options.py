@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Options and steps that the pre-link commands share."""
+"""Arguments and options that several commands share, declared once.
+
+A command's parameters are, in this order: input files, `format_`, `output`, `system_map`, `show_all`.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,59 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from pfestubs.cli.parameters import Count, CountOrAuto, InputFile
+from pfestubs.formats import FORMATS
 from pfestubs.layouts import LAYOUTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+
+    Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def _spare(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | str | None:
-    if value is None or value == "auto":
-        return value
-    if value.isascii() and value.isdigit() and len(value) <= 10:
-        return int(value)
-    raise click.BadParameter(f"{value!r} is neither a number of stubs nor auto.")
+def input_argument(name: str, usual_name: str | None = None) -> Decorator:
+    """Return an argument that names an input file; `usual_name` is what people call that file."""
+    return click.argument(name, type=InputFile(usual_name))
+
+
+vmlinux_argument: Final = input_argument("vmlinux", "vmlinux")
+vmlinux_o_argument: Final = input_argument("vmlinux_o", "vmlinux.o")
+
+
+def format_option(command: str) -> Decorator:
+    """Return `--format` with the formats of that command."""
+    return click.option(
+        "--format",
+        "format_",
+        type=click.Choice(list(FORMATS[command])),
+        default="text",
+        show_default=True,
+        help="Format of the output.",
+    )
+
+
+output_option: Final = click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(readable=False, allow_dash=True),
+    help="Write to FILE instead of standard output; FILE is replaced whole or not at all.",
+)
+system_map_option: Final = click.option(
+    "--system-map",
+    metavar="FILE",
+    type=InputFile("System.map"),
+    help="Take the symbols from FILE: for a stripped vmlinux.",
+)
+
+
+def all_option(help_: str) -> Decorator:
+    """Return `--all`, with what it shows in this command."""
+    return click.option("--all", "show_all", is_flag=True, help=help_)
+
+
+def _asked_layout(_ctx: click.Context, _param: click.Parameter, value: str) -> str | None:
+    return None if value == "auto" else value
 
 
 _LAYOUT: Final = click.option(
@@ -26,11 +70,12 @@ _LAYOUT: Final = click.option(
     type=click.Choice(["auto", *LAYOUTS]),
     default="auto",
     show_default=True,
+    callback=_asked_layout,
     help="Names and areas of the kernel; auto reads them from the object.",
 )
 _RESERVE: Final = click.option(
     "--reserve",
-    type=click.IntRange(0, 0xFFFFFFFF),
+    type=Count(),
     metavar="N",
     help="Size of the reserve in .text, if the object does not define it"
     " (CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE).",
@@ -38,7 +83,7 @@ _RESERVE: Final = click.option(
 _SPARE: Final = click.option(
     "--spare",
     metavar="N|auto",
-    callback=_spare,
+    type=CountOrAuto(),
     help="Add N stubs to the end area; auto adds what an unreachable reserve can cost.",
 )
 _ALLOW_EMPTY: Final = click.option(
@@ -46,11 +91,9 @@ _ALLOW_EMPTY: Final = click.option(
 )
 
 
-def sizing_options(*, spare: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`--layout`, `--reserve`, `--allow-empty` and, where asked, `--spare`."""
-    options: Sequence[Callable[[Callable[..., Any]], Callable[..., Any]]] = (
-        (_LAYOUT, _RESERVE, _SPARE, _ALLOW_EMPTY) if spare else (_LAYOUT, _RESERVE, _ALLOW_EMPTY)
-    )
+def sizing_options(*, spare: bool) -> Decorator:
+    """Return `--layout` (None for auto), `--reserve`, `--allow-empty` and, where asked, `--spare`."""
+    options = (_LAYOUT, _RESERVE, _SPARE, _ALLOW_EMPTY) if spare else (_LAYOUT, _RESERVE, _ALLOW_EMPTY)
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):
@@ -58,8 +101,3 @@ def sizing_options(*, spare: bool) -> Callable[[Callable[..., Any]], Callable[..
         return command
 
     return decorate
-
-
-def asked_layout(layout: str) -> str | None:
-    """The layout that `--layout` names, None for auto."""
-    return None if layout == "auto" else layout

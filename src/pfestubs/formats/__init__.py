@@ -33,6 +33,16 @@ FORMATS: Final[dict[str, dict[str, str]]] = {
         "text": "pfestubs.formats.verify.text",
         "json": "pfestubs.formats.verify.json",
     },
+    "modules": {
+        "text": "pfestubs.formats.modules.text",
+        "json": "pfestubs.formats.modules.json",
+    },
+    "diff": {
+        "text": "pfestubs.formats.diff.text",
+        "json": "pfestubs.formats.diff.json",
+        "markdown": "pfestubs.formats.diff.markdown",
+    },
+    "explain": {"text": "pfestubs.formats.explain.text", "json": "pfestubs.formats.explain.json"},
 }
 """The module of each format, by command."""
 

@@ -28,8 +28,14 @@ def escape(text: str) -> str:
 
 
 def escape_line(text: str) -> str:
-    """Return `text` from a file as part of one line: nothing unprintable, no newline."""
-    return escape(text).replace("\n", "\\n")
+    """Return `text` from a file as part of one line: nothing unprintable, no newline, no command of GitHub.
+
+    GitHub takes a line that starts with "::", after white space, for a command, and "##[" anywhere.
+    """
+    line = escape(text).replace("\n", "\\n")
+    if line.lstrip().startswith("::"):
+        line = line.replace("::", "\\x3a:", 1)
+    return line.replace("##[", "#\\x23[")
 
 
 def plural(number: int, singular: str, several: str = "") -> str:

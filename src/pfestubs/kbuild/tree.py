@@ -1,22 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Read and write the two makefiles of a kernel tree that pfestubs takes a place in."""
+"""Read and write the files of a kernel tree that pfestubs edits: two makefiles, and its copy of pfestubs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import errno
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import OutputError, UnreadableError, UnsuitableError, UsageError
 from pfestubs.formats.templates import render_template
 from pfestubs.kbuild import makefiles as kbuild
-from pfestubs.kbuild.makefiles import POSTLINK_MAKEFILE, TOOLS_MAKEFILE
+from pfestubs.kbuild.makefiles import POSTLINK_MAKEFILE, TOOLS_MAKEFILE, VENDORED
 from pfestubs.system.files import write_atomic
+from pfestubs.system.zipapp import version_of_zipapp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pfestubs.kbuild.makefiles import State
+    from pfestubs.kbuild.makefiles import BlockState
+
+_MAKEFILE_LIMIT: Final = 64 << 10
+"""Bytes: the kernel's own makefiles of these names have less than 2,000. It bounds the time of a diff."""
+_VENDORED_LIMIT: Final = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -25,103 +34,189 @@ class KernelTree:
 
     root: Path
     generation: str
-    """Of the hook, with the kernel's version if the tree says it: "mainline 7.2", "RFC 6.10"."""
+    """Of the hook, with the kernel's version if the tree has one: "mainline 7.2", "RFC 6.10"."""
     found: Mapping[str, str]
     stripped: Mapping[str, str]
     edited: Mapping[str, str]
     revives_checks: bool
+    is_vendored: bool
+    """Whether the makefiles call the copy of pfestubs in the tree."""
 
     @property
-    def states(self) -> dict[str, State]:
-        """What each makefile holds."""
+    def states(self) -> dict[str, BlockState]:
+        """Return what each makefile contains."""
         return {
             name: kbuild.state_of(self.found[name], self.stripped[name], self.edited[name])
             for name in self.found
         }
 
+    def vendored_version(self) -> str | None:
+        """Return the version of the copy of pfestubs in the tree, "" if it has none, None without a copy."""
+        path = self.root / VENDORED
+        return version_of_zipapp(path) if os.path.lexists(path) else None
+
     def patch(self) -> str:
-        """What `install` would change, for `git apply`."""
+        """Return what `install` would change, for `git apply`."""
         return "".join(kbuild.patch(name, self.found[name], self.edited[name]) for name in sorted(self.found))
 
-    def install(self) -> list[str]:
-        """Write the blocks; the paths that changed."""
-        return _write(self.root, self.found, self.edited)
+    def vendor(self) -> KernelTree:
+        """Return this tree, edited to call the copy of pfestubs in it."""
+        return replace(self, edited=_edit(self.root, self.stripped, is_vendored=True), is_vendored=True)
+
+    def install(self, zipapp: bytes | None = None) -> list[str]:
+        """Write the blocks, and `zipapp` as the tree's copy of pfestubs; return the paths that changed.
+
+        Raises:
+            OutputError: a file cannot be written; nothing is changed.
+            UnsuitableError: a file is in another tree, by a symbolic link.
+        """
+        old: dict[str, bytes | None] = {name: text.encode() for name, text in self.found.items()}
+        new: dict[str, bytes | None] = {name: text.encode() for name, text in self.edited.items()}
+        if zipapp is not None:
+            old[VENDORED] = _read_vendored(self.root)
+            new[VENDORED] = zipapp
+        try:
+            return _write(self.root, old, new)
+        except OutputError as e:
+            if (
+                getattr(e.__cause__, "errno", None) in {errno.EROFS, errno.EACCES, errno.EPERM}
+                and not e.advice
+            ):
+                advice = "for a read-only tree, print the change as a patch: kbuild install --print"
+                raise OutputError(e.subject, e.problem, advice) from e
+            raise
 
 
-def remove(srctree: str) -> list[str]:
-    """Take the blocks out of the tree at `srctree`; the paths that changed.
-
-    It need not be a tree that `install` would take: the blocks say what they stand in for.
+def find_source_tree(srctree: str) -> str:
+    """Return the kernel tree of a directory: itself, or the source of an object directory (`make O=`).
 
     Raises:
-        PfestubsError: as `open_tree` if there is no block, and where a makefile cannot be written.
+        UsageError: no name is given.
+        UnreadableError: it is not a directory.
     """
-    found = _read_makefiles(srctree)
-    stripped = _strip(Path(srctree), found)
-    if stripped == found:
-        open_tree(srctree)
-    return _write(Path(srctree), found, stripped)
-
-
-def _write(root: Path, found: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
-    """Write all makefiles that are to change, or none."""
-    changed = [name for name in sorted(found) if wanted[name] != found[name]]
-    written: list[str] = []
-    try:
-        for name in changed:
-            write_atomic(str(root / name), wanted[name].encode())
-            written.append(name)
-    except BaseException:
-        _restore(root, {name: found[name] for name in written})
-        raise
-    return changed
-
-
-def _restore(root: Path, written: Mapping[str, str]) -> None:
-    for name, text in written.items():
-        try:
-            write_atomic(str(root / name), text.encode())
-        except OutputError as e:
-            raise OutputError(
-                e.subject,
-                f"{e.problem}, and stays changed although another makefile could not be written",
-                "run kbuild remove once the tree can be written",
-            ) from e
+    if not srctree:  # an unset variable, not the current directory
+        raise UsageError("SRCTREE", "is empty", "give the kernel tree")
+    root = Path(srctree)
+    if not root.is_dir():
+        raise UnreadableError(srctree, "is not a directory" if root.exists() else "does not exist")
+    source = root / "source"  # kbuild's link
+    if (root / TOOLS_MAKEFILE).exists() or not (source.is_symlink() and (source / TOOLS_MAKEFILE).exists()):
+        return srctree
+    return os.path.realpath(source)
 
 
 def open_tree(srctree: str) -> KernelTree:
-    """The kernel tree at `srctree`.
+    """Return the kernel tree at `srctree`.
 
     Raises:
         UnreadableError: it, or one of the makefiles, cannot be read.
-        UnsuitableError: it is no tree that pfestubs knows, or one of its blocks was edited by hand.
+        UnsuitableError: it is not a tree that pfestubs knows, or one of its blocks was edited by hand.
     """
     root = Path(srctree)
-    found = _read_makefiles(srctree)
+    found = _read_makefiles(root)
     stripped = _strip(root, found)
+    is_vendored = any(map(kbuild.calls_vendored, found.values()))
+    edited = _edit(root, stripped, is_vendored=is_vendored)
+    revives = kbuild.revives_checks(
+        _read_if_there(root, "scripts/Makefile.vmlinux"), stripped[POSTLINK_MAKEFILE]
+    )
+    variant = kbuild.recognise(stripped[TOOLS_MAKEFILE])
+    generation = f"{variant.name} {kbuild.release(_read_if_there(root, 'Makefile'))}".rstrip()
+    return KernelTree(root, generation, found, stripped, edited, revives, is_vendored)
+
+
+def remove(srctree: str) -> list[str]:
+    """Remove the blocks from the tree at `srctree`, and its copy of pfestubs; return the paths that changed.
+
+    It need not be a tree that `install` would accept: the blocks contain what they replace.
+
+    Raises:
+        PfestubsError: as `open_tree` if there is no block, and where a file cannot be written.
+    """
+    root = Path(srctree)
+    found = _read_makefiles(root)
+    stripped = _strip(root, found)
+    if stripped == found:
+        open_tree(srctree)
+    old: dict[str, bytes | None] = {name: text.encode() for name, text in found.items()}
+    new: dict[str, bytes | None] = {name: text.encode() for name, text in stripped.items()}
+    if any(map(kbuild.calls_vendored, found.values())) or version_of_zipapp(root / VENDORED):
+        old[VENDORED], new[VENDORED] = _read_vendored(root), None
+    return _write(root, old, new)
+
+
+def _edit(root: Path, stripped: Mapping[str, str], *, is_vendored: bool) -> dict[str, str]:
+    values = {"minimum": kbuild.MINIMUM_VERSION, "vendored": VENDORED if is_vendored else ""}
     try:
-        kind = kbuild.recognise(stripped[TOOLS_MAKEFILE])
-        edited = {
-            TOOLS_MAKEFILE: kbuild.edit_tools(stripped[TOOLS_MAKEFILE], kind, _render(kind.template)),
+        variant = kbuild.recognise(stripped[TOOLS_MAKEFILE])
+        return {
+            TOOLS_MAKEFILE: kbuild.edit_tools(
+                stripped[TOOLS_MAKEFILE], render_template(variant.template, values)
+            ),
             POSTLINK_MAKEFILE: kbuild.edit_postlink(
-                stripped[POSTLINK_MAKEFILE], _render(kbuild.CHECK_TEMPLATE)
+                stripped[POSTLINK_MAKEFILE], render_template(kbuild.CHECK_TEMPLATE, values)
             ),
         }
     except UnsuitableError as e:
         raise UnsuitableError(str(root / e.subject), e.problem, e.advice) from e
-    revives = kbuild.revives_checks(
-        _read_if_there(root, "scripts/Makefile.vmlinux"), stripped[POSTLINK_MAKEFILE]
-    )
-    generation = f"{kind.name} {kbuild.release(_read_if_there(root, 'Makefile'))}".rstrip()
-    return KernelTree(root, generation, found, stripped, edited, revives)
 
 
-def _read_makefiles(srctree: str) -> dict[str, str]:
-    if not srctree:  # an unset variable, not the folder one happens to be in
-        raise UsageError("SRCTREE", "is empty", "name the kernel tree")
-    root = Path(srctree)
-    if not root.is_dir():
-        raise UnreadableError(str(root), "is not a folder" if root.exists() else "does not exist")
+def _write(root: Path, old: Mapping[str, bytes | None], new: Mapping[str, bytes | None]) -> list[str]:
+    """Write all files that are to change, or none; None is a file that is not there."""
+    changed = [name for name in sorted(old) if new[name] != old[name]]
+    for name in changed:
+        _require_inside(root, name)
+    written: list[str] = []
+    try:
+        for name in changed:
+            _put(root / name, new[name])
+            written.append(name)
+    except BaseException:
+        _restore(root, {name: old[name] for name in written})
+        raise
+    return changed
+
+
+def _restore(root: Path, written: Mapping[str, bytes | None]) -> None:
+    for name, data in written.items():
+        try:
+            _put(root / name, data)
+        except OutputError as e:
+            raise OutputError(
+                e.subject,
+                f"{e.problem}, and stays changed although another file could not be written",
+                "run kbuild remove once the tree can be written",
+            ) from e
+
+
+def _put(path: Path, data: bytes | None) -> None:
+    if data is not None:
+        write_atomic(str(path), data)
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as e:
+        raise OutputError(str(path), f"cannot be removed: {e.strerror}") from e
+
+
+def _require_inside(root: Path, name: str) -> None:
+    """Refuse a file that is in another tree, as in a shadow tree of symbolic links (`cp -rs`).
+
+    Raises:
+        UnsuitableError: it is outside.
+    """
+    path = root / name
+    target = os.path.realpath(path)
+    if not Path(target).is_relative_to(os.path.realpath(root)):
+        raise UnsuitableError(
+            str(path),
+            f"is in another tree, by a symbolic link: {target}; nothing is changed",
+            "install into that tree, or replace the link by a copy of the file:"
+            f" cp --remove-destination {target} {path}",
+        )
+
+
+def _read_makefiles(root: Path) -> dict[str, str]:
     return {name: _read(root, name) for name in (TOOLS_MAKEFILE, POSTLINK_MAKEFILE)}
 
 
@@ -132,12 +227,12 @@ def _strip(root: Path, found: Mapping[str, str]) -> dict[str, str]:
 def _read(root: Path, name: str) -> str:
     path = root / name
     try:
-        return path.read_bytes().decode()
+        return _read_regular(path, _MAKEFILE_LIMIT).decode()
     except FileNotFoundError as e:
         raise UnsuitableError(
             str(root),
-            f"has no {name}, so it is no source tree of a kernel with out-of-line ftrace stubs",
-            "mainline has them since 6.13",
+            f"has no {name}: not a kernel tree with out-of-line ftrace stubs",
+            "needs Linux 6.13 or later",
         ) from e
     except UnicodeDecodeError as e:
         raise UnsuitableError(str(path), "is not UTF-8 text") from e
@@ -145,12 +240,41 @@ def _read(root: Path, name: str) -> str:
         raise UnreadableError(str(path), f"cannot be read: {e.strerror}") from e
 
 
-def _read_if_there(root: Path, name: str) -> str:
+def _read_vendored(root: Path) -> bytes | None:
+    path = root / VENDORED
     try:
-        return (root / name).read_text(errors="replace")
-    except OSError:
-        return ""
+        return _read_regular(path, _VENDORED_LIMIT)
+    except FileNotFoundError:
+        return None
+    except OSError as e:
+        raise UnreadableError(str(path), f"cannot be read: {e.strerror}") from e
 
 
-def _render(template: str) -> str:
-    return render_template(template, {"minimum": kbuild.MINIMUM_VERSION})
+def _read_regular(path: Path, limit: int) -> bytes:
+    """Return the content of a regular file; a FIFO, a device or a file above `limit` is refused at once.
+
+    Raises:
+        OSError: it cannot be read.
+        UnsuitableError: it is refused.
+    """
+    # Without O_NONBLOCK, opening a FIFO waits for a writer.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - a descriptor
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
+            raise UnsuitableError(str(path), "is not a regular file")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise UnsuitableError(str(path), f"is larger than expected: more than {limit:,} bytes")
+    return data
+
+
+def _read_if_there(root: Path, name: str) -> str:
+    """Return the beginning of a file that is only looked at, "" if it cannot be read."""
+    with suppress(OSError):
+        descriptor = os.open(root / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return file.read(_MAKEFILE_LIMIT).decode(errors="replace")
+    return ""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _LINKED_WANTED: Final = "this command reads the linked kernel: give vmlinux"
 _CORE_WANTED: Final = "give an ELF core: of kdump, of QEMU's dump-guest-memory, or /proc/kcore"
+_MODULE_WANTED: Final = "this command reads modules: give .ko files or a directory of them"
 _OBJECT_WANTED: Final = "this command reads the object before the final link: give vmlinux.o"
 
 
@@ -27,6 +28,7 @@ def require_relocatable_object(elf: Elf) -> None:
         _refuse_wrapper(elf)
         _refuse_core(elf, _OBJECT_WANTED)
         raise UnsuitableError(elf.path, "is a linked kernel, not a relocatable object", _OBJECT_WANTED)
+    _refuse_module(elf)
     _refuse_debug_file(elf)
     if elf.symtab is None:
         raise UnsuitableError(
@@ -44,9 +46,23 @@ def require_linked_kernel(elf: Elf) -> None:
     _refuse_wrapper(elf)
     _refuse_core(elf, _LINKED_WANTED)
     if elf.type == e.ET_REL:
+        _refuse_module(elf)
         raise UnsuitableError(elf.path, "is a relocatable object, not a linked kernel", _LINKED_WANTED)
     if elf.type not in {e.ET_EXEC, e.ET_DYN}:
         raise UnsuitableError(elf.path, f"is an ELF file of type {elf.type}", _LINKED_WANTED)
+    _refuse_debug_file(elf)
+
+
+def require_module(elf: Elf) -> None:
+    """Refuse what is not a powerpc kernel module.
+
+    Raises:
+        UnsuitableError: with a sentence for each kind of file that people hand over by mistake.
+    """
+    _refuse_machine(elf)
+    if elf.type != e.ET_REL:
+        _refuse_core(elf, _MODULE_WANTED)
+        raise UnsuitableError(elf.path, "is a linked file, not a kernel module", _MODULE_WANTED)
     _refuse_debug_file(elf)
 
 
@@ -85,6 +101,15 @@ def _refuse_wrapper(elf: Elf) -> None:
 def _refuse_core(elf: Elf, advice: str) -> None:
     if elf.type == e.ET_CORE:
         raise UnsuitableError(elf.path, "is a core dump", advice)
+
+
+def _refuse_module(elf: Elf) -> None:
+    if elf.sections_named(".gnu.linkonce.this_module"):
+        raise UnsuitableError(
+            elf.path,
+            "is a kernel module, not the kernel",
+            "pfestubs modules shows the stubs that modules need",
+        )
 
 
 def _refuse_debug_file(elf: Elf) -> None:

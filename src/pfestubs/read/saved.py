@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Read what earlier runs saved: the counts of an object, the check of a kernel as a baseline.
+"""Read what earlier runs saved: the counts of an object, a kernel's check or stubs.
 
 Validated by hand, key by key: the schemas' validator is not a run-time dependency.
 """
@@ -7,24 +7,43 @@ Validated by hand, key by key: the schemas' validator is not a run-time dependen
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pfestubs.errors import UnreadableError
 from pfestubs.layouts import LAYOUTS, AreaRole
 from pfestubs.model import (
     CHECK_SCHEMA,
     COUNT_SCHEMA,
+    STUBS_SCHEMA,
     AreaCounts,
+    AreaFigures,
     Baseline,
     ByteOrder,
     EntryCounts,
+    KernelFigures,
     ObjectCounts,
 )
-from pfestubs.read.source import read_document, read_magic
+from pfestubs.read.source import read_document, read_head
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
+_Value = TypeVar("_Value")
+_OFFSET: Final = re.compile(r"\+0x[0-9a-f]+\Z")
+LOCATION_RULES: Final = frozenset(
+    {
+        "location-not-nop",
+        "area-exhausted",
+        "stub-out-of-range",
+        "return-out-of-range",
+        "tracer-unreachable",
+        "init-trampoline-only",
+    }
+)
+"""The rules of `check` of which a location has at most one finding (`pfestubs.rules.boot.LocationRule`)."""
+_TABLE_RULE: Final = "table-damaged"
 _INTEGER_LIMIT: Final = 1 << 64
 
 
@@ -34,7 +53,7 @@ def is_elf(path: str) -> bool:
     Raises:
         UnreadableError: it cannot be read.
     """
-    return read_magic(path) == b"\x7fELF"
+    return read_head(path, 4) == b"\x7fELF"
 
 
 def read_saved_count(path: str) -> ObjectCounts:
@@ -43,7 +62,10 @@ def read_saved_count(path: str) -> ObjectCounts:
     Raises:
         UnreadableError: it is not such a document.
     """
-    document = _read(path, COUNT_SCHEMA, "give vmlinux.o or its saved count")
+    return _counts(_read(path, COUNT_SCHEMA, "give vmlinux.o or its saved count"))
+
+
+def _counts(document: _Document) -> ObjectCounts:
     values, table = document.values, document.table("entries")
     names = ("text", "inittext", "exittext")
     entries = EntryCounts(*(document.count(table, name, f"entries.{name}") for name in names))
@@ -60,7 +82,7 @@ def read_saved_count(path: str) -> ObjectCounts:
         }
         stubs = AreaCounts(counts.get(AreaRole.RESERVE), counts[AreaRole.END], counts[AreaRole.INIT])
     return ObjectCounts(
-        file=path,
+        file=document.path,
         machine=document.choice("machine", ["ppc64", "ppc"]),
         bits=document.choice("class", [64, 32]),
         byte_order=ByteOrder(document.choice("byte_order", [order.value for order in ByteOrder])),
@@ -77,7 +99,10 @@ def read_baseline(path: str) -> Baseline:
     Raises:
         UnreadableError: it is not such a document.
     """
-    document = _read(path, CHECK_SCHEMA, "save one with pfestubs check --format json")
+    return _baseline(_read(path, CHECK_SCHEMA, "save one with pfestubs check --format json"))
+
+
+def _baseline(document: _Document) -> Baseline:
     headroom = document.table("headroom").get("bytes")
     if headroom is not None and (type(headroom) is not int or abs(headroom) >= _INTEGER_LIMIT):
         raise document.wrong("headroom.bytes", headroom, "a number of bytes or null")
@@ -86,7 +111,7 @@ def read_baseline(path: str) -> Baseline:
         bits = document.choice("class", [64, 32])
         byte_order = ByteOrder(document.choice("byte_order", [order.value for order in ByteOrder]))
     return Baseline(
-        file=path,
+        file=document.path,
         layout=document.choice("layout", [*LAYOUTS, "inline"]),
         locations=document.count(document.values, "locations", "locations"),
         headroom=headroom,
@@ -95,22 +120,129 @@ def read_baseline(path: str) -> Baseline:
     )
 
 
+# -- for a comparison ----------------------------------------------------------------------------------------
+
+
+def read_saved_figures(path: str) -> KernelFigures | None:
+    """Read a kernel's figures from a document of `check`, `count` or `stubs`; None if the file is not JSON.
+
+    Raises:
+        UnreadableError: it is JSON, but not such a document.
+    """
+    if not read_head(path, 64).lstrip().startswith((b"{", b"[")):
+        return None
+    document = _Document(path, read_document(path), tuple(_FIGURES), "save one with --format json")
+    return _FIGURES[document.values["schema"]](document)
+
+
+def _check_figures(document: _Document) -> KernelFigures:
+    values, totals = document.values, _baseline(document)
+    layout = totals.layout
+    areas: dict[str, AreaFigures] = {}
+    for i, area in enumerate(document.objects("areas")):
+        name, reserved, used = (f"areas[{i}].{key}" for key in ("name", "reserved", "used"))
+        key = document.text(area, "name", name)
+        known = [spec.name for spec in LAYOUTS[layout].areas] if layout in LAYOUTS else []
+        if key not in known or key in areas:
+            raise document.wrong(name, key, f"each of {', '.join(known)} once" if known else "no areas")
+        areas[key] = AreaFigures(
+            document.count(area, "reserved", reserved), document.count(area, "used", used)
+        )
+    kernel = document.table("kernel") if "kernel" in values else {}  # since 0.2
+    return KernelFigures(
+        file=document.path,
+        source="check",
+        layout=layout,
+        locations=totals.locations,
+        bits=totals.bits,
+        byte_order=totals.byte_order,
+        stub_size=document.optional(values, "stub_size", document.count),
+        areas=areas,
+        unserved=_unserved(document),
+        headroom=totals.headroom,
+        release=document.optional(kernel, "release", document.text),
+        build_id=document.optional(kernel, "build_id", document.text),
+    )
+
+
+def _unserved(document: _Document) -> int | None:
+    """Return the count of locations that fail; None for a damaged table, whose findings come first."""
+    findings = enumerate(document.objects("findings"))
+    rules = [document.text(finding, "rule", f"findings[{i}].rule") for i, finding in findings]
+    return None if _TABLE_RULE in rules else sum(rule in LOCATION_RULES for rule in rules)
+
+
+def _count_figures(document: _Document) -> KernelFigures:
+    counts = _counts(document)
+    layout, stubs = counts.layout, counts.stubs
+    areas = {}
+    if layout is not None and stubs is not None:
+        areas = {spec.name: AreaFigures(stubs.of(spec.role), None) for spec in layout.areas}
+    return KernelFigures(
+        file=counts.file,
+        source="count",
+        layout=layout.name if layout else None,
+        locations=counts.entries.text + counts.entries.inittext,
+        bits=counts.bits,
+        byte_order=counts.byte_order,
+        entries=counts.entries,
+        areas=areas,
+    )
+
+
+def _stubs_figures(document: _Document) -> KernelFigures:
+    layout = LAYOUTS[document.choice("layout", LAYOUTS)]
+    functions: Counter[str] = Counter()
+    indices: dict[str, set[int]] = {spec.name: set() for spec in layout.areas}
+    unserved = 0
+    for i, stub in enumerate(document.objects("stubs")):
+        functions[_OFFSET.sub("", document.text(stub, "function", f"stubs[{i}].function"))] += 1
+        area = stub.get("area")
+        if area is None:
+            unserved += 1
+        elif isinstance(area, str) and area in indices:
+            indices[area].add(document.count(stub, "index", f"stubs[{i}].index"))
+        else:
+            raise document.wrong(f"stubs[{i}].area", area, f"one of {', '.join(indices)}, null")
+    # In a whole listing only a location without a stub can leave a gap.
+    gaps = sum(max(used) + 1 - len(used) for used in indices.values() if used)
+    partial = gaps > unserved
+    return KernelFigures(
+        file=document.path,
+        source="stubs",
+        layout=layout.name,
+        locations=functions.total(),
+        stub_size=document.count(document.values, "stub_size", "stub_size"),
+        functions=functions,
+        areas={} if partial else {name: AreaFigures(None, len(used)) for name, used in indices.items()},
+        partial=partial,
+    )
+
+
+_FIGURES: Final = {
+    CHECK_SCHEMA: _check_figures,
+    COUNT_SCHEMA: _count_figures,
+    STUBS_SCHEMA: _stubs_figures,
+}
+
+
 def _read(path: str, schema: str, advice: str) -> _Document:
-    return _Document(path, read_document(path), schema, advice)
+    return _Document(path, read_document(path), (schema,), advice)
 
 
 class _Document:
-    """A JSON document of a known schema; every reading of a key either succeeds or raises a sentence."""
+    """A JSON document of one of `schemas`; every reading of a key either succeeds or raises a sentence."""
 
-    def __init__(self, path: str, data: bytes, schema: str, advice: str) -> None:
+    def __init__(self, path: str, data: bytes, schemas: Sequence[str], advice: str) -> None:
+        wanted = " or ".join(schemas)
         self.path, self._advice = path, advice
         try:
             values = json.loads(data, parse_int=_parse_int)
         except (ValueError, RecursionError) as e:
-            raise UnreadableError(path, f"is not the JSON document {schema}", advice) from e
+            raise UnreadableError(path, f"is not the JSON document {wanted}", advice) from e
         self.values: Mapping[str, Any] = values if isinstance(values, dict) else {}
-        if self.values.get("schema") != schema:
-            raise self.wrong("schema", self.values.get("schema"), schema)
+        if self.values.get("schema") not in schemas:
+            raise self.wrong("schema", self.values.get("schema"), wanted)
 
     def wrong(self, key: str, found: object, expected: str) -> UnreadableError:
         problem = f"'{key}' is missing" if found is None else f"'{key}' is {_short(found)}"
@@ -120,6 +252,15 @@ class _Document:
         value = self.values.get(key)
         if not isinstance(value, dict):
             raise self.wrong(key, value, "an object")
+        return value
+
+    def objects(self, key: str) -> Sequence[Mapping[str, Any]]:
+        value = self.values.get(key)
+        if not isinstance(value, list):
+            raise self.wrong(key, value, "a list")
+        for i, item in enumerate(value):
+            if not isinstance(item, dict):
+                raise self.wrong(f"{key}[{i}]", item, "an object")
         return value
 
     def choice(self, key: str, allowed: Collection[object]) -> Any:
@@ -140,6 +281,11 @@ class _Document:
         if type(value) is not int or not 0 <= value < 1 << 64:  # a bool is an int, too
             raise self.wrong(name, value, "a count")
         return value
+
+    def optional(
+        self, table: Mapping[str, Any], key: str, get: Callable[[Mapping[str, Any], str, str], _Value]
+    ) -> _Value | None:
+        return None if table.get(key) is None else get(table, key, key)
 
 
 def _parse_int(digits: str) -> int | str:

@@ -181,14 +181,14 @@ def read_document(path: str) -> bytes:
         raise UnreadableError(path, f"has more than {DOCUMENT_MAX:,} bytes")
 
 
-def read_magic(path: str) -> bytes:
-    """Return the first 4 bytes of a file.
+def read_head(path: str, size: int) -> bytes:
+    """Return the first `size` bytes of a file, fewer if it is shorter.
 
     Raises:
         UnreadableError: it cannot be read, or is not a regular file.
     """
     with open_source(path) as source:
         try:
-            return source.read_up_to(0, 4)
+            return source.read_up_to(0, size)
         except OSError as error:
             raise unreadable(path, error) from error

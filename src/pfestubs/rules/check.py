@@ -243,6 +243,15 @@ def _by_location(boot: Boot, known: Collection[int | None]) -> list[Finding]:
     return [finding for _, finding in found]
 
 
+def finding_at(boot: Boot, position: int, *, with_remedy: bool = True) -> Finding | None:
+    """Return the finding about the location at `position`, None if the boot serves it."""
+    failure = boot.failure_at.get(position)
+    if failure is None:
+        return None
+    shortages = {} if failure.area is None else {failure.area: shortage(boot, failure.area)}
+    return _failed(boot, failure, shortages, suggest_remedy(boot, failure.rule) if with_remedy else None)
+
+
 def _skipped(kernel: Kernel, address: int) -> Finding:
     function = kernel.name(address) if address else None
     return Finding("location-skipped", EntrySkipped(), function=function, location=address)
@@ -262,6 +271,12 @@ def _failed(
         limit=failure.limit,
         remedy=remedy,
     )
+
+
+def failure_finding(boot: Boot, failure: Failure, remedy: Remedy | None) -> Finding:
+    """Return one failure as a finding of its own."""
+    shortages = {} if failure.area is None else {failure.area: shortage(boot, failure.area)}
+    return _failed(boot, failure, shortages, remedy)
 
 
 def _facts(failure: Failure, shortages: Mapping[int, AreaShortage]) -> Facts:
@@ -297,6 +312,7 @@ def _thresholds(count: int, headroom: NamedHeadroom | None, options: CheckOption
             facts,
             function=None if headroom is None else headroom.function,
             location=None if headroom is None else headroom.location,
+            remedy=None if headroom is None else Remedy(Action.SHRINK_TEXT, value=minimum - headroom.bytes),
         )
     baseline, growth = options.baseline, options.max_growth
     if baseline is not None and growth is not None:

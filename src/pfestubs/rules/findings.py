@@ -62,7 +62,7 @@ class Action(Enum):
 
 @dataclass(frozen=True)
 class Remedy:
-    """An action; for a setting its name in `.config` and the value, for text to remove the bytes (`value`)."""
+    """An action; `config` and `value` name a setting, `value` alone the bytes of text to remove."""
 
     action: Action
     config: str | None = None

@@ -37,7 +37,8 @@ _LOW: Final = ppc.BACKWARD_LIMIT - RETURN_SHIFT
 """The least distance location - first instruction for which both branches, to the stub and back, reach."""
 _CHEAPEST_FIRST: Final = (GrowthShape.EARLY, GrowthShape.LATE, GrowthShape.EVEN)
 _SCAN_MAX: Final = 2_000
-"""Text functions up to which every reserve is booted where the conditions do not hold."""
+"""The most reserves that are all booted where the conditions do not hold; else `_SAMPLES` of them."""
+_SAMPLES: Final = 16
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class GrowthLimit:
     """The most growth, in bytes, with which every function still gets a working stub.
 
     `bytes` is None without a limit, or where no growth works, not even a negative one (then `works` is
-    False). `failure` is the first function that fails with one instruction more.
+    False). `rule` and `function`: what fails first with one instruction more.
     """
 
     bytes: int | None
@@ -224,7 +225,7 @@ class _Limits:
         return min(limit, room - self._after_max[max(0, served - self._after)])
 
     def end_limit(self, reserve: int, served: int, shape: GrowthShape) -> float:
-        """Return the limit at which all functions but the first `served` reach their slots in the end area."""
+        """Return the limit at which all but the first `served` functions reach the end area."""
         base = served * self._size - self._end_at
         changed = (self.end_count(reserve) - self._end_count) * self._size
         place = max(0, served - self._after)
@@ -271,7 +272,8 @@ class _Limits:
                 continue
             lowest = min(lowest, line)
             slack = line + base
-            limit = min(limit, slack * length // (stop - self._locations[i]) // ppc.INSN_SIZE * ppc.INSN_SIZE)
+            away = stop - self._locations[i]
+            limit = min(limit, slack * length // away // ppc.INSN_SIZE * ppc.INSN_SIZE)
         return limit
 
 
@@ -317,7 +319,7 @@ class Planner:
 
     @cached_property
     def recommended(self) -> int | None:
-        """The reserve whose smallest growth over the shapes is largest; of equals the nearest to the linked."""
+        """The reserve whose smallest growth over the shapes is largest; of equals, the nearest to linked."""
         if self.linked is None or not self.working:
             return None
         candidates = self._range_with(self._best_growth())
@@ -330,7 +332,10 @@ class Planner:
         return min(ends, key=lambda end: abs(end - choice))
 
     def shrink(self) -> tuple[int, int] | None:
-        """Return the bytes that text must lose evenly so that a reserve works, and that reserve."""
+        """Return the bytes that text must lose evenly so that a reserve works, and that reserve.
+
+        None where it is not text that is too large.
+        """
         least, most = 0, len(growth_span(self._boot.kernel)) // ppc.INSN_SIZE
         found: range = range(0)
         while least < most:
@@ -341,7 +346,7 @@ class Planner:
                 most, found = middle, candidates
             else:
                 least = middle + 1
-        return (most * ppc.INSN_SIZE, found[len(found) // 2]) if found else None
+        return (most * ppc.INSN_SIZE, found[len(found) // 2]) if most and found else None
 
     def _replays(self, reserve: int) -> bool:
         return self.works(reserve, Growth())
@@ -375,12 +380,9 @@ class Planner:
 
     def _scanned(self) -> Sequence[range]:
         """Return the working reserves by booting: each one of a small kernel, else around those that work."""
-        top = self._limits.entries + 1
-        if self._limits.count <= _SCAN_MAX:
-            working = [r for r in range(top + 1) if self._replays(r)]
-        else:
-            step = max(1, top // 64)
-            working = [r for r in {*range(0, top + 1, step), self.linked or 0} if self._replays(r)]
+        top = min(self._limits.entries + 1, RESERVE_MAX)
+        step = 1 if top <= _SCAN_MAX else top // _SAMPLES
+        working = [r for r in {*range(0, top + 1, step), self.linked or 0} if self._replays(r)]
         spans: list[range] = []
         for reserve in sorted(working):
             if not any(reserve in span for span in spans):
@@ -441,7 +443,7 @@ class Planner:
             beyond = self._failing(reserve, Growth(int(guess) + ppc.INSN_SIZE, shape), int(guess))
             if beyond.rule is not None:
                 return beyond
-        return self._searched_limit(reserve, shape, works)
+        return self._searched_limit(reserve, shape, works, int(guess) if abs(guess) < GROWTH_MAX else 0)
 
     def _failing(self, reserve: int | None, growth: Growth, limit: int | None) -> GrowthLimit:
         """Return a limit together with the failure that `growth` brings, if any."""
@@ -452,17 +454,24 @@ class Planner:
         return GrowthLimit(limit, limit is not None, failures[0].rule, function)
 
     def _searched_limit(
-        self, reserve: int | None, shape: GrowthShape, works: Callable[[int], bool]
+        self, reserve: int | None, shape: GrowthShape, works: Callable[[int], bool], near: int
     ) -> GrowthLimit:
-        """Return the limit of a kernel for which the conditions do not hold, by booting."""
-        low = 0 if works(0) else -len(growth_span(self._boot.kernel)) // ppc.INSN_SIZE
-        steps = GROWTH_MAX // ppc.INSN_SIZE
-        beyond = _first(lambda step: not works((low + step) * ppc.INSN_SIZE), 0, steps)
-        if beyond == 0:
-            return self._failing(reserve, Growth(0, shape), None)
-        if beyond is None:
+        """Return the limit by booting, first near a guess: for kernels that the conditions do not fit."""
+        step = ppc.INSN_SIZE
+        low = high = near
+        if works(near):
+            while high <= GROWTH_MAX and works(high):
+                low, high, step = high, high + step, 2 * step
+        else:
+            lowest = -len(growth_span(self._boot.kernel))
+            while low >= lowest and not works(low):
+                high, low, step = low, low - step, 2 * step
+            if low < lowest:
+                return self._failing(reserve, Growth(0, shape), None)
+        if high > GROWTH_MAX:
             return GrowthLimit(None, works=True)
-        limit = (low + beyond - 1) * ppc.INSN_SIZE
+        beyond = _first(lambda more: not works(low + more * ppc.INSN_SIZE), 1, (high - low) // ppc.INSN_SIZE)
+        limit = low + ((beyond or 1) - 1) * ppc.INSN_SIZE
         return self._failing(reserve, Growth(limit + ppc.INSN_SIZE, shape), limit)
 
 

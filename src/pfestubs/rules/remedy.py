@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.layouts import RESERVE_CONFIG, AreaRole
 from pfestubs.rules.findings import Action, Remedy
+from pfestubs.rules.integrity import damaged_areas
 from pfestubs.rules.plan import Planner
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _RANGE_RULES: Final = frozenset({"stub-out-of-range", "return-out-of-range"})
 
 
 def suggest_remedy(boot: Boot, rule: LocationRule) -> Remedy:
-    """Return what to change so that no location fails by `rule`; a reserve is the one that `plan` recommends."""
+    """Return what to change so that no location fails by `rule`; a reserve is what `plan` recommends."""
     if rule == "location-not-nop":
         return Remedy(Action.REBUILD)
     if rule in _CALL_RULES:
@@ -26,7 +27,8 @@ def suggest_remedy(boot: Boot, rule: LocationRule) -> Remedy:
     out_of_range = any(failure.rule in _RANGE_RULES for failure in boot.failures)
     if reserve is None or not any(ip in boot.kernel.text for ip in boot.locations):
         return Remedy(Action.SHRINK_TEXT if out_of_range else Action.REGENERATE_AREAS)
-    if not out_of_range and not boot.reserve_is_trapped:
+    damaged = any(damaged_areas(boot.kernel, boot.stub_size))
+    if damaged or not (out_of_range or boot.reserve_is_trapped):
         return Remedy(Action.REGENERATE_AREAS)
     planner = Planner(boot)
     recommended = planner.recommended

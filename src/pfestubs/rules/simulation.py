@@ -20,7 +20,7 @@ from pfestubs.rules.boot import CALL_INSN, INSNS_SIZE, RETURN_SHIFT
 from pfestubs.rules.replay import ReplayState, call_adjust, call_target, replay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pfestubs.model import Kernel
     from pfestubs.rules.boot import Boot
@@ -181,9 +181,17 @@ class _Runs:
         in_text = area.role is not AreaRole.INIT
         target, failure = call_target(self._kernel, stubs[0] + CALL_INSN, in_text=in_text)
         distances: list[int] = list(map(sub, ips, stubs))
-        if failure or min(distances) < _WINDOW_LOW or max(distances) > _WINDOW_HIGH:
-            for ip in ips:
-                self._state.hand_out(ip, position)
+        if failure:
+            far: Iterable[int] = range(len(ips))
+        elif min(distances) >= _WINDOW_LOW and max(distances) <= _WINDOW_HIGH:
+            far = ()
         else:
-            recorder.extend(ips, position, recorder.needed[position], stubs, target)
-            recorder.needed[position] += len(stubs)
+            far = [i for i, d in enumerate(distances) if not _WINDOW_LOW <= d <= _WINDOW_HIGH]
+        done = 0
+        for stop in (*far, len(ips)):
+            if stop > done:
+                recorder.extend(ips[done:stop], position, recorder.needed[position], stubs[done:stop], target)
+                recorder.needed[position] += stop - done
+            if stop < len(ips):
+                self._state.hand_out(ips[stop], position)
+            done = stop + 1

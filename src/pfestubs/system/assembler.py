@@ -4,19 +4,33 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
-import subprocess
-import sys
-from contextlib import contextmanager
-from pathlib import Path
+import struct
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import OutputError, ToolError, UsageError
-from pfestubs.formats.text import escape
-from pfestubs.system.files import atomic_replacement, write_atomic
+from pfestubs.model import ByteOrder
+from pfestubs.system import signals
+from pfestubs.system.files import (
+    open_direct,
+    output_errors,
+    put_in_place,
+    replaced_for_now,
+    resolve,
+    same_content,
+    write_all,
+)
+from pfestubs.system.messages import report
+from pfestubs.system.process import run_tool
+from pfestubs.system.staging import remove_stale, staging_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+
+    from pfestubs.model import VmlinuxO
+    from pfestubs.system.files import Target
 
 FLAG_VARIABLES: Final = (
     "NOSTDINC_FLAGS",
@@ -25,10 +39,15 @@ FLAG_VARIABLES: Final = (
     "KBUILD_AFLAGS",
     "KBUILD_AFLAGS_KERNEL",
 )
+_ET_REL: Final = 1
+_HEADER: Final = {64: 64, 32: 52}
+"""Bytes of an ELF header."""
+_MACHINES: Final = {"ppc": 20, "ppc64": 21}
+_NAMES_IN_MAKE: Final = re.compile(r"[ $#]")
 
 
 def assembler_words(environment: Mapping[str, str]) -> list[str]:
-    """The compiler and its flags as words: split and unquoted as a shell would, never evaluated.
+    """Return the compiler and its flags as words: split and unquoted as a shell would, never evaluated.
 
     Raises:
         UsageError: `CC` is not set, or a variable's quotes do not match.
@@ -38,72 +57,116 @@ def assembler_words(environment: Mapping[str, str]) -> list[str]:
         try:
             words += shlex.split(environment.get(name, ""))
         except ValueError as e:
-            raise UsageError(name, f"cannot be split into words: {e}", "mend its quotes") from e
+            raise UsageError(name, f"cannot be split into words: {e}", "fix the quoting") from e
         if name == "CC" and not words:
             raise UsageError("CC", "is not set", "run the hook from kbuild, or set CC to the cross compiler")
     return words
 
 
-def assemble(source_path: str, object_path: str, source: str) -> None:
-    """Write the assembly file and assemble it; on failure both files stay as they were.
+def assemble(source_path: str, object_path: str, source: str, kernel: VmlinuxO) -> None:
+    """Write the assembly file and assemble it for `kernel`; both files stay as they were if that fails.
 
-    The source is assembled under its own name: with debug information the object carries that name.
+    The source is assembled under its own name, which the object's debug information carries. The object is
+    made under its own name, in a directory of its own: what the compiler names after it (*.dwo, *.d) is then
+    moved with it.
 
     Raises:
         UsageError: the environment does not name a compiler.
-        ToolError: the assembler failed; its own message has gone to standard error.
+        ToolError: the assembler failed, and has said why on standard error; or what it wrote is no object.
         OutputError: a file cannot be written.
     """
     words = assembler_words(os.environ)
-    with _restored_on_failure(source_path):
-        write_atomic(source_path, source.encode())
-        try:
-            with atomic_replacement(object_path) as temporary:
-                _run([*words, "-c", "-o", temporary, source_path])
-                if not Path(temporary).stat().st_size:
-                    raise ToolError(words[0], f"ended well but wrote no object for {source_path}")
-        except OSError as e:
-            raise OutputError(object_path, f"cannot be written: {e.strerror or e}") from e
+    with output_errors(source_path):
+        source_target = resolve(source_path)
+        if source_target.direct:
+            raise OutputError(source_path, "is not a regular file: the compiler could not read it")
+    with output_errors(object_path), ExitStack() as stack:
+        target = resolve(object_path)
+        descriptor = stack.enter_context(open_direct(target)) if target.direct else None
+        beside = os.path.abspath(object_path) if target.direct else target.real  # noqa: PTH100
+        remove_stale(beside)
+        with output_errors(source_path):
+            keep = stack.enter_context(replaced_for_now(source_target, source.encode()))
+        directory = stack.enter_context(staging_directory(beside))
+        made = os.path.join(directory, os.path.basename(beside))  # noqa: PTH118, PTH119
+        scratch = os.path.join(directory, "tmp")  # noqa: PTH118
+        os.mkdir(scratch)  # noqa: PTH102
+        _run([*words, "-c", "-o", made, _as_operand(source_path)], scratch)
+        _require_object(words[0], made, source_path, kernel)
+        if descriptor is not None:  # may wait for a reader, so a signal has to end it
+            with open(made, "rb") as file:  # noqa: PTH123
+                write_all(descriptor, file.read())
+        with signals.deferred():
+            _move_side_files(made, beside, object_path)
+            if descriptor is None:
+                _place(made, target)
+            keep()
+
+
+def _as_operand(path: str) -> str:
+    """Return a path that no compiler takes for an option or a file of options."""
+    return f"./{path}" if path.startswith(("-", "@")) else path
 
 
 def _verbose() -> bool:
     return "1" in os.environ.get("KBUILD_VERBOSE", os.environ.get("V", ""))
 
 
-def _run(words: list[str]) -> None:
+def _run(words: list[str], scratch: str) -> None:
+    """Run the compiler; what it leaves in its directory for temporary files is removed with `scratch`."""
     if _verbose():
-        sys.stderr.write(escape(shlex.join(words)) + "\n")
-        sys.stderr.flush()
-    try:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=sys.stderr)
-    except OSError as e:
-        raise ToolError(words[0], f"cannot be run: {e.strerror}", "set CC to the cross compiler") from e
-    try:
-        status = process.wait()
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise
+        report(shlex.join(words))
+    status = run_tool(words, {**os.environ, "TMPDIR": scratch})
     if status:
-        ending = f"was ended by signal {-status}" if status < 0 else f"failed with status {status}"
+        code = os.waitstatus_to_exitcode(status)
+        ending = f"was ended by signal {-code}" if code < 0 else f"failed with status {code}"
         raise ToolError(words[0], f"{ending} on {words[-1]}", "its message is above")
 
 
-@contextmanager
-def _restored_on_failure(path: str) -> Iterator[None]:
-    """Bring back what the file at `path` held, its time included, if the block fails."""
-    target = Path(os.path.realpath(path))
+def _require_object(tool: str, path: str, source: str, kernel: VmlinuxO) -> None:
+    """Refuse what a tool left in place of an object of the kernel's class, byte order and machine."""
     try:
-        before: bytes | None = target.read_bytes() if target.is_file() else None
-        status = target.stat() if before is not None else None
-    except OSError as e:
-        raise OutputError(path, f"cannot be read: {e.strerror}") from e
-    try:
-        yield
-    except BaseException:
-        if before is not None and status is not None:
-            write_atomic(str(target), before)
-            os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
-        elif target.is_file():
-            target.unlink()
-        raise
+        with open(path, "rb") as file:  # noqa: PTH123
+            head = file.read(64)
+            size = os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        raise ToolError(tool, f"succeeded but wrote no object for {source}") from None
+    if len(head) < _HEADER[kernel.bits] or not head.startswith(b"\x7fELF"):
+        found = f"{size:,} bytes, starting with {head[:4].hex(' ')}" if head else "an empty file"
+        raise ToolError(tool, f"succeeded but wrote no ELF object for {source}: {found}")
+    bits = {1: 32, 2: 64}.get(head[4])
+    order = {1: ByteOrder.LITTLE, 2: ByteOrder.BIG}.get(head[5])
+    kind, machine = struct.unpack_from(f"{(order or ByteOrder.LITTLE).struct}HH", head, 16)
+    if (bits, order, kind, machine) != (kernel.bits, kernel.byte_order, _ET_REL, _MACHINES[kernel.machine]):
+        found = f"{bits}-bit {order.value if order else 'unknown'}-endian, machine {machine}, type {kind}"
+        raise ToolError(
+            tool,
+            f"wrote an ELF file of another kind for {source}: {found}; expected {kernel.bits}-bit"
+            f" {kernel.byte_order.value}-endian, machine {_MACHINES[kernel.machine]}, type {_ET_REL}",
+            f"set CC and KBUILD_AFLAGS for the compiler that built {kernel.file}",
+        )
+
+
+def _move_side_files(made: str, beside: str, object_path: str) -> None:
+    """Move what the compiler wrote beside the object; make rules get the object's final path."""
+    source, target = (os.path.dirname(path) for path in (made, beside))  # noqa: PTH120
+    for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
+        if entry.path == made or not entry.is_file(follow_symlinks=False):
+            continue
+        if entry.name.endswith(".d"):
+            with open(entry.path, "r+b") as file:  # noqa: PTH123
+                rules = file.read().replace(_in_make(made), _in_make(object_path))
+                file.seek(0)
+                file.truncate()
+                file.write(rules)
+        os.replace(entry.path, os.path.join(target, entry.name))  # noqa: PTH105, PTH118
+
+
+def _in_make(path: str) -> bytes:
+    """Return a path as compilers spell it in make rules."""
+    return os.fsencode(_NAMES_IN_MAKE.sub(lambda m: {" ": "\\ ", "$": "$$", "#": "\\#"}[m[0]], path))
+
+
+def _place(made: str, target: Target) -> None:
+    if not same_content(made, target.real):
+        put_in_place(made, target)

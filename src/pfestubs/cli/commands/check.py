@@ -3,77 +3,73 @@
 
 from __future__ import annotations
 
-import re
-import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from pfestubs.cli.colour import wants_colour
-from pfestubs.formats import FORMATS, RenderOptions, render
+from pfestubs.cli.help_text import epilog
+from pfestubs.cli.options import (
+    all_option,
+    format_option,
+    output_option,
+    system_map_option,
+    vmlinux_argument,
+)
+from pfestubs.cli.parameters import InputFile, MaxGrowth, Size
+from pfestubs.errors import Exit
+from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.check import summary
 from pfestubs.formats.findings import finding_message
-from pfestubs.formats.text import escape_line
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.check import AllowedGrowth, CheckOptions, CheckResult, check_kernel
+from pfestubs.rules.check import CheckOptions, check_kernel
 from pfestubs.system.files import refuse_input, write_output
+from pfestubs.system.messages import report
 
 if TYPE_CHECKING:
     from pfestubs.model import ObjectCounts
-
-_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-
-
-def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    """Return bytes from a number, alone or with a unit, all powers of two."""
-    if value is None:
-        return None
-    match = re.fullmatch(r"([0-9]{1,20})(?:([kmg])(?:i?b)?)?", value, re.ASCII | re.IGNORECASE)
-    if match is None:
-        raise click.BadParameter(
-            f"invalid size {value!r}: use bytes, or a suffix K, M, G, KB, MB, GB, KiB, MiB, GiB."
-        )
-    return int(match[1]) * _UNITS[(match[2] or "").lower()]
+    from pfestubs.rules.check import AllowedGrowth, CheckResult
 
 
-def _growth(_ctx: click.Context, _param: click.Parameter, value: str | None) -> AllowedGrowth | None:
-    if value is None:
-        return None
-    match = re.fullmatch(r"([0-9]{1,20})|([0-9]{1,9}(?:\.[0-9]{1,9})?)%", value, re.ASCII)
-    if match is None:
-        raise click.BadParameter(f"{value!r} is neither a number of locations nor a percentage.")
-    from decimal import Decimal  # exact: 2.3% of 1,000 is 23
+@click.command(
+    "check",
+    help="""Simulate the boot of VMLINUX and fail if ftrace would fail.
 
-    if match[1] is not None:
-        return AllowedGrowth(Decimal(match[1]), "locations")
-    return AllowedGrowth(Decimal(match[2]), "percent")
-
-
-@click.command("check")
-@click.argument("vmlinux")
-@click.option(
-    "--format", "format_", type=click.Choice(list(FORMATS["check"])), default="text", show_default=True
+    Each location gets its stub as the kernel would hand it out, and each branch is measured.
+    """,
+    epilog=epilog(
+        "pfestubs check vmlinux",
+        "pfestubs check --min-headroom 1M --format junit -o pfestubs.xml vmlinux",
+    ),
 )
-@click.option("-o", "--output", metavar="FILE", help="Write to FILE instead of standard output.")
-@click.option("--system-map", metavar="FILE", help="Take the symbols from FILE: for a stripped vmlinux.")
+@vmlinux_argument
+@format_option("check")
+@output_option
+@system_map_option
+@all_option("Show every finding, not only 20 per rule.")
+@click.option("-v", "--verbose", is_flag=True, help="Show notes, each area's use, each branch's headroom.")
 @click.option(
     "--prelink",
     metavar="VMLINUX_O|COUNT_JSON",
+    type=InputFile("vmlinux.o"),
     help="Compare with the counts of vmlinux.o (or a saved count).",
 )
-@click.option("--all", "show_all", is_flag=True, help="Show every finding, not only 20 per rule.")
-@click.option("-v", "--verbose", is_flag=True, help="Show notes, each area's use, each branch's headroom.")
 @click.option(
     "--min-headroom",
     metavar="SIZE",
-    callback=_size,
+    type=Size(),
     help="Fail with less headroom: bytes, or K, M, G, KB, MB, GB, KiB, MiB, GiB (powers of two).",
 )
-@click.option("--baseline", metavar="JSON", help="An earlier kernel's check, saved with --format json.")
+@click.option(
+    "--baseline",
+    metavar="JSON",
+    type=InputFile(),
+    help="An earlier kernel's check, saved with --format json.",
+)
 @click.option(
     "--max-growth",
     metavar="N|N%",
-    callback=_growth,
+    type=MaxGrowth(),
     help="Fail if the number of locations grew by more than N (or N%) since the baseline.",
 )
 def command(
@@ -81,18 +77,14 @@ def command(
     format_: str,
     output: str | None,
     system_map: str | None,
-    prelink: str | None,
     show_all: bool,
     verbose: bool,
+    prelink: str | None,
     min_headroom: int | None,
     baseline: str | None,
     max_growth: AllowedGrowth | None,
 ) -> int:
-    """Simulate the boot of VMLINUX and fail if it would fail.
-
-    Each location gets its stub as the kernel would hand it out, and each branch is measured. Exit status: 0
-    no problems found, 1 problems found in the kernel, 2 error.
-    """
+    """Run `pfestubs check`."""
     if max_growth is not None and baseline is None:
         raise click.UsageError("--max-growth requires --baseline.")
     refuse_input(output, vmlinux, system_map, prelink, baseline)
@@ -103,8 +95,8 @@ def command(
         result = check_kernel(kernel, check_options)
     write_output(output, render("check", format_, result, options))
     if not to_stdout and not result.ok:
-        _report(result)
-    return 0 if result.ok else 1
+        _report_first(result)
+    return Exit.SUCCESS if result.ok else Exit.PROBLEMS
 
 
 def _check_options(
@@ -134,9 +126,9 @@ def _expected_counts(prelink: str) -> ObjectCounts:
     return sizing.count(read_vmlinux_o(prelink))
 
 
-def _report(result: CheckResult) -> None:
+def _report_first(result: CheckResult) -> None:
     """Write to the build's log why it fails: the rest is in the file."""
     first = result.errors[0]
-    file = escape_line(result.file)
-    message = escape_line(finding_message(first))
-    sys.stderr.write(f"{file}: error: {first.rule}: {message}\n{file}: {summary(result)}\n")
+    report(
+        f"{result.file}: error: {first.rule}: {finding_message(first)}", f"{result.file}: {summary(result)}"
+    )

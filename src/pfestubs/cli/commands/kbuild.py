@@ -4,66 +4,116 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from pfestubs.formats.text import escape
+from pfestubs import __version__
+from pfestubs.errors import UsageError
+from pfestubs.formats.text import escape_line
 from pfestubs.kbuild import tree as kbuild
+from pfestubs.kbuild.makefiles import VENDORED
 from pfestubs.system.files import write_stdout
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-@click.group("kbuild")
+_SRCTREE = click.Path()
+
+
+@click.group("kbuild", no_args_is_help=False)
 def command() -> None:
-    """Put the hook and the check into a kernel tree, or take them out.
+    """Make a kernel tree call pfestubs in place of its ftrace scripts, or undo that.
 
-    Changed are arch/powerpc/tools/Makefile and arch/powerpc/Makefile.postlink, by blocks between the tree's
-    own lines. Building then takes the variables PFESTUBS, PFESTUBS_FLAGS, PFESTUBS_CHECK and
-    PFESTUBS_CHECK_FLAGS; "make PFESTUBS=" builds with the kernel's own scripts.
+    Adds marked blocks to arch/powerpc/tools/Makefile and arch/powerpc/Makefile.postlink. The build then uses
+    the variables PFESTUBS, PFESTUBS_FLAGS, PFESTUBS_CHECK and PFESTUBS_CHECK_FLAGS; "make PFESTUBS=" builds
+    with the kernel's own scripts.
     """
 
 
-@command.command("install")
-@click.option(
-    "--print", "print_", is_flag=True, help="Print the change as a patch for git apply; touch nothing."
+@command.command(
+    "install",
+    epilog="Examples: pfestubs kbuild install linux; pfestubs kbuild install --print linux >pfestubs.patch",
 )
-@click.argument("srctree")
-def install(srctree: str, print_: bool) -> None:
-    """Make SRCTREE call pfestubs in place of its scripts."""
+@click.option(
+    "--print", "print_", is_flag=True, help="Print the change as a patch for git apply; change nothing."
+)
+@click.option(
+    "--vendor",
+    is_flag=True,
+    help=f"Copy pfestubs into the tree ({VENDORED}) and call that copy: the build needs python3 only.",
+)
+@click.argument("srctree", type=_SRCTREE)
+def install(srctree: str, print_: bool, vendor: bool) -> None:
+    """Make SRCTREE call pfestubs in place of its scripts.
+
+    SRCTREE may also be an object directory (make O=): its source tree is edited.
+    """
+    if print_ and vendor:
+        raise UsageError("--vendor", "cannot be combined with --print: a patch has no binary files")
+    srctree = _source_tree(srctree)
     tree = kbuild.open_tree(srctree)
-    if print_:
+    if vendor:
+        from pfestubs.system.zipapp import zipapp
+
+        tree = tree.vendor()
+        changed = tree.install(zipapp())
+    elif print_:
         write_stdout(tree.patch())
         changed = [name for name, state in tree.states.items() if state != "current"]
     else:
         changed = tree.install()
+    _report_install(srctree, tree, changed, print_=print_)
+
+
+def _report_install(srctree: str, tree: kbuild.KernelTree, changed: Sequence[str], *, print_: bool) -> None:
     if not changed:
         _report(f"{srctree}: already installed ({tree.generation})")
-        return
-    if not print_:
+    elif not print_:
         _report(f"{srctree}: installed ({tree.generation}): {', '.join(changed)}")
-    if tree.revives_checks:
+    version = tree.vendored_version()
+    if tree.is_vendored and version != __version__:
         _report(
-            f"{srctree}: note: since 6.18 kbuild calls Makefile.postlink for vmlinux.unstripped, which"
-            " it did not name, so that none of its checks ran; now it names both vmlinux and"
-            " vmlinux.unstripped, which brings head_check and relocs_check back as well: a kernel that fails"
-            " head_check no longer builds"
+            f"{srctree}: note: the tree calls its own copy, {VENDORED}"
+            f" ({f'version {version}' if version else 'damaged or missing'}); install --vendor renews it"
+        )
+    if changed and tree.revives_checks:
+        _report(
+            f"{srctree}: note: since 6.18 kbuild calls Makefile.postlink for vmlinux.unstripped, which has no"
+            " rule for that target, so its checks were skipped; the new rule re-enables head_check and"
+            " relocs_check too: a kernel that fails head_check no longer builds"
         )
 
 
-@command.command("remove")
-@click.argument("srctree")
+@command.command(
+    "remove", epilog="Examples: pfestubs kbuild remove linux; pfestubs kbuild remove ../build-ppc64le"
+)
+@click.argument("srctree", type=_SRCTREE)
 def remove(srctree: str) -> None:
-    """Restore the makefiles of SRCTREE, bit for bit."""
+    """Restore the makefiles of SRCTREE bit for bit, and delete the copy that --vendor made."""
+    srctree = _source_tree(srctree)
     changed = kbuild.remove(srctree)
     done = f"removed from {', '.join(changed)}" if changed else "not installed, nothing to remove"
     _report(f"{srctree}: {done}")
 
 
-@command.command("status")
-@click.argument("srctree")
+@command.command(
+    "status",
+    epilog="Examples: pfestubs kbuild status linux; pfestubs kbuild status . | grep -q ': installed'",
+)
+@click.argument("srctree", type=_SRCTREE)
 def status(srctree: str) -> None:
-    """Say in one line what SRCTREE is and whether it calls pfestubs."""
+    """Print in one line what SRCTREE is and whether it calls pfestubs."""
+    srctree = _source_tree(srctree)
     tree = kbuild.open_tree(srctree)
-    write_stdout(f"{srctree}: {_state(tree)} ({tree.generation})\n")
+    write_stdout(escape_line(f"{srctree}: {_state(tree)} ({tree.generation}){_vendored(tree)}") + "\n")
+
+
+def _source_tree(srctree: str) -> str:
+    source = kbuild.find_source_tree(srctree)
+    if source != srctree:
+        _report(f"{srctree}: note: is an object directory; using its source tree, {source}")
+    return source
 
 
 def _state(tree: kbuild.KernelTree) -> str:
@@ -74,9 +124,16 @@ def _state(tree: kbuild.KernelTree) -> str:
     if absent:
         return f"partly installed: not in {', '.join(absent)}"
     if "other" in states.values():
-        return "installed by another version of pfestubs: install again to renew it"
+        return "installed by another version of pfestubs: install again to update the blocks"
     return "installed"
 
 
+def _vendored(tree: kbuild.KernelTree) -> str:
+    version = tree.vendored_version()
+    if tree.is_vendored:
+        return f", calls {VENDORED} ({f'version {version}' if version else 'damaged or missing'})"
+    return f", {VENDORED} is not called" if version else ""
+
+
 def _report(sentence: str) -> None:
-    sys.stderr.write(escape(sentence) + "\n")
+    sys.stderr.write(escape_line(sentence) + "\n")

@@ -3,43 +3,56 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
+from pfestubs.cli.help_text import epilog
+from pfestubs.cli.inputs import refuse_swapped
 from pfestubs.cli.lookup import FoundLocations, find_locations
-from pfestubs.formats import FORMATS, RenderOptions, render
+from pfestubs.cli.options import format_option, output_option, system_map_option, vmlinux_argument
+from pfestubs.errors import Exit
+from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.stubs import Listing
-from pfestubs.formats.text import escape_line
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.boot_inputs import require_stubs
 from pfestubs.rules.simulation import simulate_boot
-from pfestubs.system.files import write_output
+from pfestubs.system.files import refuse_input, write_output
+from pfestubs.system.messages import report
 
 
-@click.command("stubs")
-@click.argument("vmlinux")
-@click.argument("functions", nargs=-1, metavar="[FUNCTION]...")
-@click.option(
-    "--format", "format_", type=click.Choice(list(FORMATS["stubs"])), default="text", show_default=True
+@click.command(
+    "stubs",
+    help="""Show each function's stub in VMLINUX: the instructions before boot, at boot and with tracing on.
+
+    FUNCTION is a symbol, an address (of a function or a stub, as in an oops) or a shell pattern; all
+    functions if none is named. Exit status 1 if a function has no stub, 2 if a FUNCTION names none that is
+    traceable.
+    """,
+    epilog=epilog(
+        "pfestubs stubs vmlinux vfs_read 'ext4_*'", "pfestubs stubs --format json -o s.json vmlinux"
+    ),
 )
-@click.option("--system-map", metavar="FILE", help="Take the symbols from FILE: for a stripped vmlinux.")
-def command(vmlinux: str, functions: tuple[str, ...], format_: str, system_map: str | None) -> int:
-    """Show each function's stub in VMLINUX: the instructions before boot, at boot and with tracing on.
-
-    FUNCTION is a symbol, an address (of a function or a stub) or a shell pattern; all functions if none is
-    named. Exit status 1 if a function has no stub, 2 if a FUNCTION names none that is traceable.
-    """
+@vmlinux_argument
+@click.argument("functions", nargs=-1, metavar="[FUNCTION]...")
+@format_option("stubs")
+@output_option
+@system_map_option
+def command(
+    vmlinux: str, functions: tuple[str, ...], format_: str, output: str | None, system_map: str | None
+) -> int:
+    """Run `pfestubs stubs`."""
+    refuse_swapped(vmlinux, functions, "pfestubs stubs {file} {rest}")
+    refuse_input(output, vmlinux, system_map)
     with open_kernel(vmlinux, system_map) as kernel:
         require_stubs(kernel)
         boot = simulate_boot(kernel)
-        found = (
-            find_locations(boot, functions) if functions else FoundLocations(range(len(boot.locations)), ())
-        )
+        if functions:
+            found = find_locations(boot, functions)
+        else:
+            found = FoundLocations(range(len(boot.locations)), (), ())
         if found.positions or format_ == "json":
-            write_output(None, render("stubs", format_, Listing(boot, found.positions), RenderOptions()))
-    for name, problem in found.problems:
-        sys.stderr.write(escape_line(f"{vmlinux}: error: {name} {problem}") + "\n")
-    if found.problems:
-        return 2
-    return 0 if all(map(boot.has_stub, found.positions)) else 1
+            write_output(output, render("stubs", format_, Listing(boot, found.positions), RenderOptions()))
+        report(*(f"{vmlinux}: {name} {meaning}" for name, meaning in found.meanings))
+        report(*(f"{vmlinux}: error: {name} {problem}" for name, problem in found.problems))
+        if found.problems:
+            return Exit.ERROR
+        return Exit.SUCCESS if all(map(boot.has_stub, found.positions)) else Exit.PROBLEMS

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pfestubs.formats.findings import finding_message
 from pfestubs.formats.text import escape_line, hex_address
 from pfestubs.rules import ppc
+from pfestubs.rules.check import finding_at
 from pfestubs.rules.stubs import stub_words, traced_word
 
 if TYPE_CHECKING:
@@ -18,15 +20,17 @@ if TYPE_CHECKING:
 
 
 def render(listing: Listing, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - nothing to choose
-    """Yield a block of lines per stub, instructions as objdump spells them."""
+    """Yield a block of lines per stub, instructions as objdump spells them; or why there is no stub."""
+    explained: set[str] = set()
     for position in listing.positions:
-        yield _block(listing.boot, position)
+        if listing.boot.has_stub(position):
+            yield _block(listing.boot, position)
+        else:
+            yield _why_no_stub(listing.boot, position, explained)
 
 
 def _block(boot: Boot, position: int) -> str:
     location, function = boot.locations[position], escape_line(boot.function(position))
-    if not boot.has_stub(position):
-        return f"{function} at {hex_address(location)}: no stub (see pfestubs check)\n\n"
 
     def instruction(at: int, insn: int) -> str:
         mnemonic, operand, target = ppc.disassemble(insn, at)
@@ -47,3 +51,12 @@ def _block(boot: Boot, position: int) -> str:
         instruction(location, traced_word(boot, position)),
     ]
     return "\n".join(lines) + "\n\n"
+
+
+def _why_no_stub(boot: Boot, position: int, explained: set[str]) -> str:
+    """Return the sentence of `check`; the first of a rule has the figures and the remedy."""
+    rule = boot.failure_at[position].rule
+    finding = finding_at(boot, position, with_remedy=rule not in explained)
+    assert finding is not None  # noqa: S101 - a location without a stub has failed
+    explained.add(rule)
+    return f"no stub: {escape_line(finding_message(finding))}\n\n"

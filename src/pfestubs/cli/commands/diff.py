@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pfestubs diff`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from pfestubs.cli.colour import wants_colour
+from pfestubs.cli.help_text import epilog
+from pfestubs.cli.options import all_option, format_option, input_argument, output_option
+from pfestubs.cli.parameters import InputFile
+from pfestubs.errors import UsageError
+from pfestubs.formats import RenderOptions, render
+from pfestubs.read.saved import read_saved_figures
+from pfestubs.rules.diff import compare, kernel_figures
+from pfestubs.system.files import refuse_input, write_output
+
+if TYPE_CHECKING:
+    from pfestubs.cli.options import Decorator
+    from pfestubs.model import KernelFigures
+
+
+def _system_map_option(side: str) -> Decorator:
+    return click.option(
+        f"--{side}-system-map",
+        metavar="FILE",
+        type=InputFile("System.map"),
+        help=f"Take the symbols of {side.upper()} from FILE: for a stripped vmlinux.",
+    )
+
+
+@click.command(
+    "diff",
+    help="""Show what changed between the kernels OLD and NEW: functions, areas, headroom.
+
+    Each is a vmlinux, or what check, count or stubs saved of one with --format json. The exit status is 0
+    whether they differ or not.
+    """,
+    epilog=epilog("pfestubs diff old/vmlinux vmlinux", "pfestubs diff --format markdown base.json vmlinux"),
+)
+@input_argument("old", "vmlinux")
+@input_argument("new", "vmlinux")
+@format_option("diff")
+@output_option
+@all_option("Show every function, not only 20 added and 20 removed.")
+@_system_map_option("old")
+@_system_map_option("new")
+def command(
+    old: str,
+    new: str,
+    format_: str,
+    output: str | None,
+    show_all: bool,
+    old_system_map: str | None,
+    new_system_map: str | None,
+) -> None:
+    """Run `pfestubs diff`."""
+    refuse_input(output, old, new, old_system_map, new_system_map)
+    result = compare(_figures(old, old_system_map), _figures(new, new_system_map))
+    colour = format_ == "text" and output in {None, "-"} and wants_colour()
+    write_output(output, render("diff", format_, result, RenderOptions(show_all, colour=colour)))
+
+
+def _figures(path: str, system_map: str | None) -> KernelFigures:
+    saved = read_saved_figures(path)
+    if saved is not None:
+        if system_map is not None:
+            raise UsageError(path, "is a saved document, which has no use for a System.map")
+        return saved
+    from pfestubs.read.vmlinux import open_kernel
+
+    with open_kernel(path, system_map) as kernel:
+        return kernel_figures(kernel)

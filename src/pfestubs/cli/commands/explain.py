@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pfestubs explain`."""
+
+from __future__ import annotations
+
+import click
+
+from pfestubs.cli.help_text import epilog
+from pfestubs.cli.options import format_option, output_option, system_map_option, vmlinux_argument
+from pfestubs.errors import Exit
+from pfestubs.formats import RenderOptions, render
+from pfestubs.formats.explain import explain_summary
+from pfestubs.read.boot_log import read_boot_log
+from pfestubs.read.vmlinux import open_kernel
+from pfestubs.rules.boot_inputs import require_known_kind
+from pfestubs.rules.explain import explain_log
+from pfestubs.rules.simulation import simulate_boot
+from pfestubs.system.files import refuse_input, write_output
+from pfestubs.system.messages import report
+
+
+@click.command(
+    "explain",
+    help="""Explain the messages of ftrace in the boot log LOG of the kernel VMLINUX, and what to change.
+
+    LOG is the output of dmesg, of journalctl -k or of a serial console; standard input if it is missing or
+    "-". It fails if the log shows that ftrace failed; a log of another kernel, or without any kernel message,
+    is an error.
+    """,
+    epilog=epilog("pfestubs explain vmlinux console.log", "dmesg | pfestubs explain vmlinux"),
+)
+@vmlinux_argument
+@click.argument("log", required=False, type=click.Path(allow_dash=True))
+@format_option("explain")
+@output_option
+@system_map_option
+def command(vmlinux: str, log: str | None, format_: str, output: str | None, system_map: str | None) -> Exit:
+    """Run `pfestubs explain`."""
+    refuse_input(output, vmlinux, log, system_map)
+    with open_kernel(vmlinux, system_map) as kernel:
+        require_known_kind(kernel)
+        result = explain_log(simulate_boot(kernel), read_boot_log(log))
+    write_output(output, render("explain", format_, result, RenderOptions()))
+    if output not in {None, "-"} and result.failed:
+        report(f"{result.log}: {explain_summary(result)}")
+    return Exit.PROBLEMS if result.failed else Exit.SUCCESS

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pfestubs modules`."""
+
+from __future__ import annotations
+
+import click
+
+from pfestubs.cli.colour import wants_colour
+from pfestubs.cli.help_text import epilog
+from pfestubs.cli.options import format_option, output_option
+from pfestubs.cli.progress import track
+from pfestubs.errors import Exit, PfestubsError
+from pfestubs.formats import RenderOptions, render
+from pfestubs.formats.modules import ModuleListing
+from pfestubs.read.modules import find_modules, read_modules
+from pfestubs.rules.modules import DEFAULT_STUB_SIZE, HARMFUL, size_module
+from pfestubs.system.files import refuse_input, write_output
+from pfestubs.system.messages import report
+
+
+@click.command(
+    "modules",
+    help="""Count the stubs that each module asks for when it is loaded.
+
+    PATH is a module (.ko, .ko.xz, .ko.gz, .ko.zst) or a directory, which is searched to any depth. Exit
+    status 1 if a module would not be traced as it was built to be, 2 if some of the modules cannot be read.
+    """,
+    epilog=epilog(
+        "pfestubs modules xfs.ko.xz", "pfestubs modules --format json /lib/modules/7.2.13/kernel/fs"
+    ),
+)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
+@format_option("modules")
+@output_option
+@click.option(
+    "--stub-size",
+    type=click.IntRange(16, 4096),
+    metavar="N",
+    default=DEFAULT_STUB_SIZE,
+    show_default=True,
+    help="Bytes of a stub in the kernel that loads the modules; 16 for the RFC patch without call ops.",
+)
+def command(paths: tuple[str, ...], format_: str, output: str | None, stub_size: int) -> int:
+    """Run `pfestubs modules`."""
+    files, problems = find_modules(paths)
+    refuse_input(output, *files)
+    unread = list(problems)
+    modules = []
+    for outcome in track(read_modules(files), len(files), "modules"):
+        if isinstance(outcome, PfestubsError):
+            unread.append(outcome)
+        else:
+            modules.append(size_module(outcome, stub_size))
+    colour = format_ == "text" and output in {None, "-"} and wants_colour()
+    listing = ModuleListing(stub_size, modules, unread)
+    write_output(output, render("modules", format_, listing, RenderOptions(colour=colour)))
+    report(*map(str, unread))
+    if unread:
+        return Exit.ERROR
+    return Exit.PROBLEMS if any(HARMFUL.intersection(row.flags) for row in modules) else Exit.SUCCESS

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Types of arguments and options: input files, counts, sizes, growth."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from pfestubs.cli.inputs import check_input_name
+
+if TYPE_CHECKING:
+    import os
+
+    from click.shell_completion import CompletionItem
+
+    from pfestubs.rules.check import AllowedGrowth
+
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType  # not generic before click 8.4
+
+COUNT_LIMIT: Final = 0xFFFFFFFF
+"""A count in a kernel has 32 bits."""
+_NUMBER: Final = re.compile(r"0x[0-9a-f]{1,16}|[0-9]{1,20}", re.ASCII | re.IGNORECASE)
+_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def parse_count(text: str) -> int | None:
+    """Return a count of 32 bits, decimal or hexadecimal with 0x, None if it is not one."""
+    if not _NUMBER.fullmatch(text):
+        return None
+    number = int(text, 16 if text[1:2] in {"x", "X"} else 10)
+    return number if number <= COUNT_LIMIT else None
+
+
+class InputFile(click.Path):
+    """An input file; a directory or "-" is refused, the rest is for the reader of the file to judge."""
+
+    def __init__(self, usual_name: str | None = None) -> None:
+        super().__init__(readable=False)
+        self._usual_name = usual_name
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the path as given."""
+        path = str(super().convert(value, param, ctx))
+        label = path
+        if isinstance(param, click.Option):
+            label = param.opts[-1]
+        elif param is not None and param.name:
+            label = param.name.upper()
+        check_input_name(label, path, self._usual_name)
+        return path
+
+
+class Count(_ParamType):
+    """A count of stubs, decimal or hexadecimal."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
+        number = parse_count(str(value))
+        if number is None:
+            self.fail(
+                f"{value!r} is not a count: use a number from 0 to {COUNT_LIMIT}, decimal or 0x...",
+                param,
+                ctx,
+            )
+        return number
+
+
+class CountOrAuto(_ParamType):
+    """A count of stubs, or "auto"."""
+
+    name = "count or auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Return the number, or "auto"."""
+        if value == "auto":
+            return "auto"
+        number = parse_count(str(value))
+        if number is None:
+            self.fail(
+                f"{value!r} is neither auto nor a count: use a number from 0 to {COUNT_LIMIT}, decimal or"
+                " 0x...",
+                param,
+                ctx,
+            )
+        return number
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's interface
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Return the one word that can be completed."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem("auto")] if "auto".startswith(incomplete) else []
+
+
+class Size(_ParamType):
+    """A size in bytes: a number, alone (also hexadecimal) or with a unit; all units are powers of two."""
+
+    name = "size"
+
+    def __init__(self, *, signed: bool = False) -> None:
+        super().__init__()
+        self._pattern = re.compile(
+            rf"(?P<sign>{'-?' if signed else ''})(?:(?P<hex>0x[0-9a-f]{{1,16}})"
+            r"|(?P<number>[0-9]{1,20})(?:(?P<unit>[kmg])(?:i?b)?)?)",
+            re.ASCII | re.IGNORECASE,
+        )
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the bytes."""
+        match = self._pattern.fullmatch(str(value))
+        if match is None:
+            self.fail(
+                f"invalid size {value!r}: use bytes (decimal or 0x...), or a suffix K, M, G, KB, MB, GB, KiB,"
+                " MiB, GiB",
+                param,
+                ctx,
+            )
+        if match["hex"]:
+            size = int(match["hex"], 16)
+        else:
+            size = int(match["number"]) * _UNITS[(match["unit"] or "").lower()]
+        return -size if match["sign"] else size
+
+
+class MaxGrowth(_ParamType):
+    """By how much the number of locations may grow: a number, or a percentage."""
+
+    name = "growth"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> AllowedGrowth:
+        """Return the allowance, exact."""
+        match = re.fullmatch(r"([0-9]{1,20})|([0-9]{1,9}(?:\.[0-9]{1,9})?)%", str(value), re.ASCII)
+        if match is None:
+            self.fail(f"{value!r} is neither a number of locations nor a percentage", param, ctx)
+        from decimal import Decimal  # exact: 2.3% of 1,000 is 23
+
+        from pfestubs.rules.check import AllowedGrowth
+
+        if match[1] is not None:
+            return AllowedGrowth(Decimal(match[1]), "locations")
+        return AllowedGrowth(Decimal(match[2]), "percent")

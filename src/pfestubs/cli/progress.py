@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A progress bar for long work, on standard error where that is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from time import monotonic
+from typing import TYPE_CHECKING, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_Item = TypeVar("_Item")
+_INTERVAL: Final = 0.1
+"""Seconds between two refreshes."""
+
+
+def track(items: Iterable[_Item], total: int, label: str) -> Iterator[_Item]:
+    """Yield `items`, and show how many of `total` are done."""
+    if not _is_terminal():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn())
+    # Without rich's own thread: processes are forked while the bar is shown.
+    with Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        shown = 0.0
+        for item in items:
+            yield item
+            now = monotonic()
+            bar.update(task, advance=1, refresh=now - shown >= _INTERVAL)
+            if now - shown >= _INTERVAL:
+                shown = now
+
+
+def _is_terminal() -> bool:
+    try:
+        return sys.stderr.isatty()
+    except (AttributeError, ValueError):  # closed
+        return False

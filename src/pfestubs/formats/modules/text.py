@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The stubs of modules as text: a table, and the totals in the last line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pfestubs.formats.terminal import table
+from pfestubs.formats.text import escape_line, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pfestubs.formats import RenderOptions
+    from pfestubs.formats.modules import ModuleListing
+    from pfestubs.rules.modules import ModuleStubs
+
+_COLUMNS = ("module", ">locations", ">stub bytes", ">stub entries", "flags")
+
+
+def render(listing: ModuleListing, options: RenderOptions) -> Iterator[str]:
+    """Yield the lines; numbers with thousands separators."""
+    for line in table(_COLUMNS, map(_row, listing.modules), colour=options.colour):
+        yield line + "\n"
+    totals = listing.totals
+    sentence = (
+        f"{plural(totals.modules, 'module')}: {plural(totals.locations, 'location')},"
+        f" {plural(totals.stub_bytes, 'stub byte')},"
+        f" {plural(totals.stub_entries, 'stub entry', 'stub entries')}"
+    )
+    if totals.unseen:
+        sentence += f", {plural(totals.unseen, 'entry', 'entries')} that the loader would not see"
+    if totals.flags:
+        sentence += "; " + ", ".join(f"{flag} {number:,}" for flag, number in totals.flags.items())
+    if listing.unread:
+        sentence += f"; {len(listing.unread):,} not read"
+    yield sentence + "\n"
+
+
+def _row(row: ModuleStubs) -> tuple[str, ...]:
+    numbers = (row.locations, row.stub_bytes, row.stub_entries)
+    return (escape_line(row.module.file), *(f"{n:,}" for n in numbers), ", ".join(row.flags))

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What changed between two kernels: locations by function, areas, headroom."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from pfestubs.errors import PartialListingError
+from pfestubs.model import AreaFigures, KernelFigures
+from pfestubs.rules.boot_inputs import require_known_kind
+from pfestubs.rules.check import layout_name
+from pfestubs.rules.plan import Planner
+from pfestubs.rules.relink import Growth
+from pfestubs.rules.simulation import simulate_boot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pfestubs.model import Kernel
+    from pfestubs.rules.boot import Boot
+
+_UNKNOWN_AREA = AreaFigures(None, None)
+
+
+class FunctionCount(NamedTuple):
+    """A symbol, and how many locations by that symbol were added or removed."""
+
+    name: str
+    number: int
+
+
+class AreaChange(NamedTuple):
+    """An area in the old and in the new kernel."""
+
+    name: str
+    old: AreaFigures
+    new: AreaFigures
+
+
+@dataclass(frozen=True)
+class DiffResult:
+    """Two kernels' figures and what differs.
+
+    Attributes:
+        locations: of the old and the new kernel; two counts of objects are compared with exit text.
+        added, removed: by symbol, sorted; None where a source holds only totals.
+        areas: those of the old layout, then those that only the new one has.
+    """
+
+    old: KernelFigures
+    new: KernelFigures
+    locations: tuple[int, int]
+    added: Sequence[FunctionCount] | None
+    removed: Sequence[FunctionCount] | None
+    areas: Sequence[AreaChange]
+
+    @cached_property
+    def same_kind(self) -> bool:
+        """Whether class, byte order and layout are the same, as far as both sources tell them."""
+        old, new = self.old, self.new
+        return not any(
+            map(
+                _differ,
+                (old.bits, old.byte_order, old.layout),
+                (new.bits, new.byte_order, new.layout),
+            )
+        )
+
+    @cached_property
+    def same(self) -> bool:
+        """Whether no figure that both sources hold differs."""
+        old, new = self.old, self.new
+        pairs = [
+            self.locations,
+            (old.stub_size, new.stub_size),
+            (old.entries, new.entries),
+            (old.unserved, new.unserved),
+            (old.headroom, new.headroom),
+            (old.growth, new.growth),
+            *(pair for area in self.areas for pair in zip(area.old, area.new, strict=True)),
+        ]
+        return self.same_kind and not (self.added or self.removed) and not any(_differ(*p) for p in pairs)
+
+
+def compare(old: KernelFigures, new: KernelFigures) -> DiffResult:
+    """Return what differs between two kernels' figures.
+
+    Raises:
+        PartialListingError: one source lists only some of the functions, the other is about all.
+    """
+    if old.partial != new.partial:
+        partial = old if old.partial else new
+        raise PartialListingError(partial.file, partial.locations)
+    locations = old.locations, new.locations
+    if old.entries is not None and new.entries is not None:
+        locations = old.entries.total, new.entries.total
+    added = removed = None
+    if old.functions is not None and new.functions is not None:
+        added = _more(new.functions, old.functions)
+        removed = _more(old.functions, new.functions)
+    return DiffResult(
+        old=old,
+        new=new,
+        locations=locations,
+        added=added,
+        removed=removed,
+        areas=[
+            AreaChange(name, old.areas.get(name, _UNKNOWN_AREA), new.areas.get(name, _UNKNOWN_AREA))
+            for name in {**old.areas, **new.areas}
+        ],
+    )
+
+
+def kernel_figures(kernel: Kernel) -> KernelFigures:
+    """Return the figures of a linked kernel, from its simulated boot.
+
+    A location is named by its symbol alone: the nop of a function can move from +0x8 to +0x0.
+
+    Raises:
+        UnprovenInlineError: it has no stub symbols, and no inline shape either.
+    """
+    require_known_kind(kernel)
+    boot = simulate_boot(kernel)
+    locate = kernel.symbols.locate
+    headroom = boot.headroom
+    return KernelFigures(
+        file=kernel.file,
+        source="kernel",
+        layout=layout_name(kernel),
+        locations=len(boot.locations),
+        bits=kernel.bits,
+        byte_order=kernel.byte_order,
+        stub_size=boot.stub_size if kernel.layout else None,
+        functions=Counter(locate(location)[0] for location in boot.locations),
+        areas={area.name: AreaFigures(area.count, boot.used(i)) for i, area in enumerate(kernel.areas)},
+        unserved=len(boot.failures),
+        headroom=None if headroom is None else headroom.bytes,
+        growth=_growth_left(boot),
+        release=kernel.release,
+        build_id=kernel.build_id,
+    )
+
+
+def _growth_left(boot: Boot) -> Mapping[str, int | None] | None:
+    """Return the bytes of text that can be added with the reserve as linked, by where they are added.
+
+    None of a kernel without stubs, and of one that fails as it is; a shape is None where nothing limits it.
+    """
+    if boot.kernel.layout is None or boot.failures:
+        return None
+    planner = Planner(boot)
+    limits = planner.outcome(planner.linked, Growth()).limits
+    return {shape.value: limit.bytes for shape, limit in limits.items()}
+
+
+def _more(functions: Mapping[str, int], others: Mapping[str, int]) -> Sequence[FunctionCount]:
+    """Return by how much the count of each symbol is higher than among `others`, sorted by symbol."""
+    more = ((name, count - others.get(name, 0)) for name, count in functions.items())
+    return sorted(FunctionCount(name, count) for name, count in more if count > 0)
+
+
+def _differ(old: object, new: object) -> bool:
+    return old is not None and new is not None and old != new

@@ -1,0 +1,548 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the messages of ftrace in a boot log mean for a kernel: the log against the simulated boot."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+from pfestubs.errors import OtherKernelLogError
+from pfestubs.model import BugError, BugPhase, MessageKind, symbolic
+from pfestubs.rules import ppc
+from pfestubs.rules.check import failure_finding
+from pfestubs.rules.findings import Action, Remedy
+from pfestubs.rules.remedy import suggest_remedy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pfestubs.model import BootLog, CodeAddress, Kernel, LoggedBoot, LogMessage
+    from pfestubs.rules.boot import Boot, Failure, LocationRule
+    from pfestubs.rules.findings import Finding
+
+TOC_SYMBOL: Final = ".TOC."
+TOC_REACH: Final = 1 << 31
+"""Bytes on either side of the TOC pointer that a trampoline reaches (`ftrace_dyn_arch_init`)."""
+_TOC_TARGET: Final = "ftrace_regs_caller"
+_RELOCATION_UNIT: Final = 0x1000
+"""A kernel is relocated by whole pages; any other difference comes from two symbols of one name."""
+_INIT_CALLERS: Final = frozenset({"ftrace_init_nop", "ftrace_init_ool_stub"})
+
+# Which rule's failure makes the kernel print a message.
+_RULES: Final[Mapping[MessageKind, tuple[LocationRule, ...]]] = {
+    MessageKind.ARCH_WARNING: ("area-exhausted",),
+    MessageKind.STUB_OUT_OF_RANGE: ("stub-out-of-range", "return-out-of-range"),
+    MessageKind.NO_TRAMPOLINE: ("tracer-unreachable",),
+    MessageKind.WRONG_INSTRUCTION: ("location-not-nop",),
+    MessageKind.FETCH_FAILED: ("location-not-nop",),
+}
+_OTHER_ERRORS: Final = frozenset({BugError.WRITE, BugError.UNKNOWN})
+"""Failures that depend on the running machine, not on the file."""
+_AFTER_BOOT_RULES: Final = frozenset({"tracer-unreachable", "init-trampoline-only"})
+"""Failures that a boot can survive: they show when a tracer is enabled."""
+_HARMLESS: Final = frozenset({MessageKind.ALLOCATING, MessageKind.ALLOCATED})
+_SURVIVED: Final = frozenset({MessageKind.MODULE_SKIPPED, MessageKind.NO_MODULE})
+
+
+class Comparison(Enum):
+    """How a message compares with the simulated boot."""
+
+    AGREES = "agrees"
+    NOT_PREDICTED = "not-predicted"
+    """The simulation gives every function a working stub."""
+    OTHER_FUNCTION = "other-function"
+    """The simulation ends at another function."""
+    OTHER_RULE = "other-rule"
+    """The simulation fails another test."""
+    OTHER_COUNT = "other-count"
+    """The file has another number of locations."""
+    OTHER_ADDRESS = "other-address"
+    """The file has the function elsewhere: the log is of another link."""
+    NOT_LOGGED = "not-logged"
+    """The simulation fails, the logged boot does not."""
+    FUNCTION_LOST = "function-lost"
+    """The log does not tell which function it is."""
+    AFTER_BOOT = "after-boot"
+    """It happened after what is simulated."""
+    MODULE = "module"
+    """It is about code outside the file."""
+    NOT_SIMULATED = "not-simulated"
+    """The simulation has no part in it."""
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether log and simulation cannot both be right."""
+        return self in _CONTRADICTIONS
+
+
+_CONTRADICTIONS: Final = frozenset(
+    {
+        Comparison.NOT_PREDICTED,
+        Comparison.OTHER_FUNCTION,
+        Comparison.OTHER_RULE,
+        Comparison.OTHER_COUNT,
+        Comparison.OTHER_ADDRESS,
+        Comparison.NOT_LOGGED,
+    }
+)
+
+
+@dataclass(frozen=True)
+class TocDistance:
+    """Bytes from the TOC pointer to a tracer, and the limit in that direction, signed."""
+
+    distance: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One message of the log, explained.
+
+    Attributes:
+        rule: the rule that the kernel tested, None where it is none of them, or not known.
+        function: the symbol with its offset.
+        location: as linked, None for code outside the file.
+        comparison: with the simulated boot.
+        proved: the log's boot is known to be of this kernel.
+        finding: the simulation's figures: for the same function if they agree, else where it ends.
+        locations: how many the file has, for a message that counts them.
+        toc: for a tracer too far from the TOC pointer, where the file tells.
+        remedy: what to change.
+    """
+
+    message: LogMessage
+    comparison: Comparison
+    proved: bool
+    rule: LocationRule | None = None
+    function: str | None = None
+    location: int | None = None
+    finding: Finding | None = None
+    toc: TocDistance | None = None
+    locations: int | None = None
+    remedy: Remedy | None = None
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether log and simulation agree; None where that cannot be told."""
+        if self.comparison is Comparison.AGREES:
+            return True
+        return False if self.comparison.contradicts and self.proved else None
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the message says that ftrace failed."""
+        return self.message.kind not in _HARMLESS
+
+
+@dataclass(frozen=True)
+class ExplainResult:
+    """Everything that `explain` prints.
+
+    Attributes:
+        lines: of the log.
+        proved: the log names this kernel in full.
+        boots: how many of this kernel, or of an unknown one, the log has.
+        other_boots: how many of other kernels it has; their messages are not explained.
+        explanations: in the order of the log.
+        omitted: messages beyond those that are kept.
+        offset: bytes by which the kernel ran above its linked address, in the last boot that tells.
+        entries: locations of the file.
+        stops_at: the function at which the simulated boot disables ftrace, None if it does not.
+    """
+
+    file: str
+    log: str
+    lines: int
+    proved: bool
+    boots: int
+    other_boots: int
+    explanations: Sequence[Explanation]
+    omitted: int
+    offset: int | None
+    entries: int
+    stops_at: str | None
+    release: str | None
+    banner: str | None
+    build_id: str | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the log shows that ftrace failed."""
+        return any(explanation.is_failure for explanation in self.explanations)
+
+    @property
+    def disables_ftrace(self) -> bool:
+        """Whether the log shows that ftrace disabled itself, not only for one module."""
+        return any(e.is_failure and e.message.kind not in _SURVIVED for e in self.explanations)
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether the log and the simulation cannot both be right."""
+        return any(explanation.agrees is False for explanation in self.explanations)
+
+    @property
+    def is_other_link(self) -> bool:
+        """Whether functions are elsewhere than in the file: it is not the one that was booted."""
+        return any(e.comparison is Comparison.OTHER_ADDRESS for e in self.explanations)
+
+
+def explain_log(boot: Boot, log: BootLog) -> ExplainResult:
+    """Explain the messages of ftrace in `log` in terms of a kernel's simulated boot.
+
+    Raises:
+        OtherKernelLogError: the log is of other kernels only.
+    """
+    kernel = boot.kernel
+    others = [logged for logged in log.boots if _is_other(kernel, logged)]
+    own = [logged for logged in log.boots if not _is_other(kernel, logged)]
+    if others and not any(logged.banner for logged in own):
+        found, expected = _shortest_difference(others[0].banner or "", kernel.banner or "")
+        raise OtherKernelLogError(log.file, found, kernel.file, expected)
+    symbols = _Symbols(kernel, own)
+    explanations: list[Explanation] = []
+    offset = None
+    for logged in own:
+        explainer = _Explainer(boot, logged, symbols)
+        explanations += explainer.explanations()
+        offset = explainer.offset if explainer.offset is not None else offset
+    return ExplainResult(
+        file=kernel.file,
+        log=log.file,
+        lines=log.lines,
+        proved=any(_is_proved(kernel, logged) for logged in own),
+        boots=len(own),
+        other_boots=len(others),
+        explanations=explanations,
+        omitted=log.omitted,
+        offset=offset,
+        entries=len(boot.locations),
+        stops_at=None if boot.stops_at is None else boot.function(boot.stops_at),
+        release=kernel.release,
+        banner=kernel.banner,
+        build_id=kernel.build_id,
+    )
+
+
+# -- which kernel it is --------------------------------------------------------------------------------------
+
+
+def _is_proved(kernel: Kernel, logged: LoggedBoot) -> bool:
+    """Return whether a boot has the kernel's banner, wrapped or not."""
+    if kernel.banner is None or logged.banner is None:
+        return False
+    pieces = (logged.banner, *logged.following)
+    return _squeeze(kernel.banner) in accumulate(map(_squeeze, pieces))
+
+
+def _is_other(kernel: Kernel, logged: LoggedBoot) -> bool:
+    """Return whether a boot is of another kernel; a damaged banner tells only if its release differs."""
+    if kernel.banner is None or logged.banner is None or _is_proved(kernel, logged):
+        return False
+    if _squeeze(kernel.banner).startswith(_squeeze(logged.banner)):  # cut short
+        return False
+    return logged.complete or kernel.banner.split()[:3] != logged.banner.split()[:3]
+
+
+def _squeeze(text: str) -> str:
+    """Return `text` without white space, which a console changes where it wraps."""
+    return "".join(text.split())
+
+
+def _shortest_difference(found: str, own: str) -> tuple[str, str]:
+    """Return two banners, by release and build where that tells them apart."""
+    brief = _release_and_build(found), _release_and_build(own)
+    return brief if brief[0] != brief[1] else (found, own)
+
+
+def _release_and_build(banner: str) -> str:
+    words = banner.removeprefix("Linux version ")
+    build = words.rfind("#")
+    return f"{words.split(' ', 1)[0]} {words[build:]}" if build > 0 else words
+
+
+def _rules_of(cause: LogMessage) -> tuple[LocationRule, ...] | None:
+    """Return the rules whose failure can make the kernel print a message, None if any can."""
+    if cause.kind is MessageKind.BUG and cause.error is BugError.READ:
+        return ("location-not-nop",)
+    return _RULES.get(cause.kind)
+
+
+# -- addresses -----------------------------------------------------------------------------------------------
+
+
+class _Symbols:
+    """The addresses of the symbols that a log names; a static function's name can have several."""
+
+    def __init__(self, kernel: Kernel, boots: Sequence[LoggedBoot]) -> None:
+        wanted = {code.symbol for logged in boots for code in logged.sightings}
+        wanted |= {m.code.symbol for logged in boots for m in logged.messages if m.code is not None}
+        self._addresses: dict[str, set[int]] = {}
+        for name, address in kernel.symbols.code_names() if wanted - {None} else ():
+            if name in wanted:
+                self._addresses.setdefault(name, set()).add(address)
+
+    def of(self, code: CodeAddress) -> Sequence[int]:
+        """Return the linked addresses that a logged symbol and offset can stand for."""
+        if code.symbol is None or code.module is not None:
+            return ()
+        return sorted(base + code.offset for base in self._addresses.get(code.symbol, ()))
+
+    def relocation(self, logged: LoggedBoot) -> int | None:
+        """Return the bytes by which the kernel ran above its linked address, None if the log does not tell.
+
+        Each address with its symbol votes; of equal ones the nearest counts.
+        """
+        votes: Counter[int] = Counter()
+        for code in logged.sightings:
+            if code.address is not None:
+                votes.update({code.address - linked for linked in self.of(code)})
+        whole = [offset for offset in votes if offset % _RELOCATION_UNIT == 0]
+        return max(whole, key=lambda offset: (votes[offset], -abs(offset)), default=None)
+
+
+# -- messages ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a message's code is in the file.
+
+    `position` is that of its location, None if it is none; `outside`: it is not in the file; `moved`: the log
+    has the function at another address than the file, relocated or not.
+    """
+
+    function: str | None = None
+    location: int | None = None
+    position: int | None = None
+    outside: bool = False
+    moved: bool = False
+
+
+def _relate(
+    messages: Sequence[LogMessage],
+) -> tuple[Sequence[LogMessage | None], Mapping[int, LogMessage]]:
+    """Return each message's `ftrace_bug`, and the cause of each `ftrace_bug` by its line.
+
+    An `ftrace_bug` follows its cause. Its warning follows it; before 5.8 it is the other way round.
+    """
+    before: list[LogMessage | None] = []
+    causes: dict[int, LogMessage] = {}
+    bug = cause = None
+    for message in messages:
+        if message.kind is MessageKind.BUG:
+            if cause is not None:
+                causes[message.line] = cause
+            bug, cause = message, None
+        elif message.kind in _RULES:
+            cause = message
+        before.append(bug)
+    after: list[LogMessage | None] = []
+    bug = None
+    for message in reversed(messages):
+        bug = message if message.kind is MessageKind.BUG else bug
+        after.append(bug)
+    after.reverse()
+    warnings = [message.kind is MessageKind.BUG_WARNING for message in messages]
+    bugs = [
+        (earlier or later) if is_warning else later
+        for earlier, later, is_warning in zip(before, after, warnings, strict=True)
+    ]
+    return bugs, causes
+
+
+class _Explainer:
+    """The messages of one boot of the log."""
+
+    def __init__(self, boot: Boot, logged: LoggedBoot, symbols: _Symbols) -> None:
+        self._boot = boot
+        self._logged = logged
+        self._symbols = symbols
+        self._proved = _is_proved(boot.kernel, logged)
+        self._remedies: dict[LocationRule, Remedy] = {}
+        self._bugs, self._causes = _relate(logged.messages)
+        kinds = [message.kind for message in logged.messages]
+        self._completed = kinds.index(MessageKind.ALLOCATED) if MessageKind.ALLOCATED in kinds else None
+        self.offset = symbols.relocation(logged)
+
+    @cached_property
+    def _stop(self) -> Failure | None:
+        """Where the simulated boot disables ftrace."""
+        return None if self._boot.stops_at is None else self._boot.failure_at.get(self._boot.stops_at)
+
+    def explanations(self) -> list[Explanation]:
+        """Return an explanation of each message, and of a failure that the log should have."""
+        messages = self._logged.messages
+        done = [
+            self._explain(number, message)
+            for number, message in enumerate(messages)
+            if message.kind is not MessageKind.ALLOCATED
+        ]
+        succeeded = all(message.kind in _HARMLESS for message in messages)
+        if self._completed is not None and succeeded and self._stop is not None:
+            completed = messages[self._completed]
+            done.append(self._compared(completed, Comparison.NOT_LOGGED, _Place(), self._stop))
+        return done
+
+    def _explain(self, number: int, message: LogMessage) -> Explanation:
+        kind = message.kind
+        if kind is MessageKind.ALLOCATING:
+            # Before 6.15 the kernel counts the entries that it skips.
+            counts = {len(self._boot.locations), len(self._boot.kernel.table)}
+            same = message.count in counts
+            return self._counted(message, agrees=same)
+        if kind is MessageKind.NO_FUNCTIONS:
+            return self._counted(message, agrees=not self._boot.kernel.table)
+        if kind is MessageKind.TRACER_TOO_FAR:
+            return self._explain_toc(message)
+        bug = self._bugs[number]
+        place = self._place(message, bug)
+        if place.outside:
+            return self._compared(message, Comparison.MODULE, place)
+        if place.moved:
+            return self._compared(message, Comparison.OTHER_ADDRESS, place)
+        if self._is_after_boot(number, bug):
+            return self._explain_after_boot(message, place)
+        if kind is MessageKind.ARCH_WARNING and message.caller not in _INIT_CALLERS:
+            return self._compared(message, Comparison.NOT_SIMULATED, place)
+        if kind in {MessageKind.BUG, MessageKind.BUG_WARNING} or kind in _RULES:
+            cause = self._cause_of(number, bug)
+            if cause.kind is MessageKind.BUG and cause.error in _OTHER_ERRORS:
+                return self._compared(message, Comparison.NOT_SIMULATED, place)
+            return self._explain_init(message, place, _rules_of(cause))
+        return self._compared(message, Comparison.NOT_SIMULATED, place)
+
+    def _cause_of(self, number: int, bug: LogMessage | None) -> LogMessage:
+        """Return the message of the test that failed; the `ftrace_bug` itself where the log has none."""
+        message = self._logged.messages[number]
+        if message.kind in _RULES:
+            return message
+        bug = bug or message
+        return self._causes.get(bug.line, bug)
+
+    def _is_after_boot(self, number: int, bug: LogMessage | None) -> bool:
+        if bug is not None and bug.phase is not None:
+            return bug.phase is not BugPhase.INIT
+        return self._completed is not None and self._completed < number
+
+    def _explain_init(
+        self, message: LogMessage, place: _Place, rules: tuple[LocationRule, ...] | None
+    ) -> Explanation:
+        """Compare a failure at boot with the one that the simulation ends with.
+
+        `rules` are those that can make the kernel print the message, None if any can.
+        """
+        stop = self._stop
+        if stop is None:
+            return self._compared(message, Comparison.NOT_PREDICTED, place, rule=rules[0] if rules else None)
+        if rules is not None and stop.rule not in rules:
+            return self._compared(message, Comparison.OTHER_RULE, place, stop, rules[0])
+        if place.function is not None and place.position != stop.position:
+            own = None if place.position is None else self._boot.failure_at.get(place.position)
+            rule = own.rule if own is not None else (rules[0] if rules else None)
+            return self._compared(message, Comparison.OTHER_FUNCTION, place, stop, rule)
+        if place.function is None and message.kind is MessageKind.BUG:
+            return self._compared(message, Comparison.FUNCTION_LOST, place, stop, stop.rule)
+        if place.function is None:
+            ip = self._boot.locations[stop.position]
+            place = _Place(self._boot.kernel.name(ip), ip, stop.position)
+        return self._compared(message, Comparison.AGREES, place, stop, stop.rule)
+
+    def _explain_after_boot(self, message: LogMessage, place: _Place) -> Explanation:
+        failure = None if place.position is None else self._boot.failure_at.get(place.position)
+        if failure is not None and failure.rule in _AFTER_BOOT_RULES:
+            return self._compared(message, Comparison.AGREES, place, failure, failure.rule)
+        return self._compared(message, Comparison.AFTER_BOOT, place)
+
+    def _explain_toc(self, message: LogMessage) -> Explanation:
+        """Compare with the distance that `ftrace_dyn_arch_init` tests before anything else."""
+        kernel = self._boot.kernel
+        toc = kernel.symbols.find([TOC_SYMBOL]).get(TOC_SYMBOL)
+        tracer = kernel.tracers.get(_TOC_TARGET)
+        place = _Place(message.caller)
+        if toc is None or tracer is None or "kernel_toc" not in message.text:
+            return self._compared(message, Comparison.NOT_SIMULATED, place)
+        distance = tracer - toc.address
+        reachable = -TOC_REACH <= distance < TOC_REACH
+        return Explanation(
+            message,
+            Comparison.NOT_PREDICTED if reachable else Comparison.AGREES,
+            self._proved,
+            function=message.caller,
+            toc=TocDistance(distance, -TOC_REACH if distance < 0 else TOC_REACH - 1),
+            remedy=None if reachable else Remedy(Action.SHRINK_TEXT),
+        )
+
+    def _counted(self, message: LogMessage, *, agrees: bool) -> Explanation:
+        return Explanation(
+            message,
+            Comparison.AGREES if agrees else Comparison.OTHER_COUNT,
+            self._proved,
+            locations=len(self._boot.locations),
+            remedy=Remedy(Action.REBUILD) if agrees and message.kind is MessageKind.NO_FUNCTIONS else None,
+        )
+
+    def _remedy(self, rule: LocationRule) -> Remedy:
+        if rule not in self._remedies:
+            self._remedies[rule] = suggest_remedy(self._boot, rule)
+        return self._remedies[rule]
+
+    def _compared(
+        self,
+        message: LogMessage,
+        comparison: Comparison,
+        place: _Place = _Place(),
+        failure: Failure | None = None,
+        rule: LocationRule | None = None,
+    ) -> Explanation:
+        remedy = None
+        if failure is not None and comparison in {Comparison.AGREES, Comparison.FUNCTION_LOST}:
+            remedy = self._remedy(failure.rule)
+        return Explanation(
+            message,
+            comparison,
+            self._proved,
+            rule=rule,
+            function=place.function,
+            location=place.location,
+            finding=None if failure is None else failure_finding(self._boot, failure, remedy),
+            remedy=remedy,
+        )
+
+    def _place(self, message: LogMessage, bug: LogMessage | None) -> _Place:
+        """Return where a message's code is: its own where that is a location, else its `ftrace_bug`'s."""
+        own = self._find(message.code)
+        if own.position is None and bug is not None and bug is not message and bug.code is not None:
+            return self._find(bug.code)
+        return own
+
+    def _find(self, code: CodeAddress | None) -> _Place:
+        if code is None:
+            return _Place()
+        kernel, named = self._boot.kernel, self._symbols.of(code)
+        shown = None if code.symbol is None else symbolic(code.symbol, code.offset)
+        if code.module is not None:
+            return _Place(f"{shown} [{code.module}]" if shown else None, outside=True)
+        linked = None if code.address is None else (code.address - (self.offset or 0)) & ppc.ADDRESS_MASK
+        moved = bool(named) and linked not in named
+        if moved:
+            located = [address for address in named if self._position(address) is not None]
+            linked = located[0] if located else named[0]
+        if linked is None or (code.symbol is not None and not named):
+            return _Place(shown)
+        if not (linked in kernel.text or linked in kernel.inittext):
+            return _Place(shown, outside=True)
+        position = self._position(linked)
+        if position is None and code.symbol is None and self.offset is None:
+            return _Place()  # it may be relocated
+        return _Place(kernel.name(linked), linked, position, moved=moved)
+
+    def _position(self, address: int) -> int | None:
+        locations = self._boot.locations
+        position = bisect_left(locations, address)
+        return position if position < len(locations) and locations[position] == address else None

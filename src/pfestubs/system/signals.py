@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""End on SIGINT, SIGTERM and SIGHUP: clean up, then exit status 128 + signal, never a traceback.
+
+The handler does not raise: an exception that comes from anywhere can be lost in a destructor or escape from
+a clean-up. It runs what was registered with `on_end`, last first, and ends the process.
+"""
+
+# Runs before anything else, on any Python, so that its version can be reported: old syntax, few imports.
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import NoReturn
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _State:
+    """What the handler needs to know; one process has one."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.installed: frozenset[signal.Signals] = frozenset()
+        self.deferred = 0
+        self.pending = 0
+        self.ending = False
+        self.actions: list[Callable[[], None]] = []
+
+
+_state = _State()
+
+
+def install() -> None:
+    """Handle each of the signals, except one that the caller has set to be ignored (nohup, a shell's &)."""
+    wanted = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    for number in wanted:
+        signal.signal(number, _handle)
+    _state.installed = frozenset(wanted)
+    _state.owner = os.getpid()
+
+
+def installed() -> frozenset[signal.Signals]:
+    """Return the signals that are handled; none where the code runs in another program."""
+    return _state.installed
+
+
+def block() -> None:
+    """Block the signals for good: the outcome is decided, and the interpreter is about to exit."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _state.installed)
+
+
+def end(number: int) -> NoReturn:
+    """Clean up and end the process as signal `number` asks; further signals change nothing."""
+    _state.ending = True
+    if os.getpid() == _state.owner:  # else a worker that was forked: the files are not its own
+        for action in [*_state.actions, _end_workers][::-1]:
+            try:  # noqa: SIM105 - contextlib takes 5 ms, in which signals would not be handled yet
+                action()
+            except Exception:  # noqa: BLE001, S110 - the other actions matter, and nobody is left to be told
+                pass
+    os._exit(128 + number)
+
+
+def _end_workers() -> None:
+    """End the processes that multiprocessing has forked; they would wait for work for ever."""
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is not None:
+        for worker in multiprocessing.active_children():
+            worker.kill()
+
+
+def _handle(number: int, _frame: FrameType | None) -> None:
+    if _state.ending:
+        return
+    if _state.deferred:
+        _state.pending = _state.pending or number
+    else:
+        end(number)
+
+
+class deferred:  # noqa: N801 - used like contextlib's
+    """A block that no signal interrupts; one that arrived takes effect at its end. May be nested."""
+
+    def __enter__(self) -> None:
+        _state.deferred += 1
+
+    def __exit__(self, *_: object) -> None:
+        _state.deferred -= 1
+        if _state.pending and not _state.deferred and not _state.ending:
+            end(_state.pending)
+
+
+def on_end(action: Callable[[], None]) -> None:
+    """Register what a signal has to clean up; the last registered is done first."""
+    _state.actions.append(action)
+
+
+def forget(action: Callable[[], None]) -> None:
+    """Take an action back: it is done, or not needed any more."""
+    _state.actions.remove(action)

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kernel trees for the tests of `pfestubs kbuild`, and building in them with GNU make."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from conftest import (
+    FIXTURES,
+    OBJECTS,
+    Outcome,
+    call_in_process,
+    clean_environment,
+    executable_path,
+    tool,
+)
+from pfestubs.kbuild.makefiles import POSTLINK_MAKEFILE, TOOLS_MAKEFILE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+TREES = FIXTURES / "trees"
+MAKEFILES = (TOOLS_MAKEFILE, POSTLINK_MAKEFILE)
+KNOWN = ("mainline-7.2", "mainline-6.13", "rfc-v3")
+
+
+def copy_tree(name: str, target: Path) -> Path:
+    shutil.copytree(TREES / name, target)
+    return target
+
+
+def contents(tree: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(tree)): p.read_bytes() for p in sorted(tree.rglob("*")) if p.is_file()}
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+CONFIG = (
+    "CONFIG_PPC64=y\nCONFIG_64BIT=y\nCONFIG_FUNCTION_TRACER=y\nCONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE={}\n"
+)
+FAKE = """\
+#!/bin/sh
+# pfestubs with a version and a check that the test chooses.
+case $1 in
+--version) cat {folder}/version ;;
+check) shift; echo "$@" >> {folder}/checks; . {folder}/check ;;
+*) exec {pfestubs} "$@" ;;
+esac
+"""
+FAKE_CC = """\
+#!/bin/sh
+while [ $# -gt 1 ]; do [ "$1" = -o ] && out=$2; shift; done
+cat "$1" > "$out"
+"""
+
+
+class Build:
+    """A tree with the stand-in for kbuild, its object folder, and a pfestubs that can be told what to do."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.tree = copy_tree(name, folder / "linux")
+        shutil.copytree(TREES / "kbuild", self.tree, dirs_exist_ok=True)
+        self.out = folder / "out"
+        self.out.mkdir()
+        self.folder = folder
+        self.object = OBJECTS / ("pfe-ppc64le-gnu.o" if name.startswith("rfc") else "ool-ppc64le-gnu.o")
+        self.reserve("" if name.startswith("rfc") else reserve_of(self.object))
+        self.input()
+        self.version("9.1")
+        self.check("exit 0")
+        for name_, text in (
+            ("pfestubs", FAKE.format(folder=folder, pfestubs=executable_path("pfestubs"))),
+            ("fake-cc", FAKE_CC),
+        ):
+            (folder / name_).write_text(text)
+            (folder / name_).chmod(0o755)
+        assert call_in_process("kbuild", "install", self.tree).code == 0
+
+    def reserve(self, reserve: str) -> None:
+        (self.tree / "config").write_text(CONFIG.format(reserve))
+
+    def input(self) -> None:
+        """As if a source file had changed: vmlinux.o is made again."""
+        (self.tree / "input").write_text("")
+
+    def version(self, version: str) -> None:
+        (self.folder / "version").write_text(version + "\n")
+
+    def check(self, script: str) -> None:
+        (self.folder / "check").write_text(script + "\n")
+
+    def checks(self) -> list[str]:
+        """What `check` was called for since last asked."""
+        path = self.folder / "checks"
+        text = path.read_text() if path.exists() else ""
+        path.unlink(missing_ok=True)
+        return text.splitlines()
+
+    def make(
+        self, *words: str, env: Mapping[str, str] | None = None, pfestubs: str | None = "pfestubs"
+    ) -> Outcome:
+        """Run make; `pfestubs` is the program in this directory to use, None for the makefiles' default."""
+        given = {word.partition("=")[0] for word in words} | set(env or {})
+        default = [] if "PFESTUBS" in given or not pfestubs else [f"PFESTUBS={self.folder / pfestubs}"]
+        done = subprocess.run(
+            [
+                *(tool("make"), "-j2", "-f", self.tree / "Makefile", f"srctree={self.tree}"),
+                *(f"OBJECT={self.object}", *default, *words),
+            ],
+            cwd=self.out,
+            env=clean_environment({"CC": str(self.folder / "fake-cc"), **(env or {})}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def steps(self, *words: str, env: Mapping[str, str] | None = None) -> list[str]:
+        """The announced commands of a successful make: "GEN vmlinux.arch.S"."""
+        outcome = self.make(*words, env=env)
+        assert outcome.code == 0, outcome.out + outcome.err
+        return [
+            f"{m[1]} {os.path.basename(m[2])}"  # noqa: PTH119 - text, not a path
+            for m in re.finditer(r"^  (\S+) +(\S+)$", outcome.out, re.MULTILINE)
+        ]
+
+
+def reserve_of(path: Path) -> str:
+    import json
+
+    return str(json.loads(call_in_process("count", "--format", "json", path).out)["stubs"]["text"])

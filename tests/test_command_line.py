@@ -1,0 +1,422 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command line: help, names that are mistyped, numbers, input files, messages of one line each."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+
+from conftest import OBJECTS
+from pfestubs.cli import main
+from pfestubs.cli.parameters import Count, CountOrAuto, Size
+from pfestubs.errors import Exit
+from pfestubs.formats.text import escape_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Call, Kernels, MiniKernel, RunCli
+
+OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
+HERE = [name for name in main.COMMANDS if name != "kbuild"]
+EXIT_STATUS = (
+    "Exit status: 0 success, no problems found; 1 problems found in the kernel; 2 error (usage, unreadable"
+    " input, failed tool)."
+)
+
+
+def words_of(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.fixture(scope="session")
+def vmlinux(mini_kernel: MiniKernel) -> Path:
+    return mini_kernel(VARIANT="traps") / "vmlinux"
+
+
+# -- help ------------------------------------------------------------------------------------------------------
+
+
+def test_exit_status() -> None:
+    assert {e.name: int(e) for e in Exit} == {"SUCCESS": 0, "PROBLEMS": 1, "ERROR": 2}
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_help_of_a_command(name: str, call: Call) -> None:
+    outcome = call(name, "--help")
+    assert (outcome.code, outcome.err) == (0, "")
+    _, examples = outcome.out.split("\n  Examples:\n")
+    first, second, empty, *status = examples.splitlines()
+    assert (first[:4], second[:4], empty) == ("    ", "    ", "")
+    assert f"pfestubs {name}" in first
+    assert f"pfestubs {name}" in second
+    assert words_of("\n".join(status)) == EXIT_STATUS
+    assert call(name, "-h") == call("help", name) == outcome
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_every_option_has_help(name: str) -> None:
+    command: click.Command = import_module(f"pfestubs.cli.commands.{name}").command
+    for option in command.params:
+        if isinstance(option, click.Option):
+            assert option.help, f"{name} {option.opts}"
+            assert option.help.endswith((".", ")", "(powers of two)."))
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_examples_are_accepted(name: str) -> None:
+    """The options of an example exist, and its words are as many as the command takes."""
+    command: click.Command = import_module(f"pfestubs.cli.commands.{name}").command
+    assert command.epilog
+    for line in command.epilog.splitlines():
+        if line.startswith("  "):
+            words = line.replace("'", "").split()
+            at = words.index("pfestubs")
+            assert words[at + 1] == name
+            command.make_context(name, words[at + 2 :])
+
+
+@pytest.mark.parametrize("words", [[], ["kbuild"]])
+def test_no_command(words: list[str], run_cli: RunCli) -> None:
+    """Exit status 2 with every version of click."""
+    outcome = run_cli(*words)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"Usage: {' '.join(['pfestubs', *words])} ")
+    if not words:
+        assert all(f"\n  {name} " in outcome.err for name in main.COMMANDS)
+
+
+def test_help_of_nested_commands(call: Call) -> None:
+    assert call("help").out == call("--help").out
+    assert call("help", "kbuild", "install").out == call("kbuild", "install", "--help").out
+    for words in (["kbuild", "nothing"], ["check", "install"], ["chek"]):
+        outcome = call("help", *words)
+        assert (outcome.code, outcome.out) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("chek", "no such command 'chek'; did you mean check?"),
+        ("genrate", "did you mean generate?"),
+        ("count-stubs", "did you mean stubs or count?"),
+        ("xyzzy", "the commands are count, generate, hook, check"),
+        (str(OBJECT), "is a file, not a command; name a command first: pfestubs check "),
+    ],
+)
+def test_unknown_command(word: str, expected: str, call: Call) -> None:
+    outcome = call(word, "vmlinux")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert expected in outcome.err
+
+
+@pytest.mark.parametrize("command", ["count", "check", "stubs", "verify"])
+def test_shared_options(command: str) -> None:
+    module = import_module(f"pfestubs.cli.commands.{command}")
+    options = {name for p in module.command.params for name in p.opts if name.startswith("-")}
+    assert {"--format", "--output", "-o"} <= options
+    assert ("--system-map" in options) == (command != "count")
+
+
+# -- numbers ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("0", 0), ("17000", 17_000), ("0x8000", 0x8000), ("0XfF", 255), ("4294967295", 0xFFFFFFFF), ("007", 7)],
+)
+def test_count(text: str, number: int) -> None:
+    assert Count().convert(text, None, None) == number
+    assert CountOrAuto().convert(text, None, None) == number
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "-1", "+1", "1_0", " 1", "0x", "0x100000000", "4294967296", "1e3", "\u0663", "9" * 5000, "0b1"],
+)
+def test_not_a_count(text: str) -> None:
+    for kind in (Count(), CountOrAuto()):
+        with pytest.raises(click.BadParameter, match="0 to 4294967295, decimal or 0x"):
+            kind.convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("4096", 4096),
+        ("0x1000", 4096),
+        ("1k", 1 << 10),
+        ("1K", 1 << 10),
+        ("3KB", 3 << 10),
+        ("3kib", 3 << 10),
+        ("1M", 1 << 20),
+        ("1MB", 1 << 20),
+        ("1MiB", 1 << 20),
+        ("2g", 2 << 30),
+        ("2GB", 2 << 30),
+        ("2GIB", 2 << 30),
+    ],
+)
+def test_size(text: str, size: int) -> None:
+    assert Size().convert(text, None, None) == size
+    assert Size(signed=True).convert(f"-{text}", None, None) == -size
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "M", "-1", "1 M", "1.5M", "1T", "1B", "1MBB", "0x10K", "0x", "1e6", "\u0661K", "--1", "9" * 21],
+)
+def test_not_a_size(text: str) -> None:
+    with pytest.raises(click.BadParameter, match=r"decimal or 0x.*KiB, MiB, GiB"):
+        Size().convert(text, None, None)
+
+
+def test_hexadecimal_on_the_command_line(call: Call) -> None:
+    plain = OBJECTS / "plain-ppc32-gnu.o"
+    decimal = call("generate", "--layout", "ool", "--reserve", "5", "--spare", "16", plain)
+    assert decimal.code == 0
+    assert call("generate", "--layout", "ool", "--reserve", "0x5", "--spare", "0x10", plain) == decimal
+
+
+def test_size_on_the_command_line(call: Call, vmlinux: Path) -> None:
+    assert call("check", "--min-headroom", "1MB", vmlinux).code == 0
+    outcome = call("check", "--min-headroom", "0x7fffffff", vmlinux)
+    assert outcome.code == 1
+    assert "2,147,483,647" in outcome.out
+
+
+# -- input files -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "label"),
+    [
+        (["count", "-"], "VMLINUX_O"),
+        (["generate", "-"], "VMLINUX_O"),
+        (["hook", "-", "a.o"], "VMLINUX_O"),
+        (["check", "-"], "VMLINUX"),
+        (["check", "--system-map", "-", "x"], "--system-map"),
+        (["check", "--prelink", "-", "x"], "--prelink"),
+        (["check", "--baseline", "-", "x"], "--baseline"),
+        (["stubs", "-", "f"], "VMLINUX"),
+        (["verify", "x", "-"], "DUMP"),
+    ],
+)
+def test_standard_input_is_refused(words: list[str], label: str, call: Call) -> None:
+    outcome = call(*words)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == f"{label}: error: cannot be standard input: save it to a file and give its name\n"
+
+
+@pytest.mark.parametrize(
+    ("executable", "words"),
+    [
+        ("gen-ftrace-pfe-stubs", ["-", "a.o"]),
+        ("ftrace-gen-ool-stubs", ["5", "y", "objdump", "-", "a.S"]),
+        ("ftrace-check", ["nm", "-"]),
+    ],
+)
+def test_standard_input_is_refused_by_the_drop_ins(
+    executable: str, words: list[str], run_cli: RunCli, tmp_path: Path
+) -> None:
+    outcome = run_cli(*words, executable=executable, cwd=tmp_path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "cannot be standard input" in outcome.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("command", "name"), [("check", "vmlinux"), ("count", "vmlinux.o")])
+def test_directory(command: str, name: str, call: Call, tmp_path: Path) -> None:
+    outcome = call(command, tmp_path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == f"{tmp_path}: error: cannot be read: Is a directory; it holds no {name}\n"
+    (tmp_path / name).touch()
+    assert call(command, tmp_path).err.endswith(f"Is a directory; give {tmp_path / name}\n")
+
+
+MAP_64 = "c000000000000000 T _text\nc000000000000000 T _stext\n"
+MAP_32 = "c0000000 t _stext\n"
+
+
+@pytest.mark.parametrize("text", [MAP_64, MAP_32])
+def test_system_map_in_place_of_a_file(text: str, call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "System.map"
+    path.write_text(text)
+    outcome = call("check", path)
+    assert outcome.code == 2
+    assert outcome.err == (
+        f"{path}: error: is a System.map, not an ELF file; give vmlinux, and this file with --system-map\n"
+    )
+    assert call("count", path).err.endswith("is a System.map, not an ELF file; give vmlinux.o\n")
+
+
+def test_text_that_is_not_a_system_map(call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "sums"
+    path.write_text("d41d8cd98f00b204e9800998ecf8427e  vmlinux\n")
+    assert "System.map" not in call("check", path).err
+
+
+@pytest.mark.parametrize("command", ["count", "generate", "check", "stubs"])
+def test_module_in_place_of_a_kernel(command: str, call: Call, tmp_path: Path) -> None:
+    from elfwriter import KernelObject
+
+    obj = KernelObject()
+    obj.text(".text", [8])
+    obj.text(".gnu.linkonce.this_module", [])
+    path = obj.save(tmp_path / "some-module.ko")
+    outcome = call(command, path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == (
+        f"{path}: error: is a kernel module, not the kernel; pfestubs modules shows the stubs that modules"
+        " need\n"
+    )
+
+
+# -- stubs -----------------------------------------------------------------------------------------------------
+
+
+def test_swapped_arguments(call: Call, vmlinux: Path) -> None:
+    outcome = call("stubs", "vfs_read", vmlinux, "vfs_write")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == (
+        f"vfs_read: error: is not a file, but {vmlinux} is: the kernel comes first; pfestubs stubs {vmlinux}"
+        " vfs_read vfs_write\n"
+    )
+
+
+def functions(call: Call, vmlinux: Path) -> list[dict[str, Any]]:
+    import json
+
+    outcome = call("stubs", "--format", "json", vmlinux)
+    assert outcome.code == 0
+    found: list[dict[str, Any]] = json.loads(outcome.out)["stubs"]
+    return found
+
+
+def test_stubs_into_a_file(call: Call, vmlinux: Path, tmp_path: Path) -> None:
+    assert call("stubs", "-o", tmp_path / "list", vmlinux).out == ""
+    assert (tmp_path / "list").read_text() == call("stubs", vmlinux).out
+    assert "is an input" in call("stubs", "-o", vmlinux, vmlinux).err
+
+
+def test_nearest_functions(call: Call, vmlinux: Path) -> None:
+    name = functions(call, vmlinux)[0]["function"].split("+")[0]
+    outcome = call("stubs", vmlinux, f"{name}x")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert re.search(rf"{name}x is not a symbol of this kernel; did you mean .*\b{name}\b.*\?\n", outcome.err)
+    assert call("stubs", vmlinux, "no_such_thing_at_all").err.endswith("is not a symbol of this kernel\n")
+
+
+def test_address_inside_a_stub(call: Call, vmlinux: Path) -> None:
+    stub = functions(call, vmlinux)[0]
+    insns, name = int(stub["insns_address"], 16), stub["function"]
+    for offset, where in (
+        (0, r"instruction 1 of 4 \(mflr r0\)"),
+        (4, r"instruction 2 of 4 \(bl ftrace_caller\)"),
+        (10, r"byte 2 of instruction 3 of 4 \(mtlr r0\)"),
+        (12, rf"instruction 4 of 4 \(b {re.escape(name.split('+')[0])}\+0x[0-9a-f]+\)"),
+    ):
+        address = f"{insns + offset:#x}"
+        outcome = call("stubs", vmlinux, address)
+        assert outcome.code == 0
+        assert outcome.out == call("stubs", vmlinux, name).out
+        assert re.search(f": {address} is {where} of the stub of {re.escape(name)}\n$", outcome.err)
+        assert call("stubs", "--format", "json", vmlinux, address).out.startswith("{")
+
+
+def test_pointer_of_a_stub(call: Call, vmlinux: Path) -> None:
+    stub = functions(call, vmlinux)[0]
+    if stub["address"] != stub["insns_address"]:
+        outcome = call("stubs", vmlinux, stub["address"])
+        assert f"is in the pointer to the ftrace ops of the stub of {stub['function']}" in outcome.err
+
+
+def test_function_without_a_stub(call: Call, kernels: Kernels) -> None:
+    """The sentence of `check`, figures and remedy included, and exit status 1."""
+    trap = kernels("pseries-7.2.13-trap/vmlinux")
+    first = call("check", trap).out.splitlines()[0].split(": area-exhausted: ")[1]
+    outcome = call("stubs", trap, "dev_create")
+    assert (outcome.code, outcome.err) == (1, "")
+    assert outcome.out == f"no stub: {first}\n\n"
+    assert "14,885 functions get no stub" in first
+
+
+# -- messages --------------------------------------------------------------------------------------------------
+
+UNSAFE = "\n::error title=x::y\x1b[31m\r\u2028\u202e##[error]z"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["count", UNSAFE],
+        ["generate", "::error::x"],
+        ["check", "  ::error::x"],
+        ["check", OBJECT, "--system-map", UNSAFE],
+        ["check", "x", "--prelink", UNSAFE],
+        ["generate", OBJECT, "-o", f"missing/{UNSAFE}"],
+        ["generate", "--layout", UNSAFE, OBJECT],
+        ["generate", "--spare", UNSAFE, OBJECT],
+        ["check", "--min-headroom", UNSAFE, "x"],
+        [UNSAFE],
+        ["::error::x"],
+        ["help", UNSAFE],
+        [f"--{UNSAFE}"],
+        ["hook", OBJECT, f"{UNSAFE}.S"],
+        ["stubs", UNSAFE, OBJECT],
+    ],
+)
+def test_messages_are_single_lines(words: list[str | Path], run_cli: RunCli) -> None:
+    outcome = run_cli(*words)
+    assert (outcome.code, outcome.out) == (2, "")
+    lines = outcome.err.removesuffix("\n").split("\n")
+    assert lines[-1]
+    assert all(line.isprintable() for line in lines)
+    assert not [line for line in lines if line.lstrip().startswith("::") or "##[" in line]
+    assert len([line for line in lines if not line.startswith(("Usage: ", "Try "))]) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ftrace-check", "nm", UNSAFE],
+        ["ftrace-gen-ool-stubs", UNSAFE, "y", "objdump", OBJECT, "x.S"],
+        ["ftrace-gen-ool-stubs", "5", UNSAFE, "objdump", UNSAFE, "x.S"],
+        ["gen-ftrace-pfe-stubs", UNSAFE, "a.o"],
+    ],
+)
+def test_messages_of_the_drop_ins_are_single_lines(words: list[str], run_cli: RunCli, tmp_path: Path) -> None:
+    outcome = run_cli(*words[1:], executable=words[0], cwd=tmp_path)
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
+    assert outcome.err.rstrip("\n").isprintable()
+    assert "##[" not in outcome.err
+
+
+@pytest.mark.parametrize("text", ["::error::x", " \t::warning::y", "a ##[error]b", "x\n::error::z"])
+def test_escape_line(text: str) -> None:
+    line = escape_line(text)
+    assert line.isprintable()
+    assert not line.lstrip().startswith("::")
+    assert "##[" not in line
+    assert escape_line(line) == line
+
+
+def test_plain_text_is_not_changed() -> None:
+    for text in ("vmlinux: error: x", "a::b", "C:\\x", "naïve"):
+        assert escape_line(text) == text
+
+
+def test_low_headroom_has_a_remedy(call: Call, vmlinux: Path) -> None:
+    import json
+
+    document = json.loads(call("check", "--format", "json", "--min-headroom", "40M", vmlinux).out)
+    missing = (40 << 20) - document["headroom"]["bytes"]
+    (finding,) = [f for f in document["findings"] if f["rule"] == "low-headroom"]
+    assert finding["remedy"] == {"action": "shrink-text", "value": missing}
+    assert f"make the kernel's text smaller by {missing:,} bytes" in finding["message"]

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Shell completion: the scripts of bash, zsh and fish, and what they ask for."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from conftest import clean_environment, executable_path, tool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import RunCli
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def complete(run_cli: RunCli, *words: str, shell: str = "bash") -> list[str]:
+    """The completions of the last word, as `type value` (zsh and fish: with more)."""
+    position = {"COMP_WORDS": " ".join(["pfestubs", *words]), "COMP_CWORD": str(len(words))}
+    if shell == "fish":
+        position["COMP_CWORD"] = words[-1]
+    outcome = run_cli(env={"_PFESTUBS_COMPLETE": f"{shell}_complete", **position})
+    assert (outcome.code, outcome.err) == (0, "")
+    return outcome.out.splitlines()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_script(shell: str, run_cli: RunCli) -> None:
+    outcome = run_cli(env={"_PFESTUBS_COMPLETE": f"{shell}_source"})
+    assert (outcome.code, outcome.err) == (0, "")
+    assert f"_PFESTUBS_COMPLETE={shell}_complete" in outcome.out
+    assert "pfestubs" in outcome.out.splitlines()[-1] or "pfestubs" in outcome.out
+
+
+def test_script_is_valid_bash(run_cli: RunCli) -> None:
+    script = run_cli(env={"_PFESTUBS_COMPLETE": "bash_source"}).out
+    subprocess.run([tool("bash"), "-n"], input=script, text=True, check=True)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_commands(shell: str, run_cli: RunCli) -> None:
+    found = "\n".join(complete(run_cli, "c", shell=shell))
+    assert "check" in found
+    assert "count" in found
+    assert "generate" not in found
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["check", "--format", ""], ["text", "json", "junit", "sarif", "github"]),
+        (["stubs", "--format", "j"], ["json"]),
+        (["generate", "--layout", ""], ["auto", "pfe", "ool"]),
+        (["generate", "--spare", "a"], ["auto"]),
+        (["help", "ver"], ["verify"]),
+        (["kbuild", "i"], ["install"]),
+    ],
+)
+def test_choices(words: list[str], expected: list[str], run_cli: RunCli) -> None:
+    assert set(complete(run_cli, *words)) >= {f"plain,{value}" for value in expected}
+
+
+def test_options(run_cli: RunCli) -> None:
+    found = complete(run_cli, "verify", "--")
+    assert {f"plain,{o}" for o in ("--format", "--output", "--system-map", "--all", "--help")} <= set(found)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["count", ""],
+        ["generate", "x"],
+        ["hook", "vmlinux.o", ""],
+        ["check", ""],
+        ["check", "--system-map", ""],
+        ["check", "-o", ""],
+        ["check", "--prelink", ""],
+        ["check", "--baseline", ""],
+        ["stubs", ""],
+        ["verify", "vmlinux", ""],
+        # What was typed before does not matter: a file that is missing, standard input.
+        ["verify", "-", ""],
+        ["check", "missing", "--system-map", ""],
+    ],
+)
+def test_file_names_are_left_to_the_shell(words: list[str], run_cli: RunCli) -> None:
+    assert complete(run_cli, *words) == [f"file,{words[-1]}"]
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_file_names_in_other_shells(shell: str, run_cli: RunCli) -> None:
+    assert "file" in "\n".join(complete(run_cli, "check", "vm", shell=shell))
+
+
+def test_bash_completes(tmp_path: Path) -> None:
+    """The whole way, in a real bash: what the function that it registers puts into COMPREPLY."""
+    (tmp_path / "vmlinux").touch()
+    program = executable_path("pfestubs").removesuffix("/pfestubs")
+    script = (
+        f'PATH="{program}:$PATH"; cd "{tmp_path}"; eval "$(_PFESTUBS_COMPLETE=bash_source pfestubs)";'
+        ' compopt() { printf "%s " compopt "$@"; }; COMP_WORDS=(pfestubs gen); COMP_CWORD=1; _pfestubs_completion pfestubs;'
+        ' echo "${COMPREPLY[@]}"; COMP_WORDS=(pfestubs check vml); COMP_CWORD=2; _pfestubs_completion pfestubs'
+    )
+    done = subprocess.run(
+        [tool("bash"), "-c", script], env=clean_environment(), capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "generate\ncompopt -o default ", done.stderr
+
+
+@pytest.mark.parametrize(
+    "instruction", ["bash", "tcsh_source", "bash_nothing", "bash_complete", "fish_complete"]
+)
+def test_unknown_instruction(instruction: str, run_cli: RunCli) -> None:
+    outcome = run_cli(env={"_PFESTUBS_COMPLETE": instruction})
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("pfestubs: error: _PFESTUBS_COMPLETE is ")
+    assert outcome.err.count("\n") == 1
+
+
+def test_empty_instruction_is_none(run_cli: RunCli) -> None:
+    assert run_cli("--version", env={"_PFESTUBS_COMPLETE": ""}).out.count(".") == 2

@@ -1,0 +1,496 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pfestubs diff`: kernels and saved documents, in any combination."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from conftest import OBJECTS, SCHEMAS
+from kernelwriter import LinkedKernel
+from pfestubs.errors import PartialListingError
+from pfestubs.formats import RenderOptions
+from pfestubs.formats.diff import markdown
+from pfestubs.model import AreaFigures, EntryCounts, KernelFigures
+from pfestubs.read.saved import LOCATION_RULES
+from pfestubs.rules.boot import LocationRule
+from pfestubs.rules.diff import compare
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from conftest import Call, Kernels
+
+UNSAFE_NAMES = (
+    "<script>alert(1)</script>",
+    "</pre></details>",
+    "`code`",
+    "**bold**",
+    "|cell|",
+    "@someone #1",
+    "line\nbreak",
+    "\x1b[31mred",
+    "&lt;",
+)
+
+
+@pytest.fixture(scope="module")
+def validator() -> Any:
+    schema = json.loads((SCHEMAS / "diff-1.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+@pytest.fixture
+def document(call: Call, validator: Any) -> Any:
+    """The document of `pfestubs diff --format json`, which must succeed."""
+
+    def diff(*words: str | Path) -> Any:
+        outcome = call("diff", "--format", "json", *words)
+        assert (outcome.code, outcome.err) == (0, "")
+        value = json.loads(outcome.out)
+        validator.validate(value)
+        return value
+
+    return diff
+
+
+def rename(path: Path, names: Mapping[str, str]) -> Path:
+    """Give symbols other names of the same length."""
+    content = path.read_bytes()
+    for old, new in names.items():
+        assert len(old) == len(new)
+        content = content.replace(b"\0" + old.encode() + b"\0", b"\0" + new.encode() + b"\0")
+    path.write_bytes(content)
+    return path
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    return LinkedKernel().save(tmp_path / "old")
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    """Two more functions of text, one less of init text."""
+    text = [0x1000 + 0x10 * i for i in range(5)]
+    return LinkedKernel(text=text, inittext=[0]).save(tmp_path / "new")
+
+
+def save_document(call: Call, command: str, file: Path, to: Path) -> Path:
+    outcome = call(command, "--format", "json", file)
+    assert outcome.code in {0, 1}
+    to.write_text(outcome.out)
+    return to
+
+
+# -- kernels -------------------------------------------------------------------------------------------------
+
+
+def test_two_kernels(document: Any, old: Path, new: Path) -> None:
+    value = document(old, new)
+    assert (value["old"], value["new"], value["same"]) == (str(old), str(new), False)
+    assert value["locations"] == {"old": 5, "new": 6, "added": ["fn3", "fn4"], "removed": ["init1"]}
+    assert value["areas"] == [
+        {"name": "text", "reserved": {"old": 2, "new": 2}, "used": {"old": 2, "new": 2}},
+        {"name": "text_end", "reserved": {"old": 1, "new": 3}, "used": {"old": 1, "new": 3}},
+        {"name": "inittext", "reserved": {"old": 2, "new": 1}, "used": {"old": 2, "new": 1}},
+    ]
+    assert value["unserved"] == {"old": 0, "new": 0}
+    assert value["headroom"]["old"] > 0
+    assert value["source"] == {"old": "kernel", "new": "kernel"}
+    back = document(new, old)
+    assert back["locations"] == {"old": 6, "new": 5, "added": ["init1"], "removed": ["fn3", "fn4"]}
+
+
+def test_a_file_against_itself(call: Call, document: Any, old: Path) -> None:
+    value = document(old, old)
+    assert value["same"] is True
+    assert (value["locations"]["added"], value["locations"]["removed"]) == ([], [])
+    outcome = call("diff", old, old)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == f"{old}: no differences (5 locations); compared with {old}\n"
+    assert "No differences" in call("diff", old, old, "--format", "markdown").out
+
+
+def test_static_functions_of_one_name_are_counted(document: Any, tmp_path: Path) -> None:
+    text = [0x1000 + 0x10 * i for i in range(4)]
+    old = rename(LinkedKernel(text=text).save(tmp_path / "old"), {"fn1": "fn0"})
+    new = rename(LinkedKernel(text=text).save(tmp_path / "new"), {"fn1": "fn0", "fn2": "fn0", "fn3": "fn0"})
+    value = document(old, new)
+    assert value["locations"] == {"old": 6, "new": 6, "added": ["fn0", "fn0"], "removed": ["fn2", "fn3"]}
+    assert document(new, old)["locations"]["removed"] == ["fn0", "fn0"]
+
+
+def test_a_nop_that_moves_within_its_function(document: Any, tmp_path: Path) -> None:
+    class Moved(LinkedKernel):
+        def function_names(self) -> dict[str, int]:
+            return {name: address - 8 for name, address in super().function_names().items()}
+
+    paths = [
+        kernel(inittext=[0x20, 0x30]).save(tmp_path / kernel.__name__) for kernel in (LinkedKernel, Moved)
+    ]
+    assert document(*paths)["same"] is True
+
+
+def test_growth_left(call: Call, document: Any, tmp_path: Path) -> None:
+    # Both functions get stubs of the reserve; the second one limits what can come between them.
+    old, new = (
+        LinkedKernel(text=[0x1000, offset]).save(tmp_path / f"{offset:x}") for offset in (0x2000, 0x1802000)
+    )
+    growth = document(old, new)["growth"]
+    assert growth["old"]["early"] - growth["new"]["early"] == 0x1800000
+    assert growth["new"]["early"] > 0
+    bad = LinkedKernel(counts={"text_end": 0}).save(tmp_path / "bad")
+    saved = save_document(call, "check", old, tmp_path / "old.json")
+    for other in (bad, saved):
+        assert document(other, old)["growth"] == {"old": None, "new": growth["old"]}
+
+
+def test_a_kernel_that_fails(call: Call, document: Any, old: Path, tmp_path: Path) -> None:
+    bad = LinkedKernel(text=[0x1000 + 0x10 * i for i in range(9)], counts={"text_end": 2}).save(
+        tmp_path / "bad"
+    )
+    assert document(old, bad)["unserved"] == {"old": 0, "new": 5}
+    outcome = call("diff", old, bad)
+    assert outcome.code == 0
+    assert "5 locations of the new kernel would fail at boot" in outcome.out
+
+
+def test_kernels_of_different_kinds(call: Call, document: Any, old: Path, tmp_path: Path) -> None:
+    other = LinkedKernel(layout="pfe", bits=32, order=">", stub_size=16).save(tmp_path / "other")
+    value = document(old, other)
+    assert value["class"] == {"old": 64, "new": 32}
+    assert value["byte_order"] == {"old": "little", "new": "big"}
+    assert value["layout"] == {"old": "ool", "new": "pfe"}
+    assert value["stub_size"] == {"old": 24, "new": 16}
+    assert value["areas"][0] == {
+        "name": "text",
+        "reserved": {"old": 2, "new": None},
+        "used": {"old": 2, "new": None},
+    }
+    out = call("diff", old, other).out
+    assert "different kinds" in out
+    assert "32-bit, big-endian, layout pfe" in out
+
+
+def test_text(call: Call, old: Path, new: Path) -> None:
+    out = call("diff", old, new).out
+    assert re.search(r"^locations +5 +6 +\+1$", out, re.MULTILINE)
+    assert re.search(r"^area text_end, used +1 +3 +\+2$", out, re.MULTILINE)
+    assert "2 locations added:\n  + fn3\n  + fn4\n1 location removed:\n  - init1\n" in out
+    assert out.splitlines()[-1] == f"{new}: 6 locations, +1: 2 added, 1 removed; compared with {old}"
+
+
+def test_text_shows_twenty_without_all(call: Call, old: Path, tmp_path: Path) -> None:
+    many = LinkedKernel(text=[0x1000 + 0x10 * i for i in range(40)]).save(tmp_path / "many")
+    assert "  ... and 17 more (--all shows all)\n" in call("diff", old, many).out
+    out = call("diff", old, many, "--all").out
+    assert out.count("  + fn") == 37
+    assert "more" not in out
+
+
+# -- saved documents -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["check", "stubs"])
+def test_a_kernel_against_its_own_document(
+    call: Call, document: Any, new: Path, tmp_path: Path, command: str
+) -> None:
+    saved = save_document(call, command, new, tmp_path / "saved.json")
+    for pair in ((new, saved), (saved, new), (saved, saved)):
+        assert document(*pair)["same"] is True
+
+
+def test_check_documents_hold_totals(call: Call, document: Any, old: Path, new: Path, tmp_path: Path) -> None:
+    saved = save_document(call, "check", old, tmp_path / "old.json")
+    value = document(saved, new)
+    assert value["locations"] == {"old": 5, "new": 6, "added": None, "removed": None}
+    assert value["areas"][1]["reserved"] == {"old": 1, "new": 3}
+    assert value["headroom"] == document(old, new)["headroom"]
+    assert value["class"] == {"old": 64, "new": 64}
+    assert "functions are not named: a saved check holds only totals" in call("diff", saved, new).out
+
+
+def test_stubs_documents_name_functions(
+    call: Call, document: Any, old: Path, new: Path, tmp_path: Path
+) -> None:
+    saved = save_document(call, "stubs", new, tmp_path / "new.json")
+    value = document(old, saved)
+    assert value["locations"] == document(old, new)["locations"]
+    assert value["areas"][1] == {
+        "name": "text_end",
+        "reserved": {"old": 1, "new": None},
+        "used": {"old": 1, "new": 3},
+    }
+    assert value["headroom"]["new"] is None
+
+
+def test_a_failing_kernel_against_its_documents(call: Call, document: Any, tmp_path: Path) -> None:
+    text = [0x1000 + 0x10 * i for i in range(9)]
+    bad = LinkedKernel(text=text, counts={"text_end": 2}, words={0xC000000000001020: 0}).save(
+        tmp_path / "bad"
+    )
+    check = save_document(call, "check", bad, tmp_path / "check.json")
+    stubs = save_document(call, "stubs", bad, tmp_path / "stubs.json")
+    assert document(bad, check)["same"] is True
+    assert document(bad, check)["unserved"]["new"] > 1
+    assert document(stubs, check)["locations"]["old"] == 11
+
+
+def test_count_documents(call: Call, document: Any, tmp_path: Path) -> None:
+    a, b = (
+        save_document(call, "count", OBJECTS / f"{name}.o", tmp_path / f"{name}.json")
+        for name in ("ool-ppc64le-gnu", "reserve-ppc64le-gnu")
+    )
+    value = document(a, b)
+    counts = [json.loads(path.read_text()) for path in (a, b)]
+    assert [value["locations"][side] for side in ("old", "new")] == [c["entries"]["total"] for c in counts]
+    for area in value["areas"]:
+        assert area["reserved"] == {
+            "old": counts[0]["stubs"][area["name"]],
+            "new": counts[1]["stubs"][area["name"]],
+        }
+        assert area["used"] == {"old": None, "new": None}
+    assert value["entries"]["old"]["text"] == counts[0]["entries"]["text"]
+    assert document(a, a)["same"] is True
+
+
+def test_count_against_a_kernel_leaves_exit_text_out() -> None:
+    counts = EntryCounts(text=10, inittext=3, exittext=2)
+    count = KernelFigures("c.json", "count", "ool", 13, entries=counts)
+    assert compare(count, KernelFigures("vmlinux", "kernel", "ool", 13)).same
+    assert compare(count, count).locations == (15, 15)
+
+
+def test_an_earlier_check_lacks_keys(call: Call, document: Any, old: Path, tmp_path: Path) -> None:
+    saved = save_document(call, "check", old, tmp_path / "old.json")
+    value = json.loads(saved.read_text())
+    for key in ("kernel", "pfestubs", "stub_size", "baseline", "class", "byte_order"):
+        del value[key]
+    saved.write_text(json.dumps(value))
+    found = document(old, saved)
+    assert found["same"] is True
+    assert found["class"] == {"old": 64, "new": None}
+
+
+def test_some_functions_are_not_a_kernel(call: Call, old: Path, tmp_path: Path) -> None:
+    some = tmp_path / "some.json"
+    some.write_text(call("stubs", old, "fn1", "init1", "--format", "json").out)
+    outcome = call("diff", old, some)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert f"{some}: error: lists only some functions of its kernel (2)" in outcome.err
+    assert call("diff", some, some).code == 0
+
+
+def test_a_pipe(call: Call, new: Path, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    outcome = call("diff", fifo, new)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"{fifo}: error: is a pipe, not a file")
+
+
+CHECK: dict[str, Any] = {
+    "schema": "pfestubs/check/1",
+    "layout": "ool",
+    "locations": 5,
+    "areas": [{"name": "text", "reserved": 2, "used": 2}],
+    "headroom": {"bytes": 7},
+    "findings": [],
+}
+STUBS: dict[str, Any] = {
+    "schema": "pfestubs/stubs/1",
+    "layout": "ool",
+    "stub_size": 24,
+    "stubs": [{"function": "f+0x8", "area": "text", "index": 0}],
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("{", "is not the JSON document"),
+        ("[]", "'schema' is missing"),
+        ({"schema": "pfestubs/verify/1"}, "'schema' is 'pfestubs/verify/1', expected pfestubs/check/1 or"),
+        ({**CHECK, "layout": "new"}, "'layout' is 'new'"),
+        ({**CHECK, "locations": -1}, "'locations' is -1"),
+        ({**CHECK, "locations": True}, "'locations' is True"),
+        ({**CHECK, "areas": {}}, "'areas' is an object, expected a list"),
+        ({**CHECK, "areas": [3]}, "'areas[0]' is 3, expected an object"),
+        ({**CHECK, "areas": [{"name": "x"}]}, "'areas[0].name' is 'x'"),
+        ({**CHECK, "areas": CHECK["areas"] * 2}, "'areas[1].name' is 'text'"),
+        ({**CHECK, "areas": [{"name": "text", "reserved": 1}]}, "'areas[0].used' is missing"),
+        ({**CHECK, "layout": "inline"}, "expected no areas"),
+        ({**CHECK, "headroom": 5}, "'headroom' is 5"),
+        ({**CHECK, "headroom": {"bytes": 1.5}}, "'headroom.bytes' is 1.5"),
+        ({**CHECK, "findings": [{"rule": None}]}, "'findings[0].rule' is missing"),
+        ({**CHECK, "kernel": {"release": 7}}, "'release' is 7, expected text"),
+        ({**CHECK, "stub_size": "24"}, "'stub_size' is '24'"),
+        ({**STUBS, "layout": "inline"}, "'layout' is 'inline'"),
+        ({**STUBS, "stubs": None}, "'stubs' is missing"),
+        ({**STUBS, "stubs": [{"area": None}]}, "'stubs[0].function' is missing"),
+        ({**STUBS, "stubs": [{"function": "f", "area": "x", "index": 0}]}, "'stubs[0].area' is 'x'"),
+        ({**STUBS, "stubs": [{"function": "f", "area": "text"}]}, "'stubs[0].index' is missing"),
+    ],
+)
+def test_damaged_documents(call: Call, old: Path, tmp_path: Path, value: Any, sentence: str) -> None:
+    path = tmp_path / "saved.json"
+    path.write_text(value if isinstance(value, str) else json.dumps(value))
+    outcome = call("diff", old, path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"{path}: error: ")
+    assert sentence in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_the_rules_about_locations() -> None:
+    assert set(get_args(LocationRule)) == LOCATION_RULES
+
+
+# -- errors and options --------------------------------------------------------------------------------------
+
+
+def test_unreadable_files(call: Call, old: Path, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("hello")
+    for other in ("missing", "text", "."):
+        assert call("diff", old, tmp_path / other).code == 2
+        assert call("diff", tmp_path / other, old).code == 2
+
+
+def test_the_output_is_not_an_input(call: Call, old: Path, new: Path, tmp_path: Path) -> None:
+    assert call("diff", old, new, "-o", new).code == 2
+    shown = call("diff", old, new).out
+    outcome = call("diff", old, new, "-o", tmp_path / "out")
+    assert (outcome.code, outcome.out, (tmp_path / "out").read_text()) == (0, "", shown)
+
+
+def test_a_system_map_is_of_a_kernel(call: Call, old: Path, tmp_path: Path) -> None:
+    saved = save_document(call, "check", old, tmp_path / "old.json")
+    outcome = call("diff", saved, old, "--old-system-map", tmp_path / "System.map")
+    assert outcome.code == 2
+    assert "has no use for a System.map" in outcome.err
+
+
+# -- markdown ------------------------------------------------------------------------------------------------
+
+
+def figures(functions: Mapping[str, int], file: str = "vmlinux") -> KernelFigures:
+    return KernelFigures(
+        file,
+        "kernel",
+        "ool",
+        sum(functions.values()),
+        functions=functions,
+        areas={"text": AreaFigures(10, 5)},
+        headroom=1000,
+    )
+
+
+def rendered(old: KernelFigures, new: KernelFigures) -> str:
+    return "".join(markdown.render(compare(old, new), RenderOptions()))
+
+
+def test_markdown(call: Call, old: Path, new: Path) -> None:
+    out = call("diff", old, new, "--format", "markdown").out
+    assert out.startswith("### Out-of-line ftrace stubs\n\n**6 locations, +1: 2 added, 1 removed.**\n")
+    assert "| locations | 5 | 6 | +1 |" in out
+    assert "<summary>2 locations added</summary>\n\n<pre>\nfn3\nfn4\n</pre>\n\n</details>\n" in out
+    assert out.index("locations |") < out.index("<details>")
+
+
+@pytest.mark.parametrize("sizes", [(0, 5000), (5000, 0), (5000, 5000), (10, 9000), (9000, 10)])
+def test_markdown_is_cut(sizes: tuple[int, int]) -> None:
+    old = figures({f"removed_{i:05}_{'x' * 20}": 1 for i in range(sizes[0])})
+    new = figures({f"added_{i:05}_{'&' * 10}": 1 for i in range(sizes[1])})
+    out = rendered(old, new)
+    assert 55_000 < len(out) <= markdown.LIMIT
+    assert out.count("<details>") == out.count("</details>") == sum(map(bool, sizes))
+    for size, word in zip(sizes, ("removed", "added"), strict=True):
+        shown = len(re.findall(rf"^{word}_", out, re.MULTILINE))
+        if size == shown:
+            continue
+        assert f"... and {size - shown:,} more\n" in out
+    if min(sizes) == 10:  # the short list is whole
+        assert out.count(" more\n") == 1
+
+
+def test_markdown_of_unsafe_names() -> None:
+    out = rendered(figures({}), figures(dict.fromkeys(UNSAFE_NAMES, 1)))
+    inside = out[out.index("<pre>\n") + 6 : out.index("</pre>")]
+    assert "<" not in inside
+    assert "\x1b" not in out
+    shown = [html.unescape(line) for line in inside.splitlines()]
+    assert shown == [name.replace("\n", "\\n").replace("\x1b", "\\x1b") for name in sorted(UNSAFE_NAMES)]
+
+
+@given(st.text(min_size=1, max_size=400), st.text(min_size=1, max_size=400))
+def test_markdown_of_any_file_name(first: str, second: str) -> None:
+    out = rendered(figures({"a": 1}, first), figures({"b": 1}, second))
+    lines = [line for line in out.splitlines() if line.startswith(("- old: ", "- new: "))]
+    assert len(lines) == 2
+    for line in lines:
+        # A code span ends at the first run of as many backticks as it starts with.
+        span = line.split(": ", 1)[1]
+        fence = re.match("`+", span)
+        assert fence
+        end = re.search(rf"(?<!`){fence[0]}(?!`)", span[len(fence[0]) :])
+        assert end
+        assert span[len(fence[0]) + end.end() :].startswith(" (`kernel, ")
+    assert len(out) < 5000
+
+
+# -- rules ---------------------------------------------------------------------------------------------------
+
+NAMES = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 4))
+
+
+@given(NAMES, NAMES)
+def test_added_and_removed_explain_the_totals(first: dict[str, int], second: dict[str, int]) -> None:
+    result = compare(figures(first), figures(second))
+    assert result.added is not None
+    assert result.removed is not None
+    added = Counter({f.name: f.number for f in result.added})
+    removed = Counter({f.name: f.number for f in result.removed})
+    assert not added & removed
+    assert Counter(first) + added - removed == Counter(second)
+    assert result.same == (first == second)
+    assert [f.name for f in result.added] == sorted(added)
+
+
+def test_a_partial_listing_is_compared_with_its_like() -> None:
+    some = KernelFigures("s.json", "stubs", "ool", 1, functions={"a": 1}, partial=True)
+    with pytest.raises(PartialListingError):
+        compare(figures({"a": 1}), some)
+    assert compare(some, some).same
+
+
+# -- real kernels --------------------------------------------------------------------------------------------
+
+
+def test_real_kernels(kernels: Kernels, call: Call, document: Any, tmp_path: Path) -> None:
+    debian, pseries = kernels("debian-7.2.13-ppc64le/vmlinux"), kernels("pseries-7.2.13-ppc64le/vmlinux")
+    value = document(debian, pseries)
+    locations = value["locations"]
+    assert (locations["old"], locations["new"]) == (42648, 77026)
+    assert locations["old"] + len(locations["added"]) - len(locations["removed"]) == locations["new"]
+    saved = save_document(call, "stubs", debian, tmp_path / "stubs.json")
+    assert document(saved, pseries)["locations"] == locations
+    assert document(debian, saved)["same"] is True
+    assert len(call("diff", debian, pseries, "--format", "markdown").out) <= markdown.LIMIT
+
+
+def test_a_reserve_that_is_a_trap(kernels: Kernels, document: Any) -> None:
+    value = document(kernels("pseries-7.2.13-ppc64le/vmlinux"), kernels("pseries-7.2.13-trap/vmlinux"))
+    assert value["locations"]["added"] == value["locations"]["removed"] == []
+    assert value["unserved"] == {"old": 0, "new": 14885}

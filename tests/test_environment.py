@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is around the program: Python, its packages, closed and full streams, other versions of click."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from conftest import OBJECTS, clean_environment, executable_path
+
+if TYPE_CHECKING:
+    from conftest import MiniKernel
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "pfestubs"
+OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
+MISSING = OBJECTS / "missing.o"
+
+# Runs an entry point with some packages hidden, or as another version of Python.
+DRIVER = """
+import importlib.abc, sys
+function, hidden, version, words = sys.argv[1], sys.argv[2].split(), sys.argv[3], sys.argv[4:]
+class Hide(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name in hidden:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Hide())
+for name in [n for n in sys.modules if n.split(".")[0] in hidden]:
+    del sys.modules[name]
+sys.argv = [function, *words]
+if version:
+    sys.version_info = tuple(map(int, version.split(".")))
+if function == "module":
+    import runpy
+    runpy.run_module("pfestubs", run_name="__main__", alter_sys=True)
+from pfestubs.cli import entry
+getattr(entry, function)()
+"""
+
+
+def drive(
+    function: str, *words: object, hidden: str = "", version: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", DRIVER, function, hidden, version, *map(str, words)],
+        env=clean_environment(environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def shell(redirections: str, *words: object) -> subprocess.CompletedProcess[str]:
+    """Run the installed `pfestubs WORDS` with redirections of a shell."""
+    return subprocess.run(
+        ["sh", "-c", f'"$@" {redirections}', "sh", executable_path("pfestubs"), *map(str, words)],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+# -- packages --------------------------------------------------------------------------------------------------
+
+CALLS = {
+    "main": ["generate", OBJECT],
+    "module": ["generate", OBJECT],
+    "ftrace_gen_ool_stubs": ["50", "y", "objdump", OBJECT, "/dev/stdout"],
+    "gen_ftrace_pfe_stubs": [OBJECTS / "pfe-ppc64le-gnu.o", "a.o"],
+    "ftrace_check": ["nm", OBJECT],
+}
+PACKAGES = ("click", "jinja2")
+
+
+@pytest.mark.parametrize(
+    ("function", "module"),
+    # The check renders no template.
+    [(f, m) for f in CALLS for m in PACKAGES if (f, m) != ("ftrace_check", "jinja2")],
+)
+def test_missing_package(function: str, module: str, tmp_path: Path) -> None:
+    words = [tmp_path / word if word == "a.o" else word for word in CALLS[function]]
+    outcome = drive(function, *words, hidden=module, CC="false")
+    assert (outcome.returncode, outcome.stdout) == (2, "")
+    assert outcome.stderr.count("\n") == 1
+    assert f"error: the Python package {module} is missing; install it with: " in outcome.stderr
+    assert f"-m pip install --upgrade {module} (Debian: apt-get install python3-" in outcome.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_package_that_a_package_needs() -> None:
+    outcome = drive("main", "generate", OBJECT, hidden="markupsafe")
+    assert outcome.returncode == 2
+    assert "the Python package markupsafe is missing" in outcome.stderr
+
+
+def test_unused_package_is_not_missed() -> None:
+    outcome = drive("main", "count", OBJECT, hidden="jinja2 rich")
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("function", list(CALLS))
+def test_old_python(function: str) -> None:
+    outcome = drive(function, *CALLS[function], version="3.10.4")
+    assert (outcome.returncode, outcome.stdout) == (2, "")
+    assert outcome.stderr.endswith(f"needs Python 3.11 or later, {sys.executable} is 3.10\n")
+    assert outcome.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "__init__.py",
+        "__main__.py",
+        "cli/__init__.py",
+        "cli/entry.py",
+        "system/__init__.py",
+        "system/signals.py",
+    ],
+)
+def test_old_python_can_read_what_refuses_it(name: str) -> None:
+    ast.parse((SOURCE / name).read_text(), feature_version=(3, 7))
+
+
+def test_help_does_not_depend_on_docstrings() -> None:
+    for words in (["--help"], ["check", "--help"], ["help", "generate"]):
+        plain, optimised = (
+            subprocess.run(
+                [sys.executable, *flags, "-m", "pfestubs", *words],
+                env=clean_environment(),
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            for flags in ([], ["-OO"])
+        )
+        assert plain == optimised
+        assert "Exit status: 0 success" in plain
+
+
+# -- streams ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full", "2>&- <&-"])
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["count", MISSING], 2),
+        (["chek"], 2),
+        (["generate", "--layout", "ool", "--reserve", "9", OBJECT], 2),
+        ([], 2),
+    ],
+)
+def test_standard_error_does_not_change_the_status(words: list[str | Path], code: int, stderr: str) -> None:
+    outcome = shell(stderr, *words)
+    assert (outcome.returncode, outcome.stdout, outcome.stderr) == (code, "", "")
+
+
+@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full", "2>&- <&-"])
+def test_standard_error_does_not_change_the_output(stderr: str, tmp_path: Path) -> None:
+    """The report of a check that fails, and an assembly file that comes with a warning, are written."""
+    for name, words in {
+        "direct": ["generate", OBJECT],
+        "file": ["generate", OBJECT, "-o", tmp_path / "file"],
+    }.items():
+        expected = shell("", "generate", OBJECT).stdout
+        outcome = shell(stderr, *words)
+        assert outcome.returncode == 0
+        assert (outcome.stdout or (tmp_path / name).read_text()) == expected
+
+
+@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full"])
+def test_standard_error_of_the_compiler(stderr: str, tmp_path: Path) -> None:
+    """With standard error closed, no file of ours has its number."""
+    cc = tmp_path / "cc"
+    cc.write_text(f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\necho noise >&2\ncp {OBJECT} "$2"\n')
+    cc.chmod(0o755)
+    (tmp_path / "out").mkdir()
+    done = subprocess.run(
+        [
+            "sh",
+            "-c",
+            f'"$@" {stderr}',
+            "sh",
+            executable_path("pfestubs"),
+            "hook",
+            OBJECT,
+            tmp_path / "out/a.o",
+        ],
+        env=clean_environment({"CC": str(cc)}),
+        check=False,
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "out/a.o").read_bytes() == OBJECT.read_bytes()
+    assert (tmp_path / "out/a.S").read_text() == shell("", "generate", OBJECT).stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--version"],
+        ["--help"],
+        ["help"],
+        ["check", "--help"],
+        ["generate", OBJECT],
+        ["generate", OBJECT, "-o", "/dev/stdout"],
+        ["count", "--format", "json", OBJECT],
+    ],
+)
+def test_closed_standard_output(words: list[str | Path]) -> None:
+    outcome = shell(">&-", *words)
+    assert outcome.returncode == 2
+    assert outcome.stderr.endswith(": error: cannot be written: Bad file descriptor\n")
+    assert outcome.stderr.count("\n") == 1
+    assert shell(">&- 2>&-", *words).returncode == 2
+
+
+def test_closed_standard_output_of_the_drop_ins() -> None:
+    for name in ("gen-ftrace-pfe-stubs", "ftrace-gen-ool-stubs", "ftrace-check"):
+        done = subprocess.run(
+            ["sh", "-c", '"$@" >&-', "sh", executable_path(name), "--version"],
+            env=clean_environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert done.stderr == "standard output: error: cannot be written: Bad file descriptor\n"
+
+
+def test_module_and_link_names(tmp_path: Path) -> None:
+    """`python -m pfestubs` is the program; under the name of a drop-in, by a link, it is that drop-in."""
+    environment = clean_environment()
+    plain = subprocess.run(
+        [sys.executable, "-m", "pfestubs", "--help"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert plain.stdout.startswith("Usage: pfestubs ")
+    script = tmp_path / "run.py"
+    script.write_text("from pfestubs.cli.entry import run_by_name\nrun_by_name()\n")
+    link = tmp_path / "ftrace-check"
+    link.symlink_to(script)
+    done = subprocess.run(
+        [sys.executable, link, "--help"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "usage: ftrace-check NM VMLINUX\n"
+
+
+def test_start_up_imports_little() -> None:
+    """Before the signals are handled: nothing but what that needs."""
+    code = (
+        "import enum, os, re, sys; before = set(sys.modules); import pfestubs.cli.entry;"
+        " print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [
+        "__future__",
+        "pfestubs",
+        "pfestubs.cli",
+        "pfestubs.cli.entry",
+        "pfestubs.system",
+        "pfestubs.system.signals",
+        "signal",
+    ]
+
+
+@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full"])
+def test_standard_error_does_not_change_a_verdict(
+    stderr: str, mini_kernel: MiniKernel, tmp_path: Path
+) -> None:
+    vmlinux = mini_kernel() / "vmlinux"
+    words = ["check", "--min-headroom", "0x7fffffff", vmlinux]
+    outcome = shell(stderr, *words, "-o", tmp_path / "report")
+    assert (outcome.returncode, outcome.stdout) == (1, "")
+    assert (tmp_path / "report").read_text() == shell("", *words).stdout
+
+
+@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full", ""])
+def test_standard_error_does_not_change_the_verdict_of_the_drop_in(
+    stderr: str, mini_kernel: MiniKernel, tmp_path: Path
+) -> None:
+    """A kernel whose nops are gone."""
+    data = (mini_kernel() / "vmlinux").read_bytes()
+    vmlinux = tmp_path / "vmlinux"
+    vmlinux.write_bytes(data.replace((0x60000000).to_bytes(4, "little"), b"\0\0\0\1"))
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {stderr}', "sh", executable_path("ftrace-check"), "nm", vmlinux],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert ("location-not-nop" in done.stderr) == (not stderr)

@@ -1,0 +1,779 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pfestubs explain`: logs in every form, messages against a simulated boot, real boots."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import struct
+from contextlib import redirect_stdout
+from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from conftest import FIXTURES, SCHEMAS
+from kernelwriter import MIB, LinkedKernel, NamedAddresses
+from pfestubs.errors import OtherKernelLogError, PfestubsError, UnreadableError
+from pfestubs.formats import FORMATS, RenderOptions, render
+from pfestubs.formats.explain import explanation_text
+from pfestubs.model import BugPhase, CodeAddress, MessageKind
+from pfestubs.read import boot_log
+from pfestubs.read.boot_log import MESSAGES, read_boot_log, strip_prefix
+from pfestubs.rules.explain import Comparison, ExplainResult, explain_log
+from pfestubs.rules.findings import Action, Remedy
+from pfestubs.rules.simulation import simulate_boot
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from conftest import Call, Kernels, Outcome
+    from pfestubs.model import BootLog
+
+LOGS = FIXTURES / "logs"
+TRAP_LOGS = sorted(path.name for path in LOGS.glob("trap-*.log"))
+BANNER = "Linux version 7.2.0-small (me@here) (cc 14, ld 2) #1 SMP Mon Nov  2 12:00:00 UTC 2026"
+OTHER = "Linux version 7.2.1-other (me@here) (cc 14, ld 2) #7 SMP Tue Nov  3 12:00:00 UTC 2026"
+BASE = 0xC000000000000000
+ALLOCATED = ["ftrace: allocated 1 pages with 1 groups"]
+
+
+def bug(
+    code: str, what: str = "failed to modify", phase: str = "Initializing ftrace call sites"
+) -> list[str]:
+    """The lines of `ftrace_bug` as 7.2 prints them."""
+    return [
+        "------------[ ftrace bug ]------------",
+        f"ftrace {what} ",
+        f"[<{code.split(' ', 1)[0]}>] {code.split(' ', 1)[1]}",
+        " actual:   00:00:00:60",
+        phase,
+        "ftrace record flags: 0",
+        " (0)    ",
+        " expected tramp: c000000000000080",
+    ]
+
+
+def save_log(path: Path, lines: Sequence[str], banner: str | None = BANNER) -> Path:
+    texts = ([banner] if banner else []) + list(lines)
+    path.write_text("".join(f"[    0.000000] {text}\n" for text in texts))
+    return path
+
+
+def read(tmp_path: Path, lines: Sequence[str], banner: str | None = BANNER) -> BootLog:
+    return read_boot_log(str(save_log(tmp_path / "boot.log", lines, banner)))
+
+
+def explain(
+    tmp_path: Path, writer: LinkedKernel, lines: Sequence[str], banner: str | None = BANNER
+) -> ExplainResult:
+    kernel = replace(writer.kernel(), banner=BANNER)
+    result = explain_log(simulate_boot(kernel), read(tmp_path, lines, banner))
+    for format_ in FORMATS["explain"]:
+        text = "".join(render("explain", format_, result, RenderOptions()))
+        if format_ == "json":
+            validate(json.loads(text))
+    return result
+
+
+def validate(document: Any) -> None:
+    schema = json.loads((SCHEMAS / "explain-1.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(document)
+
+
+def healthy() -> LinkedKernel:
+    return LinkedKernel()
+
+
+def exhausted() -> LinkedKernel:
+    """fn2 gets no stub: the end area has none."""
+    return LinkedKernel(text=[0x1000, 0x1010, 0x1020, 0x1030], counts={"text_end": 0})
+
+
+def too_far() -> LinkedKernel:
+    """fn2 is served by the end area, 40 MiB away."""
+    return LinkedKernel(text=[0x1000, 0x1010, 0x1020], area_at={"text_end": 40 * MIB})
+
+
+# -- reading -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TRAP_LOGS)
+def test_every_form_of_a_log_gives_the_same_messages(name: str) -> None:
+    log = read_boot_log(str(LOGS / name))
+    (boot,) = log.boots
+    assert boot.complete
+    assert boot.banner is not None
+    assert boot.banner.startswith("Linux version 7.2.13 (root@vm)")
+    assert boot.banner.endswith("#3 SMP PREEMPT Mon Nov 23 09:03:55 UTC 2026")
+    assert [m.kind.value for m in boot.messages] == [
+        "arch-warning",
+        "ftrace-bug",
+        "ftrace-bug-warning",
+        "allocating",
+        "allocated",
+    ]
+    assert boot.messages[0].caller == "ftrace_init_nop"
+    assert boot.messages[1].code == CodeAddress(0xC0000000034A4A38, "dev_create", 8)
+    assert boot.messages[1].phase is BugPhase.INIT
+    assert boot.messages[1].text == "ftrace failed to modify"
+    assert boot.messages[3].count == 77026
+    lines = (LOGS / name).read_bytes().split(b"\n")
+    for message in boot.messages:
+        assert message.text.encode()[:20] in lines[message.line - 1]
+
+
+def test_a_log_without_time_stamps() -> None:
+    log = read_boot_log(str(LOGS / "tiny-serial.log"))
+    (boot,) = log.boots
+    assert [m.kind for m in boot.messages] == [
+        MessageKind.BUG,
+        MessageKind.ALLOCATING,
+        MessageKind.ALLOCATED,
+    ]
+    assert boot.messages[0].code == CodeAddress(0xC000000002074CA4, "__mutex_lock_killable_slowpath", 8)
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("[    0.000000] a: b", "a: b"),
+        ("[    0.000000][    T0] a: b", "a: b"),
+        ("[   12.345678][ T1234] a", "a"),
+        ("[    0.000000][   C12] a", "a"),
+        ("<4>[    0.000000] a", "a"),
+        ("<14>a", "a"),
+        ("[    0.000000 <    0.000000>] a", "a"),
+        ("[Nov23 09:10] a", "a"),
+        ("[  +0.000001] a", "a"),
+        ("[Mon Nov 23 09:03:55 2026] a", "a"),
+        ("kern  :warn  : [    0.000000] a", "a"),
+        ("kern  :err   : [Mon Nov 23 09:03:55 2026] a", "a"),
+        ("2026-11-23T09:03:55,123456+01:00 a b c", "a b c"),
+        ("6,339,5140900,-;a", "a"),
+        ("6,339,5140900,-,caller=T0;a", "a"),
+        ("Nov 23 09:03:55 host kernel: a", "a"),
+        ("Nov  3 09:03:55.123456 host kernel: [    0.000000] a", "a"),
+        ("2026-11-23T09:03:55+0000 host kernel: a", "a"),
+        ("2026-11-23T09:03:55.123456+01:00 host kernel: [    0.000000] a", "a"),
+        ("Mon 2026-11-23 09:03:55 UTC host kernel: a", "a"),
+        ("1795338235.123456 host kernel: a", "a"),
+        ("[    0.000000] host kernel: a", "a"),
+        ("> > [    0.000000] a", "a"),
+        ("ttyS0| 12:00:01 [    0.000000] a", "a"),
+        ("2026-11-23T09:03:55.1Z [    0.000000][    T0] a", "a"),
+    ],
+)
+def test_what_loggers_put_before_a_message_is_taken_off(line: str, text: str) -> None:
+    assert strip_prefix(line) == (text, True) or line.startswith("2026-11-23T09:03:55,")
+    assert strip_prefix(line)[0] == text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Nov 23 09:03:55 host sshd[12]: ftrace failed to modify",
+        "2026-11-23T09:03:55+00:00 host systemd: ftrace failed to modify",
+    ],
+)
+def test_other_programs_are_not_the_kernel(line: str) -> None:
+    assert strip_prefix(line) == ("", False)
+
+
+def test_a_message_is_not_mistaken_for_a_program() -> None:
+    line = "[    0.000000] WARNING: arch/powerpc/kernel/trace/ftrace.c:252 at ftrace_init_nop+0xf8/0x420"
+    assert strip_prefix(line)[0].startswith("WARNING: arch")
+
+
+SAMPLES = {
+    "ftrace: allocating 42648 entries in 250 pages": MessageKind.ALLOCATING,
+    "ftrace: allocated 250 pages with 6 groups": MessageKind.ALLOCATED,
+    "ftrace: No functions to be traced?": MessageKind.NO_FUNCTIONS,
+    "ftrace: FAILED to allocate memory for functions": MessageKind.NO_MEMORY,
+    "ftrace: failed to allocate entries for functions": MessageKind.NO_MEMORY,
+    "ftrace: failed to allocate entries for module 'ext4' functions": MessageKind.MODULE_SKIPPED,
+    "------------[ ftrace bug ]------------": MessageKind.BUG,
+    "ftrace failed to modify ": MessageKind.BUG,
+    "ftrace failed to modify [<c000000000001020>] fn2+0x0/0x10": MessageKind.BUG,
+    "ftrace faulted on modifying ": MessageKind.BUG,
+    "ftrace faulted on writing ": MessageKind.BUG,
+    "ftrace faulted on unknown error ": MessageKind.BUG,
+    "WARNING: CPU: 0 PID: 0 at kernel/trace/ftrace.c:2180 ftrace_bug+0x3c0/0x424": MessageKind.BUG_WARNING,
+    "WARNING: kernel/trace/ftrace.c:2287 at ftrace_bug+0x31c/0x384, CPU#0: swapper/0": MessageKind.BUG_WARNING,
+    "WARNING: kernel/trace/ftrace.c:3000 at ftrace_bugs+0x3/0x4": MessageKind.CORE_WARNING,
+    "WARNING: CPU: 3 PID: 9 at /build/linux/kernel/trace/ftrace.c:9 f+0x3/0x4": MessageKind.CORE_WARNING,
+    "WARNING: arch/powerpc/kernel/trace/ftrace.c:252 at ftrace_init_nop+0xf8/0x420": MessageKind.ARCH_WARNING,
+    "WARNING: [*ool_stub_index > ool_stub_count] arch/powerpc/kernel/trace/ftrace.c:252 at"
+    " ftrace_init_ool_stub+0xf8/0x420, CPU#0: swapper/0": MessageKind.ARCH_WARNING,
+    "WARNING: CPU: 0 PID: 0 at arch/powerpc/kernel/trace/ftrace.c:252 ftrace_init_nop+0xf8/0x420": (
+        MessageKind.ARCH_WARNING
+    ),
+    "ftrace-powerpc: ftrace_init_ool_stub: ftrace ool stub out of range ((____ptrval____) -> (____ptrval____)).": (
+        MessageKind.STUB_OUT_OF_RANGE
+    ),
+    "ftrace-powerpc: ftrace_init_ool_stub: ftrace ool stub out of range (000000001f2e3d4c -> 00000000aabbccdd).": (
+        MessageKind.STUB_OUT_OF_RANGE
+    ),
+    "ftrace-powerpc: 0xc000000002800024 (0xc000000000001020): No ftrace stubs reachable": (
+        MessageKind.NO_TRAMPOLINE
+    ),
+    "ftrace-powerpc: 0xc000000002800024: No ftrace stubs reachable": MessageKind.NO_TRAMPOLINE,
+    "ftrace-powerpc: 0xc000000000001020: expected (60000000) != found (7c0802a6)": (
+        MessageKind.WRONG_INSTRUCTION
+    ),
+    "ftrace-powerpc: 0xc000000000001020: expected (bl) != found (7c0802a6)": MessageKind.WRONG_INSTRUCTION,
+    "ftrace-powerpc: 0xc000000000001020: fetching instruction failed": MessageKind.FETCH_FAILED,
+    "ftrace-powerpc: 0xc0000000001 (0xc000000000001020): Unexpected target address 0xc0080000001": (
+        MessageKind.UNEXPECTED_TARGET
+    ),
+    "ftrace-powerpc: Unexpected call sequence at c008000000001020: 7c0802a6 60000000": (
+        MessageKind.UNEXPECTED_CALL
+    ),
+    "ftrace-powerpc: Address of ftrace_regs_caller out of range of kernel_toc.": MessageKind.TRACER_TOO_FAR,
+    "ftrace-powerpc: Address of ftrace_regs_caller out of range of pcrel address.": MessageKind.TRACER_TOO_FAR,
+    "ftrace-powerpc: 0xc0000000020b3d5c: No module provided for non-kernel address": MessageKind.NO_MODULE,
+    "ftrace-powerpc: No module loaded at addr=c008000000001020": MessageKind.NO_MODULE,
+}
+
+
+@pytest.mark.parametrize(("text", "kind"), SAMPLES.items())
+def test_every_message_is_known(tmp_path: Path, text: str, kind: MessageKind) -> None:
+    log = read(tmp_path, [text])
+    (message,) = log.boots[0].messages
+    assert (message.kind, message.line, message.text) == (kind, 2, text.strip())
+    explained = explain(tmp_path, healthy(), [text])
+    assert len(explained.explanations) == (kind is not MessageKind.ALLOCATED)
+    assert explained.failed is (kind not in {MessageKind.ALLOCATING, MessageKind.ALLOCATED})
+
+
+def test_every_kind_of_message_has_a_sample() -> None:
+    assert set(SAMPLES.values()) == set(MessageKind) == {source.kind for _, source in MESSAGES}
+
+
+@pytest.mark.parametrize("width", [30, 40, 70, 80])
+def test_a_wrapped_banner_is_put_together(tmp_path: Path, width: int) -> None:
+    lines = [BANNER[i : i + width] for i in range(width, len(BANNER), width)]
+    result = explain(tmp_path, healthy(), [*lines, "ftrace: allocating 5 entries in 1 pages"], BANNER[:width])
+    assert (result.proved, result.failed) == (True, False)
+
+
+def test_the_announced_banner_counts_too(tmp_path: Path) -> None:
+    damaged = BANNER[:34] + "[drm] (cc 14) #2 x" + BANNER[34:]
+    for lines in ([BANNER], [BANNER[:60]], [damaged[:60]]):
+        result = explain(tmp_path, healthy(), lines, f"Preparing to boot {BANNER}")
+        assert (result.boots, result.proved) == (1, True)
+
+
+def test_a_line_of_another_processor_in_between_costs_nothing(tmp_path: Path) -> None:
+    lines = bug("c000000000001020 fn2+0x0/0x10")
+    mixed = [text for line in lines for text in (line, "smp: another processor says something")]
+    (message,) = read(tmp_path, mixed).boots[0].messages
+    assert message.code == CodeAddress(0xC000000000001020, "fn2", 0)
+    assert message.phase is BugPhase.INIT
+
+
+@pytest.mark.parametrize("lost", range(8))
+def test_a_lost_line_costs_that_line(tmp_path: Path, lost: int) -> None:
+    lines = bug("c000000000001020 fn2+0x0/0x10")
+    lines[lost] = lines[lost][:6] + "[drm] something else"
+    result = explain(tmp_path, exhausted(), lines)
+    (explanation,) = result.explanations
+    assert result.failed
+    assert explanation.rule == "area-exhausted"
+    assert explanation.agrees is (None if lost == 2 else True)
+
+
+@pytest.mark.timeout(20)
+def test_many_messages_do_not_take_long(tmp_path: Path) -> None:
+    warning = "WARNING: kernel/trace/ftrace.c:2287 at ftrace_bug+0x31c/0x384"
+    lines = ["ftrace failed to modify [<c000000000001020>] fn2+0x0/0x10", warning] * 2000
+    assert len(explain(tmp_path, exhausted(), lines).explanations) == boot_log.MESSAGES_MAX
+
+
+def test_a_kernel_without_stubs(tmp_path: Path) -> None:
+    lines = [
+        "ftrace-powerpc: 0xc000000000001010: expected (60000000) != found (7c0802a6)",
+        *bug("c000000000001010 fn1+0x0/0x10"),
+    ]
+    result = explain(tmp_path, LinkedKernel(layout=None, words={BASE + 0x1010: 0x7C0802A6}), lines)
+    assert {(e.rule, e.function) for e in result.explanations} == {("location-not-nop", "fn1")}
+
+
+def test_messages_beyond_the_limit_are_counted(tmp_path: Path) -> None:
+    log = read(tmp_path, ["ftrace: No functions to be traced?"] * 1234)
+    assert len(log.boots[0].messages) == boot_log.MESSAGES_MAX
+    assert log.omitted == 234
+
+
+def test_memory_is_bounded_for_long_lines_and_many_boots(tmp_path: Path) -> None:
+    path = tmp_path / "boot.log"
+    path.write_bytes(b"[    0.000000] x\n" + b"ftrace " * 3_000_000 + b"\n" + (BANNER + "\n").encode() * 5000)
+    log = read_boot_log(str(path))
+    assert log.lines == 5002
+    assert len(log.boots) <= boot_log.BOOTS_MAX
+
+
+def test_an_endless_log_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            buffer[:] = (b"[    0.000000] y\n" * (len(buffer) // 17 + 1))[: len(buffer)]
+            return len(buffer)
+
+    monkeypatch.setattr(boot_log, "BYTES_MAX", 1 << 20)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BufferedReader(Endless())))
+    with pytest.raises(UnreadableError, match="standard input: error: is longer than 1,048,576 bytes"):
+        read_boot_log(None)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Linux version 1 " + "(a) (b) " * 450,
+        "WARNING: [" + "] [x" * 900 + " kernel/trace/ftrace.c",
+        "ftrace " + "> <1>[" * 600,
+        "\x1b]" * 2000 + "ftrace",
+        "[" * 2000 + "ftrace " + "[1 " * 500,
+    ],
+)
+@pytest.mark.timeout(20)
+def test_no_line_takes_long(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "boot.log"
+    path.write_text(f"[    0.000000] x\n{(line + chr(10)) * 1000}")
+    assert read_boot_log(str(path)).lines == 1001
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=400))
+def test_any_bytes_are_a_log_or_a_sentence(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.log"
+    path.write_bytes(data)
+    try:
+        read_boot_log(str(path))
+    except PfestubsError as e:
+        assert e.exit_code == 2  # noqa: PT017 - either outcome is right
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_damaged_logs_are_explained(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    whole = (LOGS / data.draw(st.sampled_from(TRAP_LOGS))).read_bytes()
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
+    pieces = [whole[a:b] for a, b in pairwise([0, *cuts, len(whole)])]
+    junk = data.draw(st.lists(st.binary(max_size=8), min_size=len(pieces), max_size=len(pieces)))
+    path = tmp_path_factory.getbasetemp() / "damaged.log"
+    path.write_bytes(b"".join(p + j for p, j in zip(pieces, junk, strict=True)))
+    boot = simulate_boot(exhausted().kernel())
+    try:
+        result = explain_log(boot, read_boot_log(str(path)))
+    except PfestubsError as e:
+        assert e.exit_code == 2  # noqa: PT017 - either outcome is right
+        return
+    validate(json.loads("".join(render("explain", "json", result, RenderOptions()))))
+    with redirect_stdout(io.StringIO()) as out:
+        print("".join(render("explain", "text", result, RenderOptions())))
+    assert "\x1b" not in out.getvalue()
+
+
+# -- comparing -----------------------------------------------------------------------------------------------
+
+
+def test_a_boot_without_trouble(tmp_path: Path) -> None:
+    result = explain(tmp_path, healthy(), ["ftrace: allocating 5 entries in 1 pages", *ALLOCATED])
+    (explanation,) = result.explanations
+    assert (result.failed, result.proved, result.contradicts) == (False, True, False)
+    assert explanation.agrees is True
+    assert explanation.message.count == 5
+
+
+def test_skipped_entries_may_be_counted(tmp_path: Path) -> None:
+    writer = LinkedKernel(table=[0, *LinkedKernel().locations])
+    for count, agrees in ((5, True), (6, True), (7, False)):
+        result = explain(tmp_path, writer, [f"ftrace: allocating {count} entries in 1 pages"])
+        assert result.explanations[0].agrees is agrees
+        assert result.failed is False
+
+
+def test_an_exhausted_area(tmp_path: Path) -> None:
+    lines = [
+        "WARNING: arch/powerpc/kernel/trace/ftrace.c:252 at ftrace_init_nop+0xf8/0x420, CPU#0: swapper/0",
+        *bug("c000000000001020 fn2+0x0/0x10"),
+        "WARNING: kernel/trace/ftrace.c:2287 at ftrace_bug+0x31c/0x384, CPU#0: swapper/0",
+    ]
+    result = explain(tmp_path, exhausted(), lines)
+    assert result.failed
+    for explanation in result.explanations:
+        assert (explanation.rule, explanation.function) == ("area-exhausted", "fn2")
+        assert (explanation.agrees, explanation.location) == (True, BASE + 0x1020)
+        assert explanation.remedy is not None
+    text = explanation_text(result.explanations[0])
+    assert "area text_end has 0, 2 are needed; 2 functions get no stub" in text
+
+
+def test_a_warning_alone_is_decided_by_the_replay(tmp_path: Path) -> None:
+    line = "WARNING: CPU: 0 PID: 0 at arch/powerpc/kernel/trace/ftrace.c:252 ftrace_init_ool_stub+0xf8/0x420"
+    (explanation,) = explain(tmp_path, exhausted(), [line]).explanations
+    assert (explanation.function, explanation.rule, explanation.agrees) == ("fn2", "area-exhausted", True)
+    (explanation,) = explain(tmp_path, too_far(), [line]).explanations
+    assert (explanation.comparison, explanation.agrees) == (Comparison.OTHER_RULE, False)
+
+
+def test_a_stub_out_of_range_with_its_figures(tmp_path: Path) -> None:
+    line = "ftrace-powerpc: ftrace_init_ool_stub: ftrace ool stub out of range (000000001f2e3d4c -> 00000000aa).)"
+    result = explain(tmp_path, too_far(), [line, *bug("c000000000001020 fn2+0x0/0x10")])
+    for explanation in result.explanations:
+        assert (explanation.rule, explanation.agrees) == ("stub-out-of-range", True)
+        finding = explanation.finding
+        assert finding is not None
+        assert finding.distance == 0x1020 - 40 * MIB - 8
+        assert f"{-finding.distance:,} bytes from its stub" in explanation_text(explanation)
+        assert "(limit 33,554,432)" in explanation_text(explanation)
+
+
+def test_a_location_that_is_not_a_nop(tmp_path: Path) -> None:
+    writer = LinkedKernel(words={BASE + 0x1010: 0x7C0802A6})
+    lines = [
+        "ftrace-powerpc: 0xc000000000001010: expected (60000000) != found (7c0802a6)",
+        *bug("c000000000001010 fn1+0x0/0x10"),
+    ]
+    result = explain(tmp_path, writer, lines)
+    for explanation in result.explanations:
+        assert (explanation.rule, explanation.agrees) == ("location-not-nop", True)
+        assert explanation.remedy is not None
+        assert explanation.remedy.action is Action.REBUILD
+    assert "expected 0x60000000, found 0x7c0802a6" in explanation_text(result.explanations[0])
+
+
+def test_a_log_that_contradicts_the_replay(tmp_path: Path, call: Call) -> None:
+    lines = [
+        "ftrace-powerpc: 0xc000000000001010: expected (60000000) != found (00000000)",
+        *bug("c000000000001010 fn1+0x0/0x10"),
+    ]
+    result = explain(tmp_path, healthy(), lines)
+    assert result.contradicts
+    for explanation in result.explanations:
+        assert (explanation.comparison, explanation.agrees) == (Comparison.NOT_PREDICTED, False)
+        assert explanation.remedy is None
+    text = "".join(render("explain", "text", result, RenderOptions()))
+    assert "log and replay disagree" in text
+    assert "this log contradicts the replay" in text
+    assert "Please report it with the whole log" in text
+
+
+def test_a_message_takes_part_in_the_contradiction_of_its_cause(tmp_path: Path) -> None:
+    lines = [
+        "ftrace-powerpc: 0xc000000000001020: expected (60000000) != found (00000000)",
+        *bug("c000000000001020 fn2+0x0/0x10"),
+    ]
+    result = explain(tmp_path, exhausted(), lines)
+    assert [e.comparison for e in result.explanations] == [Comparison.OTHER_RULE] * 2
+    assert all(e.rule == "location-not-nop" and e.remedy is None for e in result.explanations)
+
+
+@pytest.mark.parametrize(
+    ("what", "comparison"),
+    [
+        ("failed to modify", Comparison.AGREES),
+        ("faulted on modifying", Comparison.OTHER_RULE),
+        ("faulted on writing", Comparison.NOT_SIMULATED),
+        ("faulted on unknown error", Comparison.NOT_SIMULATED),
+    ],
+)
+def test_what_ftrace_bug_was_told_counts(tmp_path: Path, what: str, comparison: Comparison) -> None:
+    (explanation,) = explain(tmp_path, exhausted(), bug("c000000000001020 fn2+0x0/0x10", what)).explanations
+    assert explanation.comparison is comparison
+
+
+def test_another_function_than_predicted(tmp_path: Path) -> None:
+    result = explain(tmp_path, exhausted(), bug("c000000000001010 fn1+0x0/0x10"))
+    (explanation,) = result.explanations
+    assert (explanation.comparison, explanation.agrees) == (Comparison.OTHER_FUNCTION, False)
+    assert "the replay ends at fn2 at 0xc000000000001020, area-exhausted" in explanation_text(explanation)
+
+
+def test_a_function_that_the_kernel_does_not_have(tmp_path: Path) -> None:
+    (explanation,) = explain(tmp_path, exhausted(), bug("c000000000009990 other+0x8/0x10")).explanations
+    assert (explanation.function, explanation.location) == ("other+0x8", None)
+    assert explanation.agrees is False
+
+
+def test_a_failure_that_the_log_should_have(tmp_path: Path) -> None:
+    lines = ["ftrace: allocating 6 entries in 1 pages", *ALLOCATED]
+    result = explain(tmp_path, exhausted(), lines)
+    assert [e.comparison for e in result.explanations] == [Comparison.AGREES, Comparison.NOT_LOGGED]
+    assert (result.failed, result.contradicts) == (False, True)
+    assert explain(tmp_path, exhausted(), lines[:1]).contradicts is False
+
+
+@pytest.mark.parametrize("offset", [0x400000, 0x2000000, 0x10000000])
+def test_a_relocated_kernel(tmp_path: Path, offset: int) -> None:
+    lines = bug(f"{BASE + 0x1020 + offset:x} fn2+0x0/0x10")
+    lines[-1] = f" expected tramp: {BASE + 0x80 + offset:x}"
+    result = explain(tmp_path, exhausted(), lines)
+    (explanation,) = result.explanations
+    assert result.offset == offset
+    assert (explanation.location, explanation.agrees) == (BASE + 0x1020, True)
+    text = "".join(render("explain", "text", result, RenderOptions()))
+    assert f"the kernel is relocated by +{offset:#x}" in text
+
+
+def test_a_kernel_without_kallsyms(tmp_path: Path) -> None:
+    code = f"{BASE + 0x1020:x}"
+    (explanation,) = explain(tmp_path, exhausted(), bug(f"{code} 0x{code}")).explanations
+    assert (explanation.function, explanation.agrees) == ("fn2", True)
+    code = f"{BASE + 0x1020 + 0x400000:x}"
+    result = explain(tmp_path, exhausted(), bug(f"{code} 0x{code}"))
+    assert result.contradicts is False
+
+
+def test_another_link_of_the_same_kernel(tmp_path: Path) -> None:
+    result = explain(tmp_path, exhausted(), bug("c000000000101028 fn2+0x0/0x10"))
+    (explanation,) = result.explanations
+    assert (explanation.comparison, explanation.agrees) == (Comparison.OTHER_ADDRESS, False)
+    text = "".join(render("explain", "text", result, RenderOptions()))
+    assert "the file has it at 0xc000000000001020, the log at 0xc000000000101028" in text
+    assert "it is another link of this kernel, or another kernel; give the vmlinux that was booted" in text
+
+
+def test_a_module_is_not_this_file(tmp_path: Path) -> None:
+    result = explain(tmp_path, exhausted(), bug("c008000000001020 ext4_sync+0x8/0x40 [ext4]"))
+    (explanation,) = result.explanations
+    assert (explanation.comparison, explanation.agrees) == (Comparison.MODULE, None)
+    assert explanation.function == "ext4_sync+0x8 [ext4]"
+    assert result.failed
+
+
+def test_after_boot_nothing_is_claimed(tmp_path: Path) -> None:
+    phase = "Setting ftrace call site to call ftrace function"
+    lines = [*ALLOCATED, *bug("c000000000001010 fn1+0x0/0x10", phase=phase)]
+    (explanation,) = explain(tmp_path, healthy(), lines).explanations
+    assert (explanation.comparison, explanation.agrees) == (Comparison.AFTER_BOOT, None)
+
+
+def test_no_functions(tmp_path: Path) -> None:
+    (explanation,) = explain(tmp_path, healthy(), ["ftrace: No functions to be traced?"]).explanations
+    assert explanation.agrees is False
+    assert "the file has 5" in explanation_text(explanation)
+
+
+def test_an_empty_table(tmp_path: Path) -> None:
+    writer = LinkedKernel(text=[], inittext=[], reserve=0)
+    (explanation,) = explain(tmp_path, writer, ["ftrace: No functions to be traced?"]).explanations
+    assert (explanation.agrees, explanation.remedy) == (True, Remedy(Action.REBUILD))
+
+
+@pytest.mark.parametrize(
+    ("toc", "where", "agrees"),
+    [
+        (0x80000041, "kernel_toc", True),
+        (0x80000040, "kernel_toc", False),
+        (0x80000041, "pcrel address", None),
+        (None, "kernel_toc", None),
+    ],
+)
+def test_the_tracer_against_the_toc(tmp_path: Path, toc: int | None, where: str, agrees: bool | None) -> None:
+    """ftrace_regs_caller is at 0x40; 2 GiB are in reach on either side."""
+    kernel = replace(healthy().kernel(), banner=BANNER)
+    names = healthy().function_names() | ({} if toc is None else {".TOC.": BASE + toc})
+    kernel = replace(kernel, symbols=NamedAddresses(names))
+    line = f"ftrace-powerpc: Address of ftrace_regs_caller out of range of {where}."
+    result = explain_log(simulate_boot(kernel), read(tmp_path, [line]))
+    (explanation,) = result.explanations
+    assert explanation.agrees is agrees
+    assert explanation.function == "ftrace_regs_caller"
+    if agrees:
+        assert explanation.remedy == Remedy(Action.SHRINK_TEXT)
+        assert "2,147,483,649 bytes from the TOC pointer (limit 2,147,483,648)" in explanation_text(
+            explanation
+        )
+
+
+def test_a_log_of_another_kernel(tmp_path: Path) -> None:
+    with pytest.raises(OtherKernelLogError) as caught:
+        explain(tmp_path, healthy(), ["ftrace: allocating 5 entries in 1 pages"], OTHER)
+    message = str(caught.value)
+    assert "7.2.1-other #7 SMP Tue Nov  3 12:00:00 UTC 2026" in message
+    assert "7.2.0-small #1 SMP Mon Nov  2 12:00:00 UTC 2026" in message
+    assert message.startswith(str(tmp_path / "boot.log"))
+
+
+def test_other_boots_in_the_log_are_left_out(tmp_path: Path) -> None:
+    lines = [*bug("c000000000001010 fn1+0x0/0x10"), BANNER, "ftrace: allocating 5 entries in 1 pages"]
+    result = explain(tmp_path, healthy(), lines, OTHER)
+    assert (result.boots, result.other_boots, result.failed) == (1, 1, False)
+
+
+def test_a_log_without_identity_proves_no_contradiction(tmp_path: Path) -> None:
+    lines = bug("c000000000001010 fn1+0x0/0x10")
+    result = explain(tmp_path, exhausted(), lines, None)
+    assert (result.proved, result.failed, result.contradicts) == (False, True, False)
+    assert result.explanations[0].agrees is None
+    text = "".join(render("explain", "text", result, RenderOptions()))
+    assert 'without a complete "Linux version" line the log may be of another kernel' in text
+    result = explain(tmp_path, exhausted(), bug("c000000000001020 fn2+0x0/0x10"), None)
+    assert result.explanations[0].agrees is True
+
+
+def test_a_banner_cut_short_is_no_other_kernel(tmp_path: Path) -> None:
+    result = explain(tmp_path, healthy(), ["ftrace: allocating 5 entries in 1 pages"], BANNER[:40])
+    assert result.proved is False
+    with pytest.raises(OtherKernelLogError):
+        explain(tmp_path, healthy(), ["ftrace: allocating 5 entries in 1 pages"], OTHER[:40])
+
+
+# -- the command ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def vmlinux(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`exhausted` as a file, with its banner."""
+    text = BANNER.encode() + b"\n\0\0\0\0"
+    words = struct.unpack(f"<{len(text) // 4}I", text[: len(text) // 4 * 4])
+    at = BASE + 0x3000
+    writer = exhausted()
+    writer.words |= {at + 4 * i: word for i, word in enumerate(words)}
+    writer.text_size = 0x4000
+    writer.places |= {"linux_banner": at, "_etext": BASE + 0x4000}
+    writer = LinkedKernel(
+        text=writer.text,
+        counts={"text_end": 0},
+        text_size=0x4000,
+        words=writer.words,
+        symbols={"linux_banner": at},
+    )
+    return writer.save(tmp_path_factory.mktemp("explain") / "vmlinux")
+
+
+def test_the_command(vmlinux: Path, tmp_path: Path, call: Call) -> None:
+    log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10"))
+    outcome = call("explain", vmlinux, log)
+    assert (outcome.code, outcome.err) == (1, "")
+    assert f"{log}:3: ftrace failed to modify (fn2 at 0xc000000000001020)\n" in outcome.out
+    assert "log and replay agree" in outcome.out
+    assert "live patching, kprobes on ftrace, and fentry/fexit BPF programs" in outcome.out
+    assert outcome.out.splitlines()[-1].startswith(
+        f"{log}: failed: ftrace disabled itself at fn2 (area-exhausted); "
+    )
+    document = json_of(call("explain", "--format", "json", vmlinux, log), 1)
+    assert document["log"] == str(log)
+    assert document["explanations"][0]["agrees"] is True
+
+
+def json_of(outcome: Outcome, code: int) -> Any:
+    assert (outcome.code, outcome.err) == (code, "")
+    document = json.loads(outcome.out)
+    validate(document)
+    return document
+
+
+def test_standard_input(vmlinux: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10")).read_bytes()
+    for words in ((), ("-",)):
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(log)))
+        outcome = call("explain", vmlinux, *words)
+        assert (outcome.code, outcome.err) == (1, "")
+        assert outcome.out.startswith("standard input:3: ")
+    monkeypatch.setattr("sys.stdin", None)
+    outcome = call("explain", vmlinux)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("standard input: error: cannot be read: ")
+
+
+def test_output_file(vmlinux: Path, tmp_path: Path, call: Call) -> None:
+    log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10"))
+    outcome = call("explain", vmlinux, log, "-o", tmp_path / "out")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith(f"{log}: failed: ")
+    assert call("explain", vmlinux, log, "-o", log).code == 2
+
+
+def test_nothing_about_ftrace(vmlinux: Path, tmp_path: Path, call: Call) -> None:
+    log = save_log(tmp_path / "boot.log", ["random: crng init done"])
+    outcome = call("explain", vmlinux, log)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "ok: nothing about ftrace in the log (2 lines)" in outcome.out
+    assert json_of(call("explain", vmlinux, log, "--format", "json"), 0)["explanations"] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "is empty"),
+        (b"\n", "holds no kernel message"),
+        (b"hello\nworld\n", "holds no kernel message"),
+        (bytes(range(256)) * 40, "holds no kernel message"),
+        (b"\x7fELF" + bytes(100), "is an ELF file, not a log"),
+        (gzip.compress(BANNER.encode()), "is compressed with gzip, not a log; pipe it: zcat"),
+        (OTHER.encode() + b"\n", "is of another kernel"),
+    ],
+)
+def test_files_that_are_no_log_of_this_kernel(
+    vmlinux: Path, tmp_path: Path, call: Call, content: bytes, problem: str
+) -> None:
+    log = tmp_path / "boot.log"
+    log.write_bytes(content)
+    outcome = call("explain", vmlinux, log)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"{log}: error: ")
+    assert problem in outcome.err
+
+
+def test_a_log_that_cannot_be_read(vmlinux: Path, tmp_path: Path, call: Call) -> None:
+    for path in (tmp_path, tmp_path / "missing"):
+        outcome = call("explain", vmlinux, path)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err.startswith(f"{path}: error: cannot be read: ")
+
+
+def test_untrusted_text_is_escaped(vmlinux: Path, tmp_path: Path, call: Call) -> None:
+    log = tmp_path / "boot.log"
+    log.write_bytes(BANNER.encode() + b"\nftrace failed to modify \x07\xff\x1b[31m\xe2\x80\xae\x9b\n")
+    outcome = call("explain", vmlinux, log)
+    assert outcome.code == 1
+    assert all(c.isprintable() or c == "\n" for c in outcome.out)
+
+
+# -- real kernels --------------------------------------------------------------------------------------------
+
+TRAP, TINY, DEBIAN = "pseries-7.2.13-trap", "tiny-7.3-grown", "debian-7.2.13-ppc64le"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "log", "function"),
+    [
+        (TRAP, None, "dev_create+0x8"),
+        (TINY, None, "__mutex_lock_killable_slowpath+0x8"),
+        (TRAP, "trap-journal.log", "dev_create+0x8"),
+        (TINY, "tiny-serial.log", "__mutex_lock_killable_slowpath+0x8"),
+    ],
+)
+def test_boots_that_failed(kernels: Kernels, call: Call, kernel: str, log: str | None, function: str) -> None:
+    path = kernels(f"{kernel}/boot.log") if log is None else LOGS / log
+    document = json_of(call("explain", "--format", "json", kernels(f"{kernel}/vmlinux"), path), 1)
+    failures = [e for e in document["explanations"] if e["kind"] == "ftrace-bug"]
+    assert [(e["rule"], e["function"], e["agrees"]) for e in failures] == [("area-exhausted", function, True)]
+    assert failures[0]["remedy"]["action"] == "lower-reserve"
+    assert str(failures[0]["remedy"]["value"]) in failures[0]["text"]
+    assert all(e["agrees"] for e in document["explanations"])
+    assert (document["same_kernel"], document["offset"]) == (True, "0x0")
+
+
+def test_a_boot_that_succeeded(kernels: Kernels, call: Call) -> None:
+    log = LOGS / "debian-serial.log"
+    outcome = call("explain", kernels(f"{DEBIAN}/vmlinux"), log)
+    assert outcome.code == 0
+    assert "ok: no failure of ftrace in the log; allocating 42,648 entries, as in" in outcome.out
+    other = call("explain", kernels(f"{DEBIAN}/vmlinux"), kernels(f"{TRAP}/boot.log"))
+    assert other.code == 2
+    assert "'7.2.13 #3 SMP PREEMPT" in other.err
+    assert "'7.2.13+deb14-powerpc64le #1 SMP PREEMPT" in other.err

@@ -1,0 +1,473 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pfestubs modules`: what the module loader reserves, for files of any packing."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from conftest import OBJECTS, SCHEMAS, executable_path, tool
+from elfwriter import AX, EM_386, EM_PPC, EM_PPC64, ENTRIES, ET_EXEC, SHT_NOBITS, WA, Section, write_elf
+from pfestubs.read import compressed, modules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from conftest import Call
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def validator() -> Any:
+    schema = json.loads((SCHEMAS / "modules-1.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def module(
+    tables: Sequence[int] = (3,),
+    *,
+    bits: int = 64,
+    order: str = "<",
+    text: int = 0x100,
+    extra: bytes = b"",
+    type_: int = 1,
+    machine: int | None = None,
+) -> bytes:
+    """A module with that many entries in each section of the name; its code takes no space in the file."""
+    sections = [Section(".text", flags=AX, size=text, type=SHT_NOBITS, align=16)]
+    sections += [Section(".rodata", b"something", flags=2), Section(".comment", b"GCC")]
+    sections += [Section(ENTRIES, bytes(bits // 8 * n) + extra, flags=WA, align=8) for n in tables]
+    sections.append(Section(".init.text", bytes(16), flags=AX))
+    own = EM_PPC64 if bits == 64 else EM_PPC
+    return write_elf(
+        sections, type_=type_, machine=own if machine is None else machine, bits=bits, order=order
+    )
+
+
+def save(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def zstd(content: bytes) -> bytes:
+    done = subprocess.run([tool("zstd"), "-cq"], input=content, capture_output=True, check=True)
+    return done.stdout
+
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".xz": lzma.compress,
+    ".gz": gzip.compress,
+    ".zst": zstd,
+}
+
+
+@pytest.fixture
+def document(call: Call, validator: Any) -> Any:
+    """The document of `pfestubs modules --format json`, and the exit status and messages."""
+
+    def run(*words: str | Path) -> Any:
+        outcome = call("modules", "--format", "json", *words)
+        value = json.loads(outcome.out)
+        validator.validate(value)
+        assert "Traceback" not in outcome.err
+        return value, outcome.code, outcome.err
+
+    return run
+
+
+# -- the loader's figures ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("entries", "stub_size", "stub_bytes", "stub_entries"),
+    [
+        (0, 24, 0, 0),
+        (1, 24, 24, 1),
+        (2, 24, 48, 2),
+        (5, 24, 120, 3),
+        (6, 24, 144, 4),
+        (5, 16, 80, 2),
+        (16701, 24, 400824, 10021),  # amdgpu
+    ],
+)
+def test_reserved(
+    document: Any, tmp_path: Path, entries: int, stub_size: int, stub_bytes: int, stub_entries: int
+) -> None:
+    path = save(tmp_path / "a.ko", module([entries]))
+    value, code, err = document(path, "--stub-size", str(stub_size))
+    (row,) = value["modules"]
+    assert (code, err) == (0, "")
+    assert (row["locations"], row["stub_bytes"], row["stub_entries"]) == (entries, stub_bytes, stub_entries)
+    assert (row["file"], row["flags"], value["stub_size"]) == (str(path), [], stub_size)
+    assert value["totals"] == {
+        "modules": 1,
+        "locations": entries,
+        "unseen": 0,
+        "stub_bytes": stub_bytes,
+        "stub_entries": stub_entries,
+        "flags": {},
+    }
+
+
+def test_the_usual_stub_size_is_that_of_mainline(document: Any, tmp_path: Path) -> None:
+    path = save(tmp_path / "a.ko", module([10]))
+    assert document(path) == document(path, "--stub-size", "24")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_byte_orders(document: Any, tmp_path: Path, order: str) -> None:
+    value, code, _ = document(save(tmp_path / "a.ko", module([7], order=order)))
+    assert (value["modules"][0]["locations"], code) == (7, 0)
+    assert value["modules"][0]["byte_order"] == {"<": "little", ">": "big"}[order]
+
+
+def test_32_bits_trace_without_stubs(document: Any, tmp_path: Path) -> None:
+    value, code, _ = document(save(tmp_path / "a.ko", module([7], bits=32, order=">")))
+    row = value["modules"][0]
+    assert (row["locations"], row["stub_bytes"], row["stub_entries"], code) == (7, 0, 0, 0)
+    assert row["flags"] == ["no-stubs"]
+
+
+def test_the_loader_finds_the_first_section_of_the_name(document: Any, tmp_path: Path) -> None:
+    value, code, _ = document(save(tmp_path / "a.ko", module([4, 0, 5])))
+    row = value["modules"][0]
+    assert (row["locations"], row["unseen"], row["stub_bytes"], code) == (4, 5, 96, 1)
+    assert row["flags"] == ["duplicate-section"]
+    assert (value["totals"]["unseen"], value["totals"]["flags"]) == (5, {"duplicate-section": 1})
+
+
+def test_a_second_section_without_entries_costs_nothing(document: Any, tmp_path: Path) -> None:
+    value, code, _ = document(save(tmp_path / "a.ko", module([4, 0])))
+    assert (value["modules"][0]["flags"], code) == ([], 0)
+
+
+def test_a_module_of_data_has_no_section(document: Any, tmp_path: Path) -> None:
+    value, code, _ = document(save(tmp_path / "a.ko", module([])))
+    assert (value["modules"][0]["flags"], value["modules"][0]["locations"], code) == (["no-section"], 0, 0)
+
+
+def test_part_of_an_entry(document: Any, tmp_path: Path) -> None:
+    value, code, _ = document(save(tmp_path / "a.ko", module([4], extra=bytes(5))))
+    row = value["modules"][0]
+    assert (row["flags"], row["locations"], code) == (["partial-entry"], 4, 1)
+
+
+@pytest.mark.parametrize(("more", "flags"), [(0, []), (1, ["text-out-of-range"])])
+def test_code_beyond_a_branch(document: Any, tmp_path: Path, more: int, flags: list[str]) -> None:
+    # Code, 16 bytes of init text and three stubs in two entries.
+    path = save(tmp_path / "a.ko", module(text=32 * MIB - 16 - 80 + 16 * more))
+    value, code, _ = document(path)
+    assert (value["modules"][0]["flags"], code) == (flags, more)
+    assert value["modules"][0]["text_bytes"] == 32 * MIB - 80 + 16 * more
+
+
+# -- packings ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_packed(document: Any, tmp_path: Path, suffix: str) -> None:
+    path = save(tmp_path / f"a.ko{suffix}", PACKERS[suffix](module([9])))
+    value, code, err = document(path)
+    assert (value["modules"][0]["locations"], code, err) == (9, 0, "")
+
+
+def test_the_content_tells_the_packing_not_the_name(document: Any, tmp_path: Path) -> None:
+    path = save(tmp_path / "a.ko.gz", lzma.compress(module([9])))
+    assert document(path)[0]["modules"][0]["locations"] == 9
+
+
+def test_several_streams_in_one_file(document: Any, tmp_path: Path) -> None:
+    content = module([9])
+    halves = content[:100], content[100:]
+    for suffix in (".xz", ".gz", ".zst"):
+        path = save(tmp_path / f"a.ko{suffix}", b"".join(map(PACKERS[suffix], halves)))
+        value, code, err = document(path)
+        assert (value["modules"][0]["locations"], code, err) == (9, 0, "")
+
+
+@pytest.mark.parametrize("suffix", [".xz", ".gz", ".zst"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "wrong content"])
+def test_damaged_packing(document: Any, tmp_path: Path, suffix: str, damage: str) -> None:
+    packed = bytearray(PACKERS[suffix](b"no module" if damage == "wrong content" else module([900])))
+    if damage == "cut":
+        del packed[-20:]
+    elif damage == "changed":
+        packed[len(packed) // 2] ^= 0xFF
+        packed[-12] ^= 0xFF
+    bad = save(tmp_path / f"bad.ko{suffix}", bytes(packed))
+    value, code, err = document(bad, save(tmp_path / "good.ko", module([2])))
+    assert (code, value["totals"]["locations"], value["totals"]["modules"]) == (2, 2, 1)
+    assert [entry["file"] for entry in value["unread"]] == [str(bad)]
+    assert err.startswith(f"{bad}: error: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("suffix", [".xz", ".gz", ".zst"])
+def test_a_bomb_is_not_unpacked(
+    document: Any, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compressed, "UNPACKED_LIMIT", 4 * MIB)
+    good = save(tmp_path / "good.ko", module([2]))
+    bomb = save(tmp_path / f"bomb.ko{suffix}", PACKERS[suffix](bytes(64 * MIB)))
+    value, code, err = document(bomb, good)
+    assert (code, value["totals"]["locations"]) == (2, 2)
+    assert err.startswith(f"{bomb}: error: unpacks to more than 4 MiB")
+
+
+def test_zstd_is_missing(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "compression", None)
+    path = save(tmp_path / "a.ko.zst", zstd(module()))
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    outcome = call("modules", path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "program zstd is not installed" in outcome.err
+    assert "package zstd" in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+# -- which files ---------------------------------------------------------------------------------------------
+
+
+def test_a_directory_is_searched_and_sorted(document: Any, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for name in ("net/b.ko", "net/a.ko", "fs/xfs/xfs.ko", "c.ko", "net/a.ko.notes", "net/Module.ko.txt"):
+        save(tree / name, module([1]))
+    (tree / "build").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    save(tmp_path / "elsewhere" / "no.ko", module([1]))
+    os.mkfifo(tree / "fifo.ko")
+    value, code, _ = document(tree)
+    names = [str(tree / name) for name in ("c.ko", "fs/xfs/xfs.ko", "net/a.ko", "net/b.ko")]
+    assert ([row["file"] for row in value["modules"]], code) == (names, 0)
+
+
+def test_files_keep_their_order_and_count_once(document: Any, tmp_path: Path) -> None:
+    b, a = (save(tmp_path / name, module([1])) for name in ("b.ko", "a.ko"))
+    value, _, _ = document(b, a, b, tmp_path)
+    assert [row["file"] for row in value["modules"]] == [str(b), str(a)]
+
+
+def test_an_empty_directory_is_an_error(document: Any, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    value, code, err = document(empty, save(tmp_path / "a.ko", module([1])))
+    assert (code, value["totals"]["modules"]) == (2, 1)
+    assert err == (
+        f"{empty}: error: is a directory without modules; expected files *.ko, *.ko.xz, *.ko.gz, *.ko.zst\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is empty"),
+        (b"text", "ELF file ("),
+        (module(type_=ET_EXEC), "is a linked file, not a kernel module"),
+        (module(machine=EM_386, bits=32), "not for powerpc"),
+        (module()[:-1], "is cut short"),
+        (module([9])[:200], "is cut short"),
+    ],
+)
+def test_other_files_are_named_and_the_rest_is_counted(
+    document: Any, tmp_path: Path, content: bytes, sentence: str
+) -> None:
+    bad = save(tmp_path / "bad.ko", content)
+    good = save(tmp_path / "good.ko", module([2]))
+    value, code, err = document(tmp_path, tmp_path / "missing.ko")
+    assert (code, [row["file"] for row in value["modules"]]) == (2, [str(good)])
+    assert [entry["file"] for entry in value["unread"]] == [str(bad), str(tmp_path / "missing.ko")]
+    assert sentence in err
+    assert err.count("\n") == 2
+
+
+def test_the_output_is_not_an_input(call: Call, tmp_path: Path) -> None:
+    path = save(tmp_path / "a.ko", module())
+    before = path.read_bytes()
+    assert call("modules", path, "-o", path).code == 2
+    assert path.read_bytes() == before
+
+
+def test_no_path_is_a_usage_error(call: Call) -> None:
+    assert call("modules").code == 2
+    assert call("modules", "x", "--stub-size", "15").code == 2
+
+
+# -- text ----------------------------------------------------------------------------------------------------
+
+
+def test_text(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "big.ko", module([16701]))
+    save(tmp_path / "data.ko", module([]))
+    save(tmp_path / "two.ko", module([4, 5]))
+    outcome = call("modules", ".")
+    assert outcome.code == 1
+    assert outcome.out.splitlines() == [
+        "module     locations  stub bytes  stub entries  flags",
+        "./big.ko      16,701     400,824        10,021",
+        "./data.ko          0           0             0  no-section",
+        "./two.ko           4          96             3  duplicate-section",
+        "3 modules: 16,705 locations, 400,920 stub bytes, 10,024 stub entries, 5 entries that the loader would"
+        " not see; duplicate-section 1, no-section 1",
+    ]
+
+
+def test_names_cannot_write_lines(call: Call, tmp_path: Path) -> None:
+    save(tmp_path / "a\nok: \x1b[31m.ko", module([1]))
+    save(tmp_path / "b\nok: \x1b[31m.ko", b"x")
+    outcome = call("modules", tmp_path)
+    assert "\x1b" not in outcome.out + outcome.err
+    assert (outcome.out.count("\n"), outcome.err.count("\n")) == (3, 1)
+
+
+def test_a_file_instead_of_standard_output(call: Call, tmp_path: Path) -> None:
+    path = save(tmp_path / "a.ko", module([1]))
+    shown = call("modules", path).out
+    outcome = call("modules", path, "-o", tmp_path / "out")
+    assert (outcome.code, outcome.out, (tmp_path / "out").read_text()) == (0, "", shown)
+
+
+# -- processes -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def parallel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(modules, "_SERIAL_BYTES", 0)
+    monkeypatch.setattr(modules, "_processors", lambda: 3)
+
+
+@pytest.mark.usefixtures("parallel")
+def test_processes_change_nothing(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(60):
+        # The first take longest: results would come out of order.
+        content = module([200_000 // (i + 1)]) if i % 7 else b"damaged"
+        save(tmp_path / f"{i:02}.ko.xz", lzma.compress(content))
+    together = call("modules", tmp_path, "--format", "json")
+    assert together.code == 2
+    assert together.err.count("\n") == 9
+    monkeypatch.setattr(modules, "_pool", lambda _files: None)
+    assert call("modules", tmp_path, "--format", "json") == together
+
+
+@pytest.mark.usefixtures("parallel")
+def test_a_killed_process_is_an_error(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(60):
+        save(tmp_path / f"{i}.ko", module())
+    parent = os.getpid()
+
+    def die(path: str) -> None:
+        assert os.getpid() != parent
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(modules, "read_module", die)
+    outcome = call("modules", tmp_path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == (
+        "pfestubs: error: a process that read modules was killed; is there enough memory?\n"
+    )
+
+
+@pytest.mark.usefixtures("parallel")
+def test_a_machine_without_semaphores(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import concurrent.futures.process
+
+    def fail(*_words: object, **_more: object) -> None:
+        raise OSError(38, "Function not implemented")
+
+    for i in range(20):
+        save(tmp_path / f"{i}.ko", module())
+    monkeypatch.setattr(concurrent.futures, "ProcessPoolExecutor", fail)
+    assert call("modules", tmp_path).code == 0
+
+
+def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
+    for i in range(20):
+        save(tmp_path / f"{i}.ko", module())
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm"}
+    done = subprocess.run(
+        [executable_path("pfestubs"), "modules", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=environment,
+        check=False,
+    )
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16)
+    os.close(ours)
+    assert done.returncode == 0
+    assert b"20 modules" in done.stdout
+    assert b"\x1b" not in done.stdout
+    assert b"modules" in shown
+    assert b"/20" in shown
+
+
+# -- anything at all -----------------------------------------------------------------------------------------
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_change_of_a_module(call: Call, tmp_path: Path, data: st.DataObject) -> None:
+    content = bytearray(module([3, 1], bits=data.draw(st.sampled_from([32, 64]))))
+    if data.draw(st.booleans()):
+        content = bytearray(PACKERS[data.draw(st.sampled_from([".xz", ".gz"]))](bytes(content)))
+    for _ in range(data.draw(st.integers(0, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    del content[data.draw(st.integers(0, len(content))) :]
+    outcome = call("modules", save(tmp_path / "a.ko", bytes(content)))
+    assert outcome.code in {0, 1, 2}
+    assert "internal error" not in outcome.err
+    assert (outcome.code == 2) == bool(outcome.err)
+
+
+# -- against readelf -----------------------------------------------------------------------------------------
+
+_SECTION = re.compile(rf" {ENTRIES} +\w+ +[0-9a-f]+ +[0-9a-f]+ +([0-9a-f]+) ")
+
+
+def readelf_tables(path: Path) -> list[int]:
+    done = subprocess.run([tool("readelf"), "-SW", path], capture_output=True, text=True, check=True)
+    return [int(size, 16) for size in _SECTION.findall(done.stdout)]
+
+
+@pytest.mark.parametrize("path", sorted(OBJECTS.glob("*.o")), ids=lambda path: path.stem)
+def test_objects_of_the_compilers(document: Any, path: Path) -> None:
+    value, _, err = document(path)
+    word = 4 if "ppc32" in path.stem else 8
+    sizes = readelf_tables(path)
+    row = value["modules"][0]
+    assert err == ""
+    assert row["locations"] + row["unseen"] == sum(sizes) // word
+    assert row["locations"] == (sizes[0] if sizes else 0) // word
+    assert ("duplicate-section" in row["flags"]) == (len(sizes) > 1)
+
+
+def test_a_distribution(document: Any, tmp_path: Path) -> None:
+    root = os.environ.get("PFESTUBS_MODULES")
+    if not root:
+        pytest.skip("needs a distribution's modules: set PFESTUBS_MODULES to their directory")
+    value, code, err = document(root)
+    assert (code, err) == (0, "")
+    scratch = tmp_path / "a.ko"
+    for row in value["modules"]:
+        scratch.write_bytes(lzma.decompress(Path(row["file"]).read_bytes()))
+        assert row["locations"] == sum(readelf_tables(scratch)) // 8, row["file"]
+    assert value["totals"]["locations"] == sum(row["locations"] for row in value["modules"])

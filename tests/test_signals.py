@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Signals: 128 + number and no traceback, whenever they come; the compiler ends as a whole, nothing is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from conftest import OBJECTS, clean_environment, executable_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
+OLD = 1_000_000_000
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+TRIES = 6
+
+# Sends a signal to itself when the program imports its n-th module, counted from its own first.
+DRIVER = """
+import os, signal, sys
+number, wanted, again, words = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "again", sys.argv[4:]
+sys.argv = ["pfestubs", *words]
+from pfestubs.cli import entry
+seen = 0
+def hook(event, arguments):
+    global seen
+    if event == "import" and signal.getsignal(number) not in (signal.SIG_DFL, signal.default_int_handler):
+        seen += 1
+        if seen == wanted:
+            for _ in range(2 if again else 1):
+                os.kill(os.getpid(), number)
+sys.addaudithook(hook)
+entry.main()
+"""
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+def default_interrupt() -> None:
+    """A shell starts its background jobs with SIGINT ignored, and whoever runs the tests may be one."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def start(words: Sequence[object], environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        list(map(str, words)),
+        env=clean_environment(environment),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=default_interrupt,  # noqa: PLW1509
+    )
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    limit = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < limit, what
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in {"Z", "X"}
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def pids(path: Path) -> list[int]:
+    return [int(word) for word in path.read_text().split()] if path.exists() else []
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {path.name: (path.read_bytes(), int(path.stat().st_mtime)) for path in folder.iterdir()}
+
+
+def old_pair(folder: Path) -> dict[str, tuple[bytes, int]]:
+    for name in ("a.S", "a.o"):
+        (folder / name).write_text(f"old {name}")
+        os.utime(folder / name, (OLD, OLD))
+    return contents(folder)
+
+
+# -- from the first import to the end --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", list(STATUS))
+@pytest.mark.parametrize("wanted", [1, 12, 40])
+@pytest.mark.parametrize("again", ["once", "again"])
+def test_signal_during_imports(number: signal.Signals, wanted: int, again: str) -> None:
+    words = [sys.executable, "-c", DRIVER, str(int(number)), str(wanted), again, "count", OBJECT]
+    with start(words) as process:
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (STATUS[number], "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signal_at_any_time(number: signal.Signals) -> None:
+    """Until the program runs, the signal simply kills the interpreter."""
+    for attempt in range(TRIES):
+        with start([executable_path("pfestubs"), "generate", OBJECT]) as process:
+            time.sleep(0.02 * attempt)
+            process.send_signal(number)
+            process.send_signal(number)
+            _, err = process.communicate(timeout=60)
+        assert process.returncode in {0, STATUS[number], -number}
+        assert err == ""
+
+
+def test_ignored_signal_stays_ignored(out: Path) -> None:
+    """Under nohup a hang-up changes nothing."""
+    script = out.parent / "cc"
+    script.write_text(
+        f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\nkill -HUP $PPID\nsleep 0.2\ncp {OBJECT} "$2"\n'
+    )
+    script.chmod(0o755)
+    done = subprocess.run(
+        [executable_path("pfestubs"), "hook", OBJECT, out / "a.o"],
+        env=clean_environment({"CC": str(script)}),
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+        check=False,
+    )
+    assert done.returncode == 0
+    assert sorted(path.name for path in out.iterdir()) == ["a.S", "a.o"]
+
+
+def test_deferred_signals_and_clean_up() -> None:
+    """A signal waits for the end of the block, the last action comes first, one that fails hides no other."""
+    code = """
+import os, signal
+from pfestubs.system import signals
+signals.install()
+def say(word):
+    os.write(1, word.encode())
+signals.on_end(lambda: say("first "))
+signals.on_end(lambda: 1 / 0)
+forgotten = lambda: say("forgotten ")
+signals.on_end(forgotten)
+signals.on_end(lambda: os.kill(os.getpid(), signal.SIGINT))
+signals.on_end(lambda: say("last "))
+signals.forget(forgotten)
+with signals.deferred():
+    with signals.deferred():
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
+        say("inner ")
+    say("outer ")
+say("never ")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) in {
+        (143, "inner outer last first ", ""),
+        (129, "inner outer last first ", ""),  # the kernel delivers both at once, the lower number first
+    }
+
+
+def test_forked_worker_does_not_clean_up() -> None:
+    """The temporary files are its parent's, which ends its workers when it is ended itself."""
+    code = """
+import multiprocessing, os, signal, time
+from pfestubs.system import signals
+signals.install()
+signals.on_end(lambda: os.write(1, b"cleaned "))
+context = multiprocessing.get_context("fork")
+first, second = (context.Process(target=time.sleep, args=[300]) for _ in range(2))
+first.start(); second.start()
+os.kill(first.pid, signal.SIGTERM); first.join()
+os.write(1, f"{first.exitcode} {second.pid} ".encode())
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    status, worker, cleaned = done.stdout.split()
+    assert (done.returncode, status, cleaned, done.stderr) == (143, "143", "cleaned", "")
+    wait_until(lambda: not alive(int(worker)), "the worker is still there")
+
+
+def test_ignored_end_of_children(tmp_path: Path, out: Path) -> None:
+    """A caller may have SIGCHLD ignored: the compiler's status is known all the same."""
+    script = tmp_path / "cc"
+    for body, code in ((f'while [ "$1" != -o ]; do shift; done; cp {OBJECT} "$2"', 0), ("exit 7", 2)):
+        script.write_text(f"#!/bin/sh\n{body}\n")
+        script.chmod(0o755)
+        done = subprocess.run(
+            [executable_path("pfestubs"), "hook", OBJECT, out / "a.o"],
+            env=clean_environment({"CC": str(script)}),
+            preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code
+        assert ("status 7" in done.stderr) == bool(code)
+
+
+# -- the compiler ----------------------------------------------------------------------------------------------
+
+
+def compiler(folder: Path, body: str) -> Path:
+    """A compiler that notes the processes it consists of and leaves files wherever it may."""
+    script = folder / "cc"
+    script.write_text(
+        "#!/bin/sh\n"
+        'while [ "$1" != -o ]; do shift; done\n'
+        'echo half >"$2"; echo side >"${2%.o}.dwo"; echo temporary >"$TMPDIR/cc1234.s"\n'
+        f"{body}\n"
+    )
+    script.chmod(0o755)
+    return script
+
+
+TREES = {
+    "a tree": 'sleep 300 & echo $$ $! >>"$0.pids"; : >"$0.started"; wait',
+    "ignores SIGTERM": 'trap "" TERM HUP INT; sleep 300 & echo $$ $! >>"$0.pids"; : >"$0.started"; wait; wait',
+    "writes again": (
+        'trap "" TERM HUP INT; echo $$ >>"$0.pids"; : >"$0.started"; '
+        'while :; do echo again >"$2"; echo again >"$2.tmp"; done 2>/dev/null'
+    ),
+}
+
+
+@pytest.mark.parametrize("with_old", [True, False])
+@pytest.mark.parametrize(("tree", "number"), list(zip(TREES, STATUS, strict=True)))
+def test_compiler_ends_as_a_whole(
+    tree: str, number: signal.Signals, with_old: bool, tmp_path: Path, out: Path
+) -> None:
+    before = old_pair(out) if with_old else {}
+    cc = compiler(tmp_path, TREES[tree])
+    words = [executable_path("pfestubs"), "hook", OBJECT, out / "a.o"]
+    with start(words, {"CC": str(cc)}) as process:
+        wait_until((tmp_path / "cc.started").exists, "the compiler never started")
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (STATUS[number], "")
+    started = pids(tmp_path / "cc.pids")
+    assert started
+    assert not [pid for pid in started if alive(pid)]
+    assert contents(out) == before
+
+
+def test_impatient_signals(tmp_path: Path, out: Path) -> None:
+    before = old_pair(out)
+    cc = compiler(tmp_path, TREES["ignores SIGTERM"])
+    with start([executable_path("pfestubs"), "hook", OBJECT, out / "a.o"], {"CC": str(cc)}) as process:
+        wait_until((tmp_path / "cc.started").exists, "the compiler never started")
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            process.send_signal(number)
+            time.sleep(0.05)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (143, "")
+    assert not [pid for pid in pids(tmp_path / "cc.pids") if alive(pid)]
+    assert contents(out) == before
+
+
+def test_signal_while_the_compiler_starts(tmp_path: Path, out: Path) -> None:
+    """The compiler itself sends it, as its first act, so that it often arrives inside the start."""
+    before = old_pair(out)
+    script = tmp_path / "cc"
+    script.write_text('#!/bin/sh\nkill -TERM $PPID\necho $$ >>"$0.pids"\nexec sleep 300\n')
+    script.chmod(0o755)
+    for attempt in range(TRIES):
+        with start(
+            [executable_path("pfestubs"), "hook", OBJECT, out / "a.o"], {"CC": str(script)}
+        ) as process:
+            _, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (143, ""), attempt
+        assert contents(out) == before
+    assert not [pid for pid in pids(tmp_path / "cc.pids") if alive(pid)]
+
+
+def test_failed_compiler_leaves_no_process(tmp_path: Path, out: Path) -> None:
+    before = old_pair(out)
+    cc = compiler(tmp_path, 'sleep 300 >/dev/null 2>&1 & echo $! >>"$0.pids"; exit 1')
+    with start([executable_path("pfestubs"), "hook", OBJECT, out / "a.o"], {"CC": str(cc)}) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "failed with status 1" in err
+    assert not [pid for pid in pids(tmp_path / "cc.pids") if alive(pid)]
+    assert contents(out) == before
+
+
+def test_compiler_has_the_signals_of_a_shell(tmp_path: Path, out: Path) -> None:
+    """None blocked, SIGPIPE not ignored, as without pfestubs; a group of its own."""
+    cc = compiler(
+        tmp_path,
+        f'grep -E "^Sig(Blk|Ign)" /proc/self/status >"$0.mask"; ps -o pgid= $$ >"$0.group"; cp {OBJECT} "$2"',
+    )
+    with start([executable_path("pfestubs"), "hook", OBJECT, out / "a.o"], {"CC": str(cc)}) as process:
+        assert process.wait(timeout=60) == 0
+    lines = (tmp_path / "cc.mask").read_text().split()
+    assert int(lines[1], 16) == 0
+    assert not int(lines[3], 16) & 1 << (signal.SIGPIPE - 1)
+    assert int((tmp_path / "cc.group").read_text()) != os.getpgid(os.getpid())
+
+
+# -- SIGKILL ---------------------------------------------------------------------------------------------------
+
+
+def test_what_sigkill_leaves_is_removed_by_the_next_run(tmp_path: Path, out: Path) -> None:
+    old_pair(out)
+    cc = compiler(tmp_path, 'echo $$ >>"$0.pids"; : >"$0.started"; exec sleep 300')
+    with start([executable_path("pfestubs"), "hook", OBJECT, out / "a.o"], {"CC": str(cc)}) as process:
+        wait_until((tmp_path / "cc.started").exists, "the compiler never started")
+        process.kill()
+        process.wait(timeout=60)
+        for pid in pids(tmp_path / "cc.pids"):
+            os.kill(pid, signal.SIGKILL)
+    left = {path.name for path in out.iterdir()} - {"a.S", "a.o"}
+    assert left
+    assert all(name.startswith((".a.S.", ".a.o.")) and name.endswith(".tmp") for name in left)
+    cc.write_text(f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\ncp {OBJECT} "$2"\n')
+    with start([executable_path("pfestubs"), "hook", OBJECT, out / "a.o"], {"CC": str(cc)}) as process:
+        assert process.wait(timeout=60) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["a.S", "a.o"]
+
+
+def test_live_run_keeps_its_temporary_files(tmp_path: Path, out: Path) -> None:
+    """A run that clears up does not take those of another that is still at work."""
+    cc = compiler(tmp_path, f': >"$0.started"; while [ ! -e "$0.go" ]; do sleep 0.02; done; cp {OBJECT} "$2"')
+    quick = tmp_path / "quick"
+    quick.write_text(f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\ncp {OBJECT} "$2"\n')
+    quick.chmod(0o755)
+    words = [executable_path("pfestubs"), "hook", OBJECT, out / "a.o"]
+    with start(words, {"CC": str(cc)}) as slow:
+        wait_until((tmp_path / "cc.started").exists, "the compiler never started")
+        with start(words, {"CC": str(quick)}) as second:
+            assert second.wait(timeout=60) == 0
+        (tmp_path / "cc.go").touch()
+        _, err = slow.communicate(timeout=60)
+    assert (slow.returncode, err) == (0, "")
+    assert sorted(path.name for path in out.iterdir()) == ["a.S", "a.dwo", "a.o"]

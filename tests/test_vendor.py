@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pfestubs kbuild install --vendor`: the tree's own copy of pfestubs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from conftest import Call, call_in_process, tool
+from kbuildtree import KNOWN, MAKEFILES, Build, contents, copy_tree
+from pfestubs import __version__
+from pfestubs.kbuild.makefiles import VENDORED
+from pfestubs.system import zipapp
+
+
+@pytest.fixture(scope="session")
+def archive() -> bytes:
+    return zipapp.build_zipapp()
+
+
+@pytest.fixture(autouse=True)
+def built_once(archive: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipapp, "zipapp", lambda: archive)
+
+
+@pytest.fixture(params=KNOWN)
+def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return copy_tree(request.param, tmp_path / "linux")
+
+
+def test_install_and_remove(tree: Path, archive: bytes, call: Call) -> None:
+    before = contents(tree)
+    installed = call("kbuild", "install", "--vendor", tree)
+    assert (installed.code, installed.out) == (0, "")
+    assert VENDORED in installed.err.splitlines()[0]
+    after = contents(tree)
+    assert {name for name in after if after[name] != before.get(name)} == {*MAKEFILES, VENDORED}
+    assert after[VENDORED] == archive
+    for name in MAKEFILES:
+        assert b"PFESTUBS ?= $(PYTHON3) $(srctree)/arch/powerpc/tools/pfestubs.pyz\n" in after[name]
+    status = call("kbuild", "status", tree).out
+    assert "installed (" in status
+    assert status.endswith(f", calls {VENDORED} (version {__version__})\n")
+    assert "already installed" in call("kbuild", "install", "--vendor", tree).err
+    assert contents(tree) == after
+    removed = call("kbuild", "remove", tree)
+    assert removed.code == 0
+    assert VENDORED in removed.err
+    assert contents(tree) == before
+
+
+def test_install_without_the_option_keeps_the_copy(tree: Path, call: Call) -> None:
+    call("kbuild", "install", "--vendor", tree)
+    before = contents(tree)
+    assert call("kbuild", "install", tree).code == 0
+    assert contents(tree) == before
+
+
+def test_an_installed_tree_can_take_a_copy_later(tree: Path, call: Call) -> None:
+    before = contents(tree)
+    call("kbuild", "install", tree)
+    assert "calls" not in call("kbuild", "status", tree).out
+    assert call("kbuild", "install", "--vendor", tree).code == 0
+    assert f"calls {VENDORED}" in call("kbuild", "status", tree).out
+    call("kbuild", "remove", tree)
+    assert contents(tree) == before
+
+
+def test_another_version_of_the_copy(tree: Path, archive: bytes, call: Call) -> None:
+    call("kbuild", "install", "--vendor", tree)
+    with zipfile.ZipFile(tree / VENDORED, "w") as other:
+        other.writestr("pfestubs/__init__.py", '__version__ = "0.0.1"\n')
+    assert call("kbuild", "status", tree).out.endswith(f", calls {VENDORED} (version 0.0.1)\n")
+    assert "(version 0.0.1); install --vendor renews it" in call("kbuild", "install", tree).err
+    assert call("kbuild", "install", "--vendor", tree).code == 0
+    assert (tree / VENDORED).read_bytes() == archive
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"PK\5\6" + bytes(18), b"not a zip archive"])
+def test_a_missing_or_damaged_copy(damage: bytes | None, tree: Path, archive: bytes, call: Call) -> None:
+    before = contents(tree)
+    call("kbuild", "install", "--vendor", tree)
+    if damage is None:
+        (tree / VENDORED).unlink()
+    else:
+        (tree / VENDORED).write_bytes(damage)
+    assert call("kbuild", "status", tree).out.endswith(f", calls {VENDORED} (damaged or missing)\n")
+    assert call("kbuild", "install", "--vendor", tree).code == 0
+    assert (tree / VENDORED).read_bytes() == archive
+    (tree / VENDORED).unlink()
+    assert call("kbuild", "remove", tree).code == 0
+    assert contents(tree) == before
+
+
+def test_a_file_of_that_name_that_is_not_ours_stays(tree: Path, call: Call) -> None:
+    (tree / VENDORED).write_text("mine\n")
+    call("kbuild", "install", tree)
+    assert call("kbuild", "remove", tree).code == 0
+    assert (tree / VENDORED).read_text() == "mine\n"
+
+
+def test_a_copy_that_nothing_calls_is_named_and_removed(tree: Path, archive: bytes, call: Call) -> None:
+    (tree / VENDORED).write_bytes(archive)
+    assert call("kbuild", "status", tree).out.endswith(f", {VENDORED} is not called\n")
+    assert call("kbuild", "remove", tree).code == 0
+    assert not (tree / VENDORED).exists()
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_all_files_change_or_none(
+    failing: int, tree: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(tree)
+    replace, calls = os.replace, iter(range(9))
+
+    def fail(source: str, target: str) -> None:
+        if next(calls) == failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        assert call("kbuild", "install", "--vendor", tree).code == 2
+    assert contents(tree) == before
+
+
+def test_a_copy_that_cannot_be_removed_leaves_the_tree_installed(
+    tree: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("kbuild", "install", "--vendor", tree)
+    before = contents(tree)
+    unlink = Path.unlink
+
+    def fail(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name == "pfestubs.pyz":
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", fail)
+        outcome = call("kbuild", "remove", tree)
+    assert outcome.code == 2
+    assert "cannot be removed: Operation not permitted" in outcome.err
+    assert contents(tree) == before
+
+
+def test_print_takes_no_copy(tree: Path, call: Call) -> None:
+    outcome = call("kbuild", "install", "--vendor", "--print", tree)
+    assert outcome.code == 2
+    assert "--vendor: error: cannot be combined with --print" in outcome.err
+
+
+def test_a_directory_of_tools_in_another_tree(tree: Path, tmp_path: Path, call: Call) -> None:
+    shadow = tmp_path / "shadow"
+    shutil.copytree(tree, shadow)
+    shutil.rmtree(shadow / "arch/powerpc/tools")
+    (shadow / "arch/powerpc/tools").symlink_to(tree / "arch/powerpc/tools")
+    before = contents(tree)
+    assert call("kbuild", "install", "--vendor", shadow).code == 2
+    assert contents(tree) == before
+
+
+@pytest.mark.slow
+def test_the_tree_builds_where_nothing_is_installed(tmp_path: Path) -> None:
+    build = Build("mainline-7.2", tmp_path)
+    assert call_in_process("kbuild", "install", "--vendor", build.tree).code == 0
+    # Only what the build itself calls is in PATH, and the interpreter sees no packages.
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in re.findall(
+        r"\w+", "make sh cat cp mv rm mkdir cmp grep sort tail find touch echo printf true"
+    ):
+        (programs / name).symlink_to(tool(name))
+    python = f"PYTHON3={os.path.realpath(sys.executable)} -S -s"
+    variables = [python, "PFESTUBS_CHECK=off"]
+    env = {"PATH": str(programs)}
+    outcome = build.make(*variables, env=env, pfestubs=None)
+    assert outcome.code == 0, outcome.err
+    expected = call_in_process("generate", build.object).out
+    assert (build.out / "arch/powerpc/tools/vmlinux.arch.S").read_text() == expected
+    again = build.make(*variables, env=env, pfestubs=None)
+    assert (again.code, again.out) == (0, "")
+    call_in_process("kbuild", "remove", build.tree)
+    assert build.make(*variables, env=env, pfestubs=None).code == 0

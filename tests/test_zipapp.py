@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The zip application: every command on a Python with no packages and no network, the same bytes each time."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from conftest import FIXTURES, OBJECTS, clean_environment, executable_path
+from pfestubs import __version__
+from pfestubs.system import zipapp
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Kernels, RunCli
+
+HEALTHY = FIXTURES / "linked" / "healthy-ppc64le"
+TRAPPED = FIXTURES / "linked" / "trapped-ppc64le.xz"
+OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
+LIMIT = 2_500_000
+"""Bytes: half of it is bytecode."""
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("zipapp") / "pfestubs.pyz"
+    path.write_bytes(zipapp.build_zipapp())
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture(scope="session")
+def trapped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("linked") / "trapped-ppc64le"
+    path.write_bytes(lzma.decompress(TRAPPED.read_bytes()))
+    return path
+
+
+def bare(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the interpreter that this environment was made from, without any package."""
+    python = os.path.realpath(sys.executable)
+    return subprocess.run(
+        [python, "-S", "-s", "-W", "error", *words],
+        env=clean_environment(),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_bare_interpreter_has_no_packages() -> None:
+    assert bare("-c", "import click").returncode == 1
+
+
+def every_command(trapped: Path) -> list[list[str | Path]]:
+    tree = FIXTURES / "trees" / "mainline-7.2"
+    return [
+        ["--version"],
+        ["--help"],
+        ["count", OBJECT],
+        ["count", "--format", "json", OBJECT],
+        ["generate", OBJECT],
+        ["check", HEALTHY],
+        ["check", "-v", HEALTHY],
+        *(["check", "--format", name, trapped] for name in ("json", "junit", "sarif", "github")),
+        ["check", trapped],
+        ["stubs", HEALTHY],
+        ["stubs", "--format", "json", HEALTHY],
+        ["verify", HEALTHY, HEALTHY],
+        ["kbuild", "status", tree],
+        ["kbuild", "install", "--print", tree],
+        ["unknown"],
+        ["check", OBJECT],
+    ]
+
+
+def test_every_command_does_what_the_installed_one_does(
+    archive: Path, trapped: Path, run_cli: RunCli
+) -> None:
+    for words in every_command(trapped):
+        installed, done = run_cli(*words), bare(archive, *words)
+        assert (done.returncode, done.stdout, done.stderr) == (installed.code, installed.out, installed.err)
+
+
+def test_the_help_of_every_command(archive: Path, run_cli: RunCli) -> None:
+    from pfestubs.cli.main import _COMMANDS
+
+    for name in _COMMANDS:
+        assert bare(archive, name, "--help").stdout == run_cli(name, "--help").out
+
+
+def test_names_that_are_not_ascii_in_a_table(archive: Path) -> None:
+    """Rich imports its table of wide characters by name."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(archive)!r})\n"
+        "from pfestubs.formats.terminal import table\n"
+        "print(len(table(['a'], [['\\u6f22\\U0001f600e\\u0301']], colour=True)))"
+    )
+    done = bare("-c", code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
+
+
+def test_the_drop_ins_by_the_name_of_a_link(archive: Path, tmp_path: Path) -> None:
+    for name in ("gen-ftrace-pfe-stubs", "ftrace-gen-ool-stubs", "ftrace-check", "pfestubs"):
+        (tmp_path / name).symlink_to(archive)
+        done = subprocess.run(
+            [tmp_path / name, "--version"],
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (0, f"{__version__}\n")
+    done = bare(tmp_path / "ftrace-gen-ool-stubs", "5", "y", "objdump", OBJECT, tmp_path / "out.S")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "out.S").read_text() == bare(archive, "generate", OBJECT).stdout
+    assert bare(tmp_path / "ftrace-check", "nm", HEALTHY).returncode == 0
+    done = bare(tmp_path / "gen-ftrace-pfe-stubs", "one")
+    assert done.returncode == 2
+    assert "takes 2 arguments, not 1" in done.stderr
+
+
+def test_an_older_python_is_told(archive: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(archive) as content:
+        main = content.read("__main__.py").decode()
+    (tmp_path / "main.py").write_text("import sys\nsys.version_info = (3, 9, 2)\n" + main)
+    done = bare(tmp_path / "main.py")
+    assert (done.returncode, done.stderr) == (2, "pfestubs: error: needs Python 3.11 or later, this is 3.9\n")
+
+
+def test_the_same_bytes_from_any_process(archive: Path, tmp_path: Path) -> None:
+    for seed, imports in (("1", ""), ("2", "import hypothesis, rich.console, jinja2\n")):
+        target = tmp_path / seed
+        code = (
+            f"{imports}from pathlib import Path\nfrom pfestubs.system.zipapp import build_zipapp\n"
+            f"Path({str(target)!r}).write_bytes(build_zipapp())"
+        )
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**clean_environment(), "PYTHONHASHSEED": seed},
+            cwd=tmp_path,
+            check=True,
+        )
+        assert target.read_bytes() == archive.read_bytes()
+
+
+def test_its_time_is_source_date_epoch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from pfestubs.errors import UsageError
+
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    (tmp_path / "pyz").write_bytes(zipapp.build_zipapp())
+    with zipfile.ZipFile(tmp_path / "pyz") as content:
+        assert {info.date_time for info in content.infolist()} == {(2023, 11, 14, 22, 13, 20)}
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "now")
+    with pytest.raises(UsageError, match="not a number of seconds"):
+        zipapp.build_zipapp()
+
+
+def test_what_it_holds(archive: Path) -> None:
+    assert archive.stat().st_size < LIMIT
+    with zipfile.ZipFile(archive) as content:
+        names = content.namelist()
+        assert content.testzip() is None
+    assert len(names) == len(set(names))
+    packages = {name.split("/")[0] for name in names}
+    assert packages == {
+        *("__main__.py", "pfestubs", "click", "jinja2", "markupsafe", "elftools", "rich", "licenses")
+    }
+    assert not [name for name in names if name.startswith(("elftools/dwarf", "rich/syntax", "click/testing"))]
+    for name in ("pfestubs", "click", "jinja2", "markupsafe", "pyelftools", "rich"):
+        assert [entry for entry in names if entry.startswith(f"licenses/{name}/")], name
+
+
+def test_bytecode_of_another_python_is_not_used(archive: Path, tmp_path: Path) -> None:
+    """The sources are there for every other version: here the bytecode is made unusable."""
+    other = tmp_path / "other.pyz"
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(other, "w") as new:
+        for info in old.infolist():
+            data = old.read(info)
+            new.writestr(info, b"\0" * 16 + data[16:] if info.filename.endswith(".pyc") else data)
+    assert bare(other, "check", HEALTHY).stdout == bare(archive, "check", HEALTHY).stdout
+    assert bare(other, "generate", OBJECT).stdout == bare(archive, "generate", OBJECT).stdout
+
+
+def test_nothing_is_compiled_at_start_up(archive: Path) -> None:
+    """What keeps it as fast as the installed tool: only `__main__.py` is source. Counted, not timed."""
+    code = (
+        "import sys, zipimport\n"
+        "compiled = []\n"
+        "old = zipimport._compile_source\n"
+        "zipimport._compile_source = lambda path, source: compiled.append(path) or old(path, source)\n"
+        f"sys.path.insert(0, {str(archive)!r})\n"
+        f"sys.argv = ['pfestubs', 'generate', {str(OBJECT)!r}]\n"
+        "from pfestubs.cli.main import main\n"
+        "try:\n    main()\nfinally:\n    print(len(compiled), file=sys.stderr)"
+    )
+    done = bare("-c", code)
+    assert (done.returncode, done.stderr) == (0, "0\n")
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pfestubs.errors import InstallationError
+
+    monkeypatch.setattr(zipapp, "find_spec", lambda _name: None)
+    with pytest.raises(InstallationError, match="the source of package"):
+        zipapp.build_zipapp()
+
+
+def test_check_of_real_kernels(archive: Path, kernels: Kernels, run_cli: RunCli) -> None:
+    for path in kernels.all("vmlinux"):
+        done = bare(archive, "check", "--format", "json", path)
+        installed = run_cli("check", "--format", "json", path)
+        assert (done.returncode, json.loads(done.stdout)) == (installed.code, json.loads(installed.out))
+
+
+# The copy in a kernel tree
+
+
+def test_a_zip_application_copies_itself(archive: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "linux"
+    shutil.copytree(FIXTURES / "trees" / "mainline-7.2", tree)
+    done = bare(archive, "kbuild", "install", "--vendor", tree)
+    assert done.returncode == 0, done.stderr
+    copy = tree / "arch/powerpc/tools/pfestubs.pyz"
+    assert copy.read_bytes() == archive.read_bytes()
+    assert bare(copy, "--version").stdout == f"{__version__}\n"
+
+
+def test_an_installation_builds_the_same(archive: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "linux"
+    shutil.copytree(FIXTURES / "trees" / "rfc-v3", tree)
+    subprocess.run(
+        [executable_path("pfestubs"), "kbuild", "install", "--vendor", tree],
+        env=clean_environment(),
+        capture_output=True,
+        check=True,
+    )
+    assert (tree / "arch/powerpc/tools/pfestubs.pyz").read_bytes() == archive.read_bytes()
