@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import ContradictionError
+from pfestubs.layouts import AreaRole
 from pfestubs.read.elf import decode_name
 
 if TYPE_CHECKING:
@@ -162,7 +163,8 @@ def _strange_entries(kernel: Kernel, symbols: IndexedSymbols, locations: Sequenc
 
 def _strange_area(kernel: Kernel, area: Area) -> Iterator[str]:
     sizes = (24, 16)
-    if not (area.address in kernel.text or area.address in kernel.inittext):
+    text = kernel.inittext if area.role is AreaRole.INIT else kernel.text
+    if area.address not in text:
         yield f"area {area.name} at {area.address:#x} is outside the text of the map"
         return
     if not area.count:
