@@ -34,9 +34,7 @@ def command() -> None:
 
 @command.command(
     "install",
-    epilog=epilog(
-        "pfestubs kbuild install linux", "pfestubs kbuild install --print linux >pfestubs.patch"
-    ),
+    epilog=epilog("pfestubs kbuild install linux", "pfestubs kbuild install --print linux >pfestubs.patch"),
 )
 @click.option(
     "--print", "print_", is_flag=True, help="Print the change as a patch for git apply; change nothing."
