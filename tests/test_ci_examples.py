@@ -48,7 +48,8 @@ def run(
 def directory(tmp_path: Path) -> Path:
     """A working directory with a kernel that boots with tracing, and one that does not."""
     (tmp_path / "healthy").write_bytes((FIXTURES / "linked" / "healthy-ppc64le").read_bytes())
-    (tmp_path / "trapped").write_bytes(lzma.open(FIXTURES / "linked" / "trapped-ppc64le.xz").read())
+    packed = (FIXTURES / "linked" / "trapped-ppc64le.xz").read_bytes()
+    (tmp_path / "trapped").write_bytes(lzma.decompress(packed))
     return tmp_path
 
 
