@@ -584,9 +584,7 @@ def _require_elf_magic(path: str, head: bytes) -> None:
     for magic, problem, advice in _MAGICS:
         if head.startswith(magic):
             if _COMPRESSED_MODULE.search(path):
-                raise UnsuitableError(
-                    path, "is a compressed kernel module", "pfestubs modules reads it as it is"
-                )
+                raise UnsuitableError(path, "is a compressed kernel module", "pfestubs modules reads it")
             raise UnsuitableError(path, problem, advice)
     raise UnsuitableError(path, f"is not an ELF file (starts with {head[:4].hex(' ')})")
 

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 _SRCTREE = click.Path()
 
 
-@click.group("kbuild", no_args_is_help=False)
+@click.group(
+    "kbuild",
+    no_args_is_help=False,
+    epilog=epilog("pfestubs kbuild install linux", "pfestubs kbuild status linux"),
+)
 def command() -> None:
     """Make a kernel tree call pfestubs in place of its ftrace scripts, or undo that.
 
@@ -87,7 +91,9 @@ def _report_install(srctree: str, tree: kbuild.KernelTree, changed: Sequence[str
 
 
 @command.command(
-    "remove", epilog=epilog("pfestubs kbuild remove linux", "pfestubs kbuild remove ../build-ppc64le")
+    "remove",
+    short_help="Restore the makefiles of SRCTREE bit for bit.",
+    epilog=epilog("pfestubs kbuild remove linux", "pfestubs kbuild remove ../build-ppc64le"),
 )
 @click.argument("srctree", type=_SRCTREE)
 def remove(srctree: str) -> None:
