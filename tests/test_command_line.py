@@ -103,6 +103,7 @@ def test_help_of_nested_commands(call: Call) -> None:
     [
         ("chek", "no such command 'chek'; did you mean check?"),
         ("genrate", "did you mean generate?"),
+        ("gen", "did you mean generate?"),
         ("count-stubs", "did you mean stubs or count?"),
         ("xyzzy", "the commands are count, generate, hook, check"),
         (str(OBJECT), "is a file, not a command; name a command first: pfestubs check "),
