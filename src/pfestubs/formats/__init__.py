@@ -24,6 +24,7 @@ FORMATS: Final[dict[str, dict[str, str]]] = {
         "junit": "pfestubs.formats.check.junit",
         "sarif": "pfestubs.formats.check.sarif",
         "github": "pfestubs.formats.check.github",
+        "markdown": "pfestubs.formats.check.markdown",
     },
     "stubs": {
         "text": "pfestubs.formats.stubs.text",

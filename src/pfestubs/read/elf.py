@@ -8,6 +8,7 @@ than these tables to decode, gives the names of machines and relocation types, w
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 from array import array
@@ -54,6 +55,7 @@ _RELOCATION_SECTIONS: Final = {
 }
 
 _FROM_BUILD_TREE: Final = "take vmlinux from the build tree or the debug package"
+_COMPRESSED_MODULE: Final = re.compile(r"\.ko\.(?:xz|gz|zst)$")
 _MAGICS: Final = (
     (b"!<arch>\n", "is an archive, not an ELF file", "unpack it with ar and name the object"),
     (b"!<thin>\n", "is a thin archive, not an ELF file", "name the object it refers to"),
@@ -581,6 +583,8 @@ def _require_elf_magic(path: str, head: bytes) -> None:
         return
     for magic, problem, advice in _MAGICS:
         if head.startswith(magic):
+            if _COMPRESSED_MODULE.search(path):
+                raise UnsuitableError(path, "is a compressed kernel module", "pfestubs modules reads it")
             raise UnsuitableError(path, problem, advice)
     raise UnsuitableError(path, f"is not an ELF file (starts with {head[:4].hex(' ')})")
 

@@ -26,7 +26,7 @@ from pfestubs.rules.findings import (
     TracerTooFar,
     WordFound,
 )
-from pfestubs.rules.remedy import suggest_remedy
+from pfestubs.rules.remedy import suggest_for_headroom, suggest_remedy
 from pfestubs.rules.simulation import simulate_boot
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def check_kernel(kernel: Kernel, options: CheckOptions) -> CheckResult:
         *_count_mismatches(boot, options.expected),
         *_unused(boot),
         *_by_location(boot, {f.location for f in table_findings}),
-        *_thresholds(len(boot.locations), headroom, options),
+        *_thresholds(boot, headroom, options),
     ]
     return CheckResult(
         file=kernel.file,
@@ -293,8 +293,9 @@ def shortage(boot: Boot, position: int) -> AreaShortage:
     return facts
 
 
-def _thresholds(count: int, headroom: NamedHeadroom | None, options: CheckOptions) -> Iterator[Finding]:
+def _thresholds(boot: Boot, headroom: NamedHeadroom | None, options: CheckOptions) -> Iterator[Finding]:
     """Yield the thresholds that are not met; one that has nothing to measure is not."""
+    count = len(boot.locations)
     minimum = options.min_headroom
     if minimum is not None and (headroom is None or headroom.bytes < minimum):
         facts = HeadroomBelow(
@@ -307,7 +308,7 @@ def _thresholds(count: int, headroom: NamedHeadroom | None, options: CheckOption
             facts,
             function=None if headroom is None else headroom.function,
             location=None if headroom is None else headroom.location,
-            remedy=None if headroom is None else Remedy(Action.SHRINK_TEXT, value=minimum - headroom.bytes),
+            remedy=None if headroom is None else suggest_for_headroom(boot, headroom.bytes, minimum),
         )
     baseline, growth = options.baseline, options.max_growth
     if baseline is not None and growth is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pfestubs import __version__
+from pfestubs.cli.help_text import epilog
 from pfestubs.errors import UsageError
 from pfestubs.formats.text import escape_line
 from pfestubs.kbuild import tree as kbuild
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 _SRCTREE = click.Path()
 
 
-@click.group("kbuild", no_args_is_help=False)
+@click.group(
+    "kbuild",
+    no_args_is_help=False,
+    epilog=epilog("pfestubs kbuild install linux", "pfestubs kbuild status linux"),
+)
 def command() -> None:
     """Make a kernel tree call pfestubs in place of its ftrace scripts, or undo that.
 
@@ -33,7 +38,7 @@ def command() -> None:
 
 @command.command(
     "install",
-    epilog="Examples: pfestubs kbuild install linux; pfestubs kbuild install --print linux >pfestubs.patch",
+    epilog=epilog("pfestubs kbuild install linux", "pfestubs kbuild install --print linux >pfestubs.patch"),
 )
 @click.option(
     "--print", "print_", is_flag=True, help="Print the change as a patch for git apply; change nothing."
@@ -86,7 +91,9 @@ def _report_install(srctree: str, tree: kbuild.KernelTree, changed: Sequence[str
 
 
 @command.command(
-    "remove", epilog="Examples: pfestubs kbuild remove linux; pfestubs kbuild remove ../build-ppc64le"
+    "remove",
+    short_help="Restore the makefiles of SRCTREE bit for bit.",
+    epilog=epilog("pfestubs kbuild remove linux", "pfestubs kbuild remove ../build-ppc64le"),
 )
 @click.argument("srctree", type=_SRCTREE)
 def remove(srctree: str) -> None:
@@ -99,7 +106,7 @@ def remove(srctree: str) -> None:
 
 @command.command(
     "status",
-    epilog="Examples: pfestubs kbuild status linux; pfestubs kbuild status . | grep -q ': installed'",
+    epilog=epilog("pfestubs kbuild status linux", "pfestubs kbuild status . | grep -q ': installed'"),
 )
 @click.argument("srctree", type=_SRCTREE)
 def status(srctree: str) -> None:
