@@ -204,7 +204,7 @@ def test_15_reserve_out_of_reach(mini_kernel: MiniKernel, call: Call) -> None:
     exposed = call("generate", "--layout", "ool", path)
     assert exposed.code == 0
     assert stub_counts(exposed.out) == [47, 4]
-    assert exposed.err == ""  # 5 stubs: all of them are in reach of the first 5 functions
+    assert exposed.err == ""  # 5 stubs: all of them are in range of the first 5 functions
     path = mini_kernel("objects", MORE=60, MORE_SIZE=1 << 20, RESERVE=50) / "vmlinux.o"
     exposed = call("generate", path)
     assert exposed.code == 0

@@ -24,7 +24,7 @@ class AreaRole(Enum):
     RESERVE = "reserve"
     """Text, tried first: part of the kernel's own `ftrace_entry.S`, near the tracer."""
     END = "end"
-    """Text that the reserve does not serve: after all text."""
+    """Stubs of the text functions that get none in the reserve: after all text."""
     INIT = "init"
     """Init text."""
 
@@ -55,7 +55,7 @@ class Layout:
     name: str
     areas: tuple[AreaSpec, ...]
     stub_size: int
-    """Bytes of a stub where the file does not tell (`sizeof(struct ftrace_ool_stub)`)."""
+    """Bytes of a stub if the file does not define them (`sizeof(struct ftrace_ool_stub)`)."""
     word_aligned: bool
     """Whether areas start at a word (`.balign SZL`); else at an instruction (`SYM_CODE_START`)."""
 
@@ -103,7 +103,7 @@ LAYOUTS: Final = {
 
 
 def detect_layout(file: str, symbols: Collection[str], asked: str | None, advice: str = "") -> Layout | None:
-    """Return the layout of a file by its stub symbols, checked against the one asked for.
+    """Return the layout of a file by its stub symbols, checked against the one requested.
 
     Args:
         file: the file, for messages.
@@ -112,7 +112,7 @@ def detect_layout(file: str, symbols: Collection[str], asked: str | None, advice
         advice: what to do about a file with symbols of two layouts.
 
     Returns:
-        None if the file names no stub symbol and none was asked for.
+        None if the file references no stub symbol and none was requested.
 
     Raises:
         ContradictionError: the file has symbols of another layout than asked, or of two.

@@ -59,7 +59,7 @@ class MemoryView(Protocol):
 
 
 class SymbolInfo(NamedTuple):
-    """A symbol's address, and its size in bytes (None where the source does not tell)."""
+    """A symbol's address, and its size in bytes (None if unknown)."""
 
     address: int
     size: int | None
@@ -228,7 +228,7 @@ class Kernel:
         trampolines: ftrace_tramp_text and ftrace_tramp_init, in the order in which the kernel tries them.
         memory: the file's content by address.
         symbols: for naming functions.
-        banner: the text at `linux_banner` without its newline, None where the file does not tell.
+        banner: the text at `linux_banner` without its newline, None if the file has none.
         build_id: hexadecimal, None where the file has none.
     """
 
@@ -322,7 +322,7 @@ class ModuleFile:
 
 
 class AreaFigures(NamedTuple):
-    """Stubs that an area has, and those handed out; None where the source does not tell."""
+    """Stubs that an area has, and those handed out; None if unknown."""
 
     reserved: int | None
     used: int | None
@@ -330,7 +330,7 @@ class AreaFigures(NamedTuple):
 
 @dataclass(frozen=True)
 class KernelFigures:
-    """What a kernel, or a document saved of one, tells for a comparison; None where it does not.
+    """What a kernel, or a document saved of one, contains for a comparison; None where unknown.
 
     Attributes:
         source: what the file is: a kernel, or the command that saved the document.
@@ -427,7 +427,7 @@ class MessageSource:
 class CodeAddress:
     """A code address as a log shows it: where it ran, and as symbol + offset of a module or the kernel.
 
-    Each is None where the log does not tell.
+    Each is None if the log does not contain it.
     """
 
     address: int | None
@@ -448,7 +448,7 @@ class LogMessage:
         caller: the kernel's own function that a warning names.
         count: number of entries.
         expected, found: instructions, None where the message has none.
-        error, phase: of a message BUG, None where the log has lost them.
+        error, phase: of a message BUG, None if the log does not contain them.
     """
 
     line: int
@@ -474,7 +474,7 @@ class LoggedBoot:
 
     Attributes:
         banner: the line "Linux version ...", None before the first.
-        complete: `banner` has all parts of such a line, as far as its form tells.
+        complete: `banner` has all parts of such a line, as far as its form shows.
         following: the texts of the next lines, over which a console may have wrapped the banner.
         messages: of ftrace.
         sightings: addresses with their symbols, from registers and stacks.

@@ -23,7 +23,7 @@ _OFFSET: Final = re.compile(r"(?P<name>.+)\+(?P<offset>0x[0-9a-f]{1,16})", re.IG
 
 
 class FoundLocations(NamedTuple):
-    """The locations that names stand for.
+    """The locations found for names.
 
     Attributes:
         positions: in `Boot.locations`, in boot order.
@@ -37,7 +37,7 @@ class FoundLocations(NamedTuple):
 
 
 def find_locations(boot: Boot, names: Iterable[str]) -> FoundLocations:
-    """Return the locations that `names` stand for.
+    """Return the locations that `names` refer to.
 
     A name is a symbol (every function of that name, if there are several), a symbol with an offset, an
     address (of a function or inside it, or of a stub), or a shell pattern over symbols.

@@ -45,8 +45,8 @@ HELP: Final[dict[RuleName, str]] = {
     " kernel's text smaller.",
     "tracer-unreachable": "Restore the position of the trampolines in the linker script.",
     "init-trampoline-only": "Restore the position of the trampolines in the linker script.",
-    "low-headroom": "pfestubs plan tells which reserve leaves more.",
-    "growth": "Look for what added functions; save a new baseline if it was intended.",
+    "low-headroom": "pfestubs plan shows which reserve leaves more.",
+    "growth": "Find out what added functions; save a new baseline if it was intended.",
     "location-skipped": "The kernel skips such an entry: exit text, or an empty slot.",
     "area-unused": "Nothing to do: --spare, or a larger reserve than text needs.",
 }

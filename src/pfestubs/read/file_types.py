@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tell a file of the wrong kind apart, each kind by its own sentence."""
+"""Reject unsupported file types with a specific error for each."""
 
 from __future__ import annotations
 

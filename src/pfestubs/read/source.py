@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHUNK: Final = 64 << 20
-"""Bytes asked for in one system call."""
+"""Bytes requested in one system call."""
 DOCUMENT_MAX: Final = 256 << 20
 """Bytes of a System.map or a saved document: far beyond any real one."""
 

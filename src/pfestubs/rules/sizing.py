@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Count the entries of a `vmlinux.o`, size its areas, and judge whether its reserve is a trap.
+"""Count the entries of a `vmlinux.o`, size its areas, and find out whether its reserve is a trap.
 
 Mirrors `arch/powerpc/tools/ftrace-gen-ool-stubs.sh` on healthy input, with the linker script's rules
 where that script matches a pattern (`docs/differences.md`).
@@ -32,7 +32,7 @@ class Trap:
     index: int
     distance: int
     stubs: int
-    """What the trap can cost at most: stubs of the reserve that may stay out of reach."""
+    """What the trap can cost at most: stubs of the reserve that may be out of range."""
 
 
 def count_entries(obj: VmlinuxO) -> EntryCounts:
@@ -101,7 +101,7 @@ def find_trap(obj: VmlinuxO, layout: Layout, reserve: int) -> Trap | Literal["un
     """Return whether every stub of the reserve can be used.
 
     `arch/powerpc/kernel/trace/ftrace.c: ftrace_init_ool_stub` skips reserve stubs that are out of range of
-    the function, and the end area is sized as if it never did. The last location to be served from the
+    the function, and the end area is sized as if it never did. The last location that gets a stub of the
     reserve decides: text only ever moves away from its slot.
 
     Returns:
@@ -109,7 +109,7 @@ def find_trap(obj: VmlinuxO, layout: Layout, reserve: int) -> Trap | Literal["un
     """
     if layout.reserve is None or not reserve:
         return None
-    # Section order and the sum of sizes stand for the linker script's order, which they follow closely.
+    # Section order and the sum of sizes approximate the linker script's order.
     base, bases = 0, []
     for section in obj.sections:
         align = max(section.align, 1)

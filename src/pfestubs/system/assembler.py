@@ -72,7 +72,7 @@ def assemble(source_path: str, object_path: str, source: str, kernel: VmlinuxO) 
 
     Raises:
         UsageError: the environment does not name a compiler.
-        ToolError: the assembler failed, and has said why on standard error; or what it wrote is no object.
+        ToolError: the assembler failed, with its messages on standard error; or its output is not an object.
         OutputError: a file cannot be written.
     """
     words = assembler_words(os.environ)
@@ -148,7 +148,7 @@ def _require_object(tool: str, path: str, source: str, kernel: VmlinuxO) -> None
 
 
 def _move_side_files(made: str, beside: str, object_path: str) -> None:
-    """Move what the compiler wrote beside the object; make rules get the object's final path."""
+    """Move what the compiler wrote next to the object; make rules get the object's final path."""
     source, target = (os.path.dirname(path) for path in (made, beside))  # noqa: PTH120
     for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
         if entry.path == made or not entry.is_file(follow_symlinks=False):

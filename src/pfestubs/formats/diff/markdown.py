@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Two kernels compared, as a comment on a pull request: totals first, the functions folded.
 
-GitHub takes 65,536 characters. Names come from the kernels and may hold anything: they stand where
-CommonMark and GitHub read no markup, and no mentions, in code.
+GitHub takes 65,536 characters. Names come from the kernels and may contain anything: they are written as
+code, in which CommonMark and GitHub recognise neither markup nor mentions.
 """
 
 from __future__ import annotations
