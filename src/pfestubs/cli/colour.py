@@ -8,7 +8,7 @@ import sys
 
 
 def wants_colour() -> bool:
-    """Return whether to write colour: NO_COLOR disables, then FORCE_COLOR enables it, else a terminal does."""
+    """Return whether to write colour: NO_COLOR disables it, else FORCE_COLOR or a terminal enables it."""
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):
