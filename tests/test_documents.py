@@ -25,6 +25,7 @@ import pytest
 
 from conftest import FIXTURES, ROOT, clean_environment, executable_path
 from pfestubs.cli.main import COMMANDS
+from test_architecture import PERMITTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,6 +194,23 @@ def test_links_lead_to_files() -> None:
     for document in DOCUMENTS:
         for target in re.findall(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.relative_to(ROOT)}: {target}"
+
+
+def test_architecture_names_files_that_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    names = re.findall(r"`([\w./-]+(?:\.py|\.json|\.md|\.sh|/))(?:: \w+)?`", text)
+    assert len(names) > 40
+    for name in names:
+        assert any((base / name).exists() for base in (ROOT, ROOT / "src" / "pfestubs")), name
+
+
+def test_architecture_shows_the_permitted_imports() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| `(\w+)(?:/|\.py)` +\|.*\| ([\w, ]*?) *\|$", text, re.MULTILINE)
+    shown = {name: set(permitted.split(", ")) - {""} for name, permitted in rows}
+    assert shown.pop("cli") == {"all of the above"}
+    assert PERMITTED["cli"] == set(shown)
+    assert shown == {name: PERMITTED[name] for name in shown}
 
 
 def test_every_document_is_linked_from_the_readme() -> None:
