@@ -139,7 +139,7 @@ def main() -> int:
     if not source:
         print("KERNEL_SRC is not set: no script to compare with", file=sys.stderr)
     lines = [
-        "| work | pfestubs | against | times less |",
+        "| work | pfestubs | against | speed-up |",
         "|---|---|---|---|",
     ]
     with tempfile.TemporaryDirectory() as directory:
@@ -153,7 +153,7 @@ def main() -> int:
         "# Benchmarks",
         "",
         "Processor time of whole processes, medians of paired runs, by `make bench`. Machines differ: the last",
-        "column, a median of ratios within one run, is the figure to go by.",
+        "column, a median of ratios within one run, is the number to compare.",
         "",
         *lines,
         "",

@@ -85,7 +85,7 @@ def _refuse_machine(elf: Elf) -> None:
         raise UnsuitableError(elf.path, f"is for machine {name}, not for powerpc")
     if elf.bits != (64 if elf.machine == e.EM_PPC64 else 32):
         raise UnsuitableError(
-            elf.path, f"is a {elf.bits}-bit file for {elf.machine_name}: no kernel is made like that"
+            elf.path, f"is a {elf.bits}-bit file for {elf.machine_name}: invalid combination for a kernel"
         )
 
 
