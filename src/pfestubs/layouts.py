@@ -102,14 +102,16 @@ LAYOUTS: Final = {
 }
 
 
-def detect_layout(file: str, symbols: Collection[str], asked: str | None, advice: str = "") -> Layout | None:
+def detect_layout(
+    file: str, symbols: Collection[str], asked: str | None, *, has_option: bool = False
+) -> Layout | None:
     """Return the layout of a file by its stub symbols, checked against the one requested.
 
     Args:
         file: the file, for messages.
         symbols: names of the stub symbols that the file defines or refers to.
         asked: a layout's name from the command line; None to detect.
-        advice: what to do about a file with symbols of two layouts.
+        has_option: whether the command has --layout, to choose between two layouts.
 
     Returns:
         None if the file references no stub symbol and none was requested.
@@ -129,6 +131,7 @@ def detect_layout(file: str, symbols: Collection[str], asked: str | None, advice
         return LAYOUTS[asked]
     if len(found) > 1:
         names = " and ".join(f"{layout.name} ({_first_symbol(layout, symbols)})" for layout in found)
+        advice = "choose one with --layout" if has_option else ""
         raise ContradictionError(file, f"references the stub symbols of two layouts: {names}", advice)
     return found[0] if found else None
 

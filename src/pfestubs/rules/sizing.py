@@ -58,7 +58,7 @@ def count(
 
     Args:
         obj: the object.
-        layout: a layout's name where the object does not tell; None to detect.
+        layout: a layout's name if the object has no stub symbols; None to detect.
         reserve: stubs of the reserve where the object does not define it.
         allow_empty: accept an object that has no entries.
 
@@ -71,7 +71,7 @@ def count(
         raise NoEntriesError(obj.file)
     if layout is None and reserve is not None and not obj.stub_symbols:
         layout = next(name for name, row in LAYOUTS.items() if row.reserve)  # no other has a reserve
-    chosen = detect_layout(obj.file, obj.stub_symbols, layout, "name one with --layout")
+    chosen = detect_layout(obj.file, obj.stub_symbols, layout, has_option=True)
     return ObjectCounts(
         obj.file,
         obj.machine,
