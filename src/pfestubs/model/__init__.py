@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The types that pass between the layers, once each.
+"""The types that pass between the layers, once each; those of one command are in modules of this package.
 
 Readers produce them, rules and formats take them. Addresses are unsigned integers as linked, sizes are
 bytes, counts are numbers of entries or stubs.
@@ -7,9 +7,9 @@ bytes, counts are numbers of entries or stubs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from pfestubs.layouts import AreaRole
 
@@ -26,6 +26,7 @@ VERIFY_SCHEMA: Final = "pfestubs/verify/1"
 PLAN_SCHEMA: Final = "pfestubs/plan/1"
 MODULES_SCHEMA: Final = "pfestubs/modules/1"
 DIFF_SCHEMA: Final = "pfestubs/diff/1"
+EXPLAIN_SCHEMA: Final = "pfestubs/explain/1"
 
 
 class ByteOrder(Enum):
@@ -302,6 +303,7 @@ class RunningKernel:
     word_at: Callable[[int], int | None]
     trampolines: Sequence[int] | None
     disabled: int | None
+<<<<<<< HEAD:src/pfestubs/model.py
 
 
 # -- modules -------------------------------------------------------------------------------------------------
@@ -508,3 +510,5 @@ class BootLog:
     has_kernel_lines: bool
     boots: Sequence[LoggedBoot]
     omitted: int = 0
+=======
+>>>>>>> main:src/pfestubs/model/__init__.py
