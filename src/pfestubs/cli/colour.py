@@ -8,7 +8,7 @@ import sys
 
 
 def wants_colour() -> bool:
-    """NO_COLOR says no, then FORCE_COLOR yes; else whether standard output is a terminal that can."""
+    """Return whether to write colour: NO_COLOR disables it, else FORCE_COLOR or a terminal enables it."""
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):

@@ -24,7 +24,7 @@ _COUNT_LIMIT: Final = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class GenerateOptions:
-    """What was asked for; None where the object decides. `spare` is a count of stubs or "auto"."""
+    """Options of the command line; None lets the object decide. `spare` is a count of stubs or "auto"."""
 
     layout: str | None = None
     reserve: int | None = None
@@ -37,7 +37,7 @@ def generate(obj: VmlinuxO, request: GenerateOptions) -> str:
 
     Raises:
         ContradictionError: the request and the object disagree.
-        UnsuitableError: no entries, no layout, no reserve, or `auto` cannot be judged.
+        UnsuitableError: no entries, no layout, no reserve, or the reserve is unknown to `auto`.
     """
     count = sizing.count(obj, layout=request.layout, reserve=request.reserve, allow_empty=request.allow_empty)
     if count.layout is None or count.stubs is None:

@@ -27,7 +27,7 @@ _OOPS_ADDRESS: Final = re.compile(r"\[<?([0-9a-f]{8}|[0-9a-f]{16})>?\]", re.IGNO
 
 
 class FoundLocations(NamedTuple):
-    """The locations that names stand for.
+    """The locations found for names.
 
     Attributes:
         positions: in `Boot.locations`, in boot order.
@@ -41,7 +41,7 @@ class FoundLocations(NamedTuple):
 
 
 def find_locations(boot: Boot, names: Iterable[str]) -> FoundLocations:
-    """Return the locations that `names` stand for.
+    """Return the locations that `names` refer to.
 
     A name is a symbol (every function of that name, if there are several), a symbol with an offset, an
     address (of a function or inside it, or of a stub), or a shell pattern over symbols. Addresses and

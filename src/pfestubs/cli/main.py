@@ -129,7 +129,7 @@ def call(words: list[str]) -> int | None:
 
 
 def _complete(instruction: str) -> int:
-    """Print a shell's script, or the completions that the script asks for."""
+    """Print the completion script of a shell, or the completions that the script requests."""
     from click.shell_completion import shell_complete
 
     problem = "expected bash_source, zsh_source or fish_source"

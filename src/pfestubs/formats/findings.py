@@ -96,7 +96,7 @@ HELP: Final[dict[RuleName, str]] = {
     "tracer-unreachable": "Restore the position of the trampolines in the linker script.",
     "init-trampoline-only": "Restore the position of the trampolines in the linker script.",
     "low-headroom": "Set the reserve that pfestubs plan recommends, or make the kernel's text smaller.",
-    "growth": "Look for what added functions; save a new baseline if it was intended.",
+    "growth": "Find out what added functions; save a new baseline if it was intended.",
     "location-skipped": "The kernel skips such an entry: exit text, or an empty slot.",
     "area-unused": "Nothing to do: --spare, or a larger reserve than text needs.",
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""ELF files as plain tables: the one module that knows the format (ELF gABI).
+"""ELF files as plain tables: the only module that parses the format (ELF gABI).
 
 Section headers, symbols and relocations are decoded in bulk: a kernel has up to 100,000 of the first and
 millions of the others, and an object for each of them costs seconds. pyelftools, which takes longer to import
@@ -138,7 +138,7 @@ class Relocations(NamedTuple):
     offsets: array[int]
     infos: array[int]
     addends: array[int] | None
-    """Unsigned, as stored; None for SHT_REL, whose addends stand in the section."""
+    """Unsigned, as stored; None for SHT_REL, whose addends are in the section."""
 
 
 @contextmanager
@@ -607,7 +607,7 @@ def _raw_string(table: bytes, offset: int) -> bytes:
 def decode_name(name: bytes) -> str:
     r"""Return a name as text; bytes that are not ASCII as `\xNN` if they are not UTF-8 either.
 
-    The codec's own handler (backslashreplace) takes 50 times as long, which hostile files can ask for.
+    The codec's own handler (backslashreplace) takes 50 times as long, which hostile files can cause.
     """
     try:
         return name.decode()

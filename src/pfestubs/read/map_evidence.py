@@ -130,7 +130,7 @@ def _strange_locations(kernel: Kernel, symbols: IndexedSymbols, neighbours: Sequ
     for value in neighbours:
         inside = value in kernel.text or value in kernel.inittext
         if inside and value not in known and word_at(value) == _NOP:
-            yield f"the location table goes on beyond the map's symbols, with {value:#x}"
+            yield f"the location table continues beyond the map's symbols, with {value:#x}"
 
 
 def _strange_entries(kernel: Kernel, symbols: IndexedSymbols, locations: Sequence[int]) -> Iterator[str]:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHUNK: Final = 64 << 20
-"""Bytes asked for in one system call."""
+"""Bytes requested in one system call."""
 _SMALL, _WINDOW = 256, 1 << 14
-"""Bytes of a read that is served from a window, and of the window."""
+"""The largest read that is answered from a window, and the window; bytes."""
 DOCUMENT_MAX: Final = 256 << 20
 """Bytes of a System.map or a saved document: far beyond any real one."""
 

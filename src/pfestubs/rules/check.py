@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AreaUse:
-    """An area's stubs: handed out (`used`, never above its count) and asked for (`needed`)."""
+    """An area's stubs: handed out (`used`, never above its count) and requested (`needed`)."""
 
     area: Area
     used: int
@@ -113,7 +113,7 @@ class CheckResult:
 
     @property
     def errors(self) -> list[Finding]:
-        """The findings that break the build."""
+        """Findings with which the check fails."""
         return [finding for finding in self.findings if finding.severity == "error"]
 
     @property

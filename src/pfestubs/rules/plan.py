@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from pfestubs.rules.boot import Boot
 
 RESERVE_MAX: Final = 1 << 21
-"""The largest reserve looked at: more stubs than two branches span."""
+"""The largest reserve tried: more stubs than two branches span."""
 GROWTH_MAX: Final = 1 << 32
-"""The most growth looked at, in bytes; a kernel that boots with it has no limit."""
+"""The largest growth tried, in bytes; a kernel that boots with it has no limit."""
 _LOW: Final = ppc.BACKWARD_LIMIT - RETURN_SHIFT
 """The least distance location - first instruction for which both branches, to the stub and back, reach."""
 _CHEAPEST_FIRST: Final = (GrowthShape.EARLY, GrowthShape.LATE, GrowthShape.EVEN)
@@ -89,7 +89,7 @@ class PlanResult:
         recommended: the reserve whose smallest growth over the shapes is largest, None if none works.
         working: ranges of reserves with which every function gets a working stub, ascending.
         shrink: where no reserve works, the bytes that text must lose evenly, and the reserve that works then.
-        entries: text functions to serve.
+        entries: text functions that need a stub.
         outcomes: of the linked and the recommended reserve, then of what was asked.
         asked: how many of the outcomes were asked for.
     """

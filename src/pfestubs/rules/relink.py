@@ -102,7 +102,7 @@ def growth_span(kernel: Kernel) -> range:
 def relink(boot: Boot, reserve: int | None = None, growth: Growth | None = None) -> Kernel:
     """Return the kernel of `boot` as it would be linked with this reserve (stubs) and this growth of text.
 
-    None stands for what the kernel has.
+    None keeps the value of the kernel.
     """
     moves = _Moves.of(boot, reserve, growth or Growth())
     kernel = boot.kernel

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Count the entries of a `vmlinux.o`, size its areas, and judge whether its reserve is a trap.
+"""Count the entries of a `vmlinux.o`, size its areas, and find out whether its reserve is a trap.
 
 Mirrors `arch/powerpc/tools/ftrace-gen-ool-stubs.sh` on healthy input, with the linker script's rules
 where that script matches a pattern (`docs/differences.md`).
@@ -38,7 +38,7 @@ class Trap:
     index: int
     distance: int
     stubs: int
-    """What the trap can cost at most: stubs of the reserve that may stay out of reach."""
+    """What the trap can cost at most: stubs of the reserve that may be out of range."""
 
     @property
     def exposed(self) -> bool:
@@ -70,7 +70,7 @@ def count(
 
     Args:
         obj: the object.
-        layout: a layout's name where the object does not tell; None to detect.
+        layout: a layout's name if the object has no stub symbols; None to detect.
         reserve: stubs of the reserve where the object does not define it.
         allow_empty: accept an object that has no entries.
 
@@ -83,7 +83,7 @@ def count(
         raise NoEntriesError(obj.file)
     if layout is None and reserve is not None and not obj.stub_symbols:
         layout = next(name for name, row in LAYOUTS.items() if row.reserve)  # no other has a reserve
-    chosen = detect_layout(obj.file, obj.stub_symbols, layout, "name one with --layout")
+    chosen = detect_layout(obj.file, obj.stub_symbols, layout, has_option=True)
     return ObjectCounts(
         obj.file,
         obj.machine,
@@ -123,7 +123,7 @@ def measure_reserve(obj: VmlinuxO, layout: Layout, reserve: int) -> Trap | Liter
     """Return the location that decides whether every stub of the reserve can be used.
 
     `arch/powerpc/kernel/trace/ftrace.c: ftrace_init_ool_stub` skips reserve stubs that are out of range of
-    the function, and the end area is sized as if it never did. The last location to be served from the
+    the function, and the end area is sized as if it never did. The last location that gets a stub of the
     reserve decides: text only ever moves away from its slot.
 
     Returns:

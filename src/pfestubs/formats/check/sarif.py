@@ -33,8 +33,7 @@ _INDEX: Final = {rule: index for index, rule in enumerate(SEVERITIES)}
 def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     """Yield the document; errors come first.
 
-    Without --all the first findings of each rule stand for the others: 14,885 alerts of one setting help
-    nobody.
+    Without --all only the first findings of each rule are written: one setting caused 14,885 alerts.
     """
     kept, _ = shown(result.errors + [f for f in result.findings if f.severity == "note"], options)
     totals = Counter(finding.rule for finding in result.findings)
