@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pfestubs.rules.address_map import AddressMap
+
 _CODES: Final = {"bad": "\x1b[31;1m", "good": "\x1b[32;1m", "bold": "\x1b[1m"}
 _OFF: Final = "\x1b[0m"
+_MAP_MIN: Final = 20
+"""The least columns for a map that shows anything."""
+_MAP_MARKS: Final = {"text": "-", "area": "#", "tracer": "|", "trampoline": "^"}
 
 
 def paint(text: str, style: str, *, colour: bool) -> str:
@@ -38,3 +43,26 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, colour: bool
             padded.append(space + cell if to_right else cell + space)
         lines.append("  ".join(padded).rstrip())
     return [paint(lines[0], "bold", colour=colour), *lines[1:]]
+
+
+def area_map(address_map: AddressMap, width: int) -> list[str]:
+    """Return the lines of a map of the texts and what is in them, at most `width` columns wide, to scale.
+
+    A gap that would be longer than the texts is cut short.
+    """
+    from pfestubs.formats.address_map import MapScale, part_label
+
+    scale = MapScale(address_map.spans)
+    labels = [part_label(part) for part in address_map.parts]
+    label_width = max(map(len, labels), default=0)
+    columns = width - label_width - 2
+    if columns < _MAP_MIN or not address_map.spans:
+        return []
+    lines = []
+    for label, part in zip(labels, address_map.parts, strict=True):
+        first = min(int(scale.at(part.span.start) * columns), columns - 1)
+        last = min(max(first + 1, round(scale.at(part.span.stop) * columns)), columns)
+        empty = part.stubs == 0 or not part.span.size
+        bar = "" if empty else " " * first + _MAP_MARKS[part.kind] * (last - first)
+        lines.append(f"{label:<{label_width}}  {bar}".rstrip())
+    return lines
