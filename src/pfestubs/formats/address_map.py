@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class MapScale:
     def __init__(self, spans: Sequence[AddressSpan]) -> None:
         self._spans = spans
         text = sum(span.size for span in spans)
-        gaps = [after.start - before.stop for before, after in zip(spans, spans[1:], strict=False)]
+        gaps = [after.start - before.stop for before, after in pairwise(spans)]
         drawn = [gap if gap <= text else int(text * _CUT) for gap in gaps]
         total = max(1, text + sum(drawn))
         self._starts: list[float] = []

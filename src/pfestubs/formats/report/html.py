@@ -9,7 +9,6 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs import __version__
-from pfestubs.formats import RenderOptions
 from pfestubs.formats.address_map import part_label
 from pfestubs.formats.check import shown, summary
 from pfestubs.formats.findings import DESCRIPTIONS, finding_sentence
@@ -24,6 +23,7 @@ from pfestubs.rules.report import BINS, CALLS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from pfestubs.formats import RenderOptions
     from pfestubs.rules.findings import Finding
     from pfestubs.rules.plan import GrowthLimit, PlanResult
     from pfestubs.rules.relink import GrowthShape
@@ -52,7 +52,7 @@ _COLUMNS: Final = (
     ("Location", False, False),
     ("Stub", False, True),
 )
-"""Columns of the tightest functions: title, whether it holds numbers, whether only kernels with stubs have it."""
+"""Columns of the tightest functions: title, whether of numbers, whether only kernels with stubs have it."""
 
 
 class Verdict(NamedTuple):
@@ -217,4 +217,5 @@ def _comparison(result: ReportResult, older: OlderKernel) -> Iterator[tuple[str,
     yield "Functions without a stub", old.without, new.without
     yield "Headroom, bytes", older.headroom, None if check.headroom is None else check.headroom.bytes
     for side, label in enumerate(("Least distance, bytes", "Greatest distance, bytes")):
-        yield label, *(None if h.extremes is None else h.extremes[side] for h in (old, new))
+        before, after = (None if h.extremes is None else h.extremes[side] for h in (old, new))
+        yield label, before, after

@@ -6,7 +6,7 @@ Shapes have a class (`kind`), which the style sheet colours: an area by its role
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from pfestubs.formats.address_map import MapScale, part_label
@@ -24,16 +24,21 @@ if TYPE_CHECKING:
 _ROW: Final = 22
 """Pixels of a row."""
 _BAR: Final = 14
-_TICKS: Final = 5
+_TICKS: Final = 8
 """Intervals that the scale of addresses has at most."""
 _PLOT: Final = 200
 """Pixels of the histogram's bars and of the profile."""
 _AXIS: Final = 22
 _LEAST: Final = 2.0
 """Pixels of the lowest bar: a single location is seen too."""
+_THIN: Final = 0.2
+"""Percent of the width that the thinnest bar has."""
 _SLOTS: Final = BINS + 4
 """Places in the histogram: the bins, a gap, and the locations without a stub."""
+_SLOT: Final = 100 / _SLOTS
 _WITHOUT: Final = BINS + 3
+_TOP: Final = 18
+"""Pixels above the histogram's bars."""
 _SHOWN: Final = 40 << 20
 """The distance, in bytes, at the edge of the profile; farther ones are drawn there."""
 _NAME: Final = 32
@@ -117,7 +122,7 @@ def draw_map(result: ReportResult) -> Picture:
             picture.boxes.append(Box(f"reach {kind}", low, y, high - low, _BAR, title))
         title = f"{part_label(part)}: {part.span.start:#x} to {part.span.stop:#x}"
         if part.stubs != 0:
-            picture.boxes.append(Box(f"part {kind}", x, y, stop - x, _BAR, title))
+            picture.boxes.append(Box(f"part {kind}", x, y, max(_THIN, stop - x), _BAR, title))
         picture.labels.append(_beside(_part_text(part), x, stop, y + 11))
     picture.lines += [Line("axis", 0, bottom, 100, bottom)]
     picture.labels += _address_ticks(result, scale, bottom + 15)
@@ -151,49 +156,65 @@ def _address_ticks(result: ReportResult, scale: MapScale, y: float) -> Iterator[
         inside = any(span.start <= start + offset < span.stop for span in spans)
         x = 100 * scale.at(start + offset)
         if (inside or not any(gap.cut for gap in scale.gaps)) and x < 92:
-            yield Label(f"+{size_text(offset)}", x, y, "middle", "tick")
+            yield Label(f"+{_round_size(offset)}", x, y, "middle", "tick")
+
+
+def _round_size(size: int) -> str:
+    """Return a power of two, or few times it, without decimals."""
+    return size_text(size).replace(".0 ", " ")
 
 
 def draw_histogram(result: ReportResult) -> Picture:
     """Return the locations by distance, the series stacked, an older kernel's behind."""
-    kinds = roles(result)
     new, old = result.histogram, result.older.histogram if result.older else None
-    top = max([1, *bin_totals(new), new.without, *([*bin_totals(old), old.without] if old else [])])
-    picture = Picture(_PLOT + 16 + _AXIS)
-    base, slot = _PLOT + 16, 100 / _SLOTS
+    top = max([1, *bin_totals(new), *(bin_totals(old) if old else [])])
+    picture = Picture(_TOP + _PLOT + _AXIS)
     for side in (0, BINS + 1):
-        picture.boxes.append(Box("outside", side * slot, 16, slot, _PLOT))
+        picture.boxes.append(Box("outside", side * _SLOT, _TOP, _SLOT, _PLOT))
     if old is not None:
-        for place, count in [*enumerate(bin_totals(old)), (_WITHOUT, old.without)]:
-            if count:
-                height = max(_LEAST, _PLOT * count / top)
-                title = f"old kernel: {plural(count, 'location')} {_place_text(place)}"
-                picture.boxes.append(Box("old", place * slot, base - height, slot, height, title))
-    inset = slot * (0.18 if old else 0.04)
-    for place in range(BINS + 2):
-        level = float(base)
-        for name, counts in new.counts.items():
-            if counts[place]:
-                height = max(_LEAST, _PLOT * counts[place] / top)
-                level -= height
-                kind = kinds[name] if 0 < place <= BINS else "bad"
-                title = f"{_series_text(name)}: {plural(counts[place], 'location')} {_place_text(place)}"
-                picture.boxes.append(Box(kind, place * slot + inset, level, slot - 2 * inset, height, title))
+        picture.boxes += _old_bars(old, top)
+    picture.boxes += _bars(new, top, roles(result), inset=_SLOT * (0.18 if old else 0.04))
+    base = _TOP + _PLOT
     if new.without:
-        height = max(_LEAST, _PLOT * new.without / top)
-        title = f"{plural(new.without, 'location')} {_place_text(_WITHOUT)}"
-        picture.boxes.append(Box("bad", _WITHOUT * slot, base - height, slot, height, title))
-        anchor_x = 100.0
-        picture.labels.append(Label(f"no stub: {new.without:,}", anchor_x, base - height - 4, "end", "bad"))
-    picture.lines.append(Line("axis", 0, base, 100, base))
-    for place in (1, BINS + 1):
-        picture.lines.append(Line("limit", place * slot, 16, place * slot, base))
+        bar = _bar("bad", _WITHOUT, new.without, top, f"{plural(new.without, 'location')} without a stub")
+        picture.boxes.append(bar)
+        picture.labels.append(Label(f"no stub: {new.without:,}", 100, bar.y - 4, "end", "bad"))
+    picture.lines += [Line("axis", 0, base, 100, base), Line("grid", 0, _TOP, 100 * _WITHOUT / _SLOTS, _TOP)]
+    picture.lines += [Line("limit", place * _SLOT, _TOP, place * _SLOT, base) for place in (1, BINS + 1)]
+    picture.labels.append(Label(plural(top, "function"), 0, _TOP - 4, kind="tick"))
     for mib in (-32, -16, 0, 16, 32):
-        x = (1 + (mib << 20) / BIN_SIZE + BINS / 2) * slot
+        x = (1 + (mib << 20) / BIN_SIZE + BINS / 2) * _SLOT
         anchor: Anchor = "start" if mib == -32 else "middle"
         picture.labels.append(Label(f"{mib:+d} MiB" if mib else "0", x, base + 15, anchor, "tick"))
-    picture.labels.append(Label(f"{top:,}", 100 * 33 / _SLOTS + 1, 12, "middle", "tick"))
     return picture
+
+
+def _bar(kind: str, place: int, count: int, top: int, title: str) -> Box:
+    """Return a bar of the full width; one that is higher than `top` is cut there."""
+    height = min(_PLOT, max(_LEAST, _PLOT * count / top))
+    return Box(kind, place * _SLOT, _TOP + _PLOT - height, _SLOT, height, title)
+
+
+def _old_bars(old: DistanceHistogram, top: int) -> Iterator[Box]:
+    for place, count in [*enumerate(bin_totals(old)), (_WITHOUT, old.without)]:
+        if count:
+            where = "without a stub" if place == _WITHOUT else f"at {bin_text(place)}"
+            yield _bar("old", place, count, top, f"old kernel: {plural(count, 'location')} {where}")
+
+
+def _bars(histogram: DistanceHistogram, top: int, kinds: Mapping[str, str], inset: float) -> Iterator[Box]:
+    """Yield the stacked bars of the bins, `inset` percent narrower on each side."""
+    for place in range(BINS + 2):
+        level = float(_TOP + _PLOT)
+        for name, counts in histogram.counts.items():
+            count = counts[place]
+            if not count:
+                continue
+            kind = kinds[name] if 0 < place <= BINS else "bad"
+            title = f"{_series_text(name)}: {plural(count, 'location')} at {bin_text(place)}"
+            bar = _bar(kind, place, count, top, title)
+            level -= bar.height
+            yield replace(bar, x=bar.x + inset, width=bar.width - 2 * inset, y=level)
 
 
 def bin_totals(histogram: DistanceHistogram) -> list[int]:
@@ -203,12 +224,6 @@ def bin_totals(histogram: DistanceHistogram) -> list[int]:
 
 def _series_text(name: str) -> str:
     return "calls" if name == CALLS else f"area {name}"
-
-
-def _place_text(place: int) -> str:
-    if place == _WITHOUT:
-        return "without a stub"
-    return f"at {bin_text(place)}"
 
 
 def bin_text(place: int) -> str:
@@ -223,24 +238,24 @@ def bin_text(place: int) -> str:
 
 
 def draw_profile(result: ReportResult) -> Picture:
-    """Return the distances along the text, between the limits of a branch; what has no stub is at the foot."""
+    """Return the distances along the text between a branch's limits, and at the foot what has no stub."""
     scale = MapScale(result.check.address_map.spans)
     kinds = roles(result)
     picture = Picture(_PLOT + 20 + _AXIS)
     middle = _PLOT / 2
-    window = middle * ppc.BACKWARD_LIMIT / -_SHOWN
+    margin = middle - middle * ppc.FORWARD_LIMIT / _SHOWN
 
     def level(distance: int) -> float:
         return middle - middle * max(-1.0, min(1.0, distance / _SHOWN))
 
-    picture.boxes.append(Box("outside", 0, 0, 100, middle + window))
-    picture.boxes.append(Box("outside", 0, middle - window, 100, middle + window))
+    picture.boxes.append(Box("outside", 0, 0, 100, margin))
+    picture.boxes.append(Box("outside", 0, _PLOT - margin, 100, margin))
     for gap in scale.gaps:
         x, width = 100 * gap.start, 100 * (gap.stop - gap.start)
         picture.boxes.append(Box("gap", x, 0, width, _PLOT + 20, f"{size_text(gap.bytes)} between the texts"))
     for column in result.profile:
         x = 100 * scale.at(column.span.start)
-        width = max(0.2, 100 * scale.at(column.span.stop) - x)
+        width = max(_THIN, 100 * scale.at(column.span.stop) - x)
         where = f"from {column.span.start:#x}"
         for name, distances in column.distances.items():
             high, low = level(distances.greatest), level(distances.least)
