@@ -137,14 +137,19 @@ def _verdict(result: ReportResult) -> Verdict:
     if check.stops_at is not None:
         first = next((error for error in check.errors if error.location == result.stop), first)
     remedy = next((error.remedy for error in (first, *check.errors) if error.remedy is not None), None)
-    setting = ""
-    if remedy is not None and remedy.action in {Action.LOWER_RESERVE, Action.RAISE_RESERVE}:
-        setting = f"{remedy.config}={remedy.value}"
+    todo, setting = "", ""
+    if remedy is not None:
+        todo = _sentence_case(remedy_sentence(remedy))
+        if remedy.config is not None:
+            setting = f"{remedy.config}={remedy.value}"
+            verb = "lowers" if remedy.action is Action.LOWER_RESERVE else "raises"
+            linked = result.plan.reserve if result.plan and result.plan.reserve else 0
+            todo = f"This {verb} the reserve from {linked:,}. Link the kernel again."
     return Verdict(
         ok=False,
         summary=summary(check),
         first=f"{first.rule}: {finding_sentence(first)}.",
-        remedy="" if remedy is None else _sentence_case(remedy_sentence(remedy)),
+        remedy=todo,
         setting=setting,
     )
 
@@ -194,7 +199,7 @@ def _room(limit: GrowthLimit) -> str:
     if limit.bytes is None:
         return "no limit"
     if limit.bytes < 0:
-        return f"{size_text(-limit.bytes)} must go"
+        return f"must shrink by {size_text(-limit.bytes)}"
     return size_text(limit.bytes)
 
 
