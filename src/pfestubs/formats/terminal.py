@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pfestubs.rules.address_map import AddressMap
+    from pfestubs.rules.address_map import AddressMap, AddressSpan
 
 _CODES: Final = {"bad": "\x1b[31;1m", "good": "\x1b[32;1m", "bold": "\x1b[1m"}
 _OFF: Final = "\x1b[0m"
 _MAP_MIN: Final = 20
 """The least columns for a map that shows anything."""
-_MAP_MARKS: Final = {"text": "-", "area": "#", "tracer": "|", "trampoline": "^"}
+_IN_REACH: Final = "."
+_MAP_LEGEND: Final = "map: = text, # stubs, . in reach of all stubs of the area, | tracer, ^ trampoline"
+_MAP_MARKS: Final = {"text": "=", "area": "#", "tracer": "|", "trampoline": "^"}
 
 
 def paint(text: str, style: str, *, colour: bool) -> str:
@@ -53,16 +55,24 @@ def area_map(address_map: AddressMap, width: int) -> list[str]:
     from pfestubs.formats.address_map import MapScale, part_label
 
     scale = MapScale(address_map.spans)
-    labels = [part_label(part) for part in address_map.parts]
-    label_width = max(map(len, labels), default=0)
-    columns = width - label_width - 2
+    rows: dict[str, list[tuple[str, AddressSpan]]] = {}
+    for part in address_map.parts:
+        label = part_label(part) if part.kind in {"text", "area"} else "tracers"
+        marks = rows.setdefault(label, [])
+        if part.reach is not None:
+            marks.append((_IN_REACH, part.reach))
+        if part.span.size:
+            marks.append((_MAP_MARKS[part.kind], part.span))
+    label_width = max(map(len, rows), default=0) + 2
+    columns = width - label_width
     if columns < _MAP_MIN or not address_map.spans:
         return []
-    lines = []
-    for label, part in zip(labels, address_map.parts, strict=True):
-        first = min(int(scale.at(part.span.start) * columns), columns - 1)
-        last = min(max(first + 1, round(scale.at(part.span.stop) * columns)), columns)
-        empty = part.stubs == 0 or not part.span.size
-        bar = "" if empty else " " * first + _MAP_MARKS[part.kind] * (last - first)
-        lines.append(f"{label:<{label_width}}  {bar}".rstrip())
+    lines = [_MAP_LEGEND] if width >= len(_MAP_LEGEND) else []
+    for label, marks in rows.items():
+        cells = [" "] * columns
+        for mark, span in marks:
+            first = min(int(scale.at(span.start) * columns), columns - 1)
+            last = min(max(first + 1, round(scale.at(span.stop) * columns)), columns)
+            cells[first:last] = mark * (last - first)
+        lines.append(f"{label:<{label_width}}{''.join(cells)}".rstrip())
     return lines
