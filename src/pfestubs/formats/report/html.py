@@ -109,6 +109,7 @@ def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
             "reserves": pictures.draw_reserves(plan) if plan and plan.reserve is not None else None,
             "roles": pictures.roles(result),
             "calls": CALLS,
+            "lacking": pictures.lacking(result),
             "bin_text": pictures.bin_text,
             "part_label": part_label,
             "growth": list(_growth(plan)) if plan else [],
@@ -219,7 +220,7 @@ def _comparison(result: ReportResult, older: OlderKernel) -> Iterator[tuple[str,
     """Yield figures of the old and the new kernel."""
     check, old, new = result.check, older.histogram, result.histogram
     yield "Functions", older.locations, check.locations
-    yield "Functions without a stub", old.without, new.without
+    yield f"Functions without a {pictures.lacking(result)}", old.without, new.without
     yield "Headroom, bytes", older.headroom, None if check.headroom is None else check.headroom.bytes
     for side, label in enumerate(("Least distance, bytes", "Greatest distance, bytes")):
         before, after = (None if h.extremes is None else h.extremes[side] for h in (old, new))

@@ -96,6 +96,11 @@ def roles(result: ReportResult) -> Mapping[str, str]:
     return {use.area.name: use.area.role.value for use in result.check.areas} or {CALLS: "reserve"}
 
 
+def lacking(result: ReportResult) -> str:
+    """Return what a location that fails has not got: a stub, or a call in a kernel without stubs."""
+    return "stub" if result.check.areas else "call"
+
+
 def draw_map(result: ReportResult) -> Picture:
     """Return the address map: a row per part; a pale band shows from where an area can be reached."""
     check = result.check
@@ -176,9 +181,10 @@ def draw_histogram(result: ReportResult) -> Picture:
     picture.boxes += _bars(new, top, roles(result), inset=_SLOT * (0.18 if old else 0.04))
     base = _TOP + _PLOT
     if new.without:
-        bar = _bar("bad", _WITHOUT, new.without, top, f"{plural(new.without, 'location')} without a stub")
-        picture.boxes.append(bar)
-        picture.labels.append(Label(f"no stub: {new.without:,}", 100, bar.y - 4, "end", "bad"))
+        noun = lacking(result)
+        title = f"{plural(new.without, 'location')} without a {noun}"
+        picture.boxes.append(_bar("bad", _WITHOUT, new.without, top, title))
+        picture.labels.append(Label(f"no {noun}: {new.without:,}", 100, _TOP - 4, "end", "bad"))
     picture.lines += [Line("axis", 0, base, 100, base), Line("grid", 0, _TOP, 100 * _WITHOUT / _SLOTS, _TOP)]
     picture.lines += [Line("limit", place * _SLOT, _TOP, place * _SLOT, base) for place in (1, BINS + 1)]
     picture.labels.append(Label(plural(top, "function"), 0, _TOP - 4, kind="tick"))
@@ -198,7 +204,7 @@ def _bar(kind: str, place: int, count: int, top: int, title: str) -> Box:
 def _old_bars(old: DistanceHistogram, top: int) -> Iterator[Box]:
     for place, count in [*enumerate(bin_totals(old)), (_WITHOUT, old.without)]:
         if count:
-            where = "without a stub" if place == _WITHOUT else f"at {bin_text(place)}"
+            where = "without any" if place == _WITHOUT else f"at {bin_text(place)}"
             yield _bar("old", place, count, top, f"old kernel: {plural(count, 'location')} {where}")
 
 
@@ -266,7 +272,7 @@ def draw_profile(result: ReportResult) -> Picture:
             height = max(3.0, low - high)
             picture.boxes.append(Box(kinds[name], x, (high + low - height) / 2, width, height, title))
         if column.without:
-            title = f"{where}: {plural(column.without, 'location')} without a stub"
+            title = f"{where}: {plural(column.without, 'location')} without a {lacking(result)}"
             picture.boxes.append(Box("bad", x, _PLOT + 4, width, 14, title))
     for distance, kind, text in (
         (ppc.FORWARD_LIMIT, "limit", "+32 MiB"),
