@@ -39,15 +39,4 @@
   search.addEventListener("input", filter);
   search.closest("p").hidden = false;
   filter();
-
-  // On paper, what is folded cannot be opened.
-  const details = Array.from(document.querySelectorAll("details"));
-  let folded = [];
-  window.addEventListener("beforeprint", () => {
-    folded = details.filter((element) => !element.open);
-    folded.forEach((element) => { element.open = true; });
-  });
-  window.addEventListener("afterprint", () => {
-    folded.forEach((element) => { element.open = false; });
-  });
 })();
