@@ -23,6 +23,7 @@ COUNT_SCHEMA: Final = "pfestubs/count/1"
 CHECK_SCHEMA: Final = "pfestubs/check/1"
 STUBS_SCHEMA: Final = "pfestubs/stubs/1"
 VERIFY_SCHEMA: Final = "pfestubs/verify/1"
+PLAN_SCHEMA: Final = "pfestubs/plan/1"
 MODULES_SCHEMA: Final = "pfestubs/modules/1"
 DIFF_SCHEMA: Final = "pfestubs/diff/1"
 
@@ -248,6 +249,11 @@ class Kernel:
     symbols: SymbolView
     banner: str | None = None
     build_id: str | None = None
+
+    @property
+    def layout_name(self) -> str:
+        """The layout as documents name it."""
+        return self.layout.name if self.layout else "inline"
 
     @property
     def release(self) -> str | None:
