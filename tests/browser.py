@@ -13,6 +13,7 @@ import base64
 import json
 import os
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TIMEOUT = 60
+# Chromium reads commands from descriptor 3 and writes answers to 4, each ended by a zero byte.
+_LAUNCHER = """
+import os, sys
+commands, answers = map(int, sys.argv[1:3])
+spare = [os.dup2(commands, 100), os.dup2(answers, 101)]
+for source, target in zip(spare, (3, 4)):
+    os.dup2(source, target)
+os.closerange(100, 102)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Browser:
@@ -40,15 +51,15 @@ class Browser:
         self._session = ""
 
     def __enter__(self) -> Self:
-        # Chromium reads commands from descriptor 3 and writes answers to 4, each ended by a zero byte.
         commands_out, self._commands = os.pipe()
         self._answers, answers_in = os.pipe()
         self._process = subprocess.Popen(
             [
-                "sh",
+                sys.executable,
                 "-c",
-                f'exec "$@" 3<&{commands_out} 4>&{answers_in}',
-                "sh",
+                _LAUNCHER,
+                str(commands_out),
+                str(answers_in),
                 self._executable,
                 "--headless",
                 "--no-sandbox",
@@ -68,11 +79,18 @@ class Browser:
         os.close(commands_out)
         os.close(answers_in)
         self._buffer = b""
+        try:
+            self._attach()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _attach(self) -> None:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network", "Accessibility"):
             self.call(f"{domain}.enable")
-        return self
 
     def __exit__(self, *_: object) -> None:
         try:

@@ -14,7 +14,7 @@ from pfestubs.rules import ppc
 from pfestubs.rules.address_map import AddressSpan
 from pfestubs.rules.boot import CALL_INSN, RETURN_SHIFT, TRAMPOLINE_FREED
 from pfestubs.rules.boot_inputs import require_known_kind
-from pfestubs.rules.check import CheckOptions, check_boot, layout_name
+from pfestubs.rules.check import CheckOptions, check_boot
 from pfestubs.rules.plan import plan_reserve
 from pfestubs.rules.simulation import simulate_boot
 
@@ -36,6 +36,8 @@ TIGHTEST: Final = 200
 """Functions that are listed by what is left of their tightest branch."""
 CALLS: Final = "calls"
 """The series of a kernel without stubs: from each location to the tracer."""
+_DAMAGE: Final = frozenset({"area-damaged", "table-damaged"})
+"""Errors that leave nothing to plan with."""
 _COLUMNS: Final = 160
 """Pieces of the texts for which the profile tells the distances."""
 
@@ -113,7 +115,7 @@ class ReportResult:
     """Everything that a report shows.
 
     Attributes:
-        plan: None for a kernel without stubs.
+        plan: None for a kernel without stubs, and for one whose areas or table are damaged.
         stop: the location at which the boot disables ftrace, None if it does not.
         profile: ascending pieces of the two texts; those without locations are left out.
         tightest: the functions with the least headroom, ascending.
@@ -138,9 +140,10 @@ def report_kernel(kernel: Kernel, older: OlderKernel | None = None) -> ReportRes
     require_known_kind(kernel)
     boot = simulate_boot(kernel)
     check = check_boot(boot, CheckOptions())
+    damaged = any(error.rule in _DAMAGE for error in check.errors)
     return ReportResult(
         check=check,
-        plan=plan_reserve(boot) if kernel.layout else None,
+        plan=plan_reserve(boot) if kernel.layout and not damaged else None,
         stop=None if boot.stops_at is None else boot.locations[boot.stops_at],
         histogram=_histogram(boot),
         profile=_profile(boot, check.address_map),
@@ -156,7 +159,7 @@ def older_kernel(kernel: Kernel, file: str, layout: str) -> OlderKernel:
         LayoutMismatchError: one of them traces without stubs: its distances mean something else.
     """
     require_known_kind(kernel)
-    own = layout_name(kernel)
+    own = kernel.layout_name
     if own != layout and "inline" in {own, layout}:
         raise LayoutMismatchError(kernel.file, own, file, layout)
     boot = simulate_boot(kernel)

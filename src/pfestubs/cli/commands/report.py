@@ -12,7 +12,6 @@ from pfestubs.errors import Exit
 from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.check import summary
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.check import layout_name
 from pfestubs.rules.report import older_kernel, report_kernel
 from pfestubs.system.files import refuse_input, write_output
 from pfestubs.system.messages import report
@@ -54,7 +53,7 @@ def command(vmlinux: str, output: str, system_map: str | None, compare: str | No
         older = None
         if compare is not None:
             with open_kernel(compare, None) as old:
-                older = older_kernel(old, vmlinux, layout_name(kernel))
+                older = older_kernel(old, vmlinux, kernel.layout_name)
         result = report_kernel(kernel, older)
     write_output(output, render("report", "html", result, RenderOptions()))
     if output != "-" and not result.check.ok:

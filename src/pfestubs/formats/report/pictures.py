@@ -119,7 +119,8 @@ def draw_map(result: ReportResult) -> Picture:
             picture.labels.append(Label("≈", x + width / 2, bottom - 2, "middle", "tick"))
     for row, part in enumerate(parts):
         y = row * _ROW + 4
-        x, stop = 100 * scale.at(part.span.start), 100 * scale.at(part.span.stop)
+        x = min(100 * scale.at(part.span.start), 100 - _THIN)
+        stop = max(x + _THIN, 100 * scale.at(part.span.stop))
         kind = kinds[part.name] if part.kind == "area" else part.kind
         if part.reach is not None:
             low, high = 100 * scale.at(part.reach.start), 100 * scale.at(part.reach.stop)
@@ -127,7 +128,7 @@ def draw_map(result: ReportResult) -> Picture:
             picture.boxes.append(Box(f"reach {kind}", low, y, high - low, _BAR, title))
         title = f"{part_label(part)}: {part.span.start:#x} to {part.span.stop:#x}"
         if part.stubs != 0:
-            picture.boxes.append(Box(f"part {kind}", x, y, max(_THIN, stop - x), _BAR, title))
+            picture.boxes.append(Box(f"part {kind}", x, y, stop - x, _BAR, title))
         picture.labels.append(_beside(_part_text(part), x, stop, y + 11))
     picture.lines += [Line("axis", 0, bottom, 100, bottom)]
     picture.labels += _address_ticks(result, scale, bottom + 15)
@@ -262,6 +263,7 @@ def draw_profile(result: ReportResult) -> Picture:
     for column in result.profile:
         x = 100 * scale.at(column.span.start)
         width = max(_THIN, 100 * scale.at(column.span.stop) - x)
+        x = min(x, 100 - width)
         where = f"from {column.span.start:#x}"
         for name, distances in column.distances.items():
             high, low = level(distances.greatest), level(distances.least)
