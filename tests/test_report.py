@@ -325,6 +325,8 @@ def test_errors(tmp_path: Path, call: Call) -> None:
     assert call("report", tmp_path / "absent", "-o", page).code == 2
     assert call("report", good, "-o", good).code == 2
     assert call("report", good, "-o", page, "--compare", page).code == 2
+    outcome = call("report", good, "-o", page, "--old-system-map", good)
+    assert (outcome.code, "--old-system-map requires --compare" in outcome.err) == (2, True)
     outcome = call("report", good, "-o", page, "--compare", inline)
     assert outcome.code == 2
     assert f"{inline}: error: has layout inline, but {good} has layout ool" in outcome.err

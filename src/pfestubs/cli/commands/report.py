@@ -46,13 +46,23 @@ from pfestubs.system.messages import report
     type=InputFile("vmlinux"),
     help="Show the distances of the kernel OLD behind those of VMLINUX.",
 )
-def command(vmlinux: str, output: str, system_map: str | None, compare: str | None) -> int:
+@click.option(
+    "--old-system-map",
+    metavar="FILE",
+    type=InputFile("System.map"),
+    help="Take the symbols of OLD from FILE: for a stripped vmlinux.",
+)
+def command(
+    vmlinux: str, output: str, system_map: str | None, compare: str | None, old_system_map: str | None
+) -> int:
     """Run `pfestubs report`."""
-    refuse_input(output, vmlinux, system_map, compare)
+    if old_system_map is not None and compare is None:
+        raise click.UsageError("--old-system-map requires --compare.")
+    refuse_input(output, vmlinux, system_map, compare, old_system_map)
     with open_kernel(vmlinux, system_map) as kernel:
         older = None
         if compare is not None:
-            with open_kernel(compare, None) as old:
+            with open_kernel(compare, old_system_map) as old:
                 older = older_kernel(old, vmlinux, kernel.layout_name)
         result = report_kernel(kernel, older)
     write_output(output, render("report", "html", result, RenderOptions()))
