@@ -18,13 +18,12 @@ from pfestubs.model import (
     COUNT_SCHEMA,
     STUBS_SCHEMA,
     AreaCounts,
-    AreaFigures,
     Baseline,
     ByteOrder,
     EntryCounts,
-    KernelFigures,
     ObjectCounts,
 )
+from pfestubs.model.figures import AreaFigures, KernelFigures
 from pfestubs.read.source import read_document, read_head
 
 if TYPE_CHECKING:

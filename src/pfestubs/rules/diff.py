@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from pfestubs.errors import PartialListingError
-from pfestubs.model import AreaFigures, KernelFigures
+from pfestubs.model.figures import AreaFigures, KernelFigures
 from pfestubs.rules.boot_inputs import require_known_kind
 from pfestubs.rules.plan import Planner
 from pfestubs.rules.relink import Growth
