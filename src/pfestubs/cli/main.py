@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "verify": "compare the predicted stubs with the memory in a dump",
     "plan": "which reserves work, and how much text can still grow with each",
     "diff": "what changed between two kernels",
+    "report": "one page with pictures of where a kernel is and when it runs out",
     "modules": "stubs that each module asks for",
     "explain": "what ftrace's messages in a boot log mean for this kernel, and the remedy",
     "kbuild": "put the hook and the check into a kernel tree, or take them out",

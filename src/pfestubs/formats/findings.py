@@ -105,11 +105,12 @@ HELP: Final[dict[RuleName, str]] = {
 
 def finding_message(finding: Finding) -> str:
     """Return a finding as one sentence, its remedy included."""
-    sentence = _sentence(finding)
+    sentence = finding_sentence(finding)
     return f"{sentence}; {remedy_sentence(finding.remedy)}" if finding.remedy else sentence
 
 
-def _sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case per kind of facts
+def finding_sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case per kind of facts
+    """Return what is wrong, without the remedy."""
     where = f"{finding.function} at {finding.location or 0:#x}"
     match finding.facts:
         case f.TableLength(address, size, word):

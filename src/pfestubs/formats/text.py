@@ -43,6 +43,14 @@ def plural(number: int, singular: str, several: str = "") -> str:
     return f"{number:,} {singular if number == 1 else several or singular + 's'}"
 
 
+def size_text(size: int) -> str:
+    """Return bytes in the unit that people read: "17.5 MiB", "-512 bytes"."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if abs(size) >= unit:
+            return f"{size / unit:,.1f} {name}"
+    return plural(size, "byte")
+
+
 def dump_json(value: Any) -> str:
     """Return a JSON document: keys sorted, no NaN, no colour, one final newline."""
     return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=True) + "\n"

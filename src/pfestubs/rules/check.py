@@ -10,6 +10,7 @@ from pfestubs.errors import LayoutMismatchError, MachineMismatchError
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ByteOrder
 from pfestubs.rules import integrity
+from pfestubs.rules.address_map import AddressMap, map_addresses
 from pfestubs.rules.boot_inputs import require_known_kind
 from pfestubs.rules.findings import (
     Action,
@@ -93,6 +94,7 @@ class CheckResult:
         stops_at: the function at which the boot disables ftrace, None if it does not.
         release, banner, build_id: which kernel it is, None where the file does not tell.
         bits, byte_order: of the machine.
+        address_map: where the kernel's texts and areas are.
     """
 
     file: str
@@ -110,6 +112,7 @@ class CheckResult:
     build_id: str | None = None
     bits: int = 64
     byte_order: ByteOrder = ByteOrder.LITTLE
+    address_map: AddressMap = field(default_factory=lambda: AddressMap((), ()))
 
     @property
     def errors(self) -> list[Finding]:
@@ -131,7 +134,12 @@ def check_kernel(kernel: Kernel, options: CheckOptions) -> CheckResult:
     """
     require_known_kind(kernel)
     require_same_kind(kernel, options)
-    boot = simulate_boot(kernel)
+    return check_boot(simulate_boot(kernel), options)
+
+
+def check_boot(boot: Boot, options: CheckOptions) -> CheckResult:
+    """Report what is wrong with a kernel whose boot was simulated; see `check_kernel`."""
+    kernel = boot.kernel
     by_branch = [
         NamedHeadroom(room.bytes, kernel.name(room.location), room.location, room.branch)
         for room in boot.headrooms.values()
@@ -163,6 +171,7 @@ def check_kernel(kernel: Kernel, options: CheckOptions) -> CheckResult:
         build_id=kernel.build_id,
         bits=kernel.bits,
         byte_order=kernel.byte_order,
+        address_map=map_addresses(kernel, boot.stub_size),
     )
 
 
