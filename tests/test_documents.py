@@ -37,9 +37,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *FIXTURES
 CROSS = "powerpc64le-linux-gnu-"
 
 _RUN = re.compile(r"<!-- run:(?P<files>.*)-->")
-_NOTCROSS = "powerpc64le-linux-gnu-"
-
-_RUN = re.compile(r"<!-- not run: (?P<reason>.+) -->")
+_NOT_RUN = re.compile(r"<!-- not run: (?P<reason>.+) -->")
 _COMMAND_LINE = re.compile(r"\$ |(pfestubs|ftrace-check|ftrace-gen-ool-stubs|gen-ftrace-pfe-stubs) ")
 _SYNOPSIS = re.compile(r"(pfestubs (?P<command>[a-z]+)) .*[A-Z]{3}")
 _STATUS = "$ echo $?"
