@@ -19,7 +19,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from conftest import Kernels, RunCli
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *FIXTURES.rglob("*.md")])
+
+CROSS = "powerpc64le-linux-gnu-"
 
 _RUN = re.compile(r"<!-- run:(?P<files>.*)-->")
 _NOT_RUN = re.compile(r"<!-- not run: (?P<reason>.+) -->")
@@ -84,8 +86,17 @@ def all_blocks() -> list[Block]:
     return [block for document in DOCUMENTS for block in blocks_of(document)]
 
 
-def console_blocks() -> list[Block]:
-    return [block for block in all_blocks() if block.language == "console"]
+def console_parameters() -> list[Any]:
+    """The blocks as parameters of a test; those that call a cross tool are marked so."""
+    return [
+        pytest.param(
+            block,
+            id=block.name,
+            marks=[pytest.mark.cross] if any(CROSS in line for line in block.lines) else [],
+        )
+        for block in all_blocks()
+        if block.language == "console"
+    ]
 
 
 def steps_of(block: Block) -> list[Step]:
@@ -150,7 +161,7 @@ def run(block: Block, directory: Path) -> list[tuple[str, str]]:
     return [(step.command, output) for step, output in zip(steps_of(block), outputs, strict=True)]
 
 
-@pytest.mark.parametrize("block", console_blocks(), ids=lambda block: block.name)
+@pytest.mark.parametrize("block", console_parameters())
 def test_commands_print_what_the_document_shows(
     block: Block, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
