@@ -74,7 +74,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="fuzz")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--target", help="only this one")
-    parser.add_argument("--corpus", type=Path, default=Path("build/fuzz/corpus"), help="recipes that are kept")
+    parser.add_argument(
+        "--corpus", type=Path, default=Path("build/fuzz/corpus"), help="recipes that are kept"
+    )
     parser.add_argument("--findings", type=Path, default=Path("build/fuzz/findings"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--random", action="store_true", help="without the guidance of atheris")

@@ -99,7 +99,9 @@ class Runner:
         require(not err or err.endswith("\n"), "message without an end")
         require(not any(part.lstrip().startswith("::") for part in err.split("\n")), "forged annotation")
         require(outcome.code != 2 or err, "exit status 2 without a message")
-        size = sum(path.stat().st_size for path in map(self._inputs.joinpath, _named(words)) if path.is_file())
+        size = sum(
+            path.stat().st_size for path in map(self._inputs.joinpath, _named(words)) if path.is_file()
+        )
         limit = _OUTPUT_BASE + _OUTPUT_FACTOR * size
         require(len(outcome.out) + len(err) <= limit, f"output out of proportion to {size:,} bytes")
         if "json" in words and outcome.out:
