@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 
 def hex_address(value: int) -> str:
@@ -41,6 +44,17 @@ def escape_line(text: str) -> str:
 def plural(number: int, singular: str, several: str = "") -> str:
     """Return a count with its noun: "1 stub", "14,885 functions"."""
     return f"{number:,} {singular if number == 1 else several or singular + 's'}"
+
+
+def dump_json_list(value: dict[str, Any], key: str, items: Iterable[Any]) -> Iterator[str]:
+    """Yield what `dump_json` returns for `value` with `items` at `key`, item by item: a list can be long."""
+    head, empty, tail = dump_json({**value, key: []}).partition(f'\n  "{key}": []')
+    yield head + empty[:-1]
+    separator = ""
+    for item in items:
+        yield separator + "\n    " + dump_json(item)[:-1].replace("\n", "\n    ")
+        separator = ","
+    yield ("\n  ]" if separator else "]") + tail
 
 
 def dump_json(value: Any) -> str:

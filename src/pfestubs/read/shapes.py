@@ -22,7 +22,7 @@ INTEGER_LIMIT: Final = 1 << 64
 
 
 class Mismatch(NamedTuple):
-    """The first value that is not as expected: its name, the value (None also if missing), what was expected."""
+    """The first value that is not as expected: its name, the value (None if missing), what was expected."""
 
     name: str
     found: object

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _CHUNK: Final = 64 << 20
 """Bytes asked for in one system call."""
-DOCUMENT_MAX: Final = 256 << 20
-"""Bytes of a System.map or a saved document: far beyond any real one."""
+DOCUMENT_MAX: Final = 128 << 20
+"""Bytes of a System.map or a saved document: four times the largest real one."""
 
 
 class ByteSource(Protocol):

@@ -129,6 +129,11 @@ class Boot:
         return {failure.position: failure for failure in self.failures}
 
     @cached_property
+    def unserved(self) -> int:
+        """How many locations found their area exhausted."""
+        return sum(failure.rule == "area-exhausted" for failure in self.failures)
+
+    @cached_property
     def stops_at(self) -> int | None:
         """The position of the location at which the boot disables ftrace (`ftrace_kill`), or None.
 
