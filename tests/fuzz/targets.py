@@ -132,10 +132,7 @@ class Targets:
 
     def _modules(self, choices: Choices) -> list[str]:
         name, data = choices.of(seeds.modules())
-        if name.endswith(".ko"):
-            data = mutate_elf(data, choices)
-        else:
-            data = mutate_lines(data, choices)
+        data = mutate_elf(data, choices) if name.endswith(".ko") else mutate_lines(data, choices)
         words = ["modules", "--format", choices.of(("json", "text"))]
         return [*words, self._save(f"modules/{name}", data)]
 
