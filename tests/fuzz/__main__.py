@@ -106,13 +106,19 @@ def _fuzz_random(options: argparse.Namespace) -> None:
     session = Session(options.work, options.findings, options.target)
     draw = random.Random(options.seed or None)
     limit = time.monotonic() + options.seconds
+    known = [path.read_bytes() for path in sorted(options.corpus.iterdir())]
     while time.monotonic() < limit:
-        session.run(draw.randbytes(draw.randrange(4, RECIPE_MAX)))
+        recipe = bytearray(draw.randbytes(draw.randrange(4, RECIPE_MAX)))
+        if known and draw.randrange(2):  # a recipe that reached something, changed in a few places
+            recipe = bytearray(draw.choice(known) or b"\0")
+            for _ in range(draw.randrange(1, 4)):
+                recipe[draw.randrange(len(recipe))] = draw.randrange(256)
+        session.run(bytes(recipe))
     session.save()
 
 
 def _fuzz_guided(options: argparse.Namespace) -> None:
-    import atheris
+    import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     with atheris.instrument_imports(include=["pfestubs"]):
         _import_commands()
