@@ -97,16 +97,16 @@ def trees() -> tuple[tuple[tuple[str, bytes], ...], ...]:
 def kernels(folder: Path) -> tuple[KernelSeed, ...]:
     """Return linked kernels; documents of them are made with pfestubs itself."""
     written = {
-        "ool": _with_banner(LinkedKernel()),
-        "rela": _with_banner(LinkedKernel(zeros=True, order=">")),
-        "pfe": _with_banner(LinkedKernel(layout="pfe", stub_size=16)),
+        "ool": with_banner(LinkedKernel()),
+        "rela": with_banner(LinkedKernel(zeros=True, order=">")),
+        "pfe": with_banner(LinkedKernel(layout="pfe", stub_size=16)),
         "ppc32": _inline(),
         "top": LinkedKernel(base=(1 << 64) - 0x10000000),
     }
     found = []
     for name, kernel in written.items():
         path = kernel.save(folder / "vmlinux")
-        seed = KernelSeed(name, path.read_bytes(), _map_of(kernel), _cores(kernel))
+        seed = KernelSeed(name, path.read_bytes(), map_of(kernel), _cores(kernel))
         found.append(_with_documents(seed, folder))
     for name, map_ in (
         ("pie-no-sections", "pie.map"),
@@ -122,7 +122,7 @@ def kernels(folder: Path) -> tuple[KernelSeed, ...]:
     return tuple(found)
 
 
-def _with_banner(kernel: LinkedKernel) -> LinkedKernel:
+def with_banner(kernel: LinkedKernel) -> LinkedKernel:
     """Return the kernel with `linux_banner` in its text, which matches it with maps and dumps."""
     address = kernel.base + _BANNER_AT
     text = BANNER + bytes(-len(BANNER) % 4)
@@ -138,7 +138,7 @@ def _inline() -> LinkedKernel:
     return kernel
 
 
-def _map_of(kernel: LinkedKernel) -> bytes:
+def map_of(kernel: LinkedKernel) -> bytes:
     """Return the System.map of a written kernel."""
     places = {name: value for name, value in kernel.places.items() if value is not None}
     data = kernel.data_address
