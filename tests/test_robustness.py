@@ -435,9 +435,11 @@ def test_notes_that_are_not_utf8_are_decoded_fast(seed: KernelSeed, call: Call, 
 
 @pytest.mark.parametrize("items", [[], [1], [{"b": [1, {}], "a": "x\n"}, None, [[]], {}]])
 def test_a_document_written_item_by_item(items: Sequence[object]) -> None:
-    values = {"a": 1, "list": [2], "z": {"findings": []}, "findings2": []}
-    pieces = dump_json_list(values, "findings", items)
+    values: dict[str, Any] = {"a": 1, "list": [2], "z": {"findings": []}, "findings2": []}
+    pieces = dump_json_list({**values, "findings": []}, "findings", items)
     assert "".join(pieces) == dump_json({**values, "findings": items})
+    pieces = dump_json_list({"runs": [{"results": []}], "a": {"results": []}}, "results", items, depth=3)
+    assert "".join(pieces) == dump_json({"runs": [{"results": items}], "a": {"results": []}})
 
 
 # -- special files ---------------------------------------------------------------------------------------------

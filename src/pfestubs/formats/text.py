@@ -46,15 +46,23 @@ def plural(number: int, singular: str, several: str = "") -> str:
     return f"{number:,} {singular if number == 1 else several or singular + 's'}"
 
 
-def dump_json_list(value: dict[str, Any], key: str, items: Iterable[Any]) -> Iterator[str]:
-    """Yield what `dump_json` returns for `value` with `items` at `key`, item by item: a list can be long."""
-    head, empty, tail = dump_json({**value, key: []}).partition(f'\n  "{key}": []')
+def dump_json_list(value: Any, key: str, items: Iterable[Any], depth: int = 1) -> Iterator[str]:
+    """Yield what `dump_json` returns for `value` with `items` at `key`, item by item: a list can be long.
+
+    Args:
+        value: holds an empty list there.
+        key: of an object, the first one of that depth.
+        items: the list's.
+        depth: how many objects and lists enclose the key.
+    """
+    indent = "\n" + 2 * depth * " "
+    head, empty, tail = dump_json(value).partition(f'{indent}"{key}": []')
     yield head + empty[:-1]
     separator = ""
     for item in items:
-        yield separator + "\n    " + dump_json(item)[:-1].replace("\n", "\n    ")
+        yield f"{separator}{indent}  " + dump_json(item)[:-1].replace("\n", f"{indent}  ")
         separator = ","
-    yield ("\n  ]" if separator else "]") + tail
+    yield (f"{indent}]" if separator else "]") + tail
 
 
 def dump_json(value: Any) -> str:

@@ -51,6 +51,7 @@ def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:  # noq
             if baseline is None
             else {"file": baseline.file, "locations": baseline.locations, "headroom": baseline.headroom},
             "kernel": {"release": result.release, "banner": result.banner, "build_id": result.build_id},
+            "findings": [],
             "pfestubs": __version__,
         },
         "findings",

@@ -36,6 +36,7 @@ def render(result: Verification, options: RenderOptions) -> Iterator[str]:  # no
             "different": counts[StubState.DIFFERENT],
             "stops_at": result.stops_at,
             "ftrace_disabled": result.disabled,
+            "findings": [],
         },
         "findings",
         map(_values, result.stubs),
