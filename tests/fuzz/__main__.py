@@ -17,6 +17,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fuzz.corpus import corpus
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -88,6 +90,8 @@ def main() -> int:
         return 0
     for folder in (options.corpus, options.findings):
         folder.mkdir(parents=True, exist_ok=True)
+    for number, recipe in enumerate(corpus()):
+        (options.corpus / f"kept-{number:04}").write_bytes(recipe)
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as work:
         words = [sys.executable, "-m", "fuzz", *sys.argv[1:], "--work", work]
         status = subprocess.run(words, check=False).returncode

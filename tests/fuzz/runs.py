@@ -16,7 +16,7 @@ from referencing import Registry
 
 from conftest import SCHEMAS, Outcome, call_in_process
 from fuzz.choices import Choices
-from fuzz.targets import Targets
+from fuzz.targets import TARGET_NAMES, Targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,10 +64,10 @@ class Runner:
             Violation: the outcome is against the contract.
         """
         choices = Choices(recipe)
-        name = target or choices.of(self.targets.names)
+        name = target or choices.of(TARGET_NAMES)
         words = self.targets.by_name[name](choices)
         self.executions[name] += 1
-        with _time_limit(" ".join(words)):
+        with time_limit(" ".join(words)):
             outcome = call_in_process(*words)
         self.statuses[name, outcome.code] += 1
         self._judge(words, outcome)
@@ -138,7 +138,9 @@ def _validators() -> dict[str, Draft202012Validator]:
 
 
 @contextmanager
-def _time_limit(what: str) -> Iterator[None]:
+def time_limit(what: str) -> Iterator[None]:
+    """Raise `Violation` if the block takes more than `TIME_LIMIT` seconds."""
+
     def alarm(_signal: int, _frame: FrameType | None) -> None:
         raise TooSlowError
 
