@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import struct
 import subprocess
+import sys
 import threading
 import tracemalloc
 from typing import TYPE_CHECKING, Any
@@ -601,3 +604,34 @@ def test_help_without_docstrings(command: str, run_cli: RunCli) -> None:
     optimized = run_cli(*command.split(), "--help", env={"PYTHONOPTIMIZE": "2"})
     assert usual.code == 0
     assert optimized == usual
+
+
+# -- signals between two outputs -------------------------------------------------------------------------------
+
+# Sends a signal to itself when the second of two makefiles is put in place.
+INTERRUPTED_INSTALL = """
+import os, signal, sys
+from pfestubs.cli import entry
+from pfestubs.system import files
+number, sys.argv = int(sys.argv[1]), ["pfestubs", "kbuild", "install", sys.argv[2]]
+replace, seen = os.replace, []
+def counted(old, new):
+    replace(old, new)
+    seen.append(new)
+    if len(seen) == 1:
+        os.kill(os.getpid(), number)
+os.replace = counted
+entry.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_a_signal_between_two_makefiles_takes_effect_after_both(
+    number: signal.Signals, tmp_path: Path, call: Call
+) -> None:
+    tree = tmp_path / "linux"
+    shutil.copytree(FIXTURES / "trees" / "mainline-7.2", tree)
+    words = [sys.executable, "-c", INTERRUPTED_INSTALL, str(int(number)), str(tree)]
+    done = subprocess.run(words, env=clean_environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (128 + number, "")
+    assert ": installed (" in call("kbuild", "status", tree).out
