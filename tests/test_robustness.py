@@ -614,6 +614,7 @@ import os, signal, sys
 from pfestubs.cli import entry
 from pfestubs.system import files
 number, sys.argv = int(sys.argv[1]), ["pfestubs", "kbuild", "install", sys.argv[2]]
+signal.signal(number, signal.SIG_DFL)
 replace, seen = os.replace, []
 def counted(old, new):
     replace(old, new)
