@@ -14,8 +14,8 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_right
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from elfwriter import (
     ABS,
@@ -37,14 +37,18 @@ from naive_boot import Machine
 from pfestubs.layouts import LAYOUTS
 from pfestubs.model import Area, ByteOrder, Kernel, SymbolInfo
 from pfestubs.rules import ppc
+from pfestubs.rules.replay import replay
+from pfestubs.rules.simulation import simulate_boot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pfestubs.layouts import Layout
+    from pfestubs.rules.boot import Boot
 
 MIB = 1 << 20
+BASE = 0xC000000000000000
 
 
 class WordMemory:
@@ -338,3 +342,74 @@ class LinkedKernel:
 
 def _up(value: int, align: int = 8) -> int:
     return value + -value % align
+
+
+@dataclass(frozen=True)
+class Linked:
+    """A kernel: `before` functions, reserve, `low` functions of 256 bytes, `pad` bytes, `high` functions,
+    `end_pad`, trampoline, end area, `tail` bytes; init text with `init` functions at a fixed address.
+
+    `end` overrides the stubs of the end area; without it they are what the generator reserves. `spare` adds
+    to them.
+    """
+
+    reserve: int
+    low: int
+    high: int
+    pad: int
+    before: int = 0
+    end_pad: int = 0
+    end: int | None = None
+    spare: int = 0
+    tail: int = 256
+    init: int = 0
+    stub_size: int = 24
+
+    def kernel(self, **changes: Any) -> Kernel:
+        before = BASE + 0x1000
+        reserve_at = before + self.before * 256
+        first = reserve_at + self.reserve * self.stub_size
+        second = first + self.low * 256 + self.pad
+        trampoline = second + self.high * 256 + self.end_pad
+        end_area = trampoline + 40
+        functions = self.before + self.low + self.high
+        generated = max(0, functions + self.spare - self.reserve)
+        count = generated if self.end is None else self.end
+        etext = end_area + count * self.stub_size + self.tail
+        init = BASE + 256 * MIB
+        table = [
+            *(before + 256 * i for i in range(self.before)),
+            *(first + 256 * i for i in range(self.low)),
+            *(second + 256 * i for i in range(self.high)),
+            *(init + 256 * i for i in range(self.init)),
+        ]
+        places = {
+            "text": (reserve_at, self.reserve),
+            "text_end": (end_area, count),
+            "inittext": (init + MIB, self.init),
+        }
+        values: dict[str, Any] = {
+            "file": "vmlinux",
+            "bits": 64,
+            "byte_order": ByteOrder.LITTLE,
+            "layout": LAYOUTS["ool"],
+            "table_address": BASE + 512 * MIB,
+            "table": array("Q", table),
+            "table_bytes": 8 * len(table),
+            "text": range(BASE, etext),
+            "inittext": range(init, init + 2 * MIB),
+            "areas": areas_of(LAYOUTS["ool"], places, self.stub_size),
+            "tracers": {"ftrace_caller": BASE + 0x100, "ftrace_regs_caller": BASE + 0x80},
+            "trampolines": {"ftrace_tramp_text": trampoline, "ftrace_tramp_init": init + MIB - 64},
+            "memory": WordMemory(lambda _address: ppc.NOP),
+            "symbols": NamedAddresses({}),
+            **changes,
+        }
+        return Kernel(**values)
+
+    def boot(self, **changes: Any) -> Boot:
+        return simulate_boot(self.kernel(**changes))
+
+    def boots(self, reserve: int) -> bool:
+        """Return whether the kernel boots, laid out with that reserve."""
+        return not replay(replace(self, reserve=reserve).kernel()).failures

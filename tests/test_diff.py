@@ -20,7 +20,8 @@ from kernelwriter import LinkedKernel
 from pfestubs.errors import PartialListingError
 from pfestubs.formats import RenderOptions
 from pfestubs.formats.diff import markdown
-from pfestubs.model import AreaFigures, EntryCounts, KernelFigures
+from pfestubs.model import EntryCounts
+from pfestubs.model.figures import AreaFigures, KernelFigures
 from pfestubs.read.saved import LOCATION_RULES
 from pfestubs.rules.boot import LocationRule
 from pfestubs.rules.diff import compare

@@ -23,7 +23,7 @@ from kernelwriter import MIB, LinkedKernel, NamedAddresses
 from pfestubs.errors import OtherKernelLogError, PfestubsError, UnreadableError
 from pfestubs.formats import FORMATS, RenderOptions, render
 from pfestubs.formats.explain import explanation_text
-from pfestubs.model import BugPhase, CodeAddress, MessageKind
+from pfestubs.model.boot_log import BugPhase, CodeAddress, MessageKind
 from pfestubs.read import boot_log
 from pfestubs.read.boot_log import MESSAGES, read_boot_log, strip_prefix
 from pfestubs.rules.explain import Comparison, ExplainResult, explain_log
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Call, Kernels, Outcome
-    from pfestubs.model import BootLog
+    from pfestubs.model.boot_log import BootLog
 
 LOGS = FIXTURES / "logs"
 TRAP_LOGS = sorted(path.name for path in LOGS.glob("trap-*.log"))

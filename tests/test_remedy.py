@@ -8,16 +8,15 @@ must make of it.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kernelwriter import MIB, LinkedKernel, NamedAddresses, WordMemory, areas_of
-from pfestubs.layouts import LAYOUTS, RESERVE_CONFIG, AreaRole
-from pfestubs.model import ByteOrder, Kernel
+from kernelwriter import BASE, MIB, Linked, LinkedKernel, WordMemory
+from pfestubs.layouts import RESERVE_CONFIG, AreaRole
 from pfestubs.rules import ppc
 from pfestubs.rules.findings import Action, Remedy
 from pfestubs.rules.plan import Planner
@@ -27,83 +26,12 @@ from pfestubs.rules.replay import replay
 from pfestubs.rules.simulation import simulate_boot
 
 if TYPE_CHECKING:
+    from pfestubs.model import Kernel
     from pfestubs.rules.boot import Boot
 
-BASE = 0xC000000000000000
 REGENERATE = Remedy(Action.REGENERATE_AREAS)
 SHRINK_TEXT = Action.SHRINK_TEXT
 RESTORE_ORDER = Remedy(Action.RESTORE_LINK_ORDER)
-
-
-@dataclass(frozen=True)
-class Linked:
-    """A kernel: `before` functions, reserve, `low` functions of 256 bytes, `pad` bytes, `high` functions,
-    `end_pad`, trampoline, end area, `tail` bytes; init text with `init` functions at a fixed address.
-
-    `end` overrides the stubs of the end area; without it they are what the generator reserves. `spare` adds
-    to them.
-    """
-
-    reserve: int
-    low: int
-    high: int
-    pad: int
-    before: int = 0
-    end_pad: int = 0
-    end: int | None = None
-    spare: int = 0
-    tail: int = 256
-    init: int = 0
-    stub_size: int = 24
-
-    def kernel(self, **changes: Any) -> Kernel:
-        before = BASE + 0x1000
-        reserve_at = before + self.before * 256
-        first = reserve_at + self.reserve * self.stub_size
-        second = first + self.low * 256 + self.pad
-        trampoline = second + self.high * 256 + self.end_pad
-        end_area = trampoline + 40
-        functions = self.before + self.low + self.high
-        generated = max(0, functions + self.spare - self.reserve)
-        count = generated if self.end is None else self.end
-        etext = end_area + count * self.stub_size + self.tail
-        init = BASE + 256 * MIB
-        table = [
-            *(before + 256 * i for i in range(self.before)),
-            *(first + 256 * i for i in range(self.low)),
-            *(second + 256 * i for i in range(self.high)),
-            *(init + 256 * i for i in range(self.init)),
-        ]
-        places = {
-            "text": (reserve_at, self.reserve),
-            "text_end": (end_area, count),
-            "inittext": (init + MIB, self.init),
-        }
-        values: dict[str, Any] = {
-            "file": "vmlinux",
-            "bits": 64,
-            "byte_order": ByteOrder.LITTLE,
-            "layout": LAYOUTS["ool"],
-            "table_address": BASE + 512 * MIB,
-            "table": array("Q", table),
-            "table_bytes": 8 * len(table),
-            "text": range(BASE, etext),
-            "inittext": range(init, init + 2 * MIB),
-            "areas": areas_of(LAYOUTS["ool"], places, self.stub_size),
-            "tracers": {"ftrace_caller": BASE + 0x100, "ftrace_regs_caller": BASE + 0x80},
-            "trampolines": {"ftrace_tramp_text": trampoline, "ftrace_tramp_init": init + MIB - 64},
-            "memory": WordMemory(lambda _address: ppc.NOP),
-            "symbols": NamedAddresses({}),
-            **changes,
-        }
-        return Kernel(**values)
-
-    def boot(self, **changes: Any) -> Boot:
-        return simulate_boot(self.kernel(**changes))
-
-    def boots(self, reserve: int) -> bool:
-        """Return whether the kernel boots, laid out with that reserve."""
-        return not replay(replace(self, reserve=reserve).kernel()).failures
 
 
 def remedy(boot: Boot) -> Remedy:

@@ -76,6 +76,12 @@ def every_command(trapped: Path) -> list[list[str | Path]]:
         ["check", trapped],
         ["stubs", HEALTHY],
         ["stubs", "--format", "json", HEALTHY],
+        ["plan", HEALTHY],
+        ["plan", "--format", "json", trapped],
+        ["diff", HEALTHY, trapped],
+        ["explain", HEALTHY, OBJECT],
+        ["modules", FIXTURES / "objects"],
+        ["help"],
         ["verify", HEALTHY, HEALTHY],
         ["kbuild", "status", tree],
         ["kbuild", "install", "--print", tree],
@@ -93,9 +99,9 @@ def test_every_command_does_what_the_installed_one_does(
 
 
 def test_the_help_of_every_command(archive: Path, run_cli: RunCli) -> None:
-    from pfestubs.cli.main import _COMMANDS
+    from pfestubs.cli.main import COMMANDS
 
-    for name in _COMMANDS:
+    for name in COMMANDS:
         assert bare(archive, name, "--help").stdout == run_cli(name, "--help").out
 
 
@@ -133,9 +139,12 @@ def test_the_drop_ins_by_the_name_of_a_link(archive: Path, tmp_path: Path) -> No
 def test_an_older_python_is_told(archive: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(archive) as content:
         main = content.read("__main__.py").decode()
-    (tmp_path / "main.py").write_text("import sys\nsys.version_info = (3, 9, 2)\n" + main)
-    done = bare(tmp_path / "main.py")
-    assert (done.returncode, done.stderr) == (2, "pfestubs: error: needs Python 3.11 or later, this is 3.9\n")
+    older = f"import sys\nsys.path.insert(0, {str(archive)!r})\nsys.version_info = (3, 9)\n"
+    (tmp_path / "pfestubs").write_text(older + main)
+    done = bare(tmp_path / "pfestubs")
+    assert done.returncode == 2
+    assert done.stderr.startswith("pfestubs: error: needs Python 3.11 or later, ")
+    assert done.stderr.endswith(" is 3.9\n")
 
 
 def test_the_same_bytes_from_any_process(archive: Path, tmp_path: Path) -> None:
@@ -201,7 +210,7 @@ def test_nothing_is_compiled_at_start_up(archive: Path) -> None:
         "zipimport._compile_source = lambda path, source: compiled.append(path) or old(path, source)\n"
         f"sys.path.insert(0, {str(archive)!r})\n"
         f"sys.argv = ['pfestubs', 'generate', {str(OBJECT)!r}]\n"
-        "from pfestubs.cli.main import main\n"
+        "from pfestubs.cli.entry import main\n"
         "try:\n    main()\nfinally:\n    print(len(compiled), file=sys.stderr)"
     )
     done = bare("-c", code)

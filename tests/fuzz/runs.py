@@ -29,7 +29,7 @@ _OUTPUT_BASE, _OUTPUT_FACTOR = 256 << 10, 100
 """Bytes of output: so many, and so many per byte of input."""
 _VALIDATED_MAX = 1 << 16
 """Bytes of a document that is validated by its schema; the validator is slow."""
-_SECTIONS = ("count", "check", "stubs", "verify", "explain", "diff", "modules")
+_SECTIONS = ("count", "check", "stubs", "verify", "explain", "diff", "modules", "plan")
 
 
 class TooSlowError(BaseException):

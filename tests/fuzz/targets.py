@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _CHECK_FORMATS = ("json", "text", "junit", "sarif", "github", "markdown")
 TARGET_NAMES = (
     *("count", "generate", "check", "check-map", "check-prelink", "check-baseline"),
-    *("stubs", "verify", "explain", "diff", "modules", "kbuild"),
+    *("stubs", "verify", "explain", "diff", "modules", "kbuild", "plan"),
 )
 _TREE_FILES = ("arch/powerpc/tools/Makefile", "arch/powerpc/Makefile.postlink", "Makefile")
 
@@ -127,6 +127,11 @@ class Targets:
         data = mutate_elf(data, choices) if name.endswith(".ko") else mutate_lines(data, choices)
         words = ["modules", "--format", choices.of(("json", "text"))]
         return [*words, self._save(f"modules/{name}", data)]
+
+    def _plan(self, choices: Choices) -> list[str]:
+        words = ["plan", "--format", choices.of(("json", "text"))]
+        words += choices.of(([], ["--reserve", "3"], ["--grow", "1M", "--shape", "late"], ["--grow", "-4K"]))
+        return [*words, self._kernel(choices)[1]]
 
     def _kbuild(self, choices: Choices) -> list[str]:
         tree, changed = self._folder / "tree", choices.of(_TREE_FILES)

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "check": "replay the boot of a linked kernel and fail if it would fail",
     "stubs": "each function's stub: instructions before and after boot",
     "verify": "compare the predicted stubs with the memory in a dump",
+    "plan": "which reserves work, and how much text can still grow with each",
     "diff": "what changed between two kernels",
     "modules": "stubs that each module asks for",
     "explain": "what ftrace's messages in a boot log mean for this kernel, and the remedy",

@@ -37,6 +37,10 @@ FORMATS: Final[dict[str, dict[str, str]]] = {
         "text": "pfestubs.formats.modules.text",
         "json": "pfestubs.formats.modules.json",
     },
+    "plan": {
+        "text": "pfestubs.formats.plan.text",
+        "json": "pfestubs.formats.plan.json",
+    },
     "diff": {
         "text": "pfestubs.formats.diff.text",
         "json": "pfestubs.formats.diff.json",

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
-from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
+import pfestubs
 from pfestubs.errors import InstallationError
 
 if TYPE_CHECKING:
@@ -36,8 +37,14 @@ def _environment() -> Environment:
 
 
 def _read_template(name: str) -> str:
-    """Return the text of a template, from a directory or from a zip archive."""
-    template = resources.files("pfestubs") / "templates" / name
-    if not template.is_file():
-        raise InstallationError(f"template {name}")
-    return template.read_text("utf-8")
+    """Return the text of a template, from a directory or from a zip archive.
+
+    The package's own loader reads it, which is what `importlib.resources` uses: to import that takes a tenth
+    of the time of `generate`.
+    """
+    loader: Any = pfestubs.__spec__.loader
+    try:
+        data: bytes = loader.get_data(os.path.join(pfestubs.__path__[0], "templates", name))  # noqa: PTH118
+    except OSError as e:
+        raise InstallationError(f"template {name}") from e
+    return data.decode()

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Final
 
 from pfestubs.errors import UnreadableError, UnsuitableError
-from pfestubs.model import (
+from pfestubs.model.boot_log import (
     BootLog,
     BugError,
     BugPhase,

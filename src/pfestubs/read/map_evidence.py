@@ -162,6 +162,9 @@ def _strange_entries(kernel: Kernel, symbols: IndexedSymbols, locations: Sequenc
 
 def _strange_area(kernel: Kernel, area: Area) -> Iterator[str]:
     sizes = (24, 16)
+    if not (area.address in kernel.text or area.address in kernel.inittext):
+        yield f"area {area.name} at {area.address:#x} is outside the text of the map"
+        return
     if not area.count:
         return
     if area.size is not None and area.size < area.count * min(sizes):

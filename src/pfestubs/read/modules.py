@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import PfestubsError, ToolError, UnreadableError
-from pfestubs.model import ModuleFile
+from pfestubs.model.modules import ModuleFile
 from pfestubs.read import elf as e
 from pfestubs.read.compressed import unpack
 from pfestubs.read.elf import Elf

@@ -18,13 +18,12 @@ from pfestubs.model import (
     COUNT_SCHEMA,
     STUBS_SCHEMA,
     AreaCounts,
-    AreaFigures,
     Baseline,
     ByteOrder,
     EntryCounts,
-    KernelFigures,
     ObjectCounts,
 )
+from pfestubs.model.figures import AreaFigures, KernelFigures
 from pfestubs.read.shapes import CHECK_SHAPE, COUNT_SHAPE, INTEGER_LIMIT, STUBS_SHAPE
 from pfestubs.read.source import read_document, read_head
 

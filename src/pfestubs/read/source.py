@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _CHUNK: Final = 64 << 20
 """Bytes asked for in one system call."""
+_SMALL, _WINDOW = 256, 1 << 14
+"""Bytes of a read that is served from a window, and of the window."""
 DOCUMENT_MAX: Final = 128 << 20
 """Bytes of a System.map or a saved document: four times the largest real one."""
 
@@ -73,6 +75,7 @@ class FileSource:
         self.path = path
         self.size = size
         self.handle = handle
+        self._window_start, self._window = 0, b""
 
     def read(self, offset: int, size: int) -> bytes:
         """Return `size` bytes at `offset`.
@@ -80,6 +83,15 @@ class FileSource:
         Raises:
             UnreadableError: there are fewer, or the system cannot read them.
         """
+        if size <= _SMALL:  # an object can have 20,000 tables of one entry, one after the other
+            start = offset - self._window_start
+            if not 0 <= start <= len(self._window) - size:
+                self._window = self._read(offset, min(_WINDOW, max(size, self.size - offset)))
+                self._window_start, start = offset, 0
+            return self._window[start : start + size]
+        return self._read(offset, size)
+
+    def _read(self, offset: int, size: int) -> bytes:
         try:
             content = self.read_up_to(offset, size)
         except (OSError, OverflowError) as error:

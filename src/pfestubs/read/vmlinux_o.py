@@ -207,11 +207,11 @@ def _target(elf: Elf, machine: _Machine, info: int, entry: _Entry) -> tuple[int,
             f"entry {entry} has a relocation {elf.relocation_name(number)}, expected {machine.relocation}",
         )
     symbol = elf.symbol(elf.info_symbol(info))
-    shown = f"symbol {symbol.name}" if symbol.name else f"symbol number {elf.info_symbol(info)}"
     if symbol.reserved or symbol.section == e.SHN_UNDEF:
         kind = {e.SHN_UNDEF: "undefined", e.SHN_ABS: "absolute", e.SHN_COMMON: "common"}.get(
             symbol.section, f"reserved ({symbol.section:#x})"
         )
+        shown = f"symbol {symbol.name}" if symbol.name else f"symbol number {elf.info_symbol(info)}"
         raise UnreadableError(
             elf.path, f"entry {entry} refers to the {kind} {shown}, expected a function of this object"
         )
@@ -224,9 +224,12 @@ def _target(elf: Elf, machine: _Machine, info: int, entry: _Entry) -> tuple[int,
 
 
 def _compare_slots(elf: Elf, table: int, slots: array[int]) -> None:
-    label = elf.section_label(table)
     size = elf.sections[table].size
     expected = size // elf.word
+    wanted = array("Q", range(0, size, elf.word))
+    if slots == wanted:
+        return
+    label = elf.section_label(table)
     if len(slots) != expected:
         advice = ""
         if not slots:
@@ -237,8 +240,7 @@ def _compare_slots(elf: Elf, table: int, slots: array[int]) -> None:
             " they must be equal",
             advice,
         )
-    wanted = array("Q", range(0, size, elf.word))
-    if slots == wanted or sorted(slots) == list(wanted):
+    if sorted(slots) == list(wanted):
         return
     if len(set(slots)) != len(slots):
         seen: set[int] = set()

@@ -149,7 +149,7 @@ def check_kernel(kernel: Kernel, options: CheckOptions) -> CheckResult:
     ]
     return CheckResult(
         file=kernel.file,
-        layout=layout_name(kernel),
+        layout=kernel.layout_name,
         locations=len(boot.locations),
         stub_size=boot.stub_size if kernel.layout else None,
         areas=[AreaUse(area, boot.used(i), boot.needed[i]) for i, area in enumerate(kernel.areas)],
@@ -166,11 +166,6 @@ def check_kernel(kernel: Kernel, options: CheckOptions) -> CheckResult:
     )
 
 
-def layout_name(kernel: Kernel) -> str:
-    """Return the layout as documents name it."""
-    return kernel.layout.name if kernel.layout else "inline"
-
-
 def require_same_kind(kernel: Kernel, options: CheckOptions) -> None:
     """Refuse expected counts and a baseline that cannot be of this kernel.
 
@@ -178,7 +173,7 @@ def require_same_kind(kernel: Kernel, options: CheckOptions) -> None:
         MachineMismatchError: class or byte order differ.
         LayoutMismatchError: the layouts differ.
     """
-    expected, baseline, layout = options.expected, options.baseline, layout_name(kernel)
+    expected, baseline, layout = options.expected, options.baseline, kernel.layout_name
     if expected is not None:
         _require_machine(kernel, expected.file, expected.bits, expected.byte_order)
         if expected.layout is not None and expected.layout is not kernel.layout:

@@ -9,9 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from pfestubs.errors import PartialListingError
-from pfestubs.model import AreaFigures, KernelFigures
+from pfestubs.model.figures import AreaFigures, KernelFigures
 from pfestubs.rules.boot_inputs import require_known_kind
-from pfestubs.rules.check import layout_name
 from pfestubs.rules.plan import Planner
 from pfestubs.rules.relink import Growth
 from pfestubs.rules.simulation import simulate_boot
@@ -129,7 +128,7 @@ def kernel_figures(kernel: Kernel) -> KernelFigures:
     return KernelFigures(
         file=kernel.file,
         source="kernel",
-        layout=layout_name(kernel),
+        layout=kernel.layout_name,
         locations=len(boot.locations),
         bits=kernel.bits,
         byte_order=kernel.byte_order,

@@ -12,7 +12,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import OtherKernelLogError
-from pfestubs.model import BugError, BugPhase, MessageKind, symbolic
+from pfestubs.model import symbolic
+from pfestubs.model.boot_log import BugError, BugPhase, MessageKind
 from pfestubs.rules import ppc
 from pfestubs.rules.check import failure_finding
 from pfestubs.rules.findings import Action, Remedy
@@ -21,7 +22,8 @@ from pfestubs.rules.remedy import suggest_remedy
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pfestubs.model import BootLog, CodeAddress, Kernel, LoggedBoot, LogMessage
+    from pfestubs.model import Kernel
+    from pfestubs.model.boot_log import BootLog, CodeAddress, LoggedBoot, LogMessage
     from pfestubs.rules.boot import Boot, Failure, LocationRule
     from pfestubs.rules.findings import Finding
 

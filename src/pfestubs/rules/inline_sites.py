@@ -8,12 +8,16 @@ three with CALL_OPS), `-mprofile-kernel` and PPC32's `-pg` (a call to `_mcount` 
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pfestubs.rules import ppc
 
 if TYPE_CHECKING:
     from pfestubs.model import Kernel
+
+
+_SINGLE_NOPS: Final = 4
+"""Fewer are damaged locations of a kernel without stubs."""
 
 
 class InlineSites:
@@ -39,7 +43,8 @@ class InlineSites:
 
     def are_evident(self) -> bool:
         """Return whether the words prove a kernel without stubs: most fit one, few fit one with stubs."""
-        if 5 * self._single_nops > len(self._addresses):
+        # Linkers turn `addis rN,r2,0` into a second nop: in a small kernel with stubs, at most locations.
+        if self._single_nops >= _SINGLE_NOPS and 5 * self._single_nops > len(self._addresses):
             return False
         fitting = sum(self.wrong_word(self.call_site(address)) is None for address in self._addresses)
         return 2 * fitting > len(self._addresses)

@@ -18,6 +18,7 @@ from math import inf
 from operator import sub
 from typing import TYPE_CHECKING, Final
 
+from pfestubs.errors import UnexpectedReserveError
 from pfestubs.layouts import AreaRole
 from pfestubs.rules import ppc
 from pfestubs.rules.boot import INSNS_SIZE, RETURN_SHIFT
@@ -103,6 +104,11 @@ class PlanResult:
     outcomes: Sequence[Outcome]
     asked: int
 
+    @property
+    def ok(self) -> bool:
+        """Whether the kernel as linked boots with tracing."""
+        return self.outcomes[0].ok
+
 
 def plan_reserve(
     boot: Boot,
@@ -118,8 +124,13 @@ def plan_reserve(
         reserves: values asked about; none: the linked and the recommended one.
         growths: bytes asked about, for each of the reserves.
         shape: where the growth that is asked about happens.
+
+    Raises:
+        UnexpectedReserveError: a reserve is asked about and the layout has none.
     """
     planner = Planner(boot)
+    if reserves and planner.linked is None:
+        raise UnexpectedReserveError(boot.kernel.file, reserves[0], boot.kernel.layout_name)
     usual = list(dict.fromkeys([planner.linked, planner.recommended]))
     if planner.recommended is None:
         usual = [planner.linked]
@@ -134,7 +145,7 @@ def plan_reserve(
     kernel = boot.kernel
     return PlanResult(
         file=kernel.file,
-        layout=kernel.layout.name if kernel.layout else "inline",
+        layout=kernel.layout_name,
         reserve=planner.linked,
         recommended=planner.recommended,
         working=planner.working,

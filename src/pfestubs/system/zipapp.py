@@ -28,23 +28,10 @@ if TYPE_CHECKING:
 
 _SHEBANG: Final = b"#!/usr/bin/env python3\n"
 _MAIN: Final = """\
-# Chooses what to run by the name of the file, so that a symbolic link named like a drop-in is that drop-in.
-import os
-import sys
+# A symbolic link named like a drop-in is that drop-in.
+from pfestubs.cli.entry import run_by_name
 
-if sys.version_info < (3, 11):
-    sys.stderr.write("pfestubs: error: needs Python 3.11 or later, this is %d.%d\\n" % sys.version_info[:2])
-    sys.exit(2)
-
-name = os.path.basename(sys.argv[0])
-if name in ("gen-ftrace-pfe-stubs", "ftrace-gen-ool-stubs", "ftrace-check"):
-    from pfestubs.cli import dropin
-
-    getattr(dropin, name.replace("-", "_"))()
-else:
-    from pfestubs.cli.main import main
-
-    main()
+run_by_name()
 """
 _PACKAGES: Final = {
     "click": "click",

@@ -19,7 +19,7 @@ from pfestubs.system.files import refuse_input, write_output
 
 if TYPE_CHECKING:
     from pfestubs.cli.options import Decorator
-    from pfestubs.model import KernelFigures
+    from pfestubs.model.figures import KernelFigures
 
 
 def _system_map_option(side: str) -> Decorator:

@@ -10,7 +10,7 @@ from pfestubs.formats.text import escape_line, plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pfestubs.model import KernelFigures
+    from pfestubs.model.figures import KernelFigures
     from pfestubs.rules.diff import DiffResult, FunctionCount
 
 _GROWTH_SHAPES: Final = ("early", "even", "late")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.model import KernelFigures
+    from pfestubs.model.figures import KernelFigures
     from pfestubs.rules.diff import DiffResult, FunctionCount
 
 LIMIT: Final = 60_000

@@ -9,7 +9,7 @@ from pfestubs import __version__
 from pfestubs.formats.findings import finding_message
 from pfestubs.formats.remedy import remedy_sentence
 from pfestubs.formats.text import plural
-from pfestubs.model import MessageKind
+from pfestubs.model.boot_log import MessageKind
 from pfestubs.rules.explain import Comparison
 
 if TYPE_CHECKING:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The types that pass between the layers, once each.
+"""The types that pass between the layers, once each; those of one command are in modules of this package.
 
 Readers produce them, rules and formats take them. Addresses are unsigned integers as linked, sizes are
 bytes, counts are numbers of entries or stubs.
@@ -7,9 +7,9 @@ bytes, counts are numbers of entries or stubs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from pfestubs.layouts import AreaRole
 
@@ -23,8 +23,10 @@ COUNT_SCHEMA: Final = "pfestubs/count/1"
 CHECK_SCHEMA: Final = "pfestubs/check/1"
 STUBS_SCHEMA: Final = "pfestubs/stubs/1"
 VERIFY_SCHEMA: Final = "pfestubs/verify/1"
+PLAN_SCHEMA: Final = "pfestubs/plan/1"
 MODULES_SCHEMA: Final = "pfestubs/modules/1"
 DIFF_SCHEMA: Final = "pfestubs/diff/1"
+EXPLAIN_SCHEMA: Final = "pfestubs/explain/1"
 
 
 class ByteOrder(Enum):
@@ -250,6 +252,11 @@ class Kernel:
     build_id: str | None = None
 
     @property
+    def layout_name(self) -> str:
+        """The layout as documents name it."""
+        return self.layout.name if self.layout else "inline"
+
+    @property
     def release(self) -> str | None:
         """The release in the banner, such as "7.2.13-amd64"."""
         words = (self.banner or "").split()
@@ -296,209 +303,3 @@ class RunningKernel:
     word_at: Callable[[int], int | None]
     trampolines: Sequence[int] | None
     disabled: int | None
-
-
-# -- modules -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ModuleFile:
-    """A module (`.ko`) as plain values.
-
-    Attributes:
-        file: as named on the command line, or below a directory named there.
-        tables: bytes of each section `__patchable_function_entries`, in the order of the section headers.
-        text_bytes: of the sections of code that the module loader places.
-    """
-
-    file: str
-    bits: int
-    byte_order: ByteOrder
-    tables: Sequence[int]
-    text_bytes: int
-
-
-# -- two kernels compared ------------------------------------------------------------------------------------
-
-
-class AreaFigures(NamedTuple):
-    """Stubs that an area has, and those handed out; None where the source does not tell."""
-
-    reserved: int | None
-    used: int | None
-
-
-@dataclass(frozen=True)
-class KernelFigures:
-    """What a kernel, or a document saved of one, tells for a comparison; None where it does not.
-
-    Attributes:
-        source: what the file is: a kernel, or the command that saved the document.
-        layout: a layout's name or "inline".
-        locations: for `count` the entries of text and init text: a kernel skips those of exit text.
-        entries: by kind, for `count`.
-        functions: count of locations by symbol; static functions can share a name.
-        areas: by name.
-        unserved: count of locations that fail a test of the boot.
-        headroom: bytes of the tightest branch.
-        growth: bytes of text that can be added before the boot fails, by where it is added (the shapes of
-            `pfestubs plan`); a shape is None where nothing limits it.
-        partial: the document lists only some of the functions.
-    """
-
-    file: str
-    source: Literal["kernel", "check", "count", "stubs"]
-    layout: str | None
-    locations: int
-    bits: int | None = None
-    byte_order: ByteOrder | None = None
-    stub_size: int | None = None
-    entries: EntryCounts | None = None
-    functions: Mapping[str, int] | None = None
-    areas: Mapping[str, AreaFigures] = field(default_factory=dict)
-    unserved: int | None = None
-    headroom: int | None = None
-    growth: Mapping[str, int | None] | None = None
-    release: str | None = None
-    build_id: str | None = None
-    partial: bool = False
-
-
-# -- a boot log ----------------------------------------------------------------------------------------------
-
-EXPLAIN_SCHEMA: Final = "pfestubs/explain/1"
-
-
-class MessageKind(Enum):
-    """What a message of ftrace is about; the value is its name in documents."""
-
-    ALLOCATING = "allocating"
-    ALLOCATED = "allocated"
-    NO_FUNCTIONS = "no-functions"
-    NO_MEMORY = "no-memory"
-    MODULE_SKIPPED = "module-skipped"
-    BUG = "ftrace-bug"
-    BUG_WARNING = "ftrace-bug-warning"
-    ARCH_WARNING = "arch-warning"
-    CORE_WARNING = "core-warning"
-    STUB_OUT_OF_RANGE = "stub-out-of-range"
-    NO_TRAMPOLINE = "no-trampoline"
-    WRONG_INSTRUCTION = "wrong-instruction"
-    FETCH_FAILED = "fetch-failed"
-    UNEXPECTED_TARGET = "unexpected-target"
-    UNEXPECTED_CALL = "unexpected-call"
-    TRACER_TOO_FAR = "tracer-too-far"
-    NO_MODULE = "no-module"
-
-
-class BugError(Enum):
-    """What `ftrace_bug` was told."""
-
-    REFUSED = "failed to modify"
-    """EINVAL: a test failed."""
-    READ = "faulted on modifying"
-    """EFAULT: the instruction could not be read."""
-    WRITE = "faulted on writing"
-    """EPERM: the instruction could not be written."""
-    UNKNOWN = "faulted on unknown error"
-
-
-class BugPhase(Enum):
-    """What ftrace was doing when it failed (`kernel/trace/ftrace.c: print_bug_type`)."""
-
-    INIT = "init"
-    NOP = "nop"
-    CALL = "call"
-    UPDATE = "update"
-
-
-@dataclass(frozen=True)
-class MessageSource:
-    """Where the kernel prints a message: file, functions, and the versions that have it ("" for open)."""
-
-    kind: MessageKind
-    file: str
-    functions: tuple[str, ...]
-    since: str = ""
-    until: str = ""
-
-
-@dataclass(frozen=True)
-class CodeAddress:
-    """A code address as a log shows it: where it ran, and as symbol + offset of a module or the kernel.
-
-    Each is None where the log does not tell.
-    """
-
-    address: int | None
-    symbol: str | None = None
-    offset: int = 0
-    module: str | None = None
-
-
-@dataclass(frozen=True)
-class LogMessage:
-    """A message of ftrace in a log, with the lines that belong to it.
-
-    Attributes:
-        line: number in the log, from 1.
-        text: as logged, without time stamp and the like.
-        source: where the kernel prints it.
-        code: the function that it is about.
-        caller: the kernel's own function that a warning names.
-        count: number of entries.
-        expected, found: instructions, None where the message has none.
-        error, phase: of a message BUG, None where the log has lost them.
-    """
-
-    line: int
-    text: str
-    source: MessageSource
-    code: CodeAddress | None = None
-    caller: str | None = None
-    count: int | None = None
-    expected: int | None = None
-    found: int | None = None
-    error: BugError | None = None
-    phase: BugPhase | None = None
-
-    @property
-    def kind(self) -> MessageKind:
-        """What it is about."""
-        return self.source.kind
-
-
-@dataclass(frozen=True)
-class LoggedBoot:
-    """What a log has of one boot.
-
-    Attributes:
-        banner: the line "Linux version ...", None before the first.
-        complete: `banner` has all parts of such a line, as far as its form tells.
-        following: the texts of the next lines, over which a console may have wrapped the banner.
-        messages: of ftrace.
-        sightings: addresses with their symbols, from registers and stacks.
-    """
-
-    banner: str | None
-    complete: bool
-    messages: Sequence[LogMessage]
-    sightings: Sequence[CodeAddress]
-    following: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class BootLog:
-    """A log, taken apart.
-
-    Attributes:
-        lines: how many there are.
-        has_kernel_lines: at least one of them is known to be the kernel's.
-        omitted: messages of ftrace beyond those that are kept.
-    """
-
-    file: str
-    lines: int
-    has_kernel_lines: bool
-    boots: Sequence[LoggedBoot]
-    omitted: int = 0

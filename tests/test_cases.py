@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Inputs that failed in the field, and more of each kind: no false verdict, and a message about the right file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from conftest import FIXTURES, tool
+from kernelwriter import LinkedKernel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Call, Kernels, MiniKernel, RunCli
+
+CASES = FIXTURES / "cases"
+DEBIAN = "debian-7.2.13-ppc64le"
+FORMATS = ("text", "json", "junit", "sarif", "github")
+
+
+def check(call: Call, path: Path, *words: str | Path) -> tuple[int, Any]:
+    """Return the exit status and the document, None on error."""
+    outcome = call("check", "--format", "json", path, *words)
+    return outcome.code, json.loads(outcome.out) if outcome.code < 2 else None
+
+
+def refused(call: Call, subject: Path | str, words: str, *command: str | Path) -> None:
+    """Assert an error about `subject`, in one sentence."""
+    outcome = call(*command)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"{subject}: error: ")
+    assert words in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+
+
+# -- a check that examined nothing does not pass -----------------------------------------------------------
+
+
+@pytest.fixture(params=["moved-symbols", "no table", "all zero", "outside text"])
+def nothing_to_examine(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Kernels without a single location."""
+    if request.param == "moved-symbols":
+        return CASES / "moved-symbols"
+    table = {"no table": [], "all zero": [0, 0, 0], "outside text": [0x1000, 0x2000]}[request.param]
+    return LinkedKernel(table=table).save(tmp_path / "vmlinux")
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_nothing_examined_fails_in_every_format(format_: str, nothing_to_examine: Path, call: Call) -> None:
+    outcome = call("check", "--format", format_, nothing_to_examine)
+    assert outcome.code == 1
+    assert "table-damaged" in outcome.out
+
+
+def test_nothing_examined_meets_no_threshold(nothing_to_examine: Path, call: Call, tmp_path: Path) -> None:
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text(call("check", "--format", "json", LinkedKernel().save(tmp_path / "old")).out)
+    words = ("--min-headroom", "1MiB", "--baseline", baseline, "--max-growth", "0")
+    code, document = check(call, nothing_to_examine, *words)
+    rules = [f["rule"] for f in document["findings"] if f["severity"] == "error"]
+    assert code == 1
+    assert [rules[0], *rules[-2:]] == ["table-damaged", "low-headroom", "growth"]
+
+
+def test_nothing_examined_fails_the_drop_in(nothing_to_examine: Path, run_cli: RunCli) -> None:
+    outcome = run_cli("nm", nothing_to_examine, executable="ftrace-check")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "table-damaged" in outcome.err
+
+
+# -- a System.map is proved --------------------------------------------------------------------------------
+
+
+def test_the_map_of_another_build_is_refused(call: Call) -> None:
+    vmlinux = CASES / "stripped"
+    foreign = CASES / "stripped.foreign.map"
+    refused(call, foreign, "is not of", "check", vmlinux, "--system-map", foreign)
+    assert check(call, vmlinux, "--system-map", CASES / "stripped.own.map")[0] == 0
+
+
+@pytest.mark.parametrize("shift", [-0x40, -0x20, 0x10, 0x20, 0x1000])
+def test_maps_of_neighbouring_builds_are_refused(shift: int, call: Call, tmp_path: Path) -> None:
+    """One function more or less: what comes after it in text is elsewhere."""
+    lines = [line.split() for line in (CASES / "stripped.own.map").read_text().splitlines()]
+    functions = [i for i, (_, letter, _) in enumerate(lines) if letter in "tT"]
+    first = functions[len(functions) // 2]
+    stop = next(i for i, (_, _, name) in enumerate(lines) if name == "_etext")
+    other = tmp_path / "System.map"
+    other.write_text(
+        "".join(
+            f"{int(address, 16) + (shift if first <= i < stop else 0):016x} {letter} {name}\n"
+            for i, (address, letter, name) in enumerate(lines)
+        )
+    )
+    refused(call, other, "is not of", "check", CASES / "stripped", "--system-map", other)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("placeholder.map", "is a placeholder without symbols"),
+        ("kptr-restricted.map", "read /proc/kallsyms as root"),
+    ],
+)
+def test_what_a_map_lacks_is_said_of_the_map(name: str, words: str, call: Call) -> None:
+    refused(call, CASES / name, words, "check", CASES / "mini-stripped", "--system-map", CASES / name)
+
+
+@pytest.mark.parametrize("name", ["mini.map", "mini.nm-S.map", "mini.bom.map", "mini.blank-line.map"])
+def test_maps_of_every_spelling(name: str, call: Call) -> None:
+    code, document = check(call, CASES / "mini-stripped", "--system-map", CASES / name)
+    assert (code, document["locations"], document["findings"]) == (0, 16, [])
+
+
+def test_of_equal_names_the_global_one_counts(call: Call) -> None:
+    vmlinux, symbols = CASES / "same-name", CASES / "same-name.map"
+    assert check(call, vmlinux)[1] == check(call, vmlinux, "--system-map", symbols)[1]
+    assert check(call, vmlinux)[0] == 0
+
+
+# -- absent symbols prove nothing --------------------------------------------------------------------------
+
+
+def test_stub_symbols_stripped_away(call: Call) -> None:
+    refused(call, CASES / "strip-keep", "has no symbols of stub areas", "check", CASES / "strip-keep")
+
+
+@pytest.mark.cross
+@pytest.mark.parametrize("command", ["check", "stubs", "plan", "explain"])
+def test_stub_symbols_stripped_away_from_a_miniature(
+    command: str, mini_kernel: MiniKernel, call: Call, tmp_path: Path
+) -> None:
+    path = without_stub_symbols(mini_kernel() / "vmlinux", tmp_path / "vmlinux")
+    log = (FIXTURES / "logs" / "README.md",) if command == "explain" else ()
+    refused(call, path, "has no symbols of stub areas", command, path, *log)
+
+
+def without_stub_symbols(original: Path, copy: Path) -> Path:
+    names = [
+        f"ftrace_ool_stub_{area}{end}" for area in ("text", "text_end", "inittext") for end in ("", "_count")
+    ]
+    objcopy = tool("powerpc64le-linux-gnu-objcopy")
+    subprocess.run([objcopy, *(f"--strip-symbol={n}" for n in names), original, copy], check=True)
+    return copy
+
+
+def test_sizes_of_zero_are_unknown(call: Call) -> None:
+    code, document = check(call, CASES / "sizes-zero")
+    assert (code, document["stub_size"], document["findings"]) == (0, 24, [])
+
+
+# -- relocations -------------------------------------------------------------------------------------------
+
+
+def test_crel(call: Call) -> None:
+    outcome = call("count", "--format", "json", "--layout", "ool", "--reserve", "4", CASES / "crel.o")
+    document = json.loads(outcome.out)
+    assert document["entries"] == {"text": 16, "inittext": 3, "exittext": 1, "total": 20}
+    assert document["relocation"] == "R_PPC64_ADDR64"
+
+
+def test_a_pie_without_section_headers(call: Call) -> None:
+    code, document = check(call, CASES / "pie-no-sections", "--system-map", CASES / "pie.map")
+    assert (code, document["locations"], document["findings"]) == (0, 16, [])
+
+
+# -- near-misses -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "words"), [("vmlinux.lz4", "lz4 -dk"), ("image.itb", "dumpimage")])
+@pytest.mark.parametrize("command", ["check", "count", "stubs"])
+def test_packed_kernels_are_named(command: str, name: str, words: str, call: Call) -> None:
+    refused(call, CASES / name, words, command, CASES / name)
+
+
+@pytest.mark.cross
+def test_constructors_of_an_older_linker_script(call: Call, tmp_path: Path) -> None:
+    """Counted as init text, linked as text: the check compares both and finds it."""
+    prefix = "powerpc64le-linux-gnu-"
+    obj, linked = tmp_path / "text-startup.o", tmp_path / "linked"
+    subprocess.run([tool(f"{prefix}as"), CASES / "text-startup.s", "-o", obj], check=True)
+    script = CASES / "text-startup.lds"
+    subprocess.run([tool(f"{prefix}ld"), "-T", script, obj, "-o", linked], check=True, capture_output=True)
+    document = json.loads(call("count", "--format", "json", "--layout", "ool", "--reserve", "0", obj).out)
+    assert document["entries"] == {"text": 1, "inittext": 1, "exittext": 0, "total": 2}
+
+
+# -- the same with a distribution's kernel -----------------------------------------------------------------
+
+
+def test_debian_without_stub_symbols(kernels: Kernels, call: Call, tmp_path: Path) -> None:
+    path = without_stub_symbols(kernels(f"{DEBIAN}/vmlinux"), tmp_path / "vmlinux")
+    refused(call, path, "has no symbols of stub areas", "check", path)
+
+
+def test_debians_maps(kernels: Kernels, call: Call, tmp_path: Path) -> None:
+    """Stripped: its own map, and what nm says, are believed; zeros and a neighbour's map are not."""
+    full = kernels(f"{DEBIAN}/vmlinux")
+    stripped, spelled, other = (tmp_path / name for name in ("vmlinux", "nm", "other"))
+    subprocess.run([tool("powerpc64le-linux-gnu-strip"), "-o", stripped, full], check=True)
+    own = kernels(f"{DEBIAN}/System.map")
+    _, expected = check(call, full)
+    for option in ("-n", "-nS"):
+        nm = tool("powerpc64le-linux-gnu-nm")
+        done = subprocess.run([nm, option, full], capture_output=True, text=True, check=True)
+        spelled.write_text(done.stdout)
+        for symbols in (own, spelled):
+            _, found = check(call, stripped, "--system-map", symbols)
+            assert {**found, "file": expected["file"]} == expected
+    lines = [line.split() for line in own.read_text().splitlines()]
+    other.write_text("".join(f"{0:016x} {letter} {name}\n" for _, letter, name in lines))
+    refused(call, other, "as root", "check", stripped, "--system-map", other)
+    first = next(i for i, line in enumerate(lines) if line[2] == "vfs_read")
+    stop = next(i for i, line in enumerate(lines) if line[2] == "_etext")
+    for shift in (-0x60, 0x20):
+        other.write_text(
+            "".join(
+                f"{int(address, 16) + (shift if first < i < stop else 0):016x} {letter} {name}\n"
+                for i, (address, letter, name) in enumerate(lines)
+            )
+        )
+        refused(call, other, "is not of", "check", stripped, "--system-map", other)

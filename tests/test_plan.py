@@ -1,0 +1,366 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`plan`: working reserves and limits of growth, against boots one by one, relinked kernels, real ones."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from conftest import SCHEMAS
+from kernelwriter import MIB, Linked, LinkedKernel
+from pfestubs.errors import UnexpectedReserveError
+from pfestubs.layouts import RESERVE_CONFIG
+from pfestubs.read.vmlinux import open_kernel
+from pfestubs.rules.plan import Planner, plan_reserve
+from pfestubs.rules.relink import Growth, GrowthShape, relink
+from pfestubs.rules.replay import replay
+from pfestubs.rules.simulation import simulate_boot
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Call, Kernels, MiniKernel
+    from pfestubs.rules.boot import Boot
+
+DEBIAN, PSERIES, TRAP = "debian-7.2.13-ppc64le", "pseries-7.2.13-ppc64le", "pseries-7.2.13-trap"
+TINY, GROWN = "tiny-7.3-ppc64le", "tiny-7.3-grown"
+
+
+def works(boot: Boot, reserve: int, growth: Growth) -> bool:
+    """Boot the relinked kernel one location after the other."""
+    return not replay(relink(boot, reserve, growth)).failures
+
+
+# -- against boots one by one ------------------------------------------------------------------------------
+
+LAYOUTS_OF_TEXT = st.builds(
+    Linked,
+    reserve=st.integers(0, 40),
+    low=st.integers(0, 20),
+    high=st.integers(1, 20),
+    pad=st.sampled_from([0, 4096, 31 * MIB, 32 * MIB - 9000, 32 * MIB - 6000, 33 * MIB]),
+    before=st.integers(0, 3),
+    end_pad=st.sampled_from([0, 1024, 31 * MIB, 32 * MIB - 9000, 32 * MIB - 6000, 32 * MIB - 5000]),
+    spare=st.integers(0, 3),
+    tail=st.just(256),
+    init=st.integers(0, 2),
+    stub_size=st.sampled_from([16, 24]),
+)
+
+
+@given(LAYOUTS_OF_TEXT)
+@settings(max_examples=150, deadline=None)
+def test_working_reserves_are_those_that_boot(linked: Linked) -> None:
+    boot = linked.boot()
+    found = Planner(boot).working
+    top = linked.before + linked.low + linked.high + linked.spare + 4
+    booting = [r for r in range(top) if works(boot, r, Growth())]
+    assert [r for r in range(top) if any(r in span for span in found)] == booting
+    for span in found:
+        assert works(boot, span[-1], Growth())
+        assert not works(boot, span[-1] + 1, Growth())
+
+
+@given(LAYOUTS_OF_TEXT, st.sampled_from(GrowthShape), st.integers(0, 40))
+@settings(max_examples=150, deadline=None)
+def test_growth_is_exact_to_the_instruction(linked: Linked, shape: GrowthShape, reserve: int) -> None:
+    boot = linked.boot()
+    limit = Planner(boot).outcome(reserve, Growth()).limits[shape]
+    if limit.bytes is None:
+        assert works(boot, reserve, Growth(1 << 32, shape)) == limit.works
+    else:
+        assert works(boot, reserve, Growth(limit.bytes, shape))
+        assert not works(boot, reserve, Growth(limit.bytes + 4, shape))
+        failures = replay(relink(boot, reserve, Growth(limit.bytes + 4, shape))).failures
+        assert limit.rule == failures[0].rule
+
+
+@given(LAYOUTS_OF_TEXT)
+@settings(max_examples=60, deadline=None)
+def test_the_recommended_reserve_has_the_largest_smallest_growth(linked: Linked) -> None:
+    boot = linked.boot()
+    planner = Planner(boot)
+
+    def smallest(reserve: int) -> float:
+        limits = planner.outcome(reserve, Growth()).limits.values()
+        if not all(limit.works for limit in limits):
+            return float("-inf")
+        return min(float("inf") if limit.bytes is None else limit.bytes for limit in limits)
+
+    top = linked.before + linked.low + linked.high + linked.spare + 2
+    candidates = {r: smallest(r) for r in {*range(top), linked.reserve}}
+    best = max(candidates.values())
+    if best < 0:
+        assert planner.recommended is None
+        return
+    assert planner.recommended is not None
+    assert smallest(planner.recommended) == best
+    equals = [r for r, growth in candidates.items() if growth == best]
+    assert abs(planner.recommended - linked.reserve) == min(abs(r - linked.reserve) for r in equals)
+
+
+def test_boots_with_growth_that_removes_text() -> None:
+    """A kernel that no reserve serves: less text does."""
+    boot = Linked(10, 20, 100, 40 * MIB, end_pad=40 * MIB).boot()
+    result = plan_reserve(boot)
+    assert (result.working, result.recommended) == ([], None)
+    assert result.shrink is not None
+    size, reserve = result.shrink
+    assert works(boot, reserve, Growth(-size, GrowthShape.EVEN))
+    assert not any(works(boot, r, Growth(4 - size, GrowthShape.EVEN)) for r in range(140))
+
+
+def test_init_text_out_of_reach_is_not_a_matter_of_text() -> None:
+    far = LinkedKernel(area_at={"inittext": LinkedKernel().init_base + 40 * MIB})
+    result = plan_reserve(simulate_boot(far.kernel()))
+    assert (result.working, result.recommended, result.shrink) == ([], None, None)
+
+
+# -- layouts without a reserve -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", ["pfe", None])
+def test_layouts_without_a_reserve_have_growth_only(layout: str | None) -> None:
+    writer = LinkedKernel(layout=layout, stub_size=16)
+    if layout is None:
+        writer.words |= {location + 4: 0x60000000 for location in writer.locations}
+    boot = simulate_boot(writer.kernel())
+    result = plan_reserve(boot, growths=[MIB], shape=GrowthShape.LATE)
+    assert (result.reserve, result.recommended, result.working) == (None, None, [])
+    assert [o.growth for o in result.outcomes] == [Growth(), Growth(MIB, GrowthShape.LATE)]
+    for shape, limit in result.outcomes[0].limits.items():
+        if limit.bytes is not None:
+            assert not simulate_boot(relink(boot, None, Growth(limit.bytes, shape))).failures
+            assert simulate_boot(relink(boot, None, Growth(limit.bytes + 4, shape))).failures
+    with pytest.raises(UnexpectedReserveError):
+        plan_reserve(boot, reserves=[5])
+
+
+# -- what is asked -----------------------------------------------------------------------------------------
+
+
+def test_every_reserve_with_every_growth() -> None:
+    boot = Linked(2, 10, 10, MIB).boot()
+    result = plan_reserve(boot, reserves=[0, 5], growths=[0, 8, -4], shape=GrowthShape.EVEN)
+    asked = result.outcomes[len(result.outcomes) - result.asked :]
+    assert [(o.reserve, o.growth.bytes, o.growth.shape) for o in asked] == [
+        (reserve, grown, GrowthShape.EVEN) for reserve in (0, 5) for grown in (0, 8, -4)
+    ]
+
+
+def test_a_first_function_is_named_as_linked() -> None:
+    boot = Linked(20, 10, 30, 31 * MIB).boot()
+    (outcome,) = plan_reserve(boot, reserves=[20], growths=[2 * MIB]).outcomes[-1:]
+    assert not outcome.ok
+    assert outcome.first is not None
+    assert outcome.first[1] in set(boot.locations)
+    again = replay(relink(boot, 20, Growth(2 * MIB)))
+    assert outcome.unserved == len(again.failures)
+    assert boot.locations[again.failures[0].position] == outcome.first[1]
+
+
+# -- the command -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def schema() -> Draft202012Validator:
+    return Draft202012Validator(json.loads((SCHEMAS / "plan-1.json").read_text()))
+
+
+@pytest.fixture
+def healthy(tmp_path: Path) -> Path:
+    return LinkedKernel().save(tmp_path / "vmlinux")
+
+
+@pytest.fixture
+def trapped(tmp_path: Path) -> Path:
+    """Ten functions, of which the reserve reaches none."""
+    text = [33 * MIB + 64 * i for i in range(10)]
+    return LinkedKernel(text=text, reserve=4).save(tmp_path / "trapped")
+
+
+def plan(call: Call, code: int, path: Path, *words: str) -> Any:
+    outcome = call("plan", "--format", "json", path, *words)
+    assert (outcome.code, outcome.err) == (code, "")
+    return json.loads(outcome.out)
+
+
+def test_json(healthy: Path, trapped: Path, call: Call, schema: Draft202012Validator) -> None:
+    for document in (
+        plan(call, 0, healthy),
+        plan(call, 0, healthy, "--reserve", "0x1", "--grow", "-4KiB", "--grow", "40MiB", "--shape", "late"),
+        plan(call, 1, trapped),
+    ):
+        schema.validate(document)
+    assert plan(call, 1, trapped)["working"][0]["from"] == 0
+    asked = plan(call, 0, healthy, "--reserve", "1", "--grow", "0x1001")["outcomes"][-1]
+    assert (asked["reserve"], asked["grow"], asked["shape"]) == (1, 0x1004, "early")
+
+
+def test_text_of_a_healthy_kernel(healthy: Path, call: Call) -> None:
+    outcome = call("plan", healthy)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith(f"{healthy}: ok: ")
+    for words in ("as linked", "early", "even", "late", "Reserves with which every function gets"):
+        assert words in outcome.out
+
+
+def test_text_of_a_trapped_kernel(trapped: Path, call: Call) -> None:
+    outcome = call("plan", trapped)
+    assert outcome.code == 1
+    first = outcome.out.splitlines()[0]
+    assert first.startswith(f"{trapped}: failed: 4 functions get no working stub; set {RESERVE_CONFIG}=0 in")
+
+
+def test_check_names_the_same_reserve(trapped: Path, call: Call) -> None:
+    found = json.loads(call("check", "--format", "json", trapped).out)
+    remedy = next(f["remedy"] for f in found["findings"] if f["remedy"])
+    assert remedy["value"] == plan(call, 1, trapped)["recommended"]
+
+
+def test_output_goes_to_the_file(trapped: Path, call: Call, tmp_path: Path) -> None:
+    outcome = call("plan", trapped, "-o", tmp_path / "out")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith(f"{trapped}: failed: 4 functions get no working stub")
+    assert (tmp_path / "out").read_text() == call("plan", trapped).out
+
+
+@pytest.mark.parametrize(
+    "words", [("--reserve", "x"), ("--grow", "1X"), ("--grow", "5G"), ("--shape", "big")]
+)
+def test_usage_errors(words: tuple[str, ...], healthy: Path, call: Call) -> None:
+    outcome = call("plan", healthy, *words)
+    assert (outcome.code, outcome.out) == (2, "")
+
+
+def test_a_reserve_for_a_layout_without_one(tmp_path: Path, call: Call) -> None:
+    path = LinkedKernel(layout="pfe", stub_size=16).save(tmp_path / "vmlinux")
+    outcome = call("plan", path, "--reserve", "5")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "layout pfe has none" in outcome.err
+
+
+# -- miniature kernels, linked again -----------------------------------------------------------------------
+
+
+def last_location(path: Path) -> int:
+    """The location in text that moves with either pad: of `.sched.text`, after the end area."""
+    with open_kernel(str(path)) as kernel:
+        return max(address for address in kernel.table if address in kernel.text)
+
+
+@pytest.mark.cross
+@pytest.mark.parametrize(("shape", "variable"), [("early", "TEXT_PAD"), ("late", "TRAMP_PAD")])
+def test_growth_of_a_relinked_miniature(
+    shape: str, variable: str, mini_kernel: MiniKernel, call: Call
+) -> None:
+    """Sections are aligned: text moves by as much as is added, give or take an alignment."""
+
+    def linked(pad: int) -> Path:
+        return mini_kernel(**{variable: str(pad)}) / "vmlinux"
+
+    start = 31 * MIB
+    limit = plan(call, 0, linked(start))["outcomes"][0]["growth"][shape]
+    codes = set()
+    for more in (-16, 0, 4, 16):
+        path = linked(start + limit + more)
+        fails = last_location(path) - last_location(linked(start)) > limit
+        assert call("check", path).code == fails
+        codes.add(fails)
+    assert codes == {False, True}
+
+
+@pytest.mark.cross
+def test_working_reserves_of_a_relinked_miniature(mini_kernel: MiniKernel, call: Call) -> None:
+    """A pad with which the reserve reaches all of its functions up to some value, and no further."""
+    room = plan(call, 0, mini_kernel(TEXT_PAD=31 * MIB, RESERVE=3) / "vmlinux")["outcomes"][0]
+    pad = 31 * MIB + room["growth"]["early"]
+    found = plan(call, 0, mini_kernel(TEXT_PAD=pad, RESERVE=3) / "vmlinux")["working"]
+    for span in found:
+        for reserve, code in (
+            (span["from"] - 1, 1),
+            (span["from"], 0),
+            (span["to"], 0),
+            (span["to"] + 1, 1),
+        ):
+            if reserve >= 0:
+                assert call("check", mini_kernel(TEXT_PAD=pad, RESERVE=reserve) / "vmlinux").code == code
+
+
+# -- real kernels ------------------------------------------------------------------------------------------
+
+
+def megabytes(growth: dict[str, int]) -> list[float]:
+    """Growth in MB, cut to one decimal: early, even, late."""
+    return [growth[shape.value] // 100_000 / 10 for shape in GrowthShape]
+
+
+def test_growth_of_debians_kernel(kernels: Kernels, call: Call) -> None:
+    """The figures of an independent replay."""
+    words = [word for reserve in ("24000", "20000", "8000") for word in ("--reserve", reserve)]
+    document = plan(call, 0, kernels(f"{DEBIAN}/vmlinux"), *words)
+    found = {o["reserve"]: megabytes(o["growth"]) for o in document["outcomes"]}
+    assert found[32_768] == [18.3, 23.5, 29.2]
+    assert found[24_000] == [21.4, 34.6, 26.1]
+    assert found[20_000] == [23.9, 46.2, 23.5]
+    assert found[8_000] == [30.6, 19.9, 16.9]
+    assert min(found[document["recommended"]]) == 23.7
+
+
+def test_the_trap_opens_with_a_smaller_reserve(kernels: Kernels, call: Call) -> None:
+    document = plan(call, 1, kernels(f"{TRAP}/vmlinux"), "--reserve", "16000")
+    (span,) = document["working"]
+    for reserve in (16_000, 17_000, 17_883, document["recommended"]):
+        assert span["from"] <= reserve <= span["to"]
+    assert span["to"] < 32_768
+    asked = document["outcomes"][-1]
+    assert (asked["reserve"], asked["ok"], asked["unserved"]) == (16_000, True, 0)
+
+
+def test_growth_into_the_trap(kernels: Kernels, call: Call) -> None:
+    """The trap kernel is pseries plus 24 MiB: 14,885 functions without a stub, dev_create first."""
+    path = kernels(f"{PSERIES}/vmlinux")
+    document = plan(call, 0, path, "--reserve", "32768", "--grow", "24MiB")
+    asked = document["outcomes"][-1]
+    assert asked["rule"] == "area-exhausted"
+    assert abs(asked["unserved"] - 14_885) < 149
+    names = [s["function"] for s in json.loads(call("stubs", "--format", "json", path).out)["stubs"]]
+    assert abs(names.index(asked["first"]["function"]) - names.index("dev_create+0x8")) <= 50
+
+
+def test_growth_of_the_tiny_kernel(kernels: Kernels, call: Call) -> None:
+    words = ("--reserve", "32768", "--reserve", "5000", "--reserve", "1271", "--grow", "0x1d00000")
+    document = plan(call, 0, kernels(f"{TINY}/vmlinux"), *words)
+    found = {o["reserve"]: o for o in document["outcomes"]}
+    grown = found[32_768]
+    assert (grown["unserved"], grown["first"]["function"]) == (75, "__mutex_lock_killable_slowpath+0x8")
+    assert found[32_768]["growth"]["early"] == 0x1CFCB5C
+    assert found[5_000]["growth"]["early"] == 0x1EEC128
+    assert found[1_271]["growth"]["early"] == 0x1FD693C
+    assert 0x1E961C0 <= found[5_000]["growth"]["late"] <= 0x1E96200
+    relinked = plan(call, 1, kernels(f"{GROWN}/vmlinux"))
+    assert (relinked["outcomes"][0]["unserved"], relinked["outcomes"][0]["first"]["function"]) == (
+        75,
+        "__mutex_lock_killable_slowpath+0x8",
+    )
+
+
+@pytest.mark.parametrize("name", [DEBIAN, PSERIES, TRAP, TINY, GROWN])
+def test_the_recommended_reserve_boots(name: str, kernels: Kernels, call: Call) -> None:
+    document = json.loads(call("plan", "--format", "json", kernels(f"{name}/vmlinux")).out)
+    outcome = next(o for o in document["outcomes"] if o["reserve"] == document["recommended"])
+    assert outcome["ok"]
+    linked = document["outcomes"][0]
+    if linked["ok"]:
+        assert min(outcome["growth"].values()) >= min(linked["growth"].values())
+
+
+def test_no_change_is_no_change() -> None:
+    boot = Linked(3, 5, 5, MIB).boot()
+    assert replace(relink(boot), memory=boot.kernel.memory, areas=boot.kernel.areas) == boot.kernel
