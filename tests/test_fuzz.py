@@ -35,7 +35,7 @@ RECIPES = 120
 VALIDATOR = Draft202012Validator(json.loads((SCHEMAS / "count-1.json").read_text()))
 
 
-def assert_contract_outcome(path: Path, data: bytes, *, also_generate: bool = True) -> int:
+def count_and_generate(path: Path, data: bytes, *, also_generate: bool = True) -> int:
     """Both commands end well or with one sentence; the exit status of `count`."""
     path.write_bytes(data)
     codes: list[int] = []
@@ -116,7 +116,7 @@ def test_every_header_field(name: str, tmp_path: Path) -> None:
             if value < 1 << bits:
                 broken = bytearray(data)
                 struct.pack_into(code, broken, offset, value)
-                codes.add(assert_contract_outcome(tmp_path / "vmlinux.o", bytes(broken), also_generate=False))
+                codes.add(count_and_generate(tmp_path / "vmlinux.o", bytes(broken), also_generate=False))
     assert codes == {0, 2}
 
 
@@ -142,7 +142,7 @@ fixed = settings(
     ),
 )
 def test_random_bytes(scratch: Path, content: bytes, magic: bytes) -> None:
-    assert assert_contract_outcome(scratch, magic + content) == 2
+    assert count_and_generate(scratch, magic + content) == 2
 
 
 @pytest.mark.parametrize("name", ["initonly-ppc64le-gnu", "plain-ppc32-gnu"])
@@ -150,14 +150,14 @@ def test_memory_in_proportion(name: str, tmp_path: Path) -> None:
     """A small file that claims large tables does not make us ask for them."""
     data = FILES[name]
     path = tmp_path / "vmlinux.o"
-    assert_contract_outcome(path, data)  # imports are not what is measured
+    count_and_generate(path, data)  # imports are not what is measured
     tracemalloc.start(1)
     try:
         for offset, code in header_fields(data):
             if code != "B":
                 broken = bytearray(data)
                 struct.pack_into(code, broken, offset, 1 << (struct.calcsize(code) * 8 - 2))
-                assert_contract_outcome(path, bytes(broken), also_generate=False)
+                count_and_generate(path, bytes(broken), also_generate=False)
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
         tracemalloc.stop()
