@@ -78,7 +78,7 @@ def test_special_files(kind: str, call: Call, tmp_path: Path, mini_kernel: MiniK
         path.symlink_to("/dev/zero")
     else:
         path.touch()
-    words = {"fifo": "is a pipe", "directory": "is a directory", "device": "is a device", "empty": ""}
+    words = {"fifo": "is a pipe", "directory": "Is a directory", "device": "is a device", "empty": ""}
     for command in commands(path, mini_kernel() / "vmlinux"):
         outcome = call(*command)
         assert (outcome.code, outcome.out) == (2, ""), command

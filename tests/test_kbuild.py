@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -350,7 +349,7 @@ def test_a_read_only_tree(mainline: Path, call: Call, monkeypatch: pytest.Monkey
 
     before = contents(mainline)
     with monkeypatch.context() as patch:
-        patch.setattr(tempfile, "mkstemp", fail)
+        patch.setattr(os, "mkdir", fail)
         assert call("kbuild", "status", mainline).code == 0
         assert call("kbuild", "install", "--print", mainline).code == 0
         outcome = call("kbuild", "install", mainline)
