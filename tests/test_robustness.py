@@ -636,3 +636,18 @@ def test_a_signal_between_two_makefiles_takes_effect_after_both(
     done = subprocess.run(words, env=clean_environment(), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (128 + number, "")
     assert ": installed (" in call("kbuild", "status", tree).out
+
+
+@pytest.mark.parametrize(
+    "symbols", [{"ftrace_ool_stub_text": 0x1000, "_stext": 0}, {"_stext": 0, "_etext": TOP - 1}]
+)
+def test_a_plan_over_more_than_half_of_the_address_space(
+    symbols: dict[str, int | None], call: Call, tmp_path: Path
+) -> None:
+    """`len` of a range has 63 bits."""
+    path = LinkedKernel(symbols=symbols).save(tmp_path / "vmlinux")
+    for format_ in ("text", "json"):
+        for shape in ("early", "even", "late"):
+            outcome = call("plan", "--format", format_, "--grow", "1M", "--shape", shape, path)
+            assert outcome.code in {0, 1}, outcome
+            assert outcome.err == ""

@@ -22,7 +22,15 @@ from pfestubs.errors import UnexpectedReserveError
 from pfestubs.layouts import AreaRole
 from pfestubs.rules import ppc
 from pfestubs.rules.boot import INSNS_SIZE, RETURN_SHIFT
-from pfestubs.rules.relink import Growth, GrowthShape, growth_span, relink, text_entries, text_locations
+from pfestubs.rules.relink import (
+    Growth,
+    GrowthShape,
+    growth_span,
+    relink,
+    span_size,
+    text_entries,
+    text_locations,
+)
 from pfestubs.rules.simulation import simulate_boot
 
 if TYPE_CHECKING:
@@ -180,6 +188,7 @@ class _Limits:
         self._reserve_at = reserve.address
         self._end_at = end.address + size - INSNS_SIZE
         self._span = growth_span(kernel)
+        self._span_size = span_size(self._span)
         self._moving = bisect_left(locations, self._span.start)
         self._after = bisect_left(locations, self._span.stop)
         self._line = line = list(map(sub, locations, range(0, n * size or 1, size)))
@@ -254,7 +263,7 @@ class _Limits:
 
     def _even_reserve_limit(self, room: int, middle: int, left: float) -> float:
         """Return the least growth that moves one of the first functions of the span by more than it may."""
-        start, length, first = self._span.start, len(self._span), self._moving
+        start, length, first = self._span.start, self._span_size, self._moving
         limit, highest = inf, -inf
         for i in range(first + middle - 1, first - 1, -1):
             line = self._line[i]
@@ -273,7 +282,7 @@ class _Limits:
 
     def _even_end_limit(self, base: int, middle: int, left: float) -> float:
         """Return the least growth that moves the end area away from one of the last functions of the span."""
-        stop, length, first = self._span.stop, len(self._span), self._moving
+        stop, length, first = self._span.stop, self._span_size, self._moving
         limit, lowest = inf, inf
         for i in range(first + middle, self._after):
             line = self._line[i]
@@ -347,7 +356,7 @@ class Planner:
 
         None where it is not text that is too large.
         """
-        least, most = 0, len(growth_span(self._boot.kernel)) // ppc.INSN_SIZE
+        least, most = 0, span_size(growth_span(self._boot.kernel)) // ppc.INSN_SIZE
         found: range = range(0)
         while least < most:
             middle = (least + most) // 2
@@ -474,7 +483,7 @@ class Planner:
             while high <= GROWTH_MAX and works(high):
                 low, high, step = high, high + step, 2 * step
         else:
-            lowest = -len(growth_span(self._boot.kernel))
+            lowest = -span_size(growth_span(self._boot.kernel))
             while low >= lowest and not works(low):
                 high, low, step = low, low - step, 2 * step
             if low < lowest:

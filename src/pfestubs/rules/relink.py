@@ -99,6 +99,11 @@ def growth_span(kernel: Kernel) -> range:
     return range(start, max(start, stop))
 
 
+def span_size(span: range) -> int:
+    """Return the bytes of a span of addresses; `len` has 63 bits."""
+    return span.stop - span.start
+
+
 def relink(boot: Boot, reserve: int | None = None, growth: Growth | None = None) -> Kernel:
     """Return the kernel of `boot` as it would be linked with this reserve (stubs) and this growth of text.
 
@@ -235,7 +240,7 @@ class _Moves:
 
 def even_shift(grown: int, address: int, span: range) -> int:
     """Return how far an address in `span` moves when `grown` bytes are spread evenly: whole instructions."""
-    return grown * (address - span.start) // len(span) // ppc.INSN_SIZE * ppc.INSN_SIZE
+    return grown * (address - span.start) // span_size(span) // ppc.INSN_SIZE * ppc.INSN_SIZE
 
 
 def _init_shift(kernel: Kernel, text_stop: int) -> int:
