@@ -19,8 +19,9 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
-from conftest import FIXTURES, OBJECTS, clean_environment, executable_path
+from conftest import FIXTURES, OBJECTS, SCHEMAS, clean_environment, executable_path
 from elfwriter import (
     ABS,
     AX,
@@ -651,3 +652,12 @@ def test_a_plan_over_more_than_half_of_the_address_space(
             outcome = call("plan", "--format", format_, "--grow", "1M", "--shape", shape, path)
             assert outcome.code in {0, 1}, outcome
             assert outcome.err == ""
+
+
+def test_a_remedy_in_bytes_fits_the_schema(call: Call, tmp_path: Path) -> None:
+    """Its value is not that of a setting."""
+    path = LinkedKernel().save(tmp_path / "vmlinux")
+    document: Any = json.loads(call("check", "--format", "json", "--min-headroom", "1G", path).out)
+    (finding,) = document["findings"]
+    assert set(finding["remedy"]) == {"action", "value"}
+    Draft202012Validator(json.loads((SCHEMAS / "check-1.json").read_text())).validate(document)
