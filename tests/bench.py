@@ -2,7 +2,7 @@
 """Time pfestubs against the scripts it replaces, in pairs in one run, and write the table to docs/benchmarks.md.
 
 Processor time (user and system, children included) of whole processes; medians over pairs. Needs
-PFESTUBS_KERNELS (a folder of real kernels) and, for the comparison, KERNEL_SRC (a kernel tree).
+PFESTUBS_KERNELS (a directory of real kernels) and, for the comparison, KERNEL_SRC (a kernel tree).
 """
 
 from __future__ import annotations
@@ -58,21 +58,21 @@ def measure(work: Work) -> str:
     return f"| {work.name} | {mine:.2f} s | {work.against}: {other:.2f} s | {ratio:.1f} |"
 
 
-def unpack(packed: Path, folder: Path) -> Path:
-    target = folder / f"{packed.parent.name}-{packed.stem}"
+def unpack(packed: Path, directory: Path) -> Path:
+    target = directory / f"{packed.parent.name}-{packed.stem}"
     with lzma.open(packed) as source, target.open("wb") as sink:
         shutil.copyfileobj(source, sink, 1 << 20)
     return target
 
 
-def many_sections(folder: Path) -> Path:
+def many_sections(directory: Path) -> Path:
     """20,000 functions, each with a section and an entries section of its own: over 65,279 sections."""
     subprocess.run(
         [
             "sh",
             ROOT / "fixtures/mini/build.sh",
             "objects",
-            f"OUT={folder}",
+            f"OUT={directory}",
             "TOOLCHAIN=llvm-ppc64le",
             "MORE=20000",
             "FUNCTION_SECTIONS=1",
@@ -80,19 +80,19 @@ def many_sections(folder: Path) -> Path:
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    return folder / "vmlinux.o"
+    return directory / "vmlinux.o"
 
 
-def works(kernels: Path, source: Path | None, folder: Path) -> list[Work]:
+def works(kernels: Path, source: Path | None, directory: Path) -> list[Work]:
     pfestubs = str(BIN / "pfestubs")
     tools = source / "arch/powerpc/tools" if source else None
     generate = str(tools / "ftrace-gen-ool-stubs.sh") if tools else None
     check = str(tools / "ftrace_check.sh") if tools else None
     objdump, nm = "powerpc64le-linux-gnu-objdump", "powerpc64le-linux-gnu-nm"
-    out = str(folder / "out.S")
+    out = str(directory / "out.S")
     listed = []
     for packed in sorted(kernels.glob("*/vmlinux.o.xz")):
-        obj = str(unpack(packed, folder))
+        obj = str(unpack(packed, directory))
         theirs = ["sh", generate, "32768", "y", objdump, obj, out] if generate else None
         listed.append(
             Work(
@@ -105,7 +105,7 @@ def works(kernels: Path, source: Path | None, folder: Path) -> list[Work]:
     for packed in sorted(kernels.glob("*/vmlinux.xz")):
         if "trap" in packed.parent.name:
             continue
-        kernel = str(unpack(packed, folder))
+        kernel = str(unpack(packed, directory))
         theirs = ["bash", check, nm, kernel] if check else None
         listed.append(
             Work(
@@ -115,7 +115,7 @@ def works(kernels: Path, source: Path | None, folder: Path) -> list[Work]:
                 theirs,
             )
         )
-    many = folder / "many"
+    many = directory / "many"
     many.mkdir()
     listed.append(
         Work(
@@ -133,17 +133,17 @@ def works(kernels: Path, source: Path | None, folder: Path) -> list[Work]:
 def main() -> int:
     kernels = os.environ.get("PFESTUBS_KERNELS")
     if not kernels:
-        print("set PFESTUBS_KERNELS to a folder of real kernels (see README.md)", file=sys.stderr)
+        print("set PFESTUBS_KERNELS to a directory of real kernels (see README.md)", file=sys.stderr)
         return 2
     source = os.environ.get("KERNEL_SRC")
     if not source:
         print("KERNEL_SRC is not set: no script to compare with", file=sys.stderr)
     lines = [
-        "| work | pfestubs | against | times less |",
+        "| work | pfestubs | against | speed-up |",
         "|---|---|---|---|",
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        for work in works(Path(kernels), Path(source) if source else None, Path(folder)):
+    with tempfile.TemporaryDirectory() as directory:
+        for work in works(Path(kernels), Path(source) if source else None, Path(directory)):
             lines.append(measure(work))
             print(lines[-1], flush=True)
     binutils = subprocess.run(
@@ -153,7 +153,7 @@ def main() -> int:
         "# Benchmarks",
         "",
         "Processor time of whole processes, medians of paired runs, by `make bench`. Machines differ: the last",
-        "column, a median of ratios within one run, is the figure to go by.",
+        "column, a median of ratios within one run, is the number to compare.",
         "",
         *lines,
         "",

@@ -5,7 +5,7 @@ As a script: `python tests/bootguest.py VMLINUX`, three boots: idle, with functi
 line, and with init memory freed. As a module: `boot` makes one dump.
 
 The guest has no disk and no network. Its console is QEMU's standard output; QEMU is told what to do over a
-Unix socket in a temporary folder.
+Unix socket in a temporary directory.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class BootError(Exception):
 
 @dataclass(frozen=True)
 class Guest:
-    """A guest that stands still, its memory in a file.
+    """A paused guest, its memory in a file.
 
     Attributes:
         console: what it said.
@@ -130,8 +130,8 @@ def boot(
     """
     if shutil.which(QEMU) is None:
         raise BootError(f"{QEMU} is not installed (Debian: qemu-system-ppc)")
-    with tempfile.TemporaryDirectory(prefix="pfestubs-boot-") as folder:
-        scratch = Path(folder)
+    with tempfile.TemporaryDirectory(prefix="pfestubs-boot-") as directory:
+        scratch = Path(directory)
         command = [
             QEMU,
             *("-M", "pseries,cap-htm=off", "-cpu", "POWER9", "-m", MEMORY),
@@ -222,7 +222,7 @@ def filtered_locations(vmlinux: Path, pattern: str) -> dict[int, str]:
 
 
 def verify(vmlinux: Path, dump: Path) -> tuple[int, Any, str]:
-    """Run `pfestubs verify`: its exit code, its document, and its summary for people."""
+    """Run `pfestubs verify`: its exit status, its document, and its summary."""
     command = [sys.executable, "-m", "pfestubs", "verify", str(vmlinux), str(dump)]
     text = subprocess.run(command, capture_output=True, text=True, check=False)
     document = subprocess.run([*command, "--format", "json"], capture_output=True, text=True, check=False)

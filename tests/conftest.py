@@ -30,7 +30,7 @@ SCHEMAS = ROOT / "src" / "pfestubs" / "schemas"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command did: exit code, standard output, standard error."""
+    """What a command did: exit status, standard output, standard error."""
 
     code: int
     out: str
@@ -97,7 +97,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def executable_path(name: str) -> str:
-    """The installed executable of that name: beside this interpreter, else in PATH."""
+    """The installed executable of that name: next to this interpreter, else in PATH."""
     found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
     assert found, f"{name} is not installed: run `make setup`"
     return found
@@ -188,7 +188,7 @@ def hook_environment(**variables: str | int) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def mini_kernel(tmp_path_factory: pytest.TempPathFactory) -> MiniKernel:
-    """Build the miniature kernel with fixtures/mini/build.sh; the folder it is in, cached per variables."""
+    """Build the miniature kernel with fixtures/mini/build.sh; the directory it is in, cached per variables."""
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent
@@ -227,18 +227,18 @@ def mini_kernel(tmp_path_factory: pytest.TempPathFactory) -> MiniKernel:
 
 @pytest.fixture(scope="session")
 def kernels() -> Kernels:
-    """Files of the real kernels in PFESTUBS_KERNELS, by FOLDER/FILE, unpacked into a cache."""
+    """Files of the real kernels in PFESTUBS_KERNELS, by DIRECTORY/FILE, unpacked into a cache."""
     value = os.environ.get("PFESTUBS_KERNELS")
     if not value:
-        pytest.skip("needs real kernels: set PFESTUBS_KERNELS to a folder of them")
-    folder = Path(value)
-    assert folder.is_dir(), f"PFESTUBS_KERNELS is {value}, which is no folder"
+        pytest.skip("needs real kernels: set PFESTUBS_KERNELS to a directory of them")
+    directory = Path(value)
+    assert directory.is_dir(), f"PFESTUBS_KERNELS is {value}, which is not a directory"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pfestubs-tests"
     cache.mkdir(parents=True, exist_ok=True)
 
     class Found:
         def __call__(self, name: str) -> Path:
-            plain, packed = folder / name, folder / f"{name}.xz"
+            plain, packed = directory / name, directory / f"{name}.xz"
             if plain.is_file():
                 return plain
             assert packed.is_file(), f"neither {plain} nor {packed} is there (PFESTUBS_KERNELS)"
@@ -255,7 +255,7 @@ def kernels() -> Kernels:
         def all(self, name: str) -> list[Path]:
             found = [
                 self(f"{kernel.name}/{name}")
-                for kernel in sorted(folder.iterdir())
+                for kernel in sorted(directory.iterdir())
                 if (kernel / name).is_file() or (kernel / f"{name}.xz").is_file()
             ]
             assert found, f"no kernel in PFESTUBS_KERNELS ({value}) has a {name}"

@@ -117,7 +117,7 @@ class Segment:
 
 
 class Options(TypedDict, total=False):
-    """What `write_elf` and `save_elf` take besides the tables.
+    """What `write_elf` and `save_elf` take in addition to the tables.
 
     `rel`: addends are stored in the sections; `crel`: relocations in the compact format (then `rel` may leave
     the addends out of it).

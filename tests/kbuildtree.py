@@ -51,8 +51,8 @@ FAKE = """\
 #!/bin/sh
 # pfestubs with a version and a check that the test chooses.
 case $1 in
---version) cat {folder}/version ;;
-check) shift; echo "$@" >> {folder}/checks; . {folder}/check ;;
+--version) cat {directory}/version ;;
+check) shift; echo "$@" >> {directory}/checks; . {directory}/check ;;
 *) exec {pfestubs} "$@" ;;
 esac
 """
@@ -64,25 +64,25 @@ cat "$1" > "$out"
 
 
 class Build:
-    """A tree with the stand-in for kbuild, its object folder, and a pfestubs that can be told what to do."""
+    """A tree with a replacement for kbuild, its object directory, and a pfestubs whose behaviour can be set."""
 
-    def __init__(self, name: str, folder: Path) -> None:
-        self.tree = copy_tree(name, folder / "linux")
+    def __init__(self, name: str, directory: Path) -> None:
+        self.tree = copy_tree(name, directory / "linux")
         shutil.copytree(TREES / "kbuild", self.tree, dirs_exist_ok=True)
-        self.out = folder / "out"
+        self.out = directory / "out"
         self.out.mkdir()
-        self.folder = folder
+        self.directory = directory
         self.object = OBJECTS / ("pfe-ppc64le-gnu.o" if name.startswith("rfc") else "ool-ppc64le-gnu.o")
         self.reserve("" if name.startswith("rfc") else reserve_of(self.object))
         self.input()
         self.version("9.1")
         self.check("exit 0")
         for name_, text in (
-            ("pfestubs", FAKE.format(folder=folder, pfestubs=executable_path("pfestubs"))),
+            ("pfestubs", FAKE.format(directory=directory, pfestubs=executable_path("pfestubs"))),
             ("fake-cc", FAKE_CC),
         ):
-            (folder / name_).write_text(text)
-            (folder / name_).chmod(0o755)
+            (directory / name_).write_text(text)
+            (directory / name_).chmod(0o755)
         assert call_in_process("kbuild", "install", self.tree).code == 0
 
     def reserve(self, reserve: str) -> None:
@@ -93,14 +93,14 @@ class Build:
         (self.tree / "input").write_text("")
 
     def version(self, version: str) -> None:
-        (self.folder / "version").write_text(version + "\n")
+        (self.directory / "version").write_text(version + "\n")
 
     def check(self, script: str) -> None:
-        (self.folder / "check").write_text(script + "\n")
+        (self.directory / "check").write_text(script + "\n")
 
     def checks(self) -> list[str]:
         """What `check` was called for since last asked."""
-        path = self.folder / "checks"
+        path = self.directory / "checks"
         text = path.read_text() if path.exists() else ""
         path.unlink(missing_ok=True)
         return text.splitlines()
@@ -110,14 +110,14 @@ class Build:
     ) -> Outcome:
         """Run make; `pfestubs` is the program in this directory to use, None for the makefiles' default."""
         given = {word.partition("=")[0] for word in words} | set(env or {})
-        default = [] if "PFESTUBS" in given or not pfestubs else [f"PFESTUBS={self.folder / pfestubs}"]
+        default = [] if "PFESTUBS" in given or not pfestubs else [f"PFESTUBS={self.directory / pfestubs}"]
         done = subprocess.run(
             [
                 *(tool("make"), "-j2", "-f", self.tree / "Makefile", f"srctree={self.tree}"),
                 *(f"OBJECT={self.object}", *default, *words),
             ],
             cwd=self.out,
-            env=clean_environment({"CC": str(self.folder / "fake-cc"), **(env or {})}),
+            env=clean_environment({"CC": str(self.directory / "fake-cc"), **(env or {})}),
             capture_output=True,
             text=True,
             timeout=60,

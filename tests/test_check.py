@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`pfestubs check` and `ftrace-check`: options, exit codes, streams, what is compared with."""
+"""`pfestubs check` and `ftrace-check`: options, exit status, streams, what is compared with."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from conftest import Call, MiniKernel
 
 PAD = 40 << 20
-# The first text function that the reserve of five does not serve: a weak one that is overridden. Its entry
+# The first text function that gets no stub in the reserve of five: a weak one that is overridden. Its entry
 # stays, named by the symbol before it.
 SIXTH = "mini_notrace+0x18"
 GCC, LLVM = ("gcc-ppc64le", "gcc-ppc64"), ("llvm-ppc64le", "llvm-ppc64")
@@ -108,8 +108,8 @@ STORAGES = [
 def test_every_storage_of_the_table(
     toolchain: str, relocatable: str, layout: str, mini_kernel: MiniKernel, call: Call
 ) -> None:
-    folder = mini_kernel(TOOLCHAIN=toolchain, RELOCATABLE=relocatable, LAYOUT=layout)
-    found = check(call, folder / "vmlinux", "--prelink", folder / "vmlinux.o")
+    directory = mini_kernel(TOOLCHAIN=toolchain, RELOCATABLE=relocatable, LAYOUT=layout)
+    found = check(call, directory / "vmlinux", "--prelink", directory / "vmlinux.o")
     assert found["findings"] == []
     assert (found["layout"], found["locations"]) == (layout, 16)
     assert found["stub_size"] == (24 if layout == "ool" else 16)
@@ -117,8 +117,8 @@ def test_every_storage_of_the_table(
     assert used == (
         {"text": 5, "text_end": 7, "inittext": 4} if layout == "ool" else {"text_end": 12, "inittext": 4}
     )
-    stripped = folder / "System.map"
-    other = check(call, folder / "vmlinux", "--system-map", stripped)
+    stripped = directory / "System.map"
+    other = check(call, directory / "vmlinux", "--system-map", stripped)
     assert other == found
 
 
@@ -147,8 +147,8 @@ def test_clangs_global_entry_points(mini_kernel: MiniKernel, call: Call) -> None
 
 
 def test_odd_names_and_exit_text(mini_kernel: MiniKernel, call: Call) -> None:
-    folder = mini_kernel(VARIANT="traps")
-    found = check(call, folder / "vmlinux", "--prelink", folder / "vmlinux.o")
+    directory = mini_kernel(VARIANT="traps")
+    found = check(call, directory / "vmlinux", "--prelink", directory / "vmlinux.o")
     assert found["ok"]
     assert found["locations"] == 24  # 27 entries, of which 3 are exit text
     assert [f["rule"] for f in found["findings"]] == ["area-unused", *["location-skipped"] * 3]
@@ -168,10 +168,10 @@ def test_reserve_of_none(mini_kernel: MiniKernel, call: Call) -> None:
 
 @pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "llvm-ppc64"])
 def test_the_reserve_trap(toolchain: str, mini_kernel: MiniKernel, call: Call) -> None:
-    folder = mini_kernel(TOOLCHAIN=toolchain, TEXT_PAD=PAD)
-    found = check(call, folder / "vmlinux", "--prelink", folder / "vmlinux.o")
+    directory = mini_kernel(TOOLCHAIN=toolchain, TEXT_PAD=PAD)
+    found = check(call, directory / "vmlinux", "--prelink", directory / "vmlinux.o")
     # Boot order is address order; seven stubs are there, and five functions come after them.
-    with open_kernel(str(folder / "vmlinux")) as kernel:
+    with open_kernel(str(directory / "vmlinux")) as kernel:
         eighth = sorted(a for a in kernel.table if a in kernel.text)[7]
         name, offset = kernel.symbols.locate(eighth)
     failed = errors(found)
@@ -391,12 +391,12 @@ def test_objects_and_other_files_are_refused(mini_kernel: MiniKernel, tmp_path: 
 
 def test_stripped_of_section_headers(mini_kernel: MiniKernel, tmp_path: Path, call: Call) -> None:
     """What a boot loader keeps: segments only."""
-    folder = mini_kernel()
-    data = bytearray((folder / "vmlinux").read_bytes())
+    directory = mini_kernel()
+    data = bytearray((directory / "vmlinux").read_bytes())
     struct.pack_into("<Q", data, 40, 0)
     struct.pack_into("<HH", data, 60, 0, 0)
     path = tmp_path / "vmlinux"
     path.write_bytes(data)
     assert call("check", path).code == 2
-    found = check(call, path, "--system-map", folder / "System.map")
-    assert {**found, "file": ""} == {**check(call, folder / "vmlinux"), "file": ""}
+    found = check(call, path, "--system-map", directory / "System.map")
+    assert {**found, "file": ""} == {**check(call, directory / "vmlinux"), "file": ""}

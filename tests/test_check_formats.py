@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +21,8 @@ from pfestubs import __version__
 from pfestubs.formats import FORMATS, RenderOptions
 from pfestubs.formats import render as render_pieces
 from pfestubs.formats.check import sarif as check_sarif
-from pfestubs.formats.findings import DESCRIPTIONS, HELP, finding_message
+from pfestubs.formats.findings import BACKGROUND, DESCRIPTIONS, HELP, TITLES, finding_message
+from pfestubs.formats.markdown import LIMIT
 from pfestubs.layouts import LAYOUTS
 from pfestubs.model import Area, Baseline
 from pfestubs.rules import findings as f
@@ -276,6 +279,14 @@ def test_junit_messages() -> None:
     assert len(every.text.splitlines()) == 50
 
 
+def test_junit_tells_kernels_apart() -> None:
+    def names(file: str) -> set[tuple[str | None, str | None]]:
+        return {(c.get("classname"), c.get("name")) for c in junit(check_result(file=file)).iter("testcase")}
+
+    assert names("a/vmlinux").isdisjoint(names("b/vmlinux"))
+    assert ("pfestubs.check.a/vmlinux", "growth") in names("a/vmlinux")
+
+
 # -- sarif ------------------------------------------------------------------------------------------------
 
 
@@ -338,6 +349,39 @@ def test_sarif_results() -> None:
 def test_sarif_uri(file: str, uri: str) -> None:
     (result,) = sarif(check_result([finding("growth")], file=file))["runs"][0]["results"]
     assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == uri
+
+
+def test_sarif_rules_are_described() -> None:
+    rules = sarif(check_result())["runs"][0]["tool"]["driver"]["rules"]
+    for rule in rules:
+        assert rule["shortDescription"]["text"].endswith(".")
+        assert rule["fullDescription"]["text"] == BACKGROUND[rule["id"]]
+        assert HELP[rule["id"]] in rule["help"]["text"]
+        assert not re.search(r"(?<![`\w])\w*_\w+", rule["help"]["markdown"]), "read as emphasis"
+        assert "helpUri" not in rule  # no such page
+    assert len({rule["shortDescription"]["text"] for rule in rules}) == len(SEVERITIES)
+
+
+def test_sarif_has_twenty_of_a_rule() -> None:
+    given = check_result(
+        [finding("growth"), *[finding("area-exhausted", function=f"f{i}") for i in range(50)]]
+    )
+    results = sarif(given)["runs"][0]["results"]
+    messages = [r["message"]["text"] for r in results if r["ruleId"] == "area-exhausted"]
+    assert len(messages) == 20
+    assert messages[0].endswith("(50 findings of this rule)")
+    assert not any("findings of this rule" in message for message in messages[1:])
+    assert "findings of this rule" not in results[0]["message"]["text"]
+    every = json.loads(render(given, "sarif", RenderOptions(show_all=True)))["runs"][0]
+    assert len(every["results"]) == 51
+    assert every["invocations"] == [{"executionSuccessful": True}]
+
+
+def test_sarif_tells_kernels_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = ["a/vmlinux", "b/vmlinux", str(tmp_path / "a" / "vmlinux"), "/c/vmlinux"]
+    ids = [sarif(check_result(file=file))["runs"][0]["automationDetails"]["id"] for file in files]
+    assert ids == ["pfestubs/a/vmlinux/", "pfestubs/b/vmlinux/", "pfestubs/a/vmlinux/", "pfestubs/c/vmlinux/"]
 
 
 def fingerprints(findings: Sequence[Finding]) -> list[str]:
@@ -429,6 +473,101 @@ def unescape() -> Callable[[str], str]:
         return text
 
     return undo
+
+
+# -- markdown ---------------------------------------------------------------------------------------------
+
+
+def markdown(given: CheckResult, options: RenderOptions | None = None) -> str:
+    return render(given, "markdown", options or RenderOptions())
+
+
+def test_markdown_of_a_clean_run() -> None:
+    assert markdown(replace(check_result(), release="7.2.13-amd64", build_id="ab12")) == (
+        "### Out-of-line ftrace stubs: `vmlinux`\n\n"
+        "**Ok: all 5 functions get a working stub (text 2 of 2, text_end 1 of 1, inittext 2 of 2), headroom -4"
+        " bytes (stub branch of `fn0`).**\n\n"
+        "Kernel `7.2.13-amd64`, 64-bit, little-endian, layout ool, build ID `ab12`.\n\n"
+        "| area | address | reserved | used | needed |\n"
+        "|---|---|---:|---:|---:|\n"
+        "| text | 0xc000000000000200 | 2 | 2 | 2 |\n"
+        "| text_end | 0xc000000000001080 | 1 | 1 | 3 |\n"
+        "| inittext | 0xc000000000003070 | 2 | 2 | 2 |\n\n"
+        "| branch | headroom, bytes | function |\n"
+        "|---|---:|---|\n"
+        "| stub | -4 | `fn0` |\n"
+        "| tracer | 8 | `fn1` |\n"
+    )
+
+
+def test_markdown_names_the_setting_as_a_line_to_paste() -> None:
+    setting = Remedy(Action.LOWER_RESERVE, "CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE", 17000)
+    given = check_result(
+        [
+            finding("area-exhausted", remedy=setting),
+            finding("stub-out-of-range", remedy=setting),
+            finding("tracer-unreachable", remedy=Remedy(Action.RESTORE_LINK_ORDER)),
+        ],
+        stops_at="fn2",
+    )
+    out = markdown(given)
+    assert (
+        "Lower the reserve: set this line in .config and link again.\n\n"
+        "```\nCONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE=17000\n```\n\n"
+        "Restore the position of .tramp.ftrace.text and .tramp.ftrace.init in the linker script.\n"
+    ) in out
+    assert out.count("```\nCONFIG") == 1
+    assert "ftrace would be disabled at boot, at `fn2`.**" in out
+
+
+def test_markdown_folds_twenty_of_a_rule() -> None:
+    out = markdown(CASES["many"])
+    assert "<summary>area-exhausted: a function gets no stub (50 errors)</summary>" in out
+    assert out.count("gets no stub\n") == 20
+    assert "\n... and 30 more\n</pre>" in out
+    every = markdown(CASES["many"], RenderOptions(show_all=True))
+    assert every.count("gets no stub\n") == 50
+    assert " more\n" not in every
+
+
+def test_markdown_notes_only_when_asked() -> None:
+    assert "<details>" not in markdown(CASES["notes"])
+    assert markdown(CASES["notes"], RenderOptions(verbose=True)).count("(1 note)") == len(NOTES)
+    out = markdown(CASES["every rule"])
+    assert out.count("(1 error)") == len(ERRORS)
+    titles = re.findall(r"<summary>(.*) \(1 error\)</summary>", out)
+    assert [html.unescape(title) for title in titles] == [f"{rule}: {TITLES[rule]}" for rule in ERRORS]
+
+
+def test_markdown_of_unsafe_names() -> None:
+    name = "a|b`c``d<img src=x>@user **x** _y_ ::set-output ##[group]"
+    room = NamedHeadroom(1, name, 0, "stub")
+    given = check_result(
+        [finding("area-exhausted", function=name)], file=name, release=name, stops_at=name, by_branch=[room]
+    )
+    out = markdown(given)
+    rows = [line for line in out.splitlines() if line.startswith("| stub |")]
+    assert len(rows) == 1
+    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 4
+    inside = out[out.index("<pre>\n") + 6 : out.index("</pre>")]
+    assert "<" not in inside
+    assert html.unescape(inside).startswith("a|b`c``d<img")
+    # Outside of <pre>, nothing of a name is outside of a code span.
+    outside = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", out[: out.index("<details>")], flags=re.DOTALL)
+    for part in ("<img", "@user", "_y_"):
+        assert part not in outside
+
+
+@pytest.mark.parametrize("length", [10, 400, 5_000, 70_000])
+def test_markdown_fits_a_comment(length: int) -> None:
+    name = "&" * length
+    findings = [finding(rule, function=name) for rule in SEVERITIES for _ in range(100)]
+    given = check_result(findings, file=name, release=name, stops_at=name, build_id="ab")
+    for options in (RenderOptions(), RenderOptions(show_all=True, verbose=True)):
+        out = markdown(given, options)
+        assert len(out) <= LIMIT
+        assert out.count("<details>") == out.count("</details>") == (13 if options.verbose else 11)
+        assert out.endswith("</pre>\n\n</details>\n")
 
 
 # -- text -------------------------------------------------------------------------------------------------
@@ -529,7 +668,7 @@ def test_every_action_has_a_sentence(action: Action) -> None:
 
 
 def test_every_rule_is_described() -> None:
-    assert list(DESCRIPTIONS) == list(HELP) == list(SEVERITIES)
+    assert list(DESCRIPTIONS) == list(HELP) == list(TITLES) == list(BACKGROUND) == list(SEVERITIES)
 
 
 def test_the_trapped_reserve_is_explained() -> None:

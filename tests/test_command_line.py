@@ -103,6 +103,7 @@ def test_help_of_nested_commands(call: Call) -> None:
     [
         ("chek", "no such command 'chek'; did you mean check?"),
         ("genrate", "did you mean generate?"),
+        ("gen", "did you mean generate?"),
         ("count-stubs", "did you mean stubs or count?"),
         ("xyzzy", "the commands are count, generate, hook, check"),
         (str(OBJECT), "is a file, not a command; name a command first: pfestubs check "),
@@ -275,6 +276,17 @@ def test_module_in_place_of_a_kernel(command: str, call: Call, tmp_path: Path) -
         f"{path}: error: is a kernel module, not the kernel; pfestubs modules shows the stubs that modules"
         " need\n"
     )
+
+
+def test_compressed_module_in_place_of_a_kernel(call: Call, tmp_path: Path) -> None:
+    for name in ("a.ko.xz", "a.ko.gz", "a.ko.zst"):
+        path = tmp_path / name
+        magic = {"xz": b"\xfd7zXZ\0", "gz": b"\x1f\x8b", "zst": b"\x28\xb5\x2f\xfd"}[name.split(".")[-1]]
+        path.write_bytes(magic + bytes(100))
+        for command in ("count", "check"):
+            outcome = call(command, path)
+            assert outcome.code == 2
+            assert outcome.err == f"{path}: error: is a compressed kernel module; pfestubs modules reads it\n"
 
 
 # -- stubs -----------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from kernelwriter import LinkedKernel
 from pfestubs.errors import PartialListingError
 from pfestubs.formats import RenderOptions
 from pfestubs.formats.diff import markdown
+from pfestubs.formats.markdown import LIMIT
 from pfestubs.model import EntryCounts
 from pfestubs.model.figures import AreaFigures, KernelFigures
 from pfestubs.read.saved import LOCATION_RULES
@@ -415,7 +416,7 @@ def test_markdown_is_cut(sizes: tuple[int, int]) -> None:
     old = figures({f"removed_{i:05}_{'x' * 20}": 1 for i in range(sizes[0])})
     new = figures({f"added_{i:05}_{'&' * 10}": 1 for i in range(sizes[1])})
     out = rendered(old, new)
-    assert 55_000 < len(out) <= markdown.LIMIT
+    assert 55_000 < len(out) <= LIMIT
     assert out.count("<details>") == out.count("</details>") == sum(map(bool, sizes))
     for size, word in zip(sizes, ("removed", "added"), strict=True):
         shown = len(re.findall(rf"^{word}_", out, re.MULTILINE))
@@ -488,7 +489,7 @@ def test_real_kernels(kernels: Kernels, call: Call, document: Any, tmp_path: Pat
     saved = save_document(call, "stubs", debian, tmp_path / "stubs.json")
     assert document(saved, pseries)["locations"] == locations
     assert document(debian, saved)["same"] is True
-    assert len(call("diff", debian, pseries, "--format", "markdown").out) <= markdown.LIMIT
+    assert len(call("diff", debian, pseries, "--format", "markdown").out) <= LIMIT
 
 
 def test_a_reserve_that_is_a_trap(kernels: Kernels, document: Any) -> None:

@@ -107,9 +107,9 @@ def test_mainline_without_a_target(run_cli: RunCli) -> None:
 def test_mainline_without_entries(run_cli: RunCli, out: Path, tmp_path: Path) -> None:
     obj = KernelObject()
     obj.text(".text", [])
-    folder = tmp_path / "in"
-    folder.mkdir()
-    path = obj.save(folder / "vmlinux.o")
+    directory = tmp_path / "in"
+    directory.mkdir()
+    path = obj.save(directory / "vmlinux.o")
     outcome = run_cli("5", "y", "objdump", path, out, executable=OOL)
     assert outcome.code == 2
     assert "no entries" in outcome.err
@@ -160,10 +160,10 @@ def test_rfc_hook_and_drop_in_write_the_same(run_cli: RunCli, tmp_path: Path) ->
     environment = hook_environment(LAYOUT="pfe")
     taken = []
     for name, words in ((PFE, []), ("pfestubs", ["hook"])):
-        folder = tmp_path / name
-        folder.mkdir()
-        assert run_cli(*words, source, "a.o", executable=name, env=environment, cwd=folder).code == 0
-        taken.append([path.read_bytes() for path in sorted(folder.iterdir())])
+        directory = tmp_path / name
+        directory.mkdir()
+        assert run_cli(*words, source, "a.o", executable=name, env=environment, cwd=directory).code == 0
+        taken.append([path.read_bytes() for path in sorted(directory.iterdir())])
     assert taken[0] == taken[1]
 
 

@@ -169,16 +169,18 @@ def test_kernels_without_section_headers(
     toolchain: str, relocatable: str, mini_kernel: MiniKernel, call: Call, tmp_path: Path
 ) -> None:
     """The verdict is that of the whole file, whoever linked it."""
-    folder = mini_kernel(TOOLCHAIN=toolchain, RELOCATABLE=relocatable)
+    directory = mini_kernel(TOOLCHAIN=toolchain, RELOCATABLE=relocatable)
     path = tmp_path / "vmlinux"
-    data = bytearray((folder / "vmlinux").read_bytes())
+    data = bytearray((directory / "vmlinux").read_bytes())
     order = "<" if data[5] == 1 else ">"
     struct.pack_into(order + "Q", data, 40, 0)
     struct.pack_into(order + "HHH", data, 58, 0, 0, 0)
     path.write_bytes(data)
-    outcome = call("check", path, "--system-map", folder / "System.map")
+    outcome = call("check", path, "--system-map", directory / "System.map")
     assert (outcome.code, outcome.err) == (0, ""), outcome
-    assert outcome.out.replace(str(path), str(folder / "vmlinux")) == call("check", folder / "vmlinux").out
+    assert (
+        outcome.out.replace(str(path), str(directory / "vmlinux")) == call("check", directory / "vmlinux").out
+    )
 
 
 def test_a_kernel_that_tells_nothing(mini_kernel: MiniKernel, call: Call, tmp_path: Path) -> None:

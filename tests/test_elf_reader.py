@@ -83,7 +83,7 @@ def saved(obj: KernelObject, tmp_path: Path) -> Path:
 def test_addends_in_the_section(
     bits: int, order: str, count_json: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """SHT_REL: the addends, and with them the trap's judgement, come from the entries themselves."""
+    """SHT_REL: the addends, and with them whether there is a trap, come from the entries themselves."""
     from pfestubs.read.vmlinux_o import read_vmlinux_o
 
     obj = KernelObject(bits=bits, order=order, rel=True)

@@ -179,7 +179,7 @@ def test_standard_error_does_not_change_the_output(stderr: str, tmp_path: Path) 
 def test_standard_error_of_the_compiler(stderr: str, tmp_path: Path) -> None:
     """With standard error closed, no file of ours has its number."""
     cc = tmp_path / "cc"
-    cc.write_text(f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\necho noise >&2\ncp {OBJECT} "$2"\n')
+    cc.write_text(f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\necho chatter >&2\ncp {OBJECT} "$2"\n')
     cc.chmod(0o755)
     (tmp_path / "out").mkdir()
     done = subprocess.run(

@@ -99,7 +99,7 @@ def exhausted() -> LinkedKernel:
 
 
 def too_far() -> LinkedKernel:
-    """fn2 is served by the end area, 40 MiB away."""
+    """fn2 gets its stub in the end area, 40 MiB away."""
     return LinkedKernel(text=[0x1000, 0x1010, 0x1020], area_at={"text_end": 40 * MIB})
 
 
@@ -582,7 +582,7 @@ def test_an_empty_table(tmp_path: Path) -> None:
     ],
 )
 def test_the_tracer_against_the_toc(tmp_path: Path, toc: int | None, where: str, agrees: bool | None) -> None:
-    """ftrace_regs_caller is at 0x40; 2 GiB are in reach on either side."""
+    """ftrace_regs_caller is at 0x40; 2 GiB are in range on either side."""
     kernel = replace(healthy().kernel(), banner=BANNER)
     names = healthy().function_names() | ({} if toc is None else {".TOC.": BASE + toc})
     kernel = replace(kernel, symbols=NamedAddresses(names))

@@ -32,8 +32,8 @@ def assembly(run_cli: RunCli) -> str:
     return outcome.out
 
 
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
 
 
 def test_unchanged_content_keeps_its_time(call: Call, assembly: str, tmp_path: Path) -> None:
@@ -141,11 +141,11 @@ def test_fifo_that_nobody_reads(run_cli: RunCli, tmp_path: Path) -> None:
     assert stat.S_ISFIFO(fifo.stat().st_mode)
 
 
-@pytest.mark.parametrize("path", ["/dev/stdout", "/proc/self/fd/1", "/dev/fd/1", "link", "folder/fd/1"])
+@pytest.mark.parametrize("path", ["/dev/stdout", "/proc/self/fd/1", "/dev/fd/1", "link", "directory/fd/1"])
 def test_standard_output_by_a_name_is_not_reopened(path: str, assembly: str, tmp_path: Path) -> None:
     """It may be a regular file with something in it, which neither a new file nor writing from its start keeps."""
-    (tmp_path / "link").symlink_to("folder/stdout")
-    (tmp_path / "folder").symlink_to("/dev")
+    (tmp_path / "link").symlink_to("directory/stdout")
+    (tmp_path / "directory").symlink_to("/dev")
     target = tmp_path / "log"
     target.write_text("before\n")
     with target.open("a") as log:
@@ -227,7 +227,7 @@ def test_left_over_directories_are_removed(changed: bool, call: Call, assembly: 
 
 
 def test_file_that_is_too_large_for_the_disk(assembly: str, tmp_path: Path) -> None:
-    """The limit of a process stands for a full disk: nothing is lost, nothing is left."""
+    """The file size limit of a process has the effect of a full disk: nothing is lost, nothing is left."""
     target = tmp_path / "a.S"
     target.write_text("old")
     done = subprocess.run(
@@ -294,10 +294,10 @@ def test_dev_null(call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["missing/a.S", "folder", "file/a.S", "/dev/full", "loop", "x" * 300, "/proc/a.S"]
+    "target", ["missing/a.S", "directory", "file/a.S", "/dev/full", "loop", "x" * 300, "/proc/a.S"]
 )
 def test_target_that_cannot_be_written(target: str, run_cli: RunCli, tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
+    (tmp_path / "directory").mkdir()
     (tmp_path / "file").write_text("old")
     (tmp_path / "loop").symlink_to("loop")
     before = names(tmp_path)
@@ -306,7 +306,7 @@ def test_target_that_cannot_be_written(target: str, run_cli: RunCli, tmp_path: P
     assert outcome.err.startswith(f"{target}: error: cannot be written: ")
     assert outcome.err.count("\n") == 1
     assert names(tmp_path) == before
-    assert names(tmp_path / "folder") == []
+    assert names(tmp_path / "directory") == []
     assert (tmp_path / "file").read_text() == "old"
 
 

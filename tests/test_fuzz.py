@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Any bytes as input: exit code 0, 1 or 2 and a sentence; no traceback, no hang, nothing half said.
+"""Any bytes as input: exit status 0, 1 or 2 and a sentence; no traceback, no hang, nothing half said.
 
 Exhaustive over the fields of the headers; then a fixed portion of what `make fuzz` does, over every command.
 """
@@ -35,8 +35,8 @@ RECIPES = 120
 VALIDATOR = Draft202012Validator(json.loads((SCHEMAS / "count-1.json").read_text()))
 
 
-def survives(path: Path, data: bytes, *, also_generate: bool = True) -> int:
-    """Both commands end well or with one sentence; the exit code of `count`."""
+def count_and_generate(path: Path, data: bytes, *, also_generate: bool = True) -> int:
+    """Both commands end well or with one sentence; the exit status of `count`."""
     path.write_bytes(data)
     codes: list[int] = []
     for words in (["count", "--format", "json"], ["generate", "--spare", "auto"]):
@@ -116,7 +116,7 @@ def test_every_header_field(name: str, tmp_path: Path) -> None:
             if value < 1 << bits:
                 broken = bytearray(data)
                 struct.pack_into(code, broken, offset, value)
-                codes.add(survives(tmp_path / "vmlinux.o", bytes(broken), also_generate=False))
+                codes.add(count_and_generate(tmp_path / "vmlinux.o", bytes(broken), also_generate=False))
     assert codes == {0, 2}
 
 
@@ -141,8 +141,8 @@ fixed = settings(
         [b"", b"\x7fELF", b"\x7fELF\x02\x01\x01", b"\x7fELF\x01\x02\x01", b"!<arch>\n", b"\x1f\x8b"]
     ),
 )
-def test_noise(scratch: Path, noise: bytes, magic: bytes) -> None:
-    assert survives(scratch, magic + noise) == 2
+def test_random_bytes(scratch: Path, content: bytes, magic: bytes) -> None:
+    assert count_and_generate(scratch, magic + content) == 2
 
 
 @pytest.mark.parametrize("name", ["initonly-ppc64le-gnu", "plain-ppc32-gnu"])
@@ -150,14 +150,14 @@ def test_memory_in_proportion(name: str, tmp_path: Path) -> None:
     """A small file that claims large tables does not make us ask for them."""
     data = FILES[name]
     path = tmp_path / "vmlinux.o"
-    survives(path, data)  # imports are not what is measured
+    count_and_generate(path, data)  # imports are not what is measured
     tracemalloc.start(1)
     try:
         for offset, code in header_fields(data):
             if code != "B":
                 broken = bytearray(data)
                 struct.pack_into(code, broken, offset, 1 << (struct.calcsize(code) * 8 - 2))
-                survives(path, bytes(broken), also_generate=False)
+                count_and_generate(path, bytes(broken), also_generate=False)
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
         tracemalloc.stop()

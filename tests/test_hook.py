@@ -34,17 +34,17 @@ def fake_cc(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return folder
+    directory = tmp_path / "out"
+    directory.mkdir()
+    return directory
 
 
 def words_of(script: Path) -> list[str]:
     return script.with_name(script.name + ".words").read_text().splitlines()
 
 
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
 
 
 def symbols(path: Path) -> set[str]:
@@ -214,8 +214,8 @@ def old_files(out: Path) -> dict[str, tuple[bytes, int]]:
     return contents(out)
 
 
-def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
-    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+def contents(directory: Path) -> dict[str, tuple[bytes, int]]:
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in directory.iterdir()}
 
 
 @pytest.mark.parametrize("with_old", [True, False])
@@ -440,7 +440,7 @@ def test_same_object_as_of_the_compiler_itself(
 
 
 def test_side_file_that_cannot_be_placed(run_cli: RunCli, fake_cc: Path, out: Path) -> None:
-    """Both files stay as they were: never a new .S beside an old object."""
+    """Both files stay as they were: never a new .S next to an old object."""
     before = old_files(out)
     (out / "vmlinux.arch.dwo").mkdir()
     fake_cc.write_text(

@@ -308,7 +308,7 @@ def test_names_that_are_not_text_are_decoded_once(tmp_path: Path, monkeypatch: p
 
 
 def test_labels_are_visited_once(tmp_path: Path) -> None:
-    """200,000 labels between a function and 2,000 locations; looking each up anew would take minutes."""
+    """200,000 labels between a function and 2,000 locations; looking each up again would take minutes."""
     text = Section(".text", size=0x1000000, flags=AX, addr=0x1000)
     labels = [Symbol("f", 0x1000, text, 16, 2)] + [Symbol(".L", 0x2000 + i, text) for i in range(200_000)]
     path = save_elf(tmp_path / "vmlinux", [text], labels, type_=ET_EXEC)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From a checkout, an editable install, and a wheel with no checkout beside it: the same bytes.
+"""From a checkout, an editable install, and a wheel with no checkout next to it: the same bytes.
 
 Each runs in a fresh environment that sees this one's packages but for pfestubs itself.
 """
@@ -32,34 +32,34 @@ def run(*words: str | Path, cwd: Path, **extra: str) -> str:
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with every installed package but pfestubs."""
-    folder = tmp_path_factory.mktemp("packages")
+    """A directory with every installed package but pfestubs."""
+    directory = tmp_path_factory.mktemp("packages")
     for place in sys.path:
         if not place.endswith(("site-packages", "dist-packages")):
             continue
         for entry in Path(place).iterdir():
-            link = folder / entry.name
+            link = directory / entry.name
             if "pfestubs" not in entry.name.lower() and entry.suffix != ".pth" and not link.exists():
                 link.symlink_to(entry)
-    return folder
+    return directory
 
 
 @pytest.fixture
 def environment(packages: Path, tmp_path: Path) -> Path:
     """A fresh virtual environment without pfestubs."""
-    folder = tmp_path / "venv"
-    venv.create(folder, with_pip=False, symlinks=True)
-    (site,) = folder.glob("lib/python*/site-packages")
+    directory = tmp_path / "venv"
+    venv.create(directory, with_pip=False, symlinks=True)
+    (site,) = directory.glob("lib/python*/site-packages")
     (site / "packages.pth").write_text(f"{packages}\n")
     done = subprocess.run(
-        [folder / "bin" / "python", "-c", "import pfestubs"],
+        [directory / "bin" / "python", "-c", "import pfestubs"],
         env=clean_environment(),
         cwd=tmp_path,
         capture_output=True,
         check=False,
     )
     assert done.returncode == 1, "pfestubs must not be there yet"
-    return folder
+    return directory
 
 
 def install(environment: Path, *words: str | Path) -> None:
@@ -163,9 +163,9 @@ def test_wheel(wheel: Path, environment: Path, expected: list[str], tmp_path: Pa
 def test_what_the_wheel_holds(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        for folder in ("templates", "schemas"):
-            for path in sorted((ROOT / "src" / "pfestubs" / folder).iterdir()):
-                assert archive.read(f"pfestubs/{folder}/{path.name}") == path.read_bytes()
+        for directory in ("templates", "schemas"):
+            for path in sorted((ROOT / "src" / "pfestubs" / directory).iterdir()):
+                assert archive.read(f"pfestubs/{directory}/{path.name}") == path.read_bytes()
         (metadata,) = (archive.read(n).decode() for n in names if n.endswith("/METADATA"))
     assert "pfestubs/py.typed" in names
     assert not [name for name in names if name.startswith(("tests/", "fixtures/"))]

@@ -51,7 +51,7 @@ def test_install_and_remove_restore_every_bit(tree: Path, call: Call) -> None:
 
 
 def test_the_trees_own_lines_stay(tree: Path, call: Call) -> None:
-    """All but one line of the tree stays where it is: the block notes the one that it stands in for."""
+    """All but one line of the tree stays where it is: the block records the one that it replaces."""
     before = {name: (tree / name).read_text().splitlines() for name in MAKEFILES}
     call("kbuild", "install", tree)
     for name in MAKEFILES:
@@ -140,7 +140,7 @@ def test_a_tree_that_names_both_targets_keeps_its_line(mainline: Path, call: Cal
 
 
 def test_the_call_of_the_check_stands_at_the_end_of_the_recipe(tmp_path: Path, call: Call) -> None:
-    """Not inside a conditional that the recipe does not close, nor behind one around the rule."""
+    """Not inside a conditional that the recipe does not close, nor after one around the rule."""
     tree = copy_tree("rfc-v3", tmp_path / "linux")
     edit(tree / POSTLINK_MAKEFILE, "\nvmlinux: FORCE\n", "\nifdef A\nvmlinux: FORCE\n")
     edit(tree / POSTLINK_MAKEFILE, "endif\n\nclean:\n", "endif\nendif\nifdef B\nclean:\n")
@@ -372,7 +372,7 @@ def test_usage(words: list[str], call: Call) -> None:
     assert call("kbuild", *words).code == 2
 
 
-# The makefiles at work, in the stand-in for kbuild
+# The makefiles at work, with the replacement for kbuild
 
 LINK = [
     "LD vmlinux.unstripped",
@@ -623,7 +623,7 @@ def test_a_pfestubs_that_is_not_there_is_one_sentence(build: Build) -> None:
 
 @pytest.mark.slow
 def test_a_pfestubs_that_breaks_shows_the_last_line(build: Build) -> None:
-    (build.folder / "pfestubs").write_text(
+    (build.directory / "pfestubs").write_text(
         "#!/bin/sh\necho Traceback >&2; echo 'No module named click' >&2; exit 1\n"
     )
     outcome = build.make()
@@ -634,7 +634,7 @@ def test_a_pfestubs_that_breaks_shows_the_last_line(build: Build) -> None:
 
 @pytest.mark.slow
 def test_a_command_of_several_words(build: Build) -> None:
-    words = f"PFESTUBS=env PFESTUBS_TEST=1 {build.folder / 'pfestubs'}"
+    words = f"PFESTUBS=env PFESTUBS_TEST=1 {build.directory / 'pfestubs'}"
     assert build.steps(words) == ["LD vmlinux.o", *GENERATE, *LINK]
     assert build.steps(words) == []
 

@@ -100,10 +100,10 @@ def test_fixture_object(path: Path, count_json: Callable[..., Any]) -> None:
 def test_larger_miniature(
     toolchain: str, sections: int, mini_kernel: MiniKernel, count_json: Callable[..., Any]
 ) -> None:
-    folder = mini_kernel(
+    directory = mini_kernel(
         "objects", TOOLCHAIN=toolchain, VARIANT="traps", MORE=500, MORE_SIZE=40, FUNCTION_SECTIONS=sections
     )
-    assert compare(folder / "vmlinux.o", count_json) == 527
+    assert compare(directory / "vmlinux.o", count_json) == 527
 
 
 @pytest.mark.parametrize("order", "<>")

@@ -109,8 +109,8 @@ def test_object_is_the_one_kbuild_assembled(
     assert symbols(made) == symbols(known)
 
 
-@pytest.mark.parametrize("folder", ["debian-7.2.13-ppc64le", PSERIES, "pseries-7.2.13-trap"])
-def test_linked_kernels_are_refused(folder: str, kernels: Kernels, call: Call) -> None:
-    outcome = call("count", kernels(f"{folder}/vmlinux"))
+@pytest.mark.parametrize("directory", ["debian-7.2.13-ppc64le", PSERIES, "pseries-7.2.13-trap"])
+def test_linked_kernels_are_refused(directory: str, kernels: Kernels, call: Call) -> None:
+    outcome = call("count", kernels(f"{directory}/vmlinux"))
     assert (outcome.code, outcome.out) == (2, "")
     assert "linked kernel" in outcome.err

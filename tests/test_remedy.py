@@ -21,7 +21,7 @@ from pfestubs.rules import ppc
 from pfestubs.rules.findings import Action, Remedy
 from pfestubs.rules.plan import Planner
 from pfestubs.rules.relink import Growth, GrowthShape, NopMemory, relink, text_entries
-from pfestubs.rules.remedy import suggest_remedy
+from pfestubs.rules.remedy import suggest_for_headroom, suggest_remedy
 from pfestubs.rules.replay import replay
 from pfestubs.rules.simulation import simulate_boot
 
@@ -101,6 +101,38 @@ def test_a_trap_that_a_lower_reserve_does_not_open() -> None:
     boot = linked.boot()
     assert boot.reserve_is_trapped
     assert remedy(boot).action is SHRINK_TEXT
+
+
+# -- headroom ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("reserve", "expected"), [(150, lower), (50, raise_to)])
+def test_the_planned_reserve_is_named_where_its_headroom_suffices(reserve: int, expected: Any) -> None:
+    """100 functions on either side of 30 MiB: only a reserve of 100 has all of them near their stubs."""
+    boot = Linked(reserve, 100, 100, 30 * MIB).boot()
+    assert not boot.failures
+    assert boot.headroom is not None
+    before = boot.headroom.bytes
+    assert before < 3 * MIB
+    planned = simulate_boot(relink(boot, 100)).headroom
+    assert planned is not None
+    for minimum in (before + 1, planned.bytes):
+        assert suggest_for_headroom(boot, before, minimum) == expected(100)
+    beyond = planned.bytes + 1
+    assert suggest_for_headroom(boot, before, beyond) == Remedy(SHRINK_TEXT, value=beyond - before)
+
+
+def test_with_the_planned_reserve_only_less_text_is_left() -> None:
+    boot = Linked(100, 100, 100, 30 * MIB).boot()
+    assert boot.headroom is not None
+    assert suggest_for_headroom(boot, boot.headroom.bytes, boot.headroom.bytes + 8) == Remedy(
+        SHRINK_TEXT, value=8
+    )
+
+
+def test_headroom_without_a_reserve() -> None:
+    boot = simulate_boot(LinkedKernel(layout=None).kernel())
+    assert suggest_for_headroom(boot, 0, 1000) == Remedy(SHRINK_TEXT, value=1000)
 
 
 # -- what is not a matter of the reserve ------------------------------------------------------------------

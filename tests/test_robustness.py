@@ -73,11 +73,11 @@ def assert_sentence(outcome: Outcome, subject: object) -> None:
 # -- addresses that wrap ---------------------------------------------------------------------------------------
 
 
-def kernel_at_the_top(folder: Path, end_area: int) -> Path:
+def kernel_at_the_top(directory: Path, end_area: int) -> Path:
     """A kernel whose text ends with the address space, and whose end area begins at `end_area`."""
     base = TOP - 0x10000000
     kernel = LinkedKernel(base=base)
-    path = kernel.save(folder / "vmlinux")
+    path = kernel.save(directory / "vmlinux")
     image = bytearray(path.read_bytes())
     shift = TOP - base - kernel.text_size
     for address in {*kernel.locations[:3], base, *map(kernel.place, ("_stext", "ftrace_caller"))}:
@@ -160,8 +160,8 @@ def test_verify_where_stubs_wrap(call: Call, tmp_path: Path) -> None:
 # -- System.maps -----------------------------------------------------------------------------------------------
 
 
-def kernel_seed(name: str, folder: Path) -> KernelSeed:
-    return next(seed for seed in seeds.kernels(folder) if seed.name == name)
+def kernel_seed(name: str, directory: Path) -> KernelSeed:
+    return next(seed for seed in seeds.kernels(directory) if seed.name == name)
 
 
 @pytest.fixture(scope="module")
@@ -275,11 +275,11 @@ FAILING = 4000
 @pytest.fixture(scope="module")
 def failing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A kernel with stubs for five of its many functions, and a map in which all have one long name."""
-    folder = tmp_path_factory.mktemp("failing")
+    directory = tmp_path_factory.mktemp("failing")
     kernel = seeds.with_banner(
         LinkedKernel(text=[0x1000 + 8 * i for i in range(FAILING)], counts={"text_end": 3})
     )
-    path, system_map = kernel.save(folder / "vmlinux"), folder / "System.map"
+    path, system_map = kernel.save(directory / "vmlinux"), directory / "System.map"
     lines = [line for line in seeds.map_of(kernel).splitlines() if b" fn" not in line]
     lines.append(b"%016x T %s" % (kernel.base + 0x1000, b"\xff" * 1000))
     system_map.write_bytes(b"\n".join(sorted(lines)) + b"\n")
@@ -560,13 +560,13 @@ def test_an_object_name_that_looks_like_an_option(name: str, tmp_path: Path) -> 
         f'while [ "$1" != -o ]; do shift; done\ncp {OBJECT} "$2"\n'
     )
     compiler.chmod(0o755)
-    folder = tmp_path / "out"
-    folder.mkdir()
+    directory = tmp_path / "out"
+    directory.mkdir()
     words = [executable_path("pfestubs"), "hook", "--", str(OBJECT), name]
     environment = clean_environment({"CC": str(compiler)})
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, cwd=directory, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert (folder / name).read_bytes() == OBJECT.read_bytes()
+    assert (directory / name).read_bytes() == OBJECT.read_bytes()
     given = (tmp_path / "words").read_text().split("\n")
     assert given[:2] == ["-c", "-o"]
     assert not any(word.startswith(("-", "@")) for word in given[2:])
@@ -576,14 +576,14 @@ def test_a_compiler_that_writes_four_bytes(tmp_path: Path) -> None:
     compiler = tmp_path / "cc"
     compiler.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\nprintf "\\177ELF" > "$2"\n')
     compiler.chmod(0o755)
-    folder = tmp_path / "out"
-    folder.mkdir()
-    words = [executable_path("pfestubs"), "hook", str(OBJECT), str(folder / "a.o")]
+    directory = tmp_path / "out"
+    directory.mkdir()
+    words = [executable_path("pfestubs"), "hook", str(OBJECT), str(directory / "a.o")]
     environment = clean_environment({"CC": str(compiler)})
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "wrote no ELF object" in done.stderr
-    assert list(folder.iterdir()) == []
+    assert list(directory.iterdir()) == []
 
 
 # -- streams and the interpreter -------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def test_2_object_missing_or_without_the_section(which: str, run_cli: RunCli, tm
     ("name", "counts"), [("textonly-ppc64le-gnu", [7, 0]), ("initonly-ppc64le-gnu", [0, 4])]
 )
 def test_3_only_text_or_only_init(name: str, counts: list[int], run_cli: RunCli, tmp_path: Path) -> None:
-    """Mainline: exit 1 without a word, as grep found nothing."""
+    """Mainline: exit 1 without a message, as grep found nothing."""
     outcome = run_cli("5", "y", "objdump", OBJECTS / f"{name}.o", tmp_path / "a.S", executable=OOL)
     assert (outcome.code, outcome.err) == (0, "")
     assert stub_counts((tmp_path / "a.S").read_text()) == counts
@@ -204,7 +204,7 @@ def test_15_reserve_out_of_reach(mini_kernel: MiniKernel, call: Call) -> None:
     exposed = call("generate", "--layout", "ool", path)
     assert exposed.code == 0
     assert stub_counts(exposed.out) == [47, 4]
-    assert exposed.err == ""  # 5 stubs: all of them are in reach of the first 5 functions
+    assert exposed.err == ""  # 5 stubs: all of them are in range of the first 5 functions
     path = mini_kernel("objects", MORE=60, MORE_SIZE=1 << 20, RESERVE=50) / "vmlinux.o"
     exposed = call("generate", path)
     assert exposed.code == 0

@@ -44,9 +44,9 @@ entry.main()
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return folder
+    directory = tmp_path / "out"
+    directory.mkdir()
+    return directory
 
 
 def default_interrupt() -> None:
@@ -85,15 +85,15 @@ def pids(path: Path) -> list[int]:
     return [int(word) for word in path.read_text().split()] if path.exists() else []
 
 
-def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
-    return {path.name: (path.read_bytes(), int(path.stat().st_mtime)) for path in folder.iterdir()}
+def contents(directory: Path) -> dict[str, tuple[bytes, int]]:
+    return {path.name: (path.read_bytes(), int(path.stat().st_mtime)) for path in directory.iterdir()}
 
 
-def old_pair(folder: Path) -> dict[str, tuple[bytes, int]]:
+def old_pair(directory: Path) -> dict[str, tuple[bytes, int]]:
     for name in ("a.S", "a.o"):
-        (folder / name).write_text(f"old {name}")
-        os.utime(folder / name, (OLD, OLD))
-    return contents(folder)
+        (directory / name).write_text(f"old {name}")
+        os.utime(directory / name, (OLD, OLD))
+    return contents(directory)
 
 
 # -- from the first import to the end --------------------------------------------------------------------------
@@ -210,9 +210,9 @@ def test_ignored_end_of_children(tmp_path: Path, out: Path) -> None:
 # -- the compiler ----------------------------------------------------------------------------------------------
 
 
-def compiler(folder: Path, body: str) -> Path:
+def compiler(directory: Path, body: str) -> Path:
     """A compiler that notes the processes it consists of and leaves files wherever it may."""
-    script = folder / "cc"
+    script = directory / "cc"
     script.write_text(
         "#!/bin/sh\n"
         'while [ "$1" != -o ]; do shift; done\n'

@@ -57,8 +57,8 @@ def test_words_are_what_objdump_says_they_are(
     call: Call, mini_kernel: MiniKernel, tmp_path: Path, toolchain: str, layout: str, relocatable: str
 ) -> None:
     """Put the listed words into memory, let objdump disassemble them, and compare line by line."""
-    folder = mini_kernel(TOOLCHAIN=toolchain, LAYOUT=layout, RELOCATABLE=relocatable)
-    outcome = call("stubs", folder / "vmlinux")
+    directory = mini_kernel(TOOLCHAIN=toolchain, LAYOUT=layout, RELOCATABLE=relocatable)
+    outcome = call("stubs", directory / "vmlinux")
     assert outcome.code == 0
     lines = LINE.findall(outcome.out)
     assert len(lines) == 16 * 6
@@ -157,7 +157,7 @@ def test_the_debian_kernel_lists_what_its_memory_held(call: Call, kernels: Kerne
 
 
 def test_an_inline_kernel_has_no_stubs_to_show(call: Call, mini_kernel: MiniKernel) -> None:
-    folder = mini_kernel(TOOLCHAIN="gcc-ppc64le", LAYOUT="inline")
-    outcome = call("stubs", folder / "vmlinux")
+    directory = mini_kernel(TOOLCHAIN="gcc-ppc64le", LAYOUT="inline")
+    outcome = call("stubs", directory / "vmlinux")
     assert (outcome.code, outcome.out) == (2, "")
     assert "traces without stubs" in outcome.err

@@ -118,11 +118,13 @@ def test_maps_without_addresses(name: str, words: str) -> None:
 
 def test_the_same_names_as_the_file(mini_kernel: MiniKernel) -> None:
     """Both readers name every location alike, and find every name at the same address."""
-    folder = mini_kernel(VARIANT="traps")
-    path = folder.parent / "nm.map"
+    directory = mini_kernel(VARIANT="traps")
+    path = directory.parent / "nm.map"
     with path.open("wb") as file:
-        subprocess.run([tool("powerpc64le-linux-gnu-nm"), "-n", folder / "vmlinux"], stdout=file, check=True)
-    vmlinux = str(folder / "vmlinux")
+        subprocess.run(
+            [tool("powerpc64le-linux-gnu-nm"), "-n", directory / "vmlinux"], stdout=file, check=True
+        )
+    vmlinux = str(directory / "vmlinux")
     with open_kernel(vmlinux) as kernel, open_kernel(vmlinux, str(path)) as with_map:
         assert [kernel.name(a) for a in kernel.table] == [with_map.name(a) for a in with_map.table]
         names = [name for name, _ in kernel.symbols.code_names()]

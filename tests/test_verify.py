@@ -39,7 +39,7 @@ KINDS = [("gcc-ppc64le", "ool"), ("gcc-ppc64", "ool"), ("gcc-ppc64le", "pfe"), (
 
 @dataclass
 class Mini:
-    """The miniature kernel with what `verify` looks for beside the stubs: banner, build id, ftrace_tramps."""
+    """The miniature kernel with what `verify` reads in addition to the stubs: banner, build id, ftrace_tramps."""
 
     vmlinux: Path
     order: str
@@ -144,14 +144,14 @@ def little(mini_kernel: MiniKernel, tmp_path_factory: pytest.TempPathFactory) ->
     return make_mini(mini_kernel, tmp_path_factory.mktemp("verify"), "gcc-ppc64le", "ool")
 
 
-def make_mini(mini_kernel: MiniKernel, folder: Path, toolchain: str, layout: str, more: int = 0) -> Mini:
+def make_mini(mini_kernel: MiniKernel, directory: Path, toolchain: str, layout: str, more: int = 0) -> Mini:
     order = "<" if toolchain.endswith("le") else ">"
     prefix = f"powerpc64{'le' if order == '<' else ''}-linux-gnu-"
     extra = bytearray(EXTRA_SIZE)
     extra[: len(BANNER)] = BANNER
     build_id = note(b"GNU", 3, BUILD_ID, order)
     extra[NOTES : NOTES + len(build_id)] = build_id
-    (folder / "extra").write_bytes(extra)
+    (directory / "extra").write_bytes(extra)
     places = {
         "linux_banner": 0,
         "__start_notes": NOTES,
@@ -159,11 +159,11 @@ def make_mini(mini_kernel: MiniKernel, folder: Path, toolchain: str, layout: str
         "ftrace_tramps": TRAMPS,
         "ftrace_disabled": DISABLED,
     }
-    vmlinux = folder / "vmlinux"
+    vmlinux = directory / "vmlinux"
     subprocess.run(
         [
             tool(f"{prefix}objcopy"),
-            *("--add-section", f".extra={folder}/extra"),
+            *("--add-section", f".extra={directory}/extra"),
             *("--set-section-flags", ".extra=alloc,contents,load,data"),
             *("--change-section-address", f".extra={EXTRA:#x}"),
             *(w for n, at in places.items() for w in ("--add-symbol", f"{n}=.extra:{at},global,object")),
@@ -173,7 +173,7 @@ def make_mini(mini_kernel: MiniKernel, folder: Path, toolchain: str, layout: str
         check=True,
         capture_output=True,
     )
-    image = folder / "image"
+    image = directory / "image"
     subprocess.run([tool(f"{prefix}objcopy"), "-O", "binary", vmlinux, image], check=True)
     listed = subprocess.run([tool(f"{prefix}nm"), vmlinux], check=True, capture_output=True, text=True).stdout
     symbols = {name: int(at, 16) for at, _, name in (line.split() for line in listed.splitlines())}
@@ -202,9 +202,9 @@ def vmcoreinfo(order: str, *lines: str) -> bytes:
 class Verify:
     """Run `verify` on a core's bytes."""
 
-    def __init__(self, call: Call, folder: Path) -> None:
+    def __init__(self, call: Call, directory: Path) -> None:
         self._call = call
-        self._core = folder / "core"
+        self._core = directory / "core"
         self._schema = json.loads((SCHEMAS / "verify-1.json").read_text())
 
     def text(self, vmlinux: Path, core: bytes, *options: str) -> Outcome:
@@ -316,7 +316,7 @@ def unmappable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_kcore(mini: Mini, run: Verify, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It cannot be mapped, and promises more memory than there is."""
+    """It cannot be mapped, and claims more memory than there is."""
     memory = bytes(mini.booted().memory)
     core = bytearray(kdump([(0, memory), (0x8000000000000, b"vmalloc")], mini.order))
     struct.pack_into(mini.order + "Q", core, 64 + 2 * 56 + 32, 1 << 46)  # p_filesz
@@ -472,7 +472,7 @@ def test_only_twenty_are_shown_unless_all_are_asked_for(
 
 
 def test_a_boot_that_gives_up(run: Verify, mini_kernel: MiniKernel, tmp_path: Path) -> None:
-    """A location that is no nop: the kernel stops there, and what follows stays as linked."""
+    """A location that is not a nop: the kernel stops there, and what follows stays as linked."""
     broken = make_mini(mini_kernel, tmp_path, "gcc-ppc64le", "ool")
     content = bytearray(broken.vmlinux.read_bytes())
     guest = broken.booted()
@@ -518,12 +518,12 @@ def test_stripped_kernel_with_its_system_map(little: Mini, call: Call, tmp_path:
     assert call("verify", stripped, core).code == 2
 
 
-# -- what does not belong, and what is no dump -----------------------------------------------------------------
+# -- what does not belong, and what is not a dump -----------------------------------------------------------------
 
 
 def test_another_kernel(mini: Mini, run: Verify) -> None:
     guest = mini.booted()
-    weak = OTHER.replace(b"#7", b"#")  # stands in every kernel, before the true one
+    weak = OTHER.replace(b"#7", b"#")  # is in every kernel, before the true one
     guest.memory[EXTRA - BASE : EXTRA - BASE + len(OTHER)] = OTHER
     guest.memory[EXTRA - BASE - 0x200 : EXTRA - BASE - 0x200 + len(weak)] = weak
     message = run.refused(mini.vmlinux, qemu(guest.memory, mini.order))
@@ -556,7 +556,7 @@ def test_a_kernel_without_stubs(mini_kernel: MiniKernel, little: Mini, run: Veri
 def test_cut_short(little: Mini, run: Verify, keep: int) -> None:
     core = kdump([(0, bytes(little.booted().memory))], "<", vmcoreinfo("<", "A=B"))
     message = run.refused(little.vmlinux, core[:keep])
-    if keep != 1:  # one byte is no ELF file
+    if keep != 1:  # one byte is not an ELF file
         assert "is cut short" in message
 
 

@@ -78,6 +78,7 @@ def every_command(trapped: Path) -> list[list[str | Path]]:
         ["stubs", "--format", "json", HEALTHY],
         ["plan", HEALTHY],
         ["plan", "--format", "json", trapped],
+        ["report", trapped, "-o", "-"],
         ["diff", HEALTHY, trapped],
         ["explain", HEALTHY, OBJECT],
         ["modules", FIXTURES / "objects"],

@@ -37,7 +37,7 @@ OLD: Final = b"old\n"
 OBJECT: Final = OBJECTS / "ool-ppc64le-gnu.o"
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 _EXECUTED: Final = 20
-"""One run in so many starts the executable; the others are forked, with all modules imported."""
+"""One run in this many starts the executable; the others are forked, with all modules imported."""
 _MAKEFILES: Final = ("arch/powerpc/tools/Makefile", "arch/powerpc/Makefile.postlink")
 
 # A compiler that takes a while and starts a process of its own.
@@ -75,13 +75,13 @@ class Report:
 class Scenario:
     """A command that writes `outputs` (paths below its directory), and the directory in its old state."""
 
-    def __init__(self, name: str, folder: Path, words: Sequence[object], outputs: Sequence[str]) -> None:
+    def __init__(self, name: str, directory: Path, words: Sequence[object], outputs: Sequence[str]) -> None:
         self.name = name
-        self.folder = folder
+        self.directory = directory
         self.words = [str(word) for word in words]
         self.outputs = outputs
         self.environment: dict[str, str] = {}
-        self.pids = folder.parent / f"{name}.pids"
+        self.pids = directory.parent / f"{name}.pids"
         self.normal = 0
         self.old: dict[str, bytes] = {}
         self.new: dict[str, bytes] = {}
@@ -101,18 +101,18 @@ class Scenario:
 
     def reset(self) -> None:
         """Put the old state back."""
-        for path in list(self.folder.rglob("*")):
-            if path.is_file() and str(path.relative_to(self.folder)) not in self.old:
+        for path in list(self.directory.rglob("*")):
+            if path.is_file() and str(path.relative_to(self.directory)) not in self.old:
                 path.unlink()
         for name, data in self.old.items():
-            (self.folder / name).write_bytes(data)
+            (self.directory / name).write_bytes(data)
         self.pids.unlink(missing_ok=True)
 
     def contents(self) -> dict[str, bytes]:
         """Return every file below the directory."""
         return {
-            str(path.relative_to(self.folder)): path.read_bytes()
-            for path in sorted(self.folder.rglob("*"))
+            str(path.relative_to(self.directory)): path.read_bytes()
+            for path in sorted(self.directory.rglob("*"))
             if path.is_file()
         }
 
@@ -157,13 +157,13 @@ class Scenario:
             os._exit(status)
 
 
-def scenarios(folder: Path) -> list[Scenario]:
+def scenarios(directory: Path) -> list[Scenario]:
     """Return the commands under torture, each in a directory of its own."""
-    kernel = LinkedKernel().save(folder / "vmlinux")
+    kernel = LinkedKernel().save(directory / "vmlinux")
     found = []
 
     def place(name: str) -> Path:
-        path = folder / name
+        path = directory / name
         path.mkdir()
         return path
 
@@ -178,16 +178,16 @@ def scenarios(folder: Path) -> list[Scenario]:
     for name in ("a.S", "a.o"):
         (here / name).write_bytes(OLD)
     hook = Scenario("hook", here, ["hook", OBJECT, here / "a.o"], ["a.S", "a.o"])
-    compiler = folder / "cc"
+    compiler = directory / "cc"
     compiler.write_text(_COMPILER.format(object=OBJECT, pids=hook.pids))
     compiler.chmod(0o755)
     hook.environment = {"CC": str(compiler)}
     found.append(hook)
-    tree = folder / "tree"
+    tree = directory / "tree"
     shutil.copytree(FIXTURES / "trees" / "mainline-7.2", tree)
     found.append(Scenario("kbuild install", tree, ["kbuild", "install", tree], _MAKEFILES))
     for scenario in found:
-        scenario.pids = folder / "pids"
+        scenario.pids = directory / "pids"
         scenario.prepare()
     return found
 
@@ -196,7 +196,7 @@ def scenarios(folder: Path) -> list[Scenario]:
 
 
 def torture_with_signals(scenario: Scenario, draw: random.Random, report: Report) -> None:
-    """Send one signal, or two, at a random moment of one run; judge the outcome."""
+    """Send one signal, or two, at a random moment of one run; check the outcome."""
     scenario.reset()
     executed = draw.randrange(_EXECUTED) == 0
     number = draw.choice(SIGNALS)
@@ -294,19 +294,19 @@ def _is_alive(process: int) -> bool:
 # -- other faults --------------------------------------------------------------------------------------------
 
 
-def torture_with_truncation(folder: Path, runs: int, draw: random.Random, report: Report) -> None:
+def torture_with_truncation(directory: Path, runs: int, draw: random.Random, report: Report) -> None:
     """Rewrite an input in place, as linkers and cp do, while commands read it."""
-    path = folder / "input"
+    path = directory / "input"
     commands: tuple[tuple[Path, list[str]], ...] = (
         (OBJECT, ["count", str(path)]),
-        (folder / "vmlinux", ["check", str(path)]),
-        (folder / "vmlinux", ["stubs", str(path)]),
+        (directory / "vmlinux", ["check", str(path)]),
+        (directory / "vmlinux", ["stubs", str(path)]),
     )
     for _ in range(runs):
         source, words = draw.choice(commands)
         data = source.read_bytes()
         path.write_bytes(data)
-        scenario = Scenario("truncation", folder, words, [])
+        scenario = Scenario("truncation", directory, words, [])
         length = draw.randrange(len(data))
         delay = draw.uniform(0, 0.03)
 
@@ -321,10 +321,10 @@ def torture_with_truncation(folder: Path, runs: int, draw: random.Random, report
             report.problem(f"{words[0]} on a file being rewritten: {ended.status}: {ended.err[:300]}")
 
 
-def torture_with_full_disk(folder: Path, runs: int, draw: random.Random, report: Report) -> None:
+def torture_with_full_disk(directory: Path, runs: int, draw: random.Random, report: Report) -> None:
     """Give the outputs a file system that is nearly full."""
     for _ in range(runs):
-        with _small_disk(folder, 256 << 10) as disk:
+        with _small_disk(directory, 256 << 10) as disk:
             if disk is None:
                 report.counts["full disks (not tested: needs root)"] = 1
                 return
@@ -346,8 +346,8 @@ def torture_with_full_disk(folder: Path, runs: int, draw: random.Random, report:
 
 
 @contextmanager
-def _small_disk(folder: Path, size: int) -> Iterator[Path | None]:
-    disk = folder / "disk"
+def _small_disk(directory: Path, size: int) -> Iterator[Path | None]:
+    disk = directory / "disk"
     disk.mkdir(exist_ok=True)
     words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
     if subprocess.run(words, capture_output=True, check=False).returncode:
@@ -360,7 +360,7 @@ def _small_disk(folder: Path, size: int) -> Iterator[Path | None]:
 
 
 def _fill(disk: Path, left: int) -> None:
-    """Leave so many bytes free."""
+    """Leave that number of bytes free."""
     status = os.statvfs(disk)
     with suppress(OSError), (disk / "filler").open("wb") as file:
         file.write(bytes(max(0, status.f_bavail * status.f_frsize - left)))
@@ -410,15 +410,15 @@ def main() -> int:
 
     base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=base) as name:
-        folder = Path(name)
+        directory = Path(name)
         _import_everything()
-        found = scenarios(folder)
+        found = scenarios(directory)
         for number in range(options.signals if wanted("signals") else 0):
             torture_with_signals(found[number % len(found)], draw, report)
         if wanted("truncation"):
-            torture_with_truncation(folder, other, draw, report)
+            torture_with_truncation(directory, other, draw, report)
         if wanted("disk"):
-            torture_with_full_disk(folder, max(1, other // 4), draw, report)
+            torture_with_full_disk(directory, max(1, other // 4), draw, report)
         for scenario in found if wanted("writers") else ():
             torture_with_writers(scenario, max(1, other // 8), report)
     for name, count in report.counts.items():

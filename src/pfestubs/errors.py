@@ -27,7 +27,7 @@ class PfestubsError(Exception):
     Attributes:
         subject: the file, option or tool that the sentence is about.
         problem: what was found and what was expected.
-        advice: what to do next, or "" where the problem says it.
+        advice: what to do next, or "" if the problem includes it.
     """
 
     exit_code = Exit.ERROR
@@ -52,7 +52,7 @@ class UnsuitableError(PfestubsError):
 
 
 class ContradictionError(PfestubsError):
-    """An option says one thing and the file another."""
+    """An option and the file contradict each other."""
 
 
 class UsageError(PfestubsError):

@@ -24,7 +24,7 @@ class AreaRole(Enum):
     RESERVE = "reserve"
     """Text, tried first: part of the kernel's own `ftrace_entry.S`, near the tracer."""
     END = "end"
-    """Text that the reserve does not serve: after all text."""
+    """Stubs of the text functions that get none in the reserve: after all text."""
     INIT = "init"
     """Init text."""
 
@@ -55,7 +55,7 @@ class Layout:
     name: str
     areas: tuple[AreaSpec, ...]
     stub_size: int
-    """Bytes of a stub where the file does not tell (`sizeof(struct ftrace_ool_stub)`)."""
+    """Bytes of a stub if the file does not define them (`sizeof(struct ftrace_ool_stub)`)."""
     word_aligned: bool
     """Whether areas start at a word (`.balign SZL`); else at an instruction (`SYM_CODE_START`)."""
 
@@ -102,17 +102,19 @@ LAYOUTS: Final = {
 }
 
 
-def detect_layout(file: str, symbols: Collection[str], asked: str | None, advice: str = "") -> Layout | None:
-    """Return the layout of a file by its stub symbols, checked against the one asked for.
+def detect_layout(
+    file: str, symbols: Collection[str], asked: str | None, *, has_option: bool = False
+) -> Layout | None:
+    """Return the layout of a file by its stub symbols, checked against the one requested.
 
     Args:
         file: the file, for messages.
         symbols: names of the stub symbols that the file defines or refers to.
         asked: a layout's name from the command line; None to detect.
-        advice: what to do about a file with symbols of two layouts.
+        has_option: whether the command has --layout, to choose between two layouts.
 
     Returns:
-        None if the file names no stub symbol and none was asked for.
+        None if the file references no stub symbol and none was requested.
 
     Raises:
         ContradictionError: the file has symbols of another layout than asked, or of two.
@@ -129,6 +131,7 @@ def detect_layout(file: str, symbols: Collection[str], asked: str | None, advice
         return LAYOUTS[asked]
     if len(found) > 1:
         names = " and ".join(f"{layout.name} ({_first_symbol(layout, symbols)})" for layout in found)
+        advice = "choose one with --layout" if has_option else ""
         raise ContradictionError(file, f"references the stub symbols of two layouts: {names}", advice)
     return found[0] if found else None
 

@@ -88,8 +88,8 @@ def main() -> int:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
         _fuzz(options)
         return 0
-    for folder in (options.corpus, options.findings):
-        folder.mkdir(parents=True, exist_ok=True)
+    for directory in (options.corpus, options.findings):
+        directory.mkdir(parents=True, exist_ok=True)
     for number, recipe in enumerate(corpus()):
         (options.corpus / f"kept-{number:04}").write_bytes(recipe)
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as work:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TIME_LIMIT = 20
 """Seconds that one execution may take; a usual one takes two milliseconds."""
 _OUTPUT_BASE, _OUTPUT_FACTOR = 256 << 10, 100
-"""Bytes of output: so many, and so many per byte of input."""
+"""Bytes of output: a fixed part, and a part per byte of input."""
 _VALIDATED_MAX = 1 << 16
 """Bytes of a document that is validated by its schema; the validator is slow."""
 _SECTIONS = ("count", "check", "stubs", "verify", "explain", "diff", "modules", "plan")
@@ -48,9 +48,9 @@ class Runner:
         statuses: by target and exit status.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._inputs = folder / "inputs"
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._inputs = directory / "inputs"
         self._inputs.mkdir(parents=True, exist_ok=True)
         self.targets = Targets(self._inputs)
         self.executions: Counter[str] = Counter()

@@ -82,19 +82,19 @@ def logs() -> tuple[bytes, ...]:
 @cache
 def trees() -> tuple[tuple[tuple[str, bytes], ...], ...]:
     """Kernel trees, each as paths and contents."""
-    folder = FIXTURES / "trees"
+    directory = FIXTURES / "trees"
     names = ("mainline-7.2", "mainline-6.13", "rfc-v3", "before-6.13", "installed-by-0.1.0/mainline-7.2")
     return tuple(
         tuple(
-            (str(path.relative_to(folder / name)), path.read_bytes())
-            for path in sorted((folder / name).rglob("*"))
+            (str(path.relative_to(directory / name)), path.read_bytes())
+            for path in sorted((directory / name).rglob("*"))
             if path.is_file()
         )
         for name in names
     )
 
 
-def kernels(folder: Path) -> tuple[KernelSeed, ...]:
+def kernels(directory: Path) -> tuple[KernelSeed, ...]:
     """Return linked kernels; documents of them are made with pfestubs itself."""
     written = {
         "ool": with_banner(LinkedKernel()),
@@ -105,9 +105,9 @@ def kernels(folder: Path) -> tuple[KernelSeed, ...]:
     }
     found = []
     for name, kernel in written.items():
-        path = kernel.save(folder / "vmlinux")
+        path = kernel.save(directory / "vmlinux")
         seed = KernelSeed(name, path.read_bytes(), map_of(kernel), _cores(kernel))
-        found.append(_with_documents(seed, folder))
+        found.append(_with_documents(seed, directory))
     for name, map_ in (
         ("pie-no-sections", "pie.map"),
         ("mini-stripped", "mini.map"),
@@ -177,8 +177,8 @@ def _cores(kernel: LinkedKernel) -> tuple[bytes, ...]:
     )
 
 
-def _with_documents(seed: KernelSeed, folder: Path) -> KernelSeed:
-    path = folder / "vmlinux"
+def _with_documents(seed: KernelSeed, directory: Path) -> KernelSeed:
+    path = directory / "vmlinux"
     documents = {}
     for command in ("check", "stubs"):
         outcome = call_in_process(command, "--format", "json", path)

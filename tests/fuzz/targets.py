@@ -26,20 +26,20 @@ _TREE_FILES = ("arch/powerpc/tools/Makefile", "arch/powerpc/Makefile.postlink", 
 
 
 class Targets:
-    """The targets by name; `folder` is where their inputs are written."""
+    """The targets by name; `directory` is where their inputs are written."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self.by_name: dict[str, Callable[[Choices], list[str]]] = {
             name: getattr(self, f"_{name.replace('-', '_')}") for name in TARGET_NAMES
         }
 
     @cached_property
     def _kernels(self) -> Sequence[KernelSeed]:
-        return seeds.kernels(self._folder)
+        return seeds.kernels(self._directory)
 
     def _save(self, name: str, data: bytes) -> str:
-        path = self._folder / name
+        path = self._directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         return str(path)
@@ -134,7 +134,7 @@ class Targets:
         return [*words, self._kernel(choices)[1]]
 
     def _kbuild(self, choices: Choices) -> list[str]:
-        tree, changed = self._folder / "tree", choices.of(_TREE_FILES)
+        tree, changed = self._directory / "tree", choices.of(_TREE_FILES)
         for name, data in choices.of(seeds.trees()):
             self._save(f"tree/{name}", mutate_lines(data, choices) if name == changed else data)
         actions = (["status"], ["install", "--print"], ["install"], ["remove"])

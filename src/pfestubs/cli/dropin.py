@@ -85,7 +85,7 @@ def _compare_class(obj: VmlinuxO, is_64bit: str) -> None:
 
 
 def _check(_nm: str, vmlinux: str) -> int:
-    """Silent when all is well, as the script; else what is wrong, on standard error."""
+    """Check `vmlinux`; print nothing on success, as the script, else the findings on standard error."""
     from pfestubs.formats import RenderOptions, render
     from pfestubs.read.vmlinux import open_kernel
     from pfestubs.rules.check import CheckOptions, check_kernel

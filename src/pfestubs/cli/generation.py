@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import UnsuitableError, UsageError
 from pfestubs.formats.assembly import render_assembly
+from pfestubs.formats.count import trap_sentence
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.read.vmlinux_o import read_vmlinux_o
-from pfestubs.rules import ppc, sizing
+from pfestubs.rules import sizing
 from pfestubs.system.messages import report
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _COUNT_LIMIT: Final = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class GenerateOptions:
-    """What was asked for; None where the object decides. `spare` is a count of stubs or "auto"."""
+    """Options of the command line; None lets the object decide. `spare` is a count of stubs or "auto"."""
 
     layout: str | None = None
     reserve: int | None = None
@@ -36,7 +37,7 @@ def generate(obj: VmlinuxO, request: GenerateOptions) -> str:
 
     Raises:
         ContradictionError: the request and the object disagree.
-        UnsuitableError: no entries, no layout, no reserve, or `auto` cannot be judged.
+        UnsuitableError: no entries, no layout, no reserve, or the reserve is unknown to `auto`.
     """
     count = sizing.count(obj, layout=request.layout, reserve=request.reserve, allow_empty=request.allow_empty)
     if count.layout is None or count.stubs is None:
@@ -79,9 +80,4 @@ def _added(stubs: AreaCounts, spare: int) -> AreaCounts:
 
 
 def _warning(file: str, trap: Trap) -> str:
-    return (
-        f"{file}: warning: the reserve may be out of range: text location {trap.index + 1:,} is"
-        f" {trap.distance:,} bytes from its stub (limit {abs(ppc.branch_limit(trap.distance)):,}, margin"
-        f" {sizing.TRAP_MARGIN:,}), so up to {trap.stubs:,} stubs of the reserve of {trap.reserve:,} may stay"
-        f" unused and as many functions get no stub; lower {RESERVE_CONFIG}, or use --spare auto"
-    )
+    return f"{file}: warning: {trap_sentence(trap)}; lower {RESERVE_CONFIG}, or use --spare auto"

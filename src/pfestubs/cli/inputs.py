@@ -21,7 +21,7 @@ _ADVICE: Final = {
 def check_input_name(label: str, path: str, usual_name: str | None = None) -> None:
     """Refuse standard input, directories, and a System.map in place of a kernel.
 
-    Whether the file exists, and what else it is, is for its reader to say.
+    Whether the file exists, and its type, is checked by its reader.
 
     Args:
         label: the argument or option.

@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 _ADDRESS: Final = re.compile(r"0x[0-9a-f]{1,16}|[0-9a-f]{16}", re.IGNORECASE)
 _LENGTH_DIFFERENCE: Final = 4
 """Characters by which the name that was meant may be longer or shorter."""
-_OFFSET: Final = re.compile(r"(?P<name>.+)\+(?P<offset>0x[0-9a-f]{1,16})", re.IGNORECASE)
+_OFFSET: Final = re.compile(
+    r"(?P<name>.+)\+(?P<offset>0x[0-9a-f]{1,16})(?P<size>/0x[0-9a-f]{1,16})?", re.IGNORECASE
+)
+_OOPS_ADDRESS: Final = re.compile(r"\[<?([0-9a-f]{8}|[0-9a-f]{16})>?\]", re.IGNORECASE)
+"""An address in an oops: "[c00000000005710c]", of old kernels "[<c00000000005710c>]"."""
 
 
 class FoundLocations(NamedTuple):
-    """The locations that names stand for.
+    """The locations found for names.
 
     Attributes:
         positions: in `Boot.locations`, in boot order.
@@ -37,24 +41,25 @@ class FoundLocations(NamedTuple):
 
 
 def find_locations(boot: Boot, names: Iterable[str]) -> FoundLocations:
-    """Return the locations that `names` stand for.
+    """Return the locations that `names` refer to.
 
     A name is a symbol (every function of that name, if there are several), a symbol with an offset, an
-    address (of a function or inside it, or of a stub), or a shell pattern over symbols.
+    address (of a function or inside it, or of a stub), or a shell pattern over symbols. Addresses and
+    symbols may be written as in an oops: "[c000000000057110]", "ftrace_ool_stub_text+0x23bf0/0xc0000".
     """
     finder = _Finder(boot)
     meanings: list[tuple[str, str]] = []
     problems: list[tuple[str, str]] = []
     positions: set[int] = set()
     for name in names:
-        if _ADDRESS.fullmatch(name):
-            address = int(name, 16)
+        address = finder.address(name)
+        if address is None:
+            found = finder.by_name(name)
+        else:
             found = finder.by_address(address)
             meaning = None if isinstance(found, str) else finder.meaning(address, found)
             if meaning:
                 meanings.append((name, meaning))
-        else:
-            found = finder.by_name(name)
         if isinstance(found, str):
             problems.append((name, found))
         else:
@@ -83,6 +88,23 @@ class _Finder:
         for name, address in self._kernel.symbols.code_names():
             code.setdefault(name, set()).add(address)
         return code
+
+    def address(self, name: str) -> int | None:
+        """Return the address that is named by its number, or as an oops names one, None for other names."""
+        match = _OOPS_ADDRESS.fullmatch(name)
+        if match or _ADDRESS.fullmatch(name):
+            return int(match[1] if match else name, 16)
+        match = _OFFSET.fullmatch(name)
+        if match is None:
+            return None
+        starts = self._code.get(match["name"], set())
+        if len(starts) != 1:  # which of several functions of that name an oops does not tell
+            return None
+        (start,) = starts
+        offset, size = int(match["offset"], 16), match["size"]
+        # A function's own offset names its location, an oops any place in it or in an area of stubs.
+        inside = offset < int(size[1:], 16) if size else any(a.address == start for a in self._kernel.areas)
+        return start + offset if inside else None
 
     def meaning(self, address: int, positions: Sequence[int]) -> str | None:
         """Return what is at an address inside the stub of the location found for it, None outside stubs."""
@@ -139,6 +161,10 @@ class _Finder:
         ]
         if found:
             return found
+        if offset is not None and not self._owned.keys().isdisjoint(addresses):
+            boot = self._boot
+            own = {boot.function(p) for start in addresses for p in self._owned.get(start, ())}
+            return f"is not a location: {name} has {' and '.join(sorted(own))}"
         if addresses:
             return (
                 f"{'matches only code that' if is_pattern else 'is code that'} has no location: not traceable"

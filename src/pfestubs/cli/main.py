@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "verify": "compare the predicted stubs with the memory in a dump",
     "plan": "which reserves work, and how much text can still grow with each",
     "diff": "what changed between two kernels",
+    "report": "one page with pictures of where a kernel is and when it runs out",
     "modules": "stubs that each module asks for",
     "explain": "what ftrace's messages in a boot log mean for this kernel, and the remedy",
     "kbuild": "put the hook and the check into a kernel tree, or take them out",
@@ -77,7 +78,9 @@ class _NoCommandError(click.UsageError):
 def _unknown_command(word: str) -> str:
     from difflib import get_close_matches  # 4 ms
 
-    near = get_close_matches(word, COMMANDS, n=2)
+    near = [name for name in COMMANDS if word and name.startswith(word)] or get_close_matches(
+        word, COMMANDS, n=2
+    )
     if near:
         return f"no such command {word!r}; did you mean {' or '.join(near)}?"
     if os.path.lexists(word):
@@ -127,7 +130,7 @@ def call(words: list[str]) -> int | None:
 
 
 def _complete(instruction: str) -> int:
-    """Print a shell's script, or the completions that the script asks for."""
+    """Print the completion script of a shell, or the completions that the script requests."""
     from click.shell_completion import shell_complete
 
     problem = "expected bash_source, zsh_source or fish_source"

@@ -36,7 +36,7 @@ def parse_count(text: str) -> int | None:
 
 
 class InputFile(click.Path):
-    """An input file; a directory or "-" is refused, the rest is for the reader of the file to judge."""
+    """An input file; a directory or "-" is refused, anything else is checked by the reader of the file."""
 
     def __init__(self, usual_name: str | None = None) -> None:
         super().__init__(readable=False)

@@ -24,6 +24,7 @@ FORMATS: Final[dict[str, dict[str, str]]] = {
         "junit": "pfestubs.formats.check.junit",
         "sarif": "pfestubs.formats.check.sarif",
         "github": "pfestubs.formats.check.github",
+        "markdown": "pfestubs.formats.check.markdown",
     },
     "stubs": {
         "text": "pfestubs.formats.stubs.text",
@@ -46,6 +47,7 @@ FORMATS: Final[dict[str, dict[str, str]]] = {
         "json": "pfestubs.formats.diff.json",
         "markdown": "pfestubs.formats.diff.markdown",
     },
+    "report": {"html": "pfestubs.formats.report.html"},
     "explain": {"text": "pfestubs.formats.explain.text", "json": "pfestubs.formats.explain.json"},
 }
 """The module of each format, by command."""
@@ -53,11 +55,15 @@ FORMATS: Final[dict[str, dict[str, str]]] = {
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """How much to show: every finding, also notes and tables (verbose), colour codes."""
+    """How much to show: every finding, also notes and tables (verbose), colour codes.
+
+    `width` is the columns of the terminal, None for a file.
+    """
 
     show_all: bool = False
     verbose: bool = False
     colour: bool = False
+    width: int | None = None
 
 
 def render(command: str, format_: str, result: object, options: RenderOptions) -> Iterable[str]:

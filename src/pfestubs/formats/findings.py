@@ -30,6 +30,56 @@ DESCRIPTIONS: Final[dict[RuleName, str]] = {
 }
 """What holds on a healthy kernel (for notes: what was noticed), by rule."""
 
+TITLES: Final[dict[RuleName, str]] = {
+    "table-damaged": "the location table is damaged",
+    "area-damaged": "a stub area is damaged",
+    "count-mismatch": "the areas or the table do not match the object's counts",
+    "location-not-nop": "a location does not hold a nop",
+    "area-exhausted": "a function gets no stub",
+    "stub-out-of-range": "a function cannot branch to its stub",
+    "return-out-of-range": "a stub cannot branch back to its function",
+    "tracer-unreachable": "a stub reaches neither the tracer nor a trampoline",
+    "init-trampoline-only": "a stub depends on a trampoline that is freed after boot",
+    "low-headroom": "the headroom is less than required",
+    "growth": "the number of locations grew by more than is allowed",
+    "location-skipped": "an entry of the location table is skipped",
+    "area-unused": "stubs are unused",
+}
+"""What a finding of a rule says, as a clause."""
+
+BACKGROUND: Final[dict[RuleName, str]] = {
+    "table-damaged": "At boot ftrace walks the table from __start_mcount_loc to __stop_mcount_loc. Entries"
+    " that are misaligned, repeated or cut are locations that it cannot prepare; a table without locations"
+    " means that no function can be traced.",
+    "area-damaged": "The stubs of an area are found by its address, its count and the size of a stub. An area"
+    " of another size, or outside its text range, is written over other code at boot.",
+    "count-mismatch": "The areas are sized from vmlinux.o, before the link. If the final kernel holds more"
+    " locations, or areas with fewer stubs, the areas run out.",
+    "location-not-nop": "ftrace replaces the nop at a function's entry with a branch to its stub, and only if"
+    " it finds the nop that the compiler left there. Otherwise ftrace is disabled.",
+    "area-exhausted": "ftrace_init_ool_stub hands out one stub per function, in the order of the table: from"
+    " the reserve while it is in range, then from the area at the end of text. When that has none left,"
+    " ftrace is disabled for the whole kernel. A reserve that functions cannot reach costs as many stubs.",
+    "stub-out-of-range": "A branch spans at most 32 MiB in either direction. A function that cannot reach the"
+    " stub that it was given disables ftrace at boot.",
+    "return-out-of-range": "A stub's last instruction branches back to the function, at most 32 MiB away. If"
+    " that is out of range, ftrace is disabled at boot.",
+    "tracer-unreachable": "A stub calls ftrace_caller or ftrace_regs_caller with a branch of at most 32 MiB,"
+    " or a trampoline (ftrace_tramp_text, ftrace_tramp_init) that jumps there. Without either, ftrace is"
+    " disabled at boot.",
+    "init-trampoline-only": "ftrace_tramp_init is in init memory. A stub of a function that stays after boot"
+    " must not call it: the branch would lead to memory that was freed.",
+    "low-headroom": "The headroom is the distance that the tightest branch of all stubs keeps from its limit"
+    " of 32 MiB. Text that grows uses it up.",
+    "growth": "Each location takes a stub, and space in text. The limit is the one given with --max-growth,"
+    " from the kernel saved with --baseline.",
+    "location-skipped": "ftrace_process_locs skips entries that are empty, and those outside kernel text and"
+    " init text, such as functions of exit text that was discarded.",
+    "area-unused": "Unused stubs cost space and nothing else. A reserve larger than the count of functions"
+    " has them.",
+}
+"""What the kernel does, and what follows from a finding, by rule."""
+
 HELP: Final[dict[RuleName, str]] = {
     "table-damaged": "Link the kernel again; check that __start_mcount_loc and __stop_mcount_loc enclose"
     " the table and that its relocations are applied.",
@@ -45,8 +95,8 @@ HELP: Final[dict[RuleName, str]] = {
     " kernel's text smaller.",
     "tracer-unreachable": "Restore the position of the trampolines in the linker script.",
     "init-trampoline-only": "Restore the position of the trampolines in the linker script.",
-    "low-headroom": "pfestubs plan tells which reserve leaves more.",
-    "growth": "Look for what added functions; save a new baseline if it was intended.",
+    "low-headroom": "Set the reserve that pfestubs plan recommends, or make the kernel's text smaller.",
+    "growth": "Find out what added functions; save a new baseline if it was intended.",
     "location-skipped": "The kernel skips such an entry: exit text, or an empty slot.",
     "area-unused": "Nothing to do: --spare, or a larger reserve than text needs.",
 }
@@ -55,11 +105,12 @@ HELP: Final[dict[RuleName, str]] = {
 
 def finding_message(finding: Finding) -> str:
     """Return a finding as one sentence, its remedy included."""
-    sentence = _sentence(finding)
+    sentence = finding_sentence(finding)
     return f"{sentence}; {remedy_sentence(finding.remedy)}" if finding.remedy else sentence
 
 
-def _sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case per kind of facts
+def finding_sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case per kind of facts
+    """Return what is wrong, without the remedy."""
     where = f"{finding.function} at {finding.location or 0:#x}"
     match finding.facts:
         case f.TableLength(address, size, word):

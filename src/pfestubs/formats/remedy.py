@@ -23,11 +23,16 @@ _SENTENCES: Final = {
 }
 
 
-def remedy_sentence(remedy: Remedy) -> str:
-    """Return what to do; a setting is the line for `.config`, without thousands separators."""
+def remedy_sentence(remedy: Remedy, setting: str | None = None) -> str:
+    """Return what to do; `setting` replaces the line for `.config`, which is part of it if None."""
     if remedy.action is Action.SHRINK_TEXT and remedy.value is not None:
         return f"make the kernel's text smaller by {remedy.value:,} bytes, or disable CONFIG_FUNCTION_TRACER"
-    return _SENTENCES[remedy.action].format(setting=f"{remedy.config}={remedy.value}")
+    return _SENTENCES[remedy.action].format(setting=setting or setting_line(remedy))
+
+
+def setting_line(remedy: Remedy) -> str | None:
+    """Return the line for `.config`, without thousands separators, None if the remedy is not a setting."""
+    return None if remedy.config is None else f"{remedy.config}={remedy.value}"
 
 
 def remedy_values(remedy: Remedy | None) -> dict[str, Any] | None:

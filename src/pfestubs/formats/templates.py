@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The Jinja templates that ship with pfestubs: assembly files and makefile blocks."""
+"""The Jinja templates that ship with pfestubs: assembly files, makefile blocks, a page."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
 
 import pfestubs
 from pfestubs.errors import InstallationError
+from pfestubs.formats.text import escape_line, hex_address, plural, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +27,24 @@ def render_template(name: str, values: Mapping[str, object]) -> str:
     return _environment().get_template(name).render(values)
 
 
+def render_page(name: str, values: Mapping[str, object]) -> str:
+    """Return the template of a page filled with `values`, which are escaped; numbers are for people.
+
+    Raises:
+        InstallationError: the template is missing from the installed package.
+    """
+    return _page_environment().get_template(name).render(values)
+
+
+def page_part(name: str) -> Markup:
+    """Return a style sheet or a script that ships with the templates, to be put into a page as it is.
+
+    Raises:
+        InstallationError: the file is missing from the installed package.
+    """
+    return Markup(_read_template(name))  # noqa: S704 - a file of the package
+
+
 @cache
 def _environment() -> Environment:
     return Environment(
@@ -34,6 +54,26 @@ def _environment() -> Environment:
         trim_blocks=True,
         autoescape=False,  # noqa: S701 - assembly and makefiles, filled with numbers only
     )
+
+
+@cache
+def _page_environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_read_template),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,
+        finalize=_printable,
+    )
+    environment.filters |= {"number": "{:,}".format, "hex": hex_address, "size": size_text, "plural": plural}
+    return environment
+
+
+def _printable(value: object) -> object:
+    """Return names of the file without anything unprintable: direction marks would reorder the page."""
+    return escape_line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _read_template(name: str) -> str:

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pfestubs.rules.address_map import AddressMap, AddressSpan
+
 _CODES: Final = {"bad": "\x1b[31;1m", "good": "\x1b[32;1m", "bold": "\x1b[1m"}
 _OFF: Final = "\x1b[0m"
+_MAP_MIN: Final = 20
+"""The least columns for a map that shows anything."""
+_IN_REACH: Final = "."
+_MAP_LEGEND: Final = "map: = text, # stubs, . in range of the area, | tracer, ^ trampoline"
+_MAP_MARKS: Final = {"text": "=", "area": "#", "tracer": "|", "trampoline": "^"}
 
 
 def paint(text: str, style: str, *, colour: bool) -> str:
@@ -38,3 +45,34 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, colour: bool
             padded.append(space + cell if to_right else cell + space)
         lines.append("  ".join(padded).rstrip())
     return [paint(lines[0], "bold", colour=colour), *lines[1:]]
+
+
+def area_map(address_map: AddressMap, width: int) -> list[str]:
+    """Return the lines of a map of the texts and what is in them, at most `width` columns wide, to scale.
+
+    A gap that would be longer than the texts is cut short.
+    """
+    from pfestubs.formats.address_map import MapScale, part_label
+
+    scale = MapScale(address_map.spans)
+    rows: dict[str, list[tuple[str, AddressSpan]]] = {}
+    for part in address_map.parts:
+        label = part_label(part) if part.kind in {"text", "area"} else "tracers"
+        marks = rows.setdefault(label, [])
+        if part.reach is not None:
+            marks.append((_IN_REACH, part.reach))
+        if part.span.size:
+            marks.append((_MAP_MARKS[part.kind], part.span))
+    label_width = max(map(len, rows), default=0) + 2
+    columns = width - label_width
+    if columns < _MAP_MIN or not address_map.spans:
+        return []
+    lines = [_MAP_LEGEND] if width >= len(_MAP_LEGEND) else []
+    for label, marks in rows.items():
+        cells = [" "] * columns
+        for mark, span in marks:
+            first = min(int(scale.at(span.start) * columns), columns - 1)
+            last = min(max(first + 1, round(scale.at(span.stop) * columns)), columns)
+            cells[first:last] = mark * (last - first)
+        lines.append(f"{label:<{label_width}}{''.join(cells)}".rstrip())
+    return lines

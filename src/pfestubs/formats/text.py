@@ -46,6 +46,14 @@ def plural(number: int, singular: str, several: str = "") -> str:
     return f"{number:,} {singular if number == 1 else several or singular + 's'}"
 
 
+def size_text(size: int) -> str:
+    """Return bytes in the unit that people read: "17.5 MiB", "-512 bytes"."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if abs(size) >= unit:
+            return f"{size / unit:,.1f} {name}"
+    return plural(size, "byte")
+
+
 def dump_json_list(value: Any, key: str, items: Iterable[Any], depth: int = 1) -> Iterator[str]:
     """Yield what `dump_json` returns for `value` with `items` at `key`, item by item: a list can be long.
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Split a makefile into statements, and find where a rule's recipe ends, as GNU make reads them.
 
-Enough of make's syntax to tell whether lines belong to a rule. Nothing is expanded. Every step is linear in
+Enough of make's syntax to decide whether lines belong to a rule. Nothing is expanded. Every step is linear in
 the text.
 """
 
@@ -135,7 +135,7 @@ def rule_words(statement: Statement) -> tuple[list[str], list[str]]:
 def end_of_recipe(statements: Sequence[Statement], rule: int) -> int:
     """Return the line after the last one of a rule's recipe; right after the rule if it has none.
 
-    A recipe goes on after blank lines, comments and conditionals, and ends at the next statement of another
+    A recipe continues after blank lines, comments and conditionals, and ends at the next statement of another
     kind (`eval` in make's read.c). Conditionals that the recipe contains are closed in it.
 
     Args:

@@ -111,7 +111,7 @@ def open_tree(srctree: str) -> KernelTree:
 
     Raises:
         UnreadableError: it, or one of the makefiles, cannot be read.
-        UnsuitableError: it is not a tree that pfestubs knows, or one of its blocks was edited by hand.
+        UnsuitableError: it is not a tree that pfestubs supports, or one of its blocks was edited by hand.
     """
     root = Path(srctree)
     found = _read_makefiles(root)

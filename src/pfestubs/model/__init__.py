@@ -61,7 +61,7 @@ class MemoryView(Protocol):
 
 
 class SymbolInfo(NamedTuple):
-    """A symbol's address, and its size in bytes (None where the source does not tell)."""
+    """A symbol's address, and its size in bytes (None if unknown)."""
 
     address: int
     size: int | None
@@ -230,7 +230,7 @@ class Kernel:
         trampolines: ftrace_tramp_text and ftrace_tramp_init, in the order in which the kernel tries them.
         memory: the file's content by address.
         symbols: for naming functions.
-        banner: the text at `linux_banner` without its newline, None where the file does not tell.
+        banner: the text at `linux_banner` without its newline, None if the file has none.
         build_id: hexadecimal, None where the file has none.
     """
 

@@ -69,7 +69,7 @@ class MessageSource:
 class CodeAddress:
     """A code address as a log shows it: where it ran, and as symbol + offset of a module or the kernel.
 
-    Each is None where the log does not tell.
+    Each is None if the log does not contain it.
     """
 
     address: int | None
@@ -90,7 +90,7 @@ class LogMessage:
         caller: the kernel's own function that a warning names.
         count: number of entries.
         expected, found: instructions, None where the message has none.
-        error, phase: of a message BUG, None where the log has lost them.
+        error, phase: of a message BUG, None if the log does not contain them.
     """
 
     line: int
@@ -116,7 +116,7 @@ class LoggedBoot:
 
     Attributes:
         banner: the line "Linux version ...", None before the first.
-        complete: `banner` has all parts of such a line, as far as its form tells.
+        complete: `banner` has all parts of such a line, as far as its form shows.
         following: the texts of the next lines, over which a console may have wrapped the banner.
         messages: of ftrace.
         sightings: addresses with their symbols, from registers and stacks.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class AreaFigures(NamedTuple):
-    """Stubs that an area has, and those handed out; None where the source does not tell."""
+    """Stubs that an area has, and those handed out; None if unknown."""
 
     reserved: int | None
     used: int | None
@@ -21,7 +21,7 @@ class AreaFigures(NamedTuple):
 
 @dataclass(frozen=True)
 class KernelFigures:
-    """What a kernel, or a document saved of one, tells for a comparison; None where it does not.
+    """What a kernel, or a document saved of one, contains for a comparison; None where unknown.
 
     Attributes:
         source: what the file is: a kernel, or the command that saved the document.

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Read files into plain tables: bytes in, no judgement."""
+"""Parse files into plain data; no checks beyond well-formedness."""

@@ -169,7 +169,7 @@ class _Dump:
             size = min(piece.size, left)
             left -= size
             for at in range(0, size, _CHUNK):
-                # The next chunk's beginning as well: a banner may lie across the border.
+                # Also the beginning of the next chunk: a banner may cross the boundary.
                 wanted = min(_CHUNK + BANNER_MAX, piece.size - at)
                 chunk = self._source.read(piece.offset + at, wanted)
                 found = chunk.find(BANNER)

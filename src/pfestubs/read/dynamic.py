@@ -61,7 +61,7 @@ class RelocatedWords:
 
     @property
     def is_known(self) -> bool:
-        """Whether the file tells where its relocations are, or that it has none."""
+        """Whether the file defines where its relocations are, or that it has none."""
         return bool(self._elf.sections) or self._dynamic_address is not None
 
     def words(self, span: range) -> array[int] | None:
@@ -109,7 +109,7 @@ class RelocatedWords:
 
     @cached_property
     def _dynamic_address(self) -> int | None:
-        """PT_DYNAMIC's address; GNU ld leaves that segment out of kernels, their symbol tells it then."""
+        """PT_DYNAMIC's address; GNU ld leaves that segment out of kernels, their symbol has it then."""
         segments = (s.vaddr for s in self._elf.segments if s.type == e.PT_DYNAMIC)
         return next(segments, self._dynamic)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""ELF files as plain tables: the one module that knows the format (ELF gABI).
+"""ELF files as plain tables: the only module that parses the format (ELF gABI).
 
 Section headers, symbols and relocations are decoded in bulk: a kernel has up to 100,000 of the first and
 millions of the others, and an object for each of them costs seconds. pyelftools, which takes longer to import
@@ -8,6 +8,7 @@ than these tables to decode, gives the names of machines and relocation types, w
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 from array import array
@@ -54,6 +55,7 @@ _RELOCATION_SECTIONS: Final = {
 }
 
 _FROM_BUILD_TREE: Final = "take vmlinux from the build tree or the debug package"
+_COMPRESSED_MODULE: Final = re.compile(r"\.ko\.(?:xz|gz|zst)$")
 _MAGICS: Final = (
     (b"!<arch>\n", "is an archive, not an ELF file", "unpack it with ar and name the object"),
     (b"!<thin>\n", "is a thin archive, not an ELF file", "name the object it refers to"),
@@ -136,7 +138,7 @@ class Relocations(NamedTuple):
     offsets: array[int]
     infos: array[int]
     addends: array[int] | None
-    """Unsigned, as stored; None for SHT_REL, whose addends stand in the section."""
+    """Unsigned, as stored; None for SHT_REL, whose addends are in the section."""
 
 
 @contextmanager
@@ -582,6 +584,8 @@ def _require_elf_magic(path: str, head: bytes) -> None:
         return
     for magic, problem, advice in _MAGICS:
         if head.startswith(magic):
+            if _COMPRESSED_MODULE.search(path):
+                raise UnsuitableError(path, "is a compressed kernel module", "pfestubs modules reads it")
             raise UnsuitableError(path, problem, advice)
     raise UnsuitableError(path, f"is not an ELF file (starts with {head[:4].hex(' ')})")
 
@@ -604,7 +608,7 @@ def _raw_string(table: bytes, offset: int) -> bytes:
 def decode_name(name: bytes) -> str:
     r"""Return a name as text; bytes that are not ASCII as `\xNN` if they are not UTF-8 either.
 
-    The codec's own handler (backslashreplace) takes 50 times as long, which hostile files can ask for.
+    The codec's own handler (backslashreplace) takes 50 times as long, which hostile files can cause.
     """
     try:
         return name.decode()

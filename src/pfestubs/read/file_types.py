@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tell a file of the wrong kind apart, each kind by its own sentence."""
+"""Reject unsupported file types with a specific error for each."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _refuse_machine(elf: Elf) -> None:
         raise UnsuitableError(elf.path, f"is for machine {name}, not for powerpc")
     if elf.bits != (64 if elf.machine == e.EM_PPC64 else 32):
         raise UnsuitableError(
-            elf.path, f"is a {elf.bits}-bit file for {elf.machine_name}: no kernel is made like that"
+            elf.path, f"is a {elf.bits}-bit file for {elf.machine_name}: invalid combination for a kernel"
         )
 
 

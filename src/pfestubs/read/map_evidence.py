@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import ContradictionError
+from pfestubs.layouts import AreaRole
 from pfestubs.read.elf import decode_name
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _strange_locations(kernel: Kernel, symbols: IndexedSymbols, neighbours: Sequ
     for value in neighbours:
         inside = value in kernel.text or value in kernel.inittext
         if inside and value not in known and word_at(value) == _NOP:
-            yield f"the location table goes on beyond the map's symbols, with {value:#x}"
+            yield f"the location table continues beyond the map's symbols, with {value:#x}"
 
 
 def _strange_entries(kernel: Kernel, symbols: IndexedSymbols, locations: Sequence[int]) -> Iterator[str]:
@@ -162,7 +163,8 @@ def _strange_entries(kernel: Kernel, symbols: IndexedSymbols, locations: Sequenc
 
 def _strange_area(kernel: Kernel, area: Area) -> Iterator[str]:
     sizes = (24, 16)
-    if not (area.address in kernel.text or area.address in kernel.inittext):
+    text = kernel.inittext if area.role is AreaRole.INIT else kernel.text
+    if area.address not in text:
         yield f"area {area.name} at {area.address:#x} is outside the text of the map"
         return
     if not area.count:

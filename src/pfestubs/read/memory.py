@@ -37,7 +37,7 @@ class _Window(NamedTuple):
 class Memory:
     """Extents of memory in one byte order ("<" or ">").
 
-    `read` returns the bytes at a file offset; fewer than asked for are bytes that nothing is known of.
+    `read` returns the bytes at a file offset; missing bytes are unknown.
     """
 
     def __init__(self, read: Callable[[int, int], bytes], extents: Iterable[Extent], order: str) -> None:

@@ -72,7 +72,7 @@ def _is_special(path: str) -> bool:
 
 
 def read_modules(files: Sequence[str]) -> Iterator[ModuleFile | PfestubsError]:
-    """Yield each module of `files`, in their order, or the error that says why it cannot be read.
+    """Yield each module of `files`, in their order, or the error if it cannot be read.
 
     Raises:
         ToolError: a program that unpacks modules is missing, or a process of this command was killed.

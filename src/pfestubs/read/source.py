@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHUNK: Final = 64 << 20
-"""Bytes asked for in one system call."""
+"""Bytes requested in one system call."""
 _SMALL, _WINDOW = 256, 1 << 14
 """Bytes of a read that is served from a window, and of the window."""
 DOCUMENT_MAX: Final = 128 << 20

@@ -33,7 +33,7 @@ _IS_CODE: Final = bytes(rank != _NO_CODE for rank in _RANKS)
 class IndexedSymbols(ABC):
     """Names and addresses of one kernel (`pfestubs.model.SymbolView`).
 
-    The first names that are asked for are searched for one by one; then an index of all code by address is
+    The first names that are requested are searched for one by one; then an index of all code by address is
     built, which takes 0.1 s for a kernel of 137,758 symbols.
     """
 

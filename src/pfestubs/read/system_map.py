@@ -24,7 +24,7 @@ _LINE: Final = re.compile(
 )
 """Address, size (`nm -S`), type letter, name; a module's name (kallsyms)."""
 _PLAIN: Final = re.compile(rb"^(%s) ([A-Za-z?-]) (\S+)$" % _ADDRESS, re.MULTILINE)
-"""A line as the kernel's build writes it: nearly every one."""
+"""A line as the kernel's build writes it: nearly all lines."""
 _UNDEFINED: Final = re.compile(rb"\s*[Uwv] \S+\s*")
 _PLACEHOLDER: Final = re.compile(rb"\s*[0-9a-fA-F]+ \S+ .*\bSystem\.map\b.*")
 _RANKS: Final = bytes({84: 0, 87: 1, 116: 2, 119: 1}.get(letter, 255) for letter in range(256))

@@ -82,7 +82,7 @@ def _locations(elf: Elf, machine: _Machine) -> dict[int, array[int]]:
 
 
 def _relocation_sections(elf: Elf) -> dict[int, list[int]]:
-    """Return the relocation sections of each entries section: names and links do not tell, sh_info does."""
+    """Return the relocation sections of each entries section: by sh_info; names and links are ambiguous."""
     relocations: dict[int, list[int]] = {index: [] for index in elf.sections_named(ENTRIES)}
     for i, section in enumerate(elf.sections):
         if section.info in relocations:

@@ -82,8 +82,8 @@ class Boot:
         target: where the stub's (or the location's own) call goes, 0 if the boot wrote none.
         skipped: table values that the kernel does not take for locations, ascending.
         failures: in boot order. The kernel disables ftrace at the first (`ftrace_kill`); the simulation goes
-            on, to tell how much else is wrong.
-        needed: stubs asked for, by position in `kernel.areas`.
+            on, to find every other failure.
+        needed: stubs requested, by position in `kernel.areas`.
     """
 
     kernel: Kernel
@@ -118,7 +118,7 @@ class Boot:
         return min(self.needed[area], self.kernel.areas[area].count)
 
     def needed_of(self, role: AreaRole) -> int:
-        """Return the stubs asked for in the area of that role, 0 if the layout has none."""
+        """Return the stubs requested in the area of that role, 0 if the layout has none."""
         return next(
             (n for area, n in zip(self.kernel.areas, self.needed, strict=True) if area.role is role), 0
         )

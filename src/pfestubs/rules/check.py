@@ -10,6 +10,7 @@ from pfestubs.errors import LayoutMismatchError, MachineMismatchError
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ByteOrder
 from pfestubs.rules import integrity
+from pfestubs.rules.address_map import AddressMap, map_addresses
 from pfestubs.rules.boot_inputs import require_known_kind
 from pfestubs.rules.findings import (
     Action,
@@ -26,7 +27,7 @@ from pfestubs.rules.findings import (
     TracerTooFar,
     WordFound,
 )
-from pfestubs.rules.remedy import suggest_remedy
+from pfestubs.rules.remedy import suggest_for_headroom, suggest_remedy
 from pfestubs.rules.simulation import simulate_boot
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AreaUse:
-    """An area's stubs: handed out (`used`, never above its count) and asked for (`needed`)."""
+    """An area's stubs: handed out (`used`, never above its count) and requested (`needed`)."""
 
     area: Area
     used: int
@@ -93,6 +94,7 @@ class CheckResult:
         stops_at: the function at which the boot disables ftrace, None if it does not.
         release, banner, build_id: which kernel it is, None where the file does not tell.
         bits, byte_order: of the machine.
+        address_map: where the kernel's texts and areas are.
     """
 
     file: str
@@ -110,10 +112,11 @@ class CheckResult:
     build_id: str | None = None
     bits: int = 64
     byte_order: ByteOrder = ByteOrder.LITTLE
+    address_map: AddressMap = field(default_factory=lambda: AddressMap((), ()))
 
     @property
     def errors(self) -> list[Finding]:
-        """The findings that break the build."""
+        """Findings with which the check fails."""
         return [finding for finding in self.findings if finding.severity == "error"]
 
     @property
@@ -131,7 +134,12 @@ def check_kernel(kernel: Kernel, options: CheckOptions) -> CheckResult:
     """
     require_known_kind(kernel)
     require_same_kind(kernel, options)
-    boot = simulate_boot(kernel)
+    return check_boot(simulate_boot(kernel), options)
+
+
+def check_boot(boot: Boot, options: CheckOptions) -> CheckResult:
+    """Report what is wrong with a kernel whose boot was simulated; see `check_kernel`."""
+    kernel = boot.kernel
     by_branch = [
         NamedHeadroom(room.bytes, kernel.name(room.location), room.location, room.branch)
         for room in boot.headrooms.values()
@@ -145,7 +153,7 @@ def check_kernel(kernel: Kernel, options: CheckOptions) -> CheckResult:
         *_count_mismatches(boot, options.expected),
         *_unused(boot),
         *_by_location(boot, {f.location for f in table_findings}),
-        *_thresholds(len(boot.locations), headroom, options),
+        *_thresholds(boot, headroom, options),
     ]
     return CheckResult(
         file=kernel.file,
@@ -163,6 +171,7 @@ def check_kernel(kernel: Kernel, options: CheckOptions) -> CheckResult:
         build_id=kernel.build_id,
         bits=kernel.bits,
         byte_order=kernel.byte_order,
+        address_map=map_addresses(kernel, boot.stub_size),
     )
 
 
@@ -292,8 +301,9 @@ def shortage(boot: Boot, position: int) -> AreaShortage:
     return facts
 
 
-def _thresholds(count: int, headroom: NamedHeadroom | None, options: CheckOptions) -> Iterator[Finding]:
+def _thresholds(boot: Boot, headroom: NamedHeadroom | None, options: CheckOptions) -> Iterator[Finding]:
     """Yield the thresholds that are not met; one that has nothing to measure is not."""
+    count = len(boot.locations)
     minimum = options.min_headroom
     if minimum is not None and (headroom is None or headroom.bytes < minimum):
         facts = HeadroomBelow(
@@ -306,7 +316,7 @@ def _thresholds(count: int, headroom: NamedHeadroom | None, options: CheckOption
             facts,
             function=None if headroom is None else headroom.function,
             location=None if headroom is None else headroom.location,
-            remedy=None if headroom is None else Remedy(Action.SHRINK_TEXT, value=minimum - headroom.bytes),
+            remedy=None if headroom is None else suggest_for_headroom(boot, headroom.bytes, minimum),
         )
     baseline, growth = options.baseline, options.max_growth
     if baseline is not None and growth is not None:

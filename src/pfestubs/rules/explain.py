@@ -290,7 +290,7 @@ class _Symbols:
                 self._addresses.setdefault(name, set()).add(address)
 
     def of(self, code: CodeAddress) -> Sequence[int]:
-        """Return the linked addresses that a logged symbol and offset can stand for."""
+        """Return the linked addresses that a logged symbol and offset can mean."""
         if code.symbol is None or code.module is not None:
             return ()
         return sorted(base + code.offset for base in self._addresses.get(code.symbol, ()))

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from pfestubs.rules.boot import Boot
 
 RESERVE_MAX: Final = 1 << 21
-"""The largest reserve looked at: more stubs than two branches span."""
+"""The largest reserve tried: more stubs than two branches span."""
 GROWTH_MAX: Final = 1 << 32
-"""The most growth looked at, in bytes; a kernel that boots with it has no limit."""
+"""The largest growth tried, in bytes; a kernel that boots with it has no limit."""
 _LOW: Final = ppc.BACKWARD_LIMIT - RETURN_SHIFT
 """The least distance location - first instruction for which both branches, to the stub and back, reach."""
 _CHEAPEST_FIRST: Final = (GrowthShape.EARLY, GrowthShape.LATE, GrowthShape.EVEN)
@@ -97,7 +97,7 @@ class PlanResult:
         recommended: the reserve whose smallest growth over the shapes is largest, None if none works.
         working: ranges of reserves with which every function gets a working stub, ascending.
         shrink: where no reserve works, the bytes that text must lose evenly, and the reserve that works then.
-        entries: text functions to serve.
+        entries: text functions that need a stub.
         outcomes: of the linked and the recommended reserve, then of what was asked.
         asked: how many of the outcomes were asked for.
     """
@@ -188,7 +188,6 @@ class _Limits:
         self._reserve_at = reserve.address
         self._end_at = end.address + size - INSNS_SIZE
         self._span = growth_span(kernel)
-        self._span_size = span_size(self._span)
         self._moving = bisect_left(locations, self._span.start)
         self._after = bisect_left(locations, self._span.stop)
         self._line = line = list(map(sub, locations, range(0, n * size or 1, size)))
@@ -263,7 +262,7 @@ class _Limits:
 
     def _even_reserve_limit(self, room: int, middle: int, left: float) -> float:
         """Return the least growth that moves one of the first functions of the span by more than it may."""
-        start, length, first = self._span.start, self._span_size, self._moving
+        start, length, first = self._span.start, span_size(self._span), self._moving
         limit, highest = inf, -inf
         for i in range(first + middle - 1, first - 1, -1):
             line = self._line[i]
@@ -282,7 +281,7 @@ class _Limits:
 
     def _even_end_limit(self, base: int, middle: int, left: float) -> float:
         """Return the least growth that moves the end area away from one of the last functions of the span."""
-        stop, length, first = self._span.stop, self._span_size, self._moving
+        stop, length, first = self._span.stop, span_size(self._span), self._moving
         limit, lowest = inf, inf
         for i in range(first + middle, self._after):
             line = self._line[i]

@@ -100,14 +100,14 @@ def growth_span(kernel: Kernel) -> range:
 
 
 def span_size(span: range) -> int:
-    """Return the bytes of a span of addresses; `len` has 63 bits."""
-    return span.stop - span.start
+    """Return the bytes of a span; a damaged kernel's can be larger than `len` can count."""
+    return max(0, span.stop - span.start)
 
 
 def relink(boot: Boot, reserve: int | None = None, growth: Growth | None = None) -> Kernel:
     """Return the kernel of `boot` as it would be linked with this reserve (stubs) and this growth of text.
 
-    None stands for what the kernel has.
+    None keeps the value of the kernel.
     """
     moves = _Moves.of(boot, reserve, growth or Growth())
     kernel = boot.kernel

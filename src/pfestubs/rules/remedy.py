@@ -9,6 +9,7 @@ from pfestubs.layouts import RESERVE_CONFIG, AreaRole
 from pfestubs.rules.findings import Action, Remedy
 from pfestubs.rules.integrity import damaged_areas
 from pfestubs.rules.plan import Planner
+from pfestubs.rules.relink import Growth
 
 if TYPE_CHECKING:
     from pfestubs.rules.boot import Boot, LocationRule
@@ -35,5 +36,24 @@ def suggest_remedy(boot: Boot, rule: LocationRule) -> Remedy:
     if recommended is None or recommended == reserve.count:
         shrink = planner.shrink()
         return Remedy(Action.SHRINK_TEXT, value=shrink[0] if shrink else None)
-    action = Action.LOWER_RESERVE if recommended < reserve.count else Action.RAISE_RESERVE
+    return _set_reserve(reserve.count, recommended)
+
+
+def suggest_for_headroom(boot: Boot, headroom: int, minimum: int) -> Remedy:
+    """Return what to change so that at least `minimum` bytes of headroom are left, not `headroom`.
+
+    That is the reserve that `plan` recommends, if the kernel boots with it and the headroom suffices.
+    """
+    planner = Planner(boot)
+    linked, recommended = planner.linked, planner.recommended
+    if linked is not None and recommended is not None and recommended != linked:
+        planned = planner.boot_of(recommended, Growth())
+        left = planned.headroom
+        if not planned.failures and left is not None and left.bytes >= minimum:
+            return _set_reserve(linked, recommended)
+    return Remedy(Action.SHRINK_TEXT, value=minimum - headroom)
+
+
+def _set_reserve(linked: int, recommended: int) -> Remedy:
+    action = Action.LOWER_RESERVE if recommended < linked else Action.RAISE_RESERVE
     return Remedy(action, RESERVE_CONFIG, recommended)

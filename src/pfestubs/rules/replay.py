@@ -145,14 +145,14 @@ class InlineReplayState(ReplayState):
 
 
 def call_target(kernel: Kernel, site: int, *, in_text: bool) -> tuple[int, Failure | None]:
-    """Return where the call at `site` goes: the tracer itself, or the first trampoline in reach.
+    """Return where the call at `site` goes: the tracer itself, or the first trampoline in range.
 
     Mirrors `ftrace_get_call_inst` and `find_ftrace_tramp`. Boot asks for `ftrace_caller`; enabling a tracer
     later asks for `ftrace_regs_caller` too, by the same rule. `ftrace_tramp_init` is gone once init memory
     is freed, so text must not depend on it.
 
     Returns:
-        The target of the boot's call (0 if none is in reach), and why the site fails (at position 0), or
+        The target of the boot's call (0 if none is in range), and why the site fails (at position 0), or
         None.
     """
     target = 0

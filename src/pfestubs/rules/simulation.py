@@ -97,7 +97,7 @@ def _find_nops(kernel: Kernel, addresses: array[int]) -> tuple[array[int], list[
 
 
 class _Runs:
-    """The locations in boot order, served in runs."""
+    """Hands out stubs in boot order, one run of locations at a time."""
 
     def __init__(self, state: ReplayState, ips: array[int]) -> None:
         self._state = state
@@ -113,12 +113,12 @@ class _Runs:
         )
 
     def hand_out_all(self, start: int, stop: int) -> None:
-        """Serve the locations at positions [start, stop)."""
+        """Hand out the stubs of the locations at positions [start, stop)."""
         for area, first, last in self._areas(start, stop):
             self._hand_out(area, first, last)
 
     def _areas(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-        """Yield runs of one area (`ReplayState.choose_area`); each is served before the next is chosen."""
+        """Yield runs of one area (`ReplayState.choose_area`), each handed out before the next is chosen."""
         inittext, ips = self._kernel.inittext, self._ips
         while start < stop:
             ip = ips[start]

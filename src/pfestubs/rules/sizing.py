@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Count the entries of a `vmlinux.o`, size its areas, and judge whether its reserve is a trap.
+"""Count the entries of a `vmlinux.o`, size its areas, and find out whether its reserve is a trap.
 
 Mirrors `arch/powerpc/tools/ftrace-gen-ool-stubs.sh` on healthy input, with the linker script's rules
 where that script matches a pattern (`docs/differences.md`).
@@ -7,32 +7,44 @@ where that script matches a pattern (`docs/differences.md`).
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Final, Literal
 
 from pfestubs.errors import NoEntriesError, ReserveMismatchError, UnexpectedReserveError, UnknownReserveError
-from pfestubs.layouts import LAYOUTS, Layout, detect_layout
+from pfestubs.layouts import LAYOUTS, RESERVE_CONFIG, Layout, detect_layout
 from pfestubs.model import AreaCounts, EntryCounts, ObjectCounts
 from pfestubs.rules import ppc
+from pfestubs.rules.findings import Action, Remedy
 from pfestubs.rules.section_kinds import classify_section
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pfestubs.model import VmlinuxO
 
 TRAP_MARGIN: Final = 1 << 20
 """Bytes that the final link may add between a location and its stub, beyond what `vmlinux.o` shows."""
+_ROUND: Final = 100
+"""A suggested reserve is a multiple of this: the object only suggests where text will be."""
 
 
 @dataclass(frozen=True)
 class Trap:
-    """The reserve trap (the location that decides): distances in bytes as `vmlinux.o` is laid out."""
+    """The location that decides whether the reserve is a trap; bytes, as `vmlinux.o` is laid out."""
 
     reserve: int
     index: int
     distance: int
     stubs: int
-    """What the trap can cost at most: stubs of the reserve that may stay out of reach."""
+    """What the trap can cost at most: stubs of the reserve that may be out of range."""
+
+    @property
+    def exposed(self) -> bool:
+        """Whether the location is too far from its stub, or nearer to the limit than the margin."""
+        low, high = ppc.BACKWARD_LIMIT + TRAP_MARGIN, ppc.FORWARD_LIMIT - TRAP_MARGIN
+        return not low <= self.distance <= high
 
 
 def count_entries(obj: VmlinuxO) -> EntryCounts:
@@ -58,7 +70,7 @@ def count(
 
     Args:
         obj: the object.
-        layout: a layout's name where the object does not tell; None to detect.
+        layout: a layout's name if the object has no stub symbols; None to detect.
         reserve: stubs of the reserve where the object does not define it.
         allow_empty: accept an object that has no entries.
 
@@ -71,7 +83,7 @@ def count(
         raise NoEntriesError(obj.file)
     if layout is None and reserve is not None and not obj.stub_symbols:
         layout = next(name for name, row in LAYOUTS.items() if row.reserve)  # no other has a reserve
-    chosen = detect_layout(obj.file, obj.stub_symbols, layout, "name one with --layout")
+    chosen = detect_layout(obj.file, obj.stub_symbols, layout, has_option=True)
     return ObjectCounts(
         obj.file,
         obj.machine,
@@ -100,16 +112,71 @@ def _known_reserve(obj: VmlinuxO, layout: Layout, asked: int | None) -> int:
 def find_trap(obj: VmlinuxO, layout: Layout, reserve: int) -> Trap | Literal["unknown"] | None:
     """Return whether every stub of the reserve can be used.
 
-    `arch/powerpc/kernel/trace/ftrace.c: ftrace_init_ool_stub` skips reserve stubs that are out of range of
-    the function, and the end area is sized as if it never did. The last location to be served from the
-    reserve decides: text only ever moves away from its slot.
-
     Returns:
         The trap, None if the kernel is safe, or "unknown" where the object does not hold the reserve.
     """
-    if layout.reserve is None or not reserve:
+    trap = measure_reserve(obj, layout, reserve)
+    return trap if trap is None or trap == "unknown" or trap.exposed else None
+
+
+def measure_reserve(obj: VmlinuxO, layout: Layout, reserve: int) -> Trap | Literal["unknown"] | None:
+    """Return the location that decides whether every stub of the reserve can be used.
+
+    `arch/powerpc/kernel/trace/ftrace.c: ftrace_init_ool_stub` skips reserve stubs that are out of range of
+    the function, and the end area is sized as if it never did. The last location that gets a stub of the
+    reserve decides: text only ever moves away from its slot.
+
+    Returns:
+        None without a reserve or text locations; "unknown" where the object does not hold the reserve.
+    """
+    text = _place_text(obj, layout, reserve) if layout.reserve is not None and reserve else None
+    if text is None or not text.locations:
         return None
-    # Section order and the sum of sizes stand for the linker script's order, which they follow closely.
+    if text.reserve_at is None:
+        return "unknown"
+    index = min(reserve, len(text.locations)) - 1
+    distance = text.locations[index] - (text.reserve_at + index * text.stub_size)
+    return Trap(reserve, index, distance, min(reserve, len(text.locations)))
+
+
+def suggest_reserve(obj: VmlinuxO, layout: Layout, reserve: int) -> Remedy:
+    """Return what to change in an exposed kernel: a reserve for which both areas are within the margin.
+
+    Another reserve moves the text after it together with the end area. So the reserve reaches a beginning of
+    the locations, the end area an end of them, whatever the reserve is; the value leaves both the same room.
+    """
+    text = _place_text(obj, layout, reserve)
+    first = text.end_at + ppc.BACKWARD_LIMIT
+    last = (text.reserve_at or 0) + (reserve - 1) * text.stub_size + ppc.FORWARD_LIMIT
+    low = bisect_left(text.locations, first + TRAP_MARGIN)
+    high = bisect_right(text.locations, last - TRAP_MARGIN)
+    value = bisect_left(text.locations, (first + last) // 2)
+    rounded = value // _ROUND * _ROUND
+    value = min(max(rounded if rounded >= low else value, low), high)
+    if low > high or value == reserve:
+        return Remedy(Action.SHRINK_TEXT)
+    return Remedy(Action.LOWER_RESERVE if value < reserve else Action.RAISE_RESERVE, RESERVE_CONFIG, value)
+
+
+@dataclass(frozen=True)
+class _PlacedText:
+    """Text as `vmlinux.o` suggests that it is linked, as offsets in bytes from its start.
+
+    Attributes:
+        locations: ascending.
+        reserve_at: of the first stub of the reserve, None if the object does not hold it.
+        end_at: of the end area.
+        stub_size: bytes.
+    """
+
+    locations: Sequence[int]
+    reserve_at: int | None
+    end_at: int
+    stub_size: int
+
+
+def _place_text(obj: VmlinuxO, layout: Layout, reserve: int) -> _PlacedText:
+    # Section order and the sum of sizes approximate the linker script's order closely.
     base, bases = 0, []
     for section in obj.sections:
         align = max(section.align, 1)
@@ -117,22 +184,17 @@ def find_trap(obj: VmlinuxO, layout: Layout, reserve: int) -> Trap | Literal["un
         bases.append(base)
         if classify_section(section.name) == "text":
             base += section.size
-    positions = sorted(
+    locations = sorted(
         chain.from_iterable(
             map(start.__add__, section.locations)
             for start, section in zip(bases, obj.sections, strict=True)
             if classify_section(section.name) == "text"
         )
     )
-    if not positions:
-        return None
     array = obj.reserve_array
     if array is None:
-        return "unknown"
-    index = min(reserve, len(positions)) - 1
+        return _PlacedText(locations, None, base, layout.stub_size)
     size, rest = divmod(array.size, reserve)
-    slot = bases[array.section] + array.offset + index * (size if size and not rest else layout.stub_size)
-    distance = positions[index] - slot
-    if ppc.BACKWARD_LIMIT + TRAP_MARGIN <= distance <= ppc.FORWARD_LIMIT - TRAP_MARGIN:
-        return None
-    return Trap(reserve, index, distance, min(reserve, len(positions)))
+    return _PlacedText(
+        locations, bases[array.section] + array.offset, base, size if size and not rest else layout.stub_size
+    )

@@ -83,7 +83,7 @@ class Verification:
         stub_size: bytes.
         locations: count of locations compared.
         counts: of locations, by state.
-        stubs: the different ones and those in use, in boot order, or every one if requested.
+        stubs: the different ones and those in use, in boot order, or all if requested.
         stops_at: the function at which the boot disables ftrace, None if all get their stubs.
         disabled: whether the kernel has disabled ftrace for good; None if memory does not tell.
     """

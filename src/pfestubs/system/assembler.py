@@ -72,7 +72,7 @@ def assemble(source_path: str, object_path: str, source: str, kernel: VmlinuxO) 
 
     Raises:
         UsageError: the environment does not name a compiler.
-        ToolError: the assembler failed, and has said why on standard error; or what it wrote is no object.
+        ToolError: the assembler failed, with its messages on standard error; or its output is not an object.
         OutputError: a file cannot be written.
     """
     words = assembler_words(os.environ)
@@ -83,12 +83,12 @@ def assemble(source_path: str, object_path: str, source: str, kernel: VmlinuxO) 
     with output_errors(object_path), ExitStack() as stack:
         target = resolve(object_path)
         descriptor = stack.enter_context(open_direct(target)) if target.direct else None
-        beside = os.path.abspath(object_path) if target.direct else target.real  # noqa: PTH100
-        remove_stale(beside)
+        final = os.path.abspath(object_path) if target.direct else target.real  # noqa: PTH100
+        remove_stale(final)
         with output_errors(source_path):
             keep = stack.enter_context(replaced_for_now(source_target, source.encode()))
-        directory = stack.enter_context(staging_directory(beside))
-        made = os.path.join(directory, os.path.basename(beside))  # noqa: PTH118, PTH119
+        directory = stack.enter_context(staging_directory(final))
+        made = os.path.join(directory, os.path.basename(final))  # noqa: PTH118, PTH119
         scratch = os.path.join(directory, "tmp")  # noqa: PTH118
         os.mkdir(scratch)  # noqa: PTH102
         _run([*words, "-c", "-o", made, _as_operand(source_path)], scratch)
@@ -97,7 +97,7 @@ def assemble(source_path: str, object_path: str, source: str, kernel: VmlinuxO) 
             with open(made, "rb") as file:  # noqa: PTH123
                 write_all(descriptor, file.read())
         with signals.deferred():
-            _move_side_files(made, beside, object_path)
+            _move_side_files(made, final, object_path)
             if descriptor is None:
                 _place(made, target)
             keep()
@@ -147,9 +147,9 @@ def _require_object(tool: str, path: str, source: str, kernel: VmlinuxO) -> None
         )
 
 
-def _move_side_files(made: str, beside: str, object_path: str) -> None:
-    """Move what the compiler wrote beside the object; make rules get the object's final path."""
-    source, target = (os.path.dirname(path) for path in (made, beside))  # noqa: PTH120
+def _move_side_files(made: str, final: str, object_path: str) -> None:
+    """Move what the compiler wrote next to the object; make rules get the object's final path."""
+    source, target = (os.path.dirname(path) for path in (made, final))  # noqa: PTH120
     for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
         if entry.path == made or not entry.is_file(follow_symlinks=False):
             continue

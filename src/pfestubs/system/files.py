@@ -39,7 +39,7 @@ class Target:
 
     Attributes:
         path: as given.
-        real: the path behind symbolic links.
+        real: the path after following symbolic links.
         descriptor: of this process, if the path names one.
         special: whether it exists and is not a regular file.
     """
@@ -363,7 +363,7 @@ class _Replacement:
 
 
 def _nothing_to_keep() -> None:
-    """Stand in for `_Replacement.keep`: the file was not replaced."""
+    """Do nothing, in place of `_Replacement.keep`: the file was not replaced."""
 
 
 def _holds(path: str, data: bytes) -> bool:

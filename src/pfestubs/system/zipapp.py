@@ -152,7 +152,7 @@ def _members() -> Iterator[tuple[str, bytes]]:
     for path in own.rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts:
             yield f"pfestubs/{path.relative_to(own).as_posix()}", path.read_bytes()
-    for link in (own / "templates", own / "schemas"):  # a checkout's templates are behind a link
+    for link in (own / "templates", own / "schemas"):  # in a checkout, templates is a link
         if link.is_symlink():
             for path in link.iterdir():
                 yield f"pfestubs/{link.name}/{path.name}", path.read_bytes()

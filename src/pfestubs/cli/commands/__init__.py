@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One module a command, each with a `command`: parse, call, print, choose the exit code."""
+"""One module per command, each with a `command`: parse, call, print, choose the exit status."""

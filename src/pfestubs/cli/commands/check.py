@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pfestubs.cli.colour import wants_colour
+from pfestubs.cli.colour import terminal_width, wants_colour
 from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import (
     all_option,
@@ -47,7 +47,12 @@ if TYPE_CHECKING:
 @output_option
 @system_map_option
 @all_option("Show every finding, not only 20 per rule.")
-@click.option("-v", "--verbose", is_flag=True, help="Show notes, each area's use, each branch's headroom.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Show notes, each area's use, each branch's headroom; on a terminal also a map.",
+)
 @click.option(
     "--prelink",
     metavar="VMLINUX_O|COUNT_JSON",
@@ -90,7 +95,13 @@ def command(
     refuse_input(output, vmlinux, system_map, prelink, baseline)
     check_options = _check_options(prelink, min_headroom, baseline, max_growth)
     to_stdout = output in {None, "-"}
-    options = RenderOptions(show_all, verbose, colour=format_ == "text" and to_stdout and wants_colour())
+    for_people = format_ == "text" and to_stdout
+    options = RenderOptions(
+        show_all,
+        verbose,
+        colour=for_people and wants_colour(),
+        width=terminal_width() if for_people else None,
+    )
     with open_kernel(vmlinux, system_map) as kernel:
         result = check_kernel(kernel, check_options)
     write_output(output, render("check", format_, result, options))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pfestubs import __version__
+from pfestubs.cli.help_text import epilog
 from pfestubs.errors import UsageError
 from pfestubs.formats.text import escape_line
 from pfestubs.kbuild import tree as kbuild
@@ -24,6 +25,7 @@ _SRCTREE = click.Path()
 @click.group(
     "kbuild",
     no_args_is_help=False,
+    epilog=epilog("pfestubs kbuild install linux", "pfestubs kbuild status linux"),
     help="""Make a kernel tree call pfestubs in place of its ftrace scripts, or undo that.
 
     Adds marked blocks to arch/powerpc/tools/Makefile and arch/powerpc/Makefile.postlink. The build then uses
@@ -41,7 +43,7 @@ def command() -> None:
 
     SRCTREE may also be an object directory (make O=): its source tree is edited.
     """,
-    epilog="Examples: pfestubs kbuild install linux; pfestubs kbuild install --print linux >pfestubs.patch",
+    epilog=epilog("pfestubs kbuild install linux", "pfestubs kbuild install --print linux >pfestubs.patch"),
 )
 @click.option(
     "--print", "print_", is_flag=True, help="Print the change as a patch for git apply; change nothing."
@@ -93,7 +95,7 @@ def _report_install(srctree: str, tree: kbuild.KernelTree, changed: Sequence[str
 @command.command(
     "remove",
     help="Restore the makefiles of SRCTREE bit for bit, and delete the copy that --vendor made.",
-    epilog="Examples: pfestubs kbuild remove linux; pfestubs kbuild remove ../build-ppc64le",
+    epilog=epilog("pfestubs kbuild remove linux", "pfestubs kbuild remove ../build-ppc64le"),
 )
 @click.argument("srctree", type=_SRCTREE)
 def remove(srctree: str) -> None:
@@ -107,7 +109,7 @@ def remove(srctree: str) -> None:
 @command.command(
     "status",
     help="Print in one line what SRCTREE is and whether it calls pfestubs.",
-    epilog="Examples: pfestubs kbuild status linux; pfestubs kbuild status . | grep -q ': installed'",
+    epilog=epilog("pfestubs kbuild status linux", "pfestubs kbuild status . | grep -q ': installed'"),
 )
 @click.argument("srctree", type=_SRCTREE)
 def status(srctree: str) -> None:

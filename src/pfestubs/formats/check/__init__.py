@@ -10,7 +10,7 @@ from pfestubs.formats.remedy import remedy_sentence
 from pfestubs.formats.text import escape_line, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pfestubs.formats import RenderOptions
     from pfestubs.rules.check import CheckResult
@@ -32,9 +32,12 @@ def shown(findings: Sequence[Finding], options: RenderOptions) -> tuple[list[Fin
     return kept, Counter() if options.show_all else more
 
 
-def summary(result: CheckResult) -> str:
-    """Return the outcome in one sentence, without the file's name; counts, and bytes of headroom."""
-    return (_failed(result) if result.errors else _ok(result)) + _against_baseline(result)
+def summary(result: CheckResult, name: Callable[[str], str] = escape_line) -> str:
+    """Return the outcome in one sentence, without the file's name; counts, and bytes of headroom.
+
+    `name` writes names from files as the format needs it.
+    """
+    return (_failed(result, name) if result.errors else _ok(result, name)) + _against_baseline(result, name)
 
 
 def first_remedy(result: CheckResult) -> str:
@@ -42,7 +45,7 @@ def first_remedy(result: CheckResult) -> str:
     return next((remedy_sentence(error.remedy) for error in result.errors if error.remedy), "")
 
 
-def _ok(result: CheckResult) -> str:
+def _ok(result: CheckResult, name: Callable[[str], str]) -> str:
     functions = plural(result.locations, "function")
     every = functions if result.locations == 1 else f"all {functions}"
     if result.areas:
@@ -54,25 +57,25 @@ def _ok(result: CheckResult) -> str:
         sentence = f"ok: {every} {verb} the tracer (layout {result.layout})"
     if result.headroom is not None:
         room = result.headroom
-        sentence += f", headroom {room.bytes:,} bytes ({room.branch} branch of {escape_line(room.function)})"
+        sentence += f", headroom {room.bytes:,} bytes ({room.branch} branch of {name(room.function)})"
     return sentence
 
 
-def _failed(result: CheckResult) -> str:
+def _failed(result: CheckResult, name: Callable[[str], str]) -> str:
     errors = result.errors
     counts = ", ".join(f"{rule} {n:,}" for rule, n in Counter(error.rule for error in errors).items())
     locations = plural(result.locations, "location")
     sentence = f"failed: {plural(len(errors), 'error')} ({counts}), {locations}"
     if result.stops_at is not None:
-        sentence += f"; ftrace would be disabled at boot, at {escape_line(result.stops_at)}"
+        sentence += f"; ftrace would be disabled at boot, at {name(result.stops_at)}"
     return sentence
 
 
-def _against_baseline(result: CheckResult) -> str:
+def _against_baseline(result: CheckResult, name: Callable[[str], str]) -> str:
     baseline = result.options.baseline
     if baseline is None:
         return ""
-    sentence = f"; against {escape_line(baseline.file)}: locations {result.locations - baseline.locations:+,}"
+    sentence = f"; against {name(baseline.file)}: locations {result.locations - baseline.locations:+,}"
     if baseline.headroom is not None and result.headroom is not None:
         sentence += f", headroom {result.headroom.bytes - baseline.headroom:+,} bytes"
     return sentence

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +13,8 @@ from urllib.parse import quote
 
 from pfestubs import __version__
 from pfestubs.formats.check import shown
-from pfestubs.formats.findings import DESCRIPTIONS, HELP, finding_message
+from pfestubs.formats.findings import BACKGROUND, DESCRIPTIONS, HELP, TITLES, finding_message
+from pfestubs.formats.markdown import sentence
 from pfestubs.formats.text import dump_json_list, escape, hex_address
 from pfestubs.rules.findings import SEVERITIES
 
@@ -31,8 +33,7 @@ _INDEX: Final = {rule: index for index, rule in enumerate(SEVERITIES)}
 def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     """Yield the document; errors come first.
 
-    Without --all the first findings of each rule stand for the others: 14,885 alerts of one setting help
-    nobody.
+    Without --all only the first findings of each rule are written: one setting caused 14,885 alerts.
     """
     kept, _ = shown(result.errors + [f for f in result.findings if f.severity == "note"], options)
     totals = Counter(finding.rule for finding in result.findings)
@@ -41,6 +42,7 @@ def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
         shown_count = min(len(kept), LIMIT)
         text = f"{len(result.findings):,} findings, of which {shown_count:,} are given; --format json has all"
         invocation["toolExecutionNotifications"] = [{"level": "note", "message": {"text": text}}]
+    uri = _uri(result.file)
     yield from dump_json_list(
         {
             "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -50,14 +52,15 @@ def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
                     "tool": {
                         "driver": {"name": "pfestubs", "version": __version__, "rules": _rules()},
                     },
-                    "automationDetails": {"id": f"pfestubs/{result.layout}/{Path(result.file).name}/"},
+                    # A later upload replaces that of the same id: one per kernel.
+                    "automationDetails": {"id": f"pfestubs/{uri.removeprefix('file:///')}/"},
                     "invocations": [invocation],
                     "results": [],
                 }
             ],
         },
         "results",
-        _results(_uri(result.file), kept[:LIMIT], totals),
+        _results(uri, kept[:LIMIT], totals),
         depth=3,
     )
 
@@ -67,13 +70,25 @@ def _rules() -> list[dict[str, Any]]:
         {
             "id": rule,
             "name": "".join(part.capitalize() for part in rule.split("-")),
-            "shortDescription": {"text": DESCRIPTIONS[rule]},
-            "fullDescription": {"text": f"{DESCRIPTIONS[rule]} {HELP[rule]}"},
-            "help": {"text": HELP[rule]},
+            "shortDescription": {"text": sentence(TITLES[rule])},
+            "fullDescription": {"text": BACKGROUND[rule]},
+            "help": _help(rule),
             "defaultConfiguration": {"level": severity},
         }
         for rule, severity in SEVERITIES.items()
     ]
+
+
+def _help(rule: RuleName) -> dict[str, str]:
+    """Return a rule's help: without line breaks, and as paragraphs for viewers of Markdown."""
+    # Names with underscores would be read as emphasis.
+    expected, background, fix = (
+        re.sub(r"\w*_\w+", r"`\g<0>`", text) for text in (DESCRIPTIONS[rule], BACKGROUND[rule], HELP[rule])
+    )
+    return {
+        "text": f"{BACKGROUND[rule]} {HELP[rule]}",
+        "markdown": f"**Expected:** {expected}\n\n{background}\n\n**What to do:** {fix}\n",
+    }
 
 
 def _results(

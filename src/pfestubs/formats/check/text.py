@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pfestubs.formats.check import first_remedy, shown, summary
 from pfestubs.formats.findings import finding_message
-from pfestubs.formats.terminal import paint, table
+from pfestubs.formats.terminal import area_map, paint, table
 from pfestubs.formats.text import escape_line, hex_address
 
 if TYPE_CHECKING:
@@ -61,5 +61,6 @@ def _tables(result: CheckResult, options: RenderOptions) -> list[str]:
     ]
     return [
         *table(("area", "address", ">reserved", ">used", ">needed"), areas, colour=options.colour),
+        *(area_map(result.address_map, options.width) if options.width is not None else []),
         *table(("branch", ">headroom", "location", "function"), branches, colour=options.colour),
     ]

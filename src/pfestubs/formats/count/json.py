@@ -4,21 +4,25 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pfestubs.formats.count import stub_counts
+from pfestubs.formats.remedy import remedy_values
 from pfestubs.formats.text import dump_json
 from pfestubs.model import COUNT_SCHEMA
+from pfestubs.rules import ppc
+from pfestubs.rules.sizing import TRAP_MARGIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.model import ObjectCounts
+    from pfestubs.formats.count import CountListing, TrapGate
 
 
-def render(counts: ObjectCounts, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - nothing to choose
-    """Yield the document."""
+def render(listing: CountListing, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - nothing to choose
+    """Yield the document; the key `trap` only if it was asked for."""
+    counts = listing.counts
     yield dump_json(
         {
             "schema": COUNT_SCHEMA,
@@ -30,5 +34,21 @@ def render(counts: ObjectCounts, options: RenderOptions) -> Iterator[str]:  # no
             "layout": counts.layout.name if counts.layout else None,
             "entries": {**asdict(counts.entries), "total": counts.entries.total},
             "stubs": stub_counts(counts),
+            **({} if listing.gate is None else {"trap": _trap(listing.gate)}),
         }
     )
+
+
+def _trap(gate: TrapGate) -> dict[str, Any] | None:
+    trap = gate.trap
+    if trap is None:
+        return None
+    return {
+        "exposed": trap.exposed,
+        "index": trap.index,
+        "distance": trap.distance,
+        "limit": ppc.branch_limit(trap.distance),
+        "margin": TRAP_MARGIN,
+        "stubs": trap.stubs,
+        "remedy": remedy_values(gate.remedy),
+    }

@@ -17,7 +17,7 @@ _GROWTH_SHAPES: Final = ("early", "even", "late")
 
 
 class Row(NamedTuple):
-    """A figure of the old and of the new kernel, as text: "-" where the source does not tell."""
+    """A figure of the old and of the new kernel, as text: "-" if unknown."""
 
     label: str
     old: str
@@ -83,7 +83,7 @@ def function_label(function: FunctionCount) -> str:
 
 
 def describe(figures: KernelFigures) -> str:
-    """Return which kernel it is, as far as the source tells: "kernel 7.2.13, 64-bit, little-endian, ..."."""
+    """Return which kernel it is, as far as known: "kernel 7.2.13, 64-bit, little-endian, ..."."""
     words = ["kernel" if figures.source == "kernel" else f"saved {figures.source}"]
     if figures.release is not None:
         words.append(escape_line(figures.release))

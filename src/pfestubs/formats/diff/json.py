@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def render(result: DiffResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
-    """Yield the document; null for what a source does not tell."""
+    """Yield the document; null for what is unknown."""
 
     def both(get: Callable[[KernelFigures], Any]) -> dict[str, Any]:
         return _pair(get(result.old), get(result.new))

@@ -101,7 +101,7 @@ def _comparison(explanation: Explanation) -> str:  # noqa: C901, PLR0912 - one c
         case Comparison.AGREES:
             sentence = "log and replay agree"
         case Comparison.NOT_PREDICTED if explanation.toc is not None:
-            sentence = "log and file disagree: in the file it is in reach"
+            sentence = "log and file disagree: in the file it is in range"
         case Comparison.NOT_PREDICTED:
             sentence = f"log and replay disagree: {_NOTHING_PREDICTED}"
         case Comparison.OTHER_FUNCTION | Comparison.OTHER_RULE:

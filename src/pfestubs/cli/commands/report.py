@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pfestubs report`."""
+
+from __future__ import annotations
+
+import click
+
+from pfestubs.cli.help_text import epilog
+from pfestubs.cli.options import system_map_option, vmlinux_argument
+from pfestubs.cli.parameters import InputFile
+from pfestubs.errors import Exit
+from pfestubs.formats import RenderOptions, render
+from pfestubs.formats.check import summary
+from pfestubs.read.vmlinux import open_kernel
+from pfestubs.rules.report import older_kernel, report_kernel
+from pfestubs.system.files import refuse_input, write_output
+from pfestubs.system.messages import report
+
+
+@click.command(
+    "report",
+    help="""Write a page about VMLINUX with pictures: one HTML file that loads nothing.
+
+    It shows the verdict of check and what to set, where text and stubs are, how far each function is from its
+    stub, the plan, and the functions with the least headroom. The exit status is that of check: 1 if it finds
+    errors; the page is written anyway.
+    """,
+    epilog=epilog(
+        "pfestubs report vmlinux -o report.html",
+        "pfestubs report vmlinux -o report.html --compare old/vmlinux",
+    ),
+)
+@vmlinux_argument
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    required=True,
+    type=click.Path(readable=False, allow_dash=True),
+    help="Write to FILE, which is replaced whole or not at all; - is standard output.",
+)
+@system_map_option
+@click.option(
+    "--compare",
+    metavar="OLD",
+    type=InputFile("vmlinux"),
+    help="Also show the distances of the kernel OLD, in grey.",
+)
+@click.option(
+    "--old-system-map",
+    metavar="FILE",
+    type=InputFile("System.map"),
+    help="Take the symbols of OLD from FILE: for a stripped vmlinux.",
+)
+def command(
+    vmlinux: str, output: str, system_map: str | None, compare: str | None, old_system_map: str | None
+) -> int:
+    """Run `pfestubs report`."""
+    if old_system_map is not None and compare is None:
+        raise click.UsageError("--old-system-map requires --compare.")
+    refuse_input(output, vmlinux, system_map, compare, old_system_map)
+    with open_kernel(vmlinux, system_map) as kernel:
+        older = None
+        if compare is not None:
+            with open_kernel(compare, old_system_map) as old:
+                older = older_kernel(old, vmlinux, kernel.layout_name)
+        result = report_kernel(kernel, older)
+    write_output(output, render("report", "html", result, RenderOptions()))
+    if output != "-" and not result.check.ok:
+        report(f"{vmlinux}: {summary(result.check)}")
+    return Exit.SUCCESS if result.check.ok else Exit.PROBLEMS

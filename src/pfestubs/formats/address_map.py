@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A kernel's addresses as positions in a picture, for pages and terminals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pfestubs.rules.address_map import AddressSpan, MapPart
+
+_CUT: Final = 0.06
+"""Share of the picture that a gap has which would otherwise be longer than the texts together."""
+
+
+@dataclass(frozen=True)
+class MapGap:
+    """A gap between the texts: its share of the picture, its bytes, and whether it is cut short."""
+
+    start: float
+    stop: float
+    bytes: int
+    cut: bool
+
+
+class MapScale:
+    """Positions of addresses, from 0 (the start of the first text) to 1 (the end of the last)."""
+
+    def __init__(self, spans: Sequence[AddressSpan]) -> None:
+        self._spans = spans
+        text = sum(span.size for span in spans)
+        gaps = [after.start - before.stop for before, after in pairwise(spans)]
+        drawn = [gap if gap <= text else int(text * _CUT) for gap in gaps]
+        total = max(1, text + sum(drawn))
+        self._starts: list[float] = []
+        self._unit = 1 / total
+        self.gaps: list[MapGap] = []
+        position = 0
+        for i, span in enumerate(spans):
+            self._starts.append(position / total)
+            position += span.size
+            if i < len(gaps):
+                stop = position + drawn[i]
+                self.gaps.append(MapGap(position / total, stop / total, gaps[i], gaps[i] != drawn[i]))
+                position = stop
+
+    def at(self, address: int) -> float:
+        """Return the position of an address; one outside the picture is at its nearest edge."""
+        last = 0.0
+        for i, (span, start) in enumerate(zip(self._spans, self._starts, strict=True)):
+            if address < span.start:
+                if not i or self.gaps[i - 1].cut:
+                    return last
+                return start - (span.start - address) * self._unit
+            last = start + (min(address, span.stop) - span.start) * self._unit
+        return last
+
+
+def part_label(part: MapPart) -> str:
+    """Return the name of a part of the map as pictures and tables show it."""
+    if part.kind == "text":
+        return {"text": "kernel text", "inittext": "init text"}[part.name]
+    return f"area {part.name}" if part.kind == "area" else part.name

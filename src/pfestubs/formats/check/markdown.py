@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`check` as the summary of a CI step: verdict, remedy, areas and headroom, the findings folded by rule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pfestubs.formats.check import shown, summary
+from pfestubs.formats.findings import TITLES, finding_message
+from pfestubs.formats.markdown import LIMIT, FoldedList, code, code_cell, folded_lists, sentence, table
+from pfestubs.formats.remedy import remedy_sentence, setting_line
+from pfestubs.formats.text import hex_address, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pfestubs.formats import RenderOptions
+    from pfestubs.rules.check import CheckResult
+    from pfestubs.rules.findings import Remedy, RuleName
+
+
+def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
+    """Yield the document, at most `LIMIT` characters."""
+    head = "\n".join(_head(result)) + "\n"
+    yield head
+    yield from folded_lists(_lists(result, options), LIMIT - len(head))
+
+
+def _head(result: CheckResult) -> Iterator[str]:
+    yield f"### Out-of-line ftrace stubs: {code(result.file)}"
+    yield ""
+    yield f"**{sentence(summary(result, code))}**"
+    yield ""
+    yield sentence(_kernel(result))
+    for remedy in dict.fromkeys(error.remedy for error in result.errors if error.remedy):
+        yield from _remedy(remedy)
+    if result.areas:
+        yield ""
+        yield from table(
+            ("area", "address", ">reserved", ">used", ">needed"),
+            [
+                (
+                    use.area.name,
+                    hex_address(use.area.address),
+                    *_numbers(use.area.count, use.used, use.needed),
+                )
+                for use in result.areas
+            ],
+        )
+    if result.by_branch:
+        yield ""
+        yield from table(
+            ("branch", ">headroom, bytes", "function"),
+            [(room.branch, *_numbers(room.bytes), code_cell(room.function)) for room in result.by_branch],
+        )
+
+
+def _kernel(result: CheckResult) -> str:
+    words = ["kernel" if result.release is None else f"kernel {code(result.release)}"]
+    words += [f"{result.bits}-bit", f"{result.byte_order.value}-endian", f"layout {result.layout}"]
+    if result.build_id is not None:
+        words.append(f"build ID {code(result.build_id)}")
+    return ", ".join(words)
+
+
+def _remedy(remedy: Remedy) -> Iterator[str]:
+    setting = setting_line(remedy)
+    yield ""
+    if setting is None:
+        yield sentence(remedy_sentence(remedy))
+    else:
+        yield sentence(remedy_sentence(remedy, "this line"))
+        yield from ("", "```", setting, "```")
+
+
+def _lists(result: CheckResult, options: RenderOptions) -> list[FoldedList]:
+    findings = [f for f in result.findings if options.verbose or f.severity == "error"]
+    kept, more = shown(findings, options)
+    lines: dict[tuple[RuleName, str], list[str]] = {}
+    for finding in kept:
+        lines.setdefault((finding.rule, finding.severity), []).append(finding_message(finding))
+    lists = []
+    for (rule, severity), messages in lines.items():
+        # Of a rule with errors and notes, those left out are counted with the last.
+        left_out = more[rule] if severity == [s for r, s in lines if r == rule][-1] else 0
+        number = plural(len(messages) + left_out, severity)
+        lists.append(FoldedList(f"{rule}: {TITLES[rule]} ({number})", messages, left_out))
+    return lists
+
+
+def _numbers(*values: int) -> tuple[str, ...]:
+    return tuple(f"{value:,}" for value in values)

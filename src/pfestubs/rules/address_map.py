@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where a kernel's text, areas, tracers and trampolines are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from pfestubs.rules import ppc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pfestubs.model import Kernel
+
+PartKind = Literal["text", "area", "tracer", "trampoline"]
+
+
+class AddressSpan(NamedTuple):
+    """Half-open addresses; a damaged kernel's can be larger than `range` can measure."""
+
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        """Bytes, never negative."""
+        return max(0, self.stop - self.start)
+
+
+@dataclass(frozen=True)
+class MapPart:
+    """A part of the map.
+
+    Attributes:
+        name: of the area, or the symbol; "text" and "inittext" for the two texts.
+        span: its addresses; of a tracer or a trampoline only the first instruction is known.
+        stubs: of an area, None for other parts.
+        reach: the addresses from which a function can branch to every stub of an area, None for other parts
+            and for an area that is too large for that.
+    """
+
+    kind: PartKind
+    name: str
+    span: AddressSpan
+    stubs: int | None = None
+    reach: AddressSpan | None = None
+
+
+@dataclass(frozen=True)
+class AddressMap:
+    """The two texts, ascending and apart (one span where they overlap), and what is in them."""
+
+    spans: Sequence[AddressSpan]
+    parts: Sequence[MapPart]
+
+
+def map_addresses(kernel: Kernel, stub_size: int) -> AddressMap:
+    """Return the map of a kernel whose stubs have `stub_size` bytes."""
+    texts = [("text", kernel.text), ("inittext", kernel.inittext)]
+    parts = [MapPart("text", name, AddressSpan(span.start, span.stop)) for name, span in texts]
+    for area in kernel.areas:
+        stop = area.address + area.count * stub_size
+        low = stop + ppc.BACKWARD_LIMIT
+        high = area.address + ppc.FORWARD_LIMIT
+        reach = AddressSpan(max(0, low), high) if area.count and low < high else None
+        parts.append(MapPart("area", area.name, AddressSpan(area.address, stop), area.count, reach))
+    symbols: tuple[tuple[PartKind, Mapping[str, int]], ...] = (
+        ("tracer", kernel.tracers),
+        ("trampoline", kernel.trampolines),
+    )
+    for kind, addresses in symbols:
+        parts += [
+            MapPart(kind, name, AddressSpan(address, address + ppc.INSN_SIZE))
+            for name, address in addresses.items()
+        ]
+    return AddressMap(_join(part.span for part in parts if part.kind == "text" and part.span.size), parts)
+
+
+def _join(spans: Iterable[AddressSpan]) -> Sequence[AddressSpan]:
+    """Return the spans in ascending order, those that overlap or touch as one."""
+    joined: list[AddressSpan] = []
+    for span in sorted(spans):
+        if joined and span.start <= joined[-1].stop:
+            joined[-1] = AddressSpan(joined[-1].start, max(joined[-1].stop, span.stop))
+        else:
+            joined.append(span)
+    return joined

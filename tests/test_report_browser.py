@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The page of `pfestubs report` in a real browser: nothing is loaded, sort and search work, it fits."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from browser import Browser
+from kernelwriter import LinkedKernel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from conftest import Call, MiniKernel
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (make tools)")
+
+CELLS = (
+    "Array.from(document.querySelectorAll('#tightest tbody tr:not([hidden])'), r => r.cells[%d].textContent)"
+)
+NAMES = CELLS % 0
+HEADROOMS = CELLS % 1
+SORTS = (
+    "Array.from(document.querySelectorAll('#tightest th[aria-sort]'),"
+    " h => h.textContent + ' ' + h.getAttribute('aria-sort'))"
+)
+SCHEMES = ("light", "dark")
+# The contrast of two colours of the page (WCAG 2.2, relative luminance).
+CONTRAST = """
+(() => {
+  const canvas = document.createElement("canvas").getContext("2d");
+  const luminance = (colour) => {
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b] = Array.from(canvas.getImageData(0, 0, 1, 1).data.slice(0, 3), (value) => {
+      const part = value / 255;
+      return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const root = getComputedStyle(document.documentElement);
+  const pair = (front, back) => {
+    const [high, low] = [front, back].map((n) => luminance(root.getPropertyValue("--" + n).trim()))
+      .sort((a, b) => b - a);
+    return (high + 0.05) / (low + 0.05);
+  };
+  return {
+    text: Math.min(...["text", "muted", "link", "bad"].map((n) => pair(n, "back")),
+      pair("text", "bad-back"), pair("text", "good-back"), pair("bad", "bad-back"), pair("good", "good-back"),
+      pair("muted", "bad-back"), pair("muted", "good-back")),
+    shapes: Math.min(...["reserve", "end", "init", "bad", "good", "mark"].map((n) => pair(n, "back"))),
+  };
+})()
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    assert CHROMIUM is not None
+    with Browser(CHROMIUM, tmp_path_factory.mktemp("chromium")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory, call: Call, mini_kernel: MiniKernel) -> dict[str, Path]:
+    """The pages of an exhausted, a healthy, a big-endian and a hostile kernel, and of one without stubs."""
+    directory = tmp_path_factory.mktemp("pages")
+    text = [0x100000 + i * 100_000 for i in range(600)]
+    healthy = LinkedKernel(text=[0x1000 + i * 64 for i in range(600)]).save(directory / "healthy")
+    hostile = LinkedKernel(text=[0x1000, 0x2000], counts={"text_end": 0}, reserve=1).save(
+        directory / "hostile"
+    )
+    content = hostile.read_bytes()
+    for name, other in (("fn0", "<b>"), ("fn1", "'\">")):
+        content = content.replace(f"\0{name}\0".encode(), f"\0{other}\0".encode())
+    hostile.write_bytes(content)
+    inline = LinkedKernel(layout=None)
+    inline.words |= {location + 4: 0x60000000 for location in inline.locations}
+    kernels = {
+        "exhausted": LinkedKernel(text=text, reserve=500).save(directory / "exhausted"),
+        "healthy": healthy,
+        "compared": healthy,
+        "big-endian": mini_kernel(TOOLCHAIN="gcc-ppc64") / "vmlinux",
+        "hostile": hostile,
+        "inline": inline.save(directory / "inline"),
+    }
+    written = {}
+    for name, kernel in kernels.items():
+        written[name] = directory / f"{name}.html"
+        words: list[str | Path] = ["--compare", kernels["exhausted"]] if name == "compared" else []
+        assert call("report", kernel, "-o", written[name], *words).code in {0, 1}
+    return written
+
+
+NAMES_OF_PAGES = ("exhausted", "healthy", "compared", "big-endian", "hostile", "inline")
+
+
+@pytest.mark.parametrize("name", NAMES_OF_PAGES)
+def test_nothing_is_loaded_and_nothing_fails(name: str, browser: Browser, pages: dict[str, Path]) -> None:
+    for scheme in SCHEMES:
+        browser.open(pages[name], scheme=scheme)
+        browser.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))")
+        assert browser.requests == [pages[name].as_uri()]
+        assert browser.complaints == []
+
+
+@pytest.mark.parametrize("width", [320, 400, 1000])
+@pytest.mark.parametrize("name", NAMES_OF_PAGES)
+def test_page_fits(name: str, width: int, browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages[name], width=width)
+    assert browser.evaluate("document.documentElement.scrollWidth") == width
+    # No label of a picture is outside the window.
+    outside = browser.evaluate(
+        "Array.from(document.querySelectorAll('svg.picture text')).filter(t => {"
+        " const b = t.getBoundingClientRect(); return b.left < 0 || b.right > innerWidth; })"
+        ".map(t => t.textContent)"
+    )
+    assert outside == []
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_contrast(scheme: str, browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["exhausted"], scheme=scheme)
+    contrast = browser.evaluate(CONTRAST)
+    assert contrast["text"] >= 4.5
+    assert contrast["shapes"] >= 3
+    background = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (background == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+def test_paper(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["exhausted"], scheme="dark", media="print")
+    assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
+    assert browser.call("Page.printToPDF")["data"]
+
+
+def test_sort_with_the_keyboard(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["healthy"])
+    before = browser.evaluate(NAMES)
+    assert len(before) == 200
+    assert browser.evaluate(SORTS) == ["Headroom ascending"]
+    button = "document.querySelectorAll('#tightest thead button')[%d]"
+    browser.evaluate(f"{button % 0}.focus()")
+    browser.press("Enter", 13, "\r")
+    assert browser.evaluate(SORTS) == ["Function ascending"]
+    assert browser.evaluate(NAMES) == sorted(before)
+    browser.press(" ", 32, " ")
+    assert browser.evaluate(SORTS) == ["Function descending"]
+    assert browser.evaluate(NAMES) == sorted(before, reverse=True)
+    browser.press("Tab", 9)
+    assert browser.evaluate(f"document.activeElement === {button % 1}")
+    for reverse in (False, True):
+        browser.press("Enter", 13, "\r")
+        rooms = [int(cell.replace(",", "")) for cell in browser.evaluate(HEADROOMS)]
+        assert rooms == sorted(rooms, reverse=reverse)
+    assert browser.complaints == []
+
+
+def test_search(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["healthy"])
+    names = browser.evaluate(NAMES)
+    browser.evaluate("document.getElementById('search').focus()")
+    browser.type(names[7].upper())
+    expected = [name for name in names if names[7] in name]
+    assert browser.evaluate(NAMES) == expected
+    matches = "document.getElementById('matches').textContent"
+    assert browser.evaluate(matches) == f"{len(expected)} of 200 shown"
+    browser.evaluate("document.querySelectorAll('#tightest thead button')[0].click()")
+    assert browser.evaluate(NAMES) == sorted(expected)
+    browser.type("absent")
+    assert browser.evaluate(NAMES) == []
+    assert browser.evaluate(matches) == "0 of 200 shown"
+
+
+def accessible_nodes(browser: Browser) -> list[tuple[str, str]]:
+    """Role and name of what a screen reader is told of."""
+    nodes: list[dict[str, Any]] = browser.call("Accessibility.getFullAXTree")["nodes"]
+    return [
+        (node.get("role", {}).get("value", ""), node.get("name", {}).get("value", ""))
+        for node in nodes
+        if not node.get("ignored")
+    ]
+
+
+@pytest.mark.parametrize("name", ["exhausted", "inline"])
+def test_screen_reader(name: str, browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages[name])
+    nodes = accessible_nodes(browser)
+    images = [label for role, label in nodes if role in {"image", "img"}]
+    assert len(images) == browser.evaluate("document.querySelectorAll('svg.picture').length")
+    assert all(images)
+    for role in ("button", "searchbox", "region", "link", "DisclosureTriangle"):
+        labels = [label for found, label in nodes if found == role]
+        assert labels, role
+        assert all(labels), role
+    # Every picture's table can be opened with the keyboard.
+    for index in range(browser.evaluate("document.querySelectorAll('details').length")):
+        browser.evaluate(f"document.querySelectorAll('summary')[{index}].focus()")
+        browser.press("Enter", 13, "\r")
+        assert browser.evaluate(f"document.querySelectorAll('details')[{index}].open")
+
+
+def test_names_stay_text(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["hostile"])
+    assert browser.evaluate("document.querySelectorAll('b').length") == 0
+    assert "<b>" in browser.evaluate(NAMES)
+    assert "'\">" in browser.evaluate("document.getElementById('verdict').textContent")
+
+
+def test_policy_holds(browser: Browser, pages: dict[str, Path]) -> None:
+    """A script that got into the page in spite of everything would not run, and nothing could be sent."""
+    browser.open(pages["healthy"])
+    browser.evaluate(
+        "(() => { const s = document.createElement('script'); s.textContent = 'window.injected = 1';"
+        " document.body.append(s); })()"
+    )
+    assert browser.evaluate("window.injected") is None
+    assert browser.evaluate("fetch('data:,x').then(() => 'sent', () => 'refused')") == "refused"
+    assert browser.complaints

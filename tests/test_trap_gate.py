@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pfestubs count --fail-on-trap`: the gate before the link."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from conftest import OBJECTS, SCHEMAS
+from elfwriter import KernelObject
+from pfestubs.read.vmlinux_o import read_vmlinux_o
+from pfestubs.rules import sizing
+from pfestubs.rules.findings import Action, Remedy
+from test_generate import MIB, spread, trap_object
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Call
+
+CONFIG = "CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
+
+
+@pytest.fixture(scope="module")
+def validator() -> Draft202012Validator:
+    return Draft202012Validator(json.loads((SCHEMAS / "count-1.json").read_text()))
+
+
+def kernel(path: Path, mib: int, functions: int, reserve: int) -> Path:
+    return trap_object(path, [(".text", spread(functions, mib * MIB), mib * MIB)], reserve=reserve)
+
+
+EXPOSED = [(40, 38000, 32768), (48, 44000, 32768), (40, 30000, 32768), (60, 60000, 45000)]
+
+
+@pytest.mark.parametrize(("mib", "functions", "reserve"), EXPOSED)
+def test_an_exposed_kernel(
+    mib: int, functions: int, reserve: int, call: Call, tmp_path: Path, validator: Draft202012Validator
+) -> None:
+    path = kernel(tmp_path / "vmlinux.o", mib, functions, reserve)
+    assert call("count", path).code == 0
+    outcome = call("count", "--fail-on-trap", path)
+    assert (outcome.code, outcome.err) == (1, "")
+    served = min(reserve, functions)
+    last = outcome.out.splitlines()[-1]
+    assert last.startswith(f"{path}: error: the reserve may be out of range: text location {served:,} is "), (
+        last
+    )
+    assert f"so up to {served:,} stubs of the reserve of {reserve:,} may stay unused" in last
+    assert "(limit 33,554,428, margin 1,048,576)" in last
+    document = json.loads(call("count", "--fail-on-trap", "--format", "json", path).out)
+    validator.validate(document)
+    trap = document["trap"]
+    assert trap["exposed"] is True
+    assert (trap["index"], trap["stubs"]) == (served - 1, served)
+    assert trap["distance"] > trap["limit"] - trap["margin"]
+    # The remedy holds: the same kernel with that reserve passes.
+    assert trap["remedy"]["action"] == "lower-reserve"
+    found = re.search(rf"; lower the reserve: set {CONFIG}=([0-9]+) in \.config and link again$", last)
+    assert found
+    assert trap["remedy"] == {"action": "lower-reserve", "config": CONFIG, "value": int(found[1])}
+    assert int(found[1]) % 100 == 0
+    again = kernel(tmp_path / "again.o", mib, functions, int(found[1]))
+    assert call("count", "--fail-on-trap", again).code == 0
+
+
+def test_a_file_for_the_figures_a_sentence_for_the_log(call: Call, tmp_path: Path) -> None:
+    path = kernel(tmp_path / "vmlinux.o", *EXPOSED[0])
+    target = tmp_path / "count.json"
+    outcome = call("count", "--fail-on-trap", "--format", "json", "-o", target, path)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith(f"{path}: error: the reserve may be out of range: ")
+    assert json.loads(target.read_text())["trap"]["exposed"] is True
+
+
+def test_a_saved_count_with_it_is_read_back(call: Call, tmp_path: Path) -> None:
+    path = kernel(tmp_path / "vmlinux.o", *EXPOSED[0])
+    target = tmp_path / "count.json"
+    call("count", "--fail-on-trap", "--format", "json", "-o", target, path)
+    assert call("diff", target, target).code == 0
+
+
+def test_a_safe_kernel(call: Call, tmp_path: Path, validator: Draft202012Validator) -> None:
+    path = kernel(tmp_path / "vmlinux.o", 20, 40889, 32768)
+    outcome = call("count", "--fail-on-trap", path)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert re.fullmatch(
+        r"reserve: ok: text location 32,768 is [0-9,]+ bytes from its stub \(limit 33,554,428, margin"
+        r" 1,048,576\)",
+        outcome.out.splitlines()[-1],
+    )
+    document = json.loads(call("count", "--fail-on-trap", "--format", "json", path).out)
+    validator.validate(document)
+    assert document["trap"]["exposed"] is False
+    assert document["trap"]["remedy"] is None
+
+
+@pytest.mark.parametrize("name", ["pfe-ppc64le-gnu", "trapspfe-ppc64le-gnu"])
+def test_a_kernel_without_reserve(name: str, call: Call, validator: Draft202012Validator) -> None:
+    outcome = call("count", "--fail-on-trap", OBJECTS / f"{name}.o")
+    assert outcome.code == 0
+    assert outcome.out.endswith("reserve: no function depends on one\n")
+    document: Any = json.loads(call("count", "--fail-on-trap", "--format", "json", OBJECTS / f"{name}.o").out)
+    validator.validate(document)
+    assert document["trap"] is None
+
+
+def test_text_too_large_for_any_reserve(call: Call, tmp_path: Path) -> None:
+    outcome = call("count", "--fail-on-trap", kernel(tmp_path / "vmlinux.o", 70, 60000, 45000))
+    assert outcome.code == 1
+    assert outcome.out.endswith("; make the kernel's text smaller, or disable CONFIG_FUNCTION_TRACER\n")
+
+
+def test_what_cannot_be_judged_is_an_error(call: Call, tmp_path: Path) -> None:
+    obj = KernelObject(reserve=None)
+    obj.text(".text", range(0, 400, 4))
+    path = obj.save(tmp_path / "vmlinux.o")
+    for words in ([OBJECTS / "plain-ppc32-gnu.o"], ["--reserve", "5", path]):
+        outcome = call("count", "--fail-on-trap", *words)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert "--fail-on-trap" in outcome.err
+
+
+@pytest.mark.parametrize(("mib", "functions"), [(20, 40000), (40, 38000), (50, 70000), (60, 60000)])
+def test_the_suggestion_leaves_both_areas_the_same_room(mib: int, functions: int, tmp_path: Path) -> None:
+    obj = read_vmlinux_o(str(kernel(tmp_path / "vmlinux.o", mib, functions, 32768)))
+    layout = sizing.count(obj).layout
+    assert layout is not None
+    remedy = sizing.suggest_reserve(obj, layout, 32768)
+    assert remedy.config == CONFIG
+    assert remedy.value is not None
+    spacing = mib * MIB // functions
+    room_of_reserve = 0x1FFFFFC - (remedy.value - 1) * spacing
+    room_of_end = 0x2000000 - (functions - remedy.value) * spacing
+    assert abs(room_of_reserve - room_of_end) <= 102 * 2 * spacing
+
+
+def test_an_end_out_of_range_of_a_reserve_that_reaches_nothing(tmp_path: Path) -> None:
+    obj = read_vmlinux_o(str(kernel(tmp_path / "vmlinux.o", 70, 60000, 45000)))
+    layout = sizing.count(obj).layout
+    assert layout is not None
+    assert sizing.suggest_reserve(obj, layout, 45000) == Remedy(Action.SHRINK_TEXT)
