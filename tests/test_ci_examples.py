@@ -287,7 +287,7 @@ def test_the_first_run(directory: Path) -> None:
     (directory / "trapped").rename(directory / "vmlinux")
     (directory / "baseline.json").unlink()
     assert run(script, directory, shell=("dash", "-e")).returncode == 1
-    assert not (directory / "baseline.json").exists(), "a kernel that fails is no baseline"
+    assert not (directory / "baseline.json").exists(), "a kernel that fails is not a baseline"
 
 
 def test_the_gate_before_the_link(directory: Path) -> None:

@@ -69,10 +69,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory, call: Call, mini_kernel: MiniKernel) -> dict[str, Path]:
     """The pages of an exhausted, a healthy, a big-endian and a hostile kernel, and of one without stubs."""
-    folder = tmp_path_factory.mktemp("pages")
+    directory = tmp_path_factory.mktemp("pages")
     text = [0x100000 + i * 100_000 for i in range(600)]
-    healthy = LinkedKernel(text=[0x1000 + i * 64 for i in range(600)]).save(folder / "healthy")
-    hostile = LinkedKernel(text=[0x1000, 0x2000], counts={"text_end": 0}, reserve=1).save(folder / "hostile")
+    healthy = LinkedKernel(text=[0x1000 + i * 64 for i in range(600)]).save(directory / "healthy")
+    hostile = LinkedKernel(text=[0x1000, 0x2000], counts={"text_end": 0}, reserve=1).save(
+        directory / "hostile"
+    )
     content = hostile.read_bytes()
     for name, other in (("fn0", "<b>"), ("fn1", "'\">")):
         content = content.replace(f"\0{name}\0".encode(), f"\0{other}\0".encode())
@@ -80,16 +82,16 @@ def pages(tmp_path_factory: pytest.TempPathFactory, call: Call, mini_kernel: Min
     inline = LinkedKernel(layout=None)
     inline.words |= {location + 4: 0x60000000 for location in inline.locations}
     kernels = {
-        "exhausted": LinkedKernel(text=text, reserve=500).save(folder / "exhausted"),
+        "exhausted": LinkedKernel(text=text, reserve=500).save(directory / "exhausted"),
         "healthy": healthy,
         "compared": healthy,
         "big-endian": mini_kernel(TOOLCHAIN="gcc-ppc64") / "vmlinux",
         "hostile": hostile,
-        "inline": inline.save(folder / "inline"),
+        "inline": inline.save(directory / "inline"),
     }
     written = {}
     for name, kernel in kernels.items():
-        written[name] = folder / f"{name}.html"
+        written[name] = directory / f"{name}.html"
         words: list[str | Path] = ["--compare", kernels["exhausted"]] if name == "compared" else []
         assert call("report", kernel, "-o", written[name], *words).code in {0, 1}
     return written

@@ -24,7 +24,7 @@ _SENTENCES: Final = {
 
 
 def remedy_sentence(remedy: Remedy, setting: str | None = None) -> str:
-    """Return what to do; `setting` stands for the line for `.config`, which is part of it if None."""
+    """Return what to do; `setting` replaces the line for `.config`, which is part of it if None."""
     if remedy.action is Action.SHRINK_TEXT and remedy.value is not None:
         return f"make the kernel's text smaller by {remedy.value:,} bytes, or disable CONFIG_FUNCTION_TRACER"
     return _SENTENCES[remedy.action].format(setting=setting or setting_line(remedy))

@@ -15,7 +15,7 @@ _OFF: Final = "\x1b[0m"
 _MAP_MIN: Final = 20
 """The least columns for a map that shows anything."""
 _IN_REACH: Final = "."
-_MAP_LEGEND: Final = "map: = text, # stubs, . in reach of the area, | tracer, ^ trampoline"
+_MAP_LEGEND: Final = "map: = text, # stubs, . in range of the area, | tracer, ^ trampoline"
 _MAP_MARKS: Final = {"text": "=", "area": "#", "tracer": "|", "trampoline": "^"}
 
 

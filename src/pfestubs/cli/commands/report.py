@@ -44,7 +44,7 @@ from pfestubs.system.messages import report
     "--compare",
     metavar="OLD",
     type=InputFile("vmlinux"),
-    help="Show the distances of the kernel OLD behind those of VMLINUX.",
+    help="Also show the distances of the kernel OLD, in the background.",
 )
 @click.option(
     "--old-system-map",
