@@ -140,6 +140,19 @@ fixtures: setup tools ## Rebuild the ready-built objects and kernels, and show a
 bench: $(VENV)/.ready-dev tools ## Time against the kernel's scripts: PFESTUBS_KERNELS=DIR KERNEL_SRC=TREE
 	$(BIN)/python tests/bench.py
 
+SECONDS ?= 600
+N ?= 1000
+
+.PHONY: fuzz
+fuzz: $(VENV)/.ready-dev ## Fuzz every command for SECONDS, guided by coverage; findings go to build/fuzz
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install --quiet atheris \
+		|| echo "atheris cannot be installed: recipes are random"
+	PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(SECONDS) $(FUZZ_FLAGS)
+
+.PHONY: torture
+torture: $(VENV)/.ready-dev ## Send N signals to commands that write files; cut inputs short, fill disks
+	$(BIN)/python tests/torture.py $(N)
+
 .PHONY: kernel-test
 kernel-test: setup ## Build and boot kernels with and without pfestubs: KERNEL_SRC=TREE CROSS_COMPILE=PREFIX
 	PFESTUBS="$(or $(PFESTUBS),$(abspath $(BIN))/pfestubs)" tests/kernel/kernel-test

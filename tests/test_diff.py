@@ -337,7 +337,7 @@ STUBS: dict[str, Any] = {
         ({**CHECK, "headroom": 5}, "'headroom' is 5"),
         ({**CHECK, "headroom": {"bytes": 1.5}}, "'headroom.bytes' is 1.5"),
         ({**CHECK, "findings": [{"rule": None}]}, "'findings[0].rule' is missing"),
-        ({**CHECK, "kernel": {"release": 7}}, "'release' is 7, expected text"),
+        ({**CHECK, "kernel": {"release": 7}}, "'kernel.release' is 7, expected text"),
         ({**CHECK, "stub_size": "24"}, "'stub_size' is '24'"),
         ({**STUBS, "layout": "inline"}, "'layout' is 'inline'"),
         ({**STUBS, "stubs": None}, "'stubs' is missing"),

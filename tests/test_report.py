@@ -348,7 +348,7 @@ def test_compare(tmp_path: Path, call: Call) -> None:
     assert f"Old kernel: {old}" in page.text("p")
     (histogram,) = re.findall(r'id="histogram".*?</details>', text, re.DOTALL)
     assert "Old kernel</th>" in histogram
-    # The old kernel is drawn first: in the background.
+    # The old kernel is drawn first: below.
     kinds = re.findall(r'<rect class="([a-z]+)" x=', histogram)
     assert kinds.index("old") < min(kinds.index(kind) for kind in ("reserve", "end", "init"))
     assert 'class="old"' not in call("report", new, "-o", "-").out

@@ -35,7 +35,7 @@ WORDS: Final = {
     r"\bNASTY\b": "UNSAFE_NAME",
     r"\bnoise\b": "ignored",
     r"\bPatient\b": "MutableKernel",
-    r"(?<!new )\bpromis(e[sd]?|ing)\b": "expect, guarantee",
+    r"(?<!new )\bpromis(e[sd]?|ing)\b": "expect, guarantee",  # JavaScript has `new Promise`
     r"\bso many\b": "this many, N",
     r"\bstands?\b": "is",
     r"\bwhom\b": "whose, of what",

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 
 def hex_address(value: int) -> str:
@@ -49,6 +52,25 @@ def size_text(size: int) -> str:
         if abs(size) >= unit:
             return f"{size / unit:,.1f} {name}"
     return plural(size, "byte")
+
+
+def dump_json_list(value: Any, key: str, items: Iterable[Any], depth: int = 1) -> Iterator[str]:
+    """Yield what `dump_json` returns for `value` with `items` at `key`, item by item: a list can be long.
+
+    Args:
+        value: holds an empty list there.
+        key: of an object, the first one of that depth.
+        items: the list's.
+        depth: how many objects and lists enclose the key.
+    """
+    indent = "\n" + 2 * depth * " "
+    head, empty, tail = dump_json(value).partition(f'{indent}"{key}": []')
+    yield head + empty[:-1]
+    separator = ""
+    for item in items:
+        yield f"{separator}{indent}  " + dump_json(item)[:-1].replace("\n", f"{indent}  ")
+        separator = ","
+    yield (f"{indent}]" if separator else "]") + tail
 
 
 def dump_json(value: Any) -> str:

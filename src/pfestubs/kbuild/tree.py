@@ -15,6 +15,7 @@ from pfestubs.errors import OutputError, UnreadableError, UnsuitableError, Usage
 from pfestubs.formats.templates import render_template
 from pfestubs.kbuild import makefiles as kbuild
 from pfestubs.kbuild.makefiles import POSTLINK_MAKEFILE, TOOLS_MAKEFILE, VENDORED
+from pfestubs.system import signals
 from pfestubs.system.files import write_atomic
 from pfestubs.system.zipapp import version_of_zipapp
 
@@ -162,18 +163,22 @@ def _edit(root: Path, stripped: Mapping[str, str], *, is_vendored: bool) -> dict
 
 
 def _write(root: Path, old: Mapping[str, bytes | None], new: Mapping[str, bytes | None]) -> list[str]:
-    """Write all files that are to change, or none; None is a file that is not there."""
+    """Write all files that are to change, or none; None is a file that is not there.
+
+    A signal takes effect once all are written: it would end the process between two of them.
+    """
     changed = [name for name in sorted(old) if new[name] != old[name]]
     for name in changed:
         _require_inside(root, name)
     written: list[str] = []
-    try:
-        for name in changed:
-            _put(root / name, new[name])
-            written.append(name)
-    except BaseException:
-        _restore(root, {name: old[name] for name in written})
-        raise
+    with signals.deferred():
+        try:
+            for name in changed:
+                _put(root / name, new[name])
+                written.append(name)
+        except BaseException:
+            _restore(root, {name: old[name] for name in written})
+            raise
     return changed
 
 

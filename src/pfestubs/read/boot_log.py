@@ -7,10 +7,13 @@ mixed up with another one is lost, nothing else. Memory does not depend on the l
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import select
+import stat
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Final
 
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 STANDARD_INPUT: Final = "standard input"
 BYTES_MAX: Final = 256 << 20
 """Bytes of a log that are read: standard input may never end."""
+LINES_MAX: Final = 5_000_000
+"""Lines that are read: as many bytes of the shortest lines would take minutes."""
 LINE_MAX: Final = 4096
 """Bytes of a line that are looked at; the kernel's own limit is 1,024 plus what loggers prepend."""
 MESSAGES_MAX: Final = 1000
@@ -39,6 +44,8 @@ MESSAGES_MAX: Final = 1000
 BOOTS_MAX: Final = 1000
 SIGHTINGS_MAX: Final = 200
 """Addresses with symbols that are kept per boot."""
+_WRITER_WAIT: Final = 1.0
+"""Seconds that the writer of a FIFO has to open it: it may have been started in the background."""
 _BLOCK_LINES: Final = 40
 """Lines in which the parts of an `ftrace_bug` message are looked for."""
 _BANNER_LINES: Final = 4
@@ -284,12 +291,32 @@ def read_boot_log(path: str | None) -> BootLog:
 @contextmanager
 def _open(path: str | None) -> Iterator[IO[bytes]]:
     if path is not None and path != "-":
-        with open(path, "rb") as stream:  # noqa: PTH123
+        # Without O_NONBLOCK, a FIFO without a writer waits for one.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with open(handle, "rb") as stream:  # noqa: PTH123 - a descriptor
+            _require_readable(handle)
+            os.set_blocking(handle, True)
             yield stream
         return
     if sys.stdin is None:
         raise OSError(9, os.strerror(9))
     yield sys.stdin.buffer
+
+
+def _require_readable(handle: int) -> None:
+    """Refuse a directory, and a FIFO that nobody has opened for writing; a writer gets a moment to do so.
+
+    Raises:
+        OSError: it is refused.
+    """
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISFIFO(mode) or select.select([handle], [], [], _WRITER_WAIT)[0]:
+        return
+    with suppress(BlockingIOError):  # nothing was written yet, but somebody is there to write
+        if not os.read(handle, 1):
+            raise OSError(errno.ENXIO, "it is a FIFO that nobody writes")
 
 
 def _lines(stream: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
@@ -300,11 +327,10 @@ def _lines(stream: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
         if not size:
             _require_text(raw, name)
         size += len(raw)
-        if size > BYTES_MAX:
+        if size > BYTES_MAX or number > LINES_MAX:
+            limit = f"{BYTES_MAX:,} bytes" if size > BYTES_MAX else f"{LINES_MAX:,} lines"
             raise UnreadableError(
-                name,
-                f"is longer than {BYTES_MAX:,} bytes",
-                "give the part with the boot, or journalctl -k -b",
+                name, f"is longer than {limit}", "give the part with the boot, or journalctl -k -b"
             )
         if not continued:
             number += 1

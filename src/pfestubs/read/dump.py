@@ -213,7 +213,7 @@ def _vmcoreinfo(notes: Iterable[e.Note]) -> dict[str, str]:
     """Parse VMCOREINFO (Documentation/admin-guide/kdump/vmcoreinfo.rst)."""
     for note in notes:
         if note.owner == "VMCOREINFO":
-            lines = note.content.decode("utf-8", "backslashreplace").splitlines()
+            lines = note.content.decode("utf-8", "replace").splitlines()
             return dict(line.split("=", 1) for line in lines if "=" in line)
     return {}
 

@@ -454,9 +454,10 @@ class Elf:
             return fields[0], fields[4], fields[1]
         return fields[0], fields[1], fields[3]
 
-    def symbol_name_at(self, offset: int) -> str:
-        """Return the string at `offset` of the symbol name table."""
-        return _string(self._symbol_names, offset)
+    @property
+    def symbol_names_size(self) -> int:
+        """Bytes of the symbol name table."""
+        return len(self._symbol_names)
 
     def raw_symbol_name_at(self, offset: int) -> bytes:
         """Return the bytes of the string at `offset` of the symbol name table."""
@@ -566,7 +567,7 @@ def notes_in(data: bytes, order: str) -> Iterator[Note]:
         at = content + size + -size % 4
         if content + size > len(data):
             return
-        owner = data[start : start + name_size].rstrip(b"\0").decode("utf-8", "backslashreplace")
+        owner = data[start : start + name_size].rstrip(b"\0").decode("utf-8", "replace")
         yield Note(owner, number, data[content : content + size])
 
 

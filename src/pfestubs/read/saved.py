@@ -24,6 +24,7 @@ from pfestubs.model import (
     ObjectCounts,
 )
 from pfestubs.model.figures import AreaFigures, KernelFigures
+from pfestubs.read.shapes import CHECK_SHAPE, COUNT_SHAPE, INTEGER_LIMIT, STUBS_SHAPE
 from pfestubs.read.source import read_document, read_head
 
 if TYPE_CHECKING:
@@ -42,8 +43,9 @@ LOCATION_RULES: Final = frozenset(
     }
 )
 """The rules of `check` of which a location has at most one finding (`pfestubs.rules.boot.LocationRule`)."""
+_MACHINES: Final = {"ppc64": (64, "R_PPC64_ADDR64"), "ppc": (32, "R_PPC_ADDR32")}
+"""Class and relocation by machine."""
 _TABLE_RULE: Final = "table-damaged"
-_INTEGER_LIMIT: Final = 1 << 64
 
 
 def is_elf(path: str) -> bool:
@@ -71,8 +73,18 @@ def _counts(document: _Document) -> ObjectCounts:
     total = document.count(table, "total", "entries.total")
     if total != entries.total:
         raise document.wrong("entries.total", total, f"the sum of the kinds, {entries.total}")
+    machine = document.choice("machine", list(_MACHINES))
+    bits, relocation = _MACHINES[machine]
+    for key, found, expected in (
+        ("class", values["class"], bits),
+        ("relocation", values["relocation"], relocation),
+    ):
+        if found != expected:
+            raise document.wrong(key, found, f"{expected} for {machine}")
     layout = document.choice("layout", [*LAYOUTS, None])
     stubs = None
+    if layout is None and values["stubs"] is not None:
+        raise document.wrong("stubs", values["stubs"], "null for an unknown layout")
     if layout is not None:
         table = document.table("stubs")
         counts = {
@@ -82,10 +94,10 @@ def _counts(document: _Document) -> ObjectCounts:
         stubs = AreaCounts(counts.get(AreaRole.RESERVE), counts[AreaRole.END], counts[AreaRole.INIT])
     return ObjectCounts(
         file=document.path,
-        machine=document.choice("machine", ["ppc64", "ppc"]),
-        bits=document.choice("class", [64, 32]),
+        machine=machine,
+        bits=bits,
         byte_order=ByteOrder(document.choice("byte_order", [order.value for order in ByteOrder])),
-        relocation=document.text(values, "relocation", "relocation"),
+        relocation=relocation,
         layout=LAYOUTS[layout] if layout is not None else None,
         entries=entries,
         stubs=stubs,
@@ -103,7 +115,7 @@ def read_baseline(path: str) -> Baseline:
 
 def _baseline(document: _Document) -> Baseline:
     headroom = document.table("headroom").get("bytes")
-    if headroom is not None and (type(headroom) is not int or abs(headroom) >= _INTEGER_LIMIT):
+    if headroom is not None and (type(headroom) is not int or abs(headroom) >= INTEGER_LIMIT):
         raise document.wrong("headroom.bytes", headroom, "a number of bytes or null")
     bits = byte_order = None
     if "class" in document.values:  # since 0.2
@@ -218,6 +230,7 @@ def _stubs_figures(document: _Document) -> KernelFigures:
     )
 
 
+_SHAPES: Final = {CHECK_SCHEMA: CHECK_SHAPE, COUNT_SCHEMA: COUNT_SHAPE, STUBS_SCHEMA: STUBS_SHAPE}
 _FIGURES: Final = {
     CHECK_SCHEMA: _check_figures,
     COUNT_SCHEMA: _count_figures,
@@ -242,6 +255,9 @@ class _Document:
         self.values: Mapping[str, Any] = values if isinstance(values, dict) else {}
         if self.values.get("schema") not in schemas:
             raise self.wrong("schema", self.values.get("schema"), wanted)
+        mismatch = _SHAPES[self.values["schema"]](self.values, "")
+        if mismatch is not None:
+            raise self.wrong(*mismatch)
 
     def wrong(self, key: str, found: object, expected: str) -> UnreadableError:
         problem = f"'{key}' is missing" if found is None else f"'{key}' is {_short(found)}"

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _CHUNK: Final = 64 << 20
 """Bytes requested in one system call."""
 _SMALL, _WINDOW = 256, 1 << 14
-"""The largest read that is answered from a window, and the window; bytes."""
-DOCUMENT_MAX: Final = 256 << 20
-"""Bytes of a System.map or a saved document: far beyond any real one."""
+"""Bytes of a read that is served from a window, and of the window."""
+DOCUMENT_MAX: Final = 128 << 20
+"""Bytes of a System.map or a saved document: four times the largest real one."""
 
 
 class ByteSource(Protocol):

@@ -40,6 +40,7 @@ class IndexedSymbols(ABC):
     def __init__(self) -> None:
         self._searches_left = _SEARCHES
         self._skips: dict[int, int] = {}
+        self._long_names_left: int | None = None
 
     @abstractmethod
     def find(self, names: Sequence[str]) -> Mapping[str, SymbolInfo]:
@@ -66,7 +67,26 @@ class IndexedSymbols(ABC):
         """Return the symbol of code to show at each address, as a key for `_name`."""
 
     @abstractmethod
-    def _name(self, key: int) -> str: ...
+    def _raw_name(self, key: int) -> bytes: ...
+
+    @abstractmethod
+    def _names_size(self) -> int:
+        """Return the bytes of all names."""
+
+    def _shown_name(self, raw: bytes) -> str:
+        """Return a name as text; a long one in full only as often as its length allows.
+
+        In a kernel every function has its own name. In a hostile file thousands of locations share one, or
+        names overlap, and the output would be thousands of times as long as the file.
+        """
+        if len(raw) <= _LONG_NAME:
+            return e.decode_name(raw)
+        if self._long_names_left is None:
+            self._long_names_left = _LONG_NAMES_FACTOR * self._names_size()
+        if len(raw) > self._long_names_left:
+            return f"{e.decode_name(raw[:_LONG_NAME])}..."
+        self._long_names_left -= len(raw)
+        return e.decode_name(raw)
 
     def _search(self, address: int) -> tuple[str, int] | None:  # noqa: ARG002 - for those that can
         """Return the same as `locate` without an index, None where the index is needed."""
@@ -95,10 +115,10 @@ class IndexedSymbols(ABC):
             position = self._skips.get(position, position)
             if position < 0:
                 break
-            name = self._name(best[addresses[position]])
+            name = self._raw_name(best[addresses[position]])
             if not _is_ignored_symbol(name):
                 self._skip(ignored, position)
-                return name, address - addresses[position]
+                return self._shown_name(name), address - addresses[position]
             ignored.append(position)
             position -= 1
         self._skip(ignored, -1)
@@ -111,11 +131,15 @@ class IndexedSymbols(ABC):
 
 
 _SEARCHES: Final = 8
+_LONG_NAME: Final = 128
+"""Bytes of a name above which it is counted."""
+_LONG_NAMES_FACTOR: Final = 8
+"""Times that the long names of a file may be shown; `check` names a location up to three times."""
 
 
-def _is_ignored_symbol(name: str) -> bool:
+def _is_ignored_symbol(name: bytes) -> bool:
     """Return whether kallsyms leaves a name out (`scripts/kallsyms.c: is_ignored_symbol`): a label."""
-    return not name or name.startswith((".", "$", "L0")) or ".plt_" in name or ".long_branch." in name
+    return not name or name.startswith((b".", b"$", b"L0")) or b".plt_" in name or b".long_branch." in name
 
 
 class ElfSymbols(IndexedSymbols):
@@ -124,7 +148,6 @@ class ElfSymbols(IndexedSymbols):
     def __init__(self, elf: Elf) -> None:
         super().__init__()
         self._elf = elf
-        self._names: dict[int, str] = {}
 
     def find(self, names: Sequence[str]) -> Mapping[str, SymbolInfo]:
         """Return where each of `names` is; a global symbol wins over a local one of the same name.
@@ -184,9 +207,9 @@ class ElfSymbols(IndexedSymbols):
             if rank != _NO_CODE and 0 < value <= address and (value not in found or rank < found[value][0]):
                 found[value] = rank, key
         for value in sorted(found, reverse=True):
-            name = self._name(found[value][1])
+            name = self._raw_name(found[value][1])
             if not _is_ignored_symbol(name):
-                return name, address - value
+                return self._shown_name(name), address - value
         return None
 
     def _symbols_near(self, address: int) -> Iterator[int]:
@@ -204,8 +227,8 @@ class ElfSymbols(IndexedSymbols):
                 yield index
                 at = table.find(high, at + size)
 
-    def _name(self, key: int) -> str:
-        name = self._names.get(key)
-        if name is None:
-            name = self._names[key] = self._elf.symbol_name_at(key)
-        return name
+    def _raw_name(self, key: int) -> bytes:
+        return self._elf.raw_symbol_name_at(key)
+
+    def _names_size(self) -> int:
+        return self._elf.symbol_names_size

@@ -107,7 +107,7 @@ class Boot:
     def stub_address(self, position: int) -> int:
         """Return the address of the location's stub, its ops pointer included."""
         area = self.kernel.areas[self.area[position]]
-        return area.address + self.index[position] * self.stub_size
+        return ppc.add(area.address, self.index[position] * self.stub_size)
 
     def function(self, position: int) -> str:
         """Return the name of the location's function."""
@@ -127,6 +127,11 @@ class Boot:
     def failure_at(self) -> dict[int, Failure]:
         """Each failed location's failure by its position."""
         return {failure.position: failure for failure in self.failures}
+
+    @cached_property
+    def unserved(self) -> int:
+        """How many locations found their area exhausted."""
+        return sum(failure.rule == "area-exhausted" for failure in self.failures)
 
     @cached_property
     def stops_at(self) -> int | None:
@@ -167,6 +172,8 @@ class Boot:
                 return {}
             locations, insns = (array("Q", column) for column in zip(*served, strict=True))
         distances = list(map(sub, locations, insns))
+        if not -ppc.DISTANCE_LIMIT <= min(distances) <= max(distances) < ppc.DISTANCE_LIMIT:
+            distances = list(map(ppc.distance, insns, locations))
         extremes = [(d, locations[distances.index(d)]) for d in (min(distances), max(distances))]
         branches: tuple[tuple[BranchName, int], ...] = (("stub", 0), ("return", RETURN_SHIFT))
         found: dict[BranchName, Headroom] = {
@@ -201,7 +208,7 @@ class Boot:
         for tracer in self.kernel.tracers.values():
             for group, usable in groups:
                 targets = {target - shift for target in (tracer, *usable)}
-                rooms.append(_tightest(group, sorted(targets)))
+                rooms.append(_tightest(group, sorted(targets), self.kernel.bits))
         room, site = min(rooms)
         return Headroom(room, locations[sites.index(site)], "tracer")
 
@@ -216,17 +223,22 @@ class Boot:
         return list(compress(sites, flags)), list(compress(sites, map(not_, flags)))
 
 
-def _tightest(sites: Sequence[int], targets: Sequence[int]) -> tuple[int, int]:
+def _tightest(sites: Sequence[int], targets: Sequence[int], bits: int) -> tuple[int, int]:
     """Return the least headroom of calls from `sites` to the best of `targets`, both ascending, and its site.
 
     A site's headroom falls with its distance from the nearest target: the tightest site is the first, the
     last, or next to the middle between two targets.
     """
     candidates = {sites[0], sites[-1]}
+    if max(sites[-1], targets[-1]) - min(sites[0], targets[0]) >= 1 << bits - 1:  # distances wrap
+        candidates.update(sites)
     for first, second in pairwise(targets):
         middle = bisect_left(sites, (first + second) // 2)
         candidates.update(sites[max(0, middle - 2) : middle + 2])
-    return min((max(ppc.branch_headroom(target - s) for target in targets), s) for s in candidates)
+    return min(
+        (max(ppc.branch_headroom(ppc.distance(site, target, bits)) for target in targets), site)
+        for site in candidates
+    )
 
 
 class BootRecorder:

@@ -294,11 +294,10 @@ def _facts(failure: Failure, shortages: Mapping[int, AreaShortage]) -> Facts:
 def shortage(boot: Boot, position: int) -> AreaShortage:
     """Return by how much the area at that position of the kernel's areas is too small."""
     area, reserve = boot.kernel.areas[position], boot.kernel.area(AreaRole.RESERVE)
-    unserved = sum(failure.rule == "area-exhausted" for failure in boot.failures)
-    facts = AreaShortage(area.spec, area.count, boot.needed[position], unserved)
+    facts = AreaShortage(area.spec, area.count, boot.needed[position], boot.unserved)
     usable = boot.needed_of(AreaRole.RESERVE)
     if area.role is AreaRole.END and reserve is not None and usable < reserve.count:
-        return AreaShortage(area.spec, area.count, facts.needed, unserved, reserve.count, usable)
+        return AreaShortage(area.spec, area.count, facts.needed, boot.unserved, reserve.count, usable)
     return facts
 
 

@@ -11,6 +11,8 @@ STW_R0_4_R1 = 0x90010004
 INSN_SIZE = 4
 ADDRESS_MASK = 0xFFFFFFFFFFFFFFFF
 """Addresses of a damaged kernel wrap, as they do in a machine."""
+DISTANCE_LIMIT = 1 << 63
+"""Addresses that are less apart than this have a distance that does not wrap."""
 
 BRANCH = 0x48000000
 LINK = 0x1
@@ -25,6 +27,20 @@ FORWARD_LIMIT = 0x1FFFFFC
 
 BRANCH_RANGE = range(BACKWARD_LIMIT, FORWARD_LIMIT + 1, INSN_SIZE)
 """Every offset that a branch can span, in bytes."""
+
+
+def add(address: int, offset: int) -> int:
+    """Return the address `offset` bytes after `address`."""
+    return address + offset & ADDRESS_MASK
+
+
+def distance(start: int, target: int, bits: int = 64) -> int:
+    """Return the bytes from `start` to `target`, signed, as a machine of that many bits subtracts addresses.
+
+    The kernel computes `(long)(target - start)`: near both ends of the address space the difference wraps.
+    """
+    half = 1 << bits - 1
+    return (target - start + half & 2 * half - 1) - half
 
 
 def in_branch_range(offset: int) -> bool:
@@ -69,6 +85,11 @@ def branch_offset(word: int) -> int:
     return offset - 0x4000000 if offset & 0x2000000 else offset
 
 
+def branch_target(word: int, address: int) -> int:
+    """Return where a relative branch word at `address` goes."""
+    return add(address, branch_offset(word))
+
+
 def is_global_entry(first: int, second: int) -> bool:
     """Return whether two words are the TOC set-up of an ELFv2 global entry point.
 
@@ -92,5 +113,5 @@ def disassemble(word: int, address: int) -> tuple[str, str, int | None]:
             return *text, None
     for link, mnemonic in ((False, "b"), (True, "bl")):
         if is_branch(word, link=link):
-            return mnemonic, "", address + branch_offset(word)
+            return mnemonic, "", branch_target(word, address)
     raise ValueError(f"{word:#010x} is not an instruction that ftrace writes")

@@ -85,7 +85,9 @@ class ReplayState:
         reserve = self.positions.get(AreaRole.RESERVE)
         if reserve is not None:
             area, slot = self.kernel.areas[reserve], self.recorder.needed[reserve]
-            if slot < area.count and ppc.in_branch_range(ip - (area.address + slot * self.stub_size)):
+            if slot < area.count and ppc.in_branch_range(
+                ppc.distance(area.address + slot * self.stub_size, ip)
+            ):
                 return reserve
         return self.positions[AreaRole.END]
 
@@ -105,10 +107,10 @@ class ReplayState:
 
     def _test_branches(self, ip: int, insns: int, *, in_text: bool) -> tuple[int, Failure | None]:
         """Test the branches in kernel order: function to stub, stub to function, stub to tracer."""
-        to_function = ip - insns
+        to_function = ppc.distance(insns, ip)
         if not ppc.in_branch_range(to_function):
             return 0, Failure(0, "stub-out-of-range", to_function, ppc.branch_limit(to_function))
-        back = ip + ppc.INSN_SIZE - (insns + RETURN_INSN)
+        back = ppc.distance(insns + RETURN_INSN, ip + ppc.INSN_SIZE)
         if not ppc.in_branch_range(back):
             return 0, Failure(0, "return-out-of-range", back, ppc.branch_limit(back))
         return call_target(self.kernel, insns + CALL_INSN, in_text=in_text)
@@ -155,11 +157,18 @@ def call_target(kernel: Kernel, site: int, *, in_text: bool) -> tuple[int, Failu
     """
     target = 0
     for name, tracer in kernel.tracers.items():
-        distance = tracer - site
+        distance = ppc.distance(site, tracer, kernel.bits)
         if ppc.in_branch_range(distance):
             reached = tracer
         else:
-            reached = next((t for t in kernel.trampolines.values() if ppc.in_branch_range(t - site)), 0)
+            reached = next(
+                (
+                    trampoline
+                    for trampoline in kernel.trampolines.values()
+                    if ppc.in_branch_range(ppc.distance(site, trampoline, kernel.bits))
+                ),
+                0,
+            )
             limit = ppc.branch_limit(distance)
             if not reached:
                 return target, Failure(0, "tracer-unreachable", distance, limit, tracer=name)

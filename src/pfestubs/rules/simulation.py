@@ -62,7 +62,10 @@ def _is_regular(kernel: Kernel) -> bool:
         area.address % ppc.INSN_SIZE == 0 and area.address + area.count * 24 <= ppc.ADDRESS_MASK
         for area in kernel.areas
     )
-    return separate and areas_fit and not any(map((3).__and__, kernel.table))
+    addresses = [text.start, inittext.start, *kernel.tracers.values(), *kernel.trampolines.values()]
+    addresses += [area.address for area in kernel.areas]
+    near = max(addresses) - min(addresses) < ppc.DISTANCE_LIMIT
+    return separate and areas_fit and near and not any(map((3).__and__, kernel.table))
 
 
 def _select_locations(kernel: Kernel) -> tuple[array[int], list[int]]:

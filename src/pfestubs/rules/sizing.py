@@ -176,7 +176,7 @@ class _PlacedText:
 
 
 def _place_text(obj: VmlinuxO, layout: Layout, reserve: int) -> _PlacedText:
-    # Section order and the sum of sizes approximate the linker script's order.
+    # Section order and the sum of sizes approximate the linker script's order closely.
     base, bases = 0, []
     for section in obj.sections:
         align = max(section.align, 1)

@@ -167,7 +167,8 @@ class _Comparison:
     def found(self, position: int) -> Found:
         """Return the stub's words in memory."""
         insns, word_at = self._boot.insns[position], self._word_at
-        return word_at(insns), word_at(insns + 4), word_at(insns + 8), word_at(insns + 12)
+        at = ppc.add
+        return word_at(insns), word_at(at(insns, 4)), word_at(at(insns, 8)), word_at(at(insns, 12))
 
     def state(self, position: int) -> StubState:
         """Return what has become of one location."""
@@ -211,7 +212,7 @@ class _Comparison:
         traced = traced_word(boot, position)
         call, target = found[_CALL], None
         if call is not None and ppc.is_branch(call, link=True):
-            target = insns + _CALL * ppc.INSN_SIZE + ppc.branch_offset(call) & ppc.ADDRESS_MASK
+            target = ppc.branch_target(call, ppc.add(insns, _CALL * ppc.INSN_SIZE))
         odd_words: list[int] = []
         if here != traced or not _calls_something(expected, found):
             odd_words = [

@@ -25,12 +25,12 @@ def stub_words(boot: Boot, position: int) -> Words:
     insns, location = boot.insns[position], boot.locations[position]
     return (
         ppc.MFLR_R0,
-        ppc.encode_branch(boot.target[position] - (insns + CALL_INSN), link=True),
+        ppc.encode_branch(ppc.distance(insns + CALL_INSN, boot.target[position]), link=True),
         ppc.MTLR_R0,
-        ppc.encode_branch(location + ppc.INSN_SIZE - (insns + RETURN_INSN)),
+        ppc.encode_branch(ppc.distance(insns + RETURN_INSN, location + ppc.INSN_SIZE)),
     )
 
 
 def traced_word(boot: Boot, position: int) -> int:
     """Return the word at a location with tracing on: a branch to its stub (`ftrace_replace_code`)."""
-    return ppc.encode_branch(boot.insns[position] - boot.locations[position])
+    return ppc.encode_branch(ppc.distance(boot.locations[position], boot.insns[position]))

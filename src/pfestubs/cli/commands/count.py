@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--fail-on-trap",
     is_flag=True,
-    help="Exit with status 1 if functions may be too far from the reserve to use it, before the link.",
+    help="Exit with status 1 if functions may be too far from the reserve to use it, as far as shows before the link.",
 )
 def command(
     vmlinux_o: str,
@@ -69,7 +69,7 @@ def _judge(obj: VmlinuxO, counts: ObjectCounts) -> TrapGate:
         raise UnsuitableError(
             obj.file,
             "references neither ftrace_ool_stub_* nor ftrace_pfe_stub_* symbols, so its layout is unknown,"
-            " and --fail-on-trap cannot check its reserve",
+            " and --fail-on-trap cannot test its reserve",
             "give the vmlinux.o of a kernel with CONFIG_PPC_FTRACE_OUT_OF_LINE",
         )
     reserve = counts.stubs.reserve or 0

@@ -26,18 +26,23 @@ _SRCTREE = click.Path()
     "kbuild",
     no_args_is_help=False,
     epilog=epilog("pfestubs kbuild install linux", "pfestubs kbuild status linux"),
-)
-def command() -> None:
-    """Make a kernel tree call pfestubs in place of its ftrace scripts, or undo that.
+    help="""Make a kernel tree call pfestubs in place of its ftrace scripts, or undo that.
 
     Adds marked blocks to arch/powerpc/tools/Makefile and arch/powerpc/Makefile.postlink. The build then uses
     the variables PFESTUBS, PFESTUBS_FLAGS, PFESTUBS_CHECK and PFESTUBS_CHECK_FLAGS; "make PFESTUBS=" builds
     with the kernel's own scripts.
-    """
+    """,
+)
+def command() -> None:
+    """Run a command of `pfestubs kbuild`."""
 
 
 @command.command(
     "install",
+    help="""Make SRCTREE call pfestubs in place of its scripts.
+
+    SRCTREE may also be an object directory (make O=): its source tree is edited.
+    """,
     epilog=epilog("pfestubs kbuild install linux", "pfestubs kbuild install --print linux >pfestubs.patch"),
 )
 @click.option(
@@ -50,10 +55,7 @@ def command() -> None:
 )
 @click.argument("srctree", type=_SRCTREE)
 def install(srctree: str, print_: bool, vendor: bool) -> None:
-    """Make SRCTREE call pfestubs in place of its scripts.
-
-    SRCTREE may also be an object directory (make O=): its source tree is edited.
-    """
+    """Run `pfestubs kbuild install`."""
     if print_ and vendor:
         raise UsageError("--vendor", "cannot be combined with --print: a patch has no binary files")
     srctree = _source_tree(srctree)
@@ -92,12 +94,12 @@ def _report_install(srctree: str, tree: kbuild.KernelTree, changed: Sequence[str
 
 @command.command(
     "remove",
-    short_help="Restore the makefiles of SRCTREE bit for bit.",
+    help="Restore the makefiles of SRCTREE bit for bit, and delete the copy that --vendor made.",
     epilog=epilog("pfestubs kbuild remove linux", "pfestubs kbuild remove ../build-ppc64le"),
 )
 @click.argument("srctree", type=_SRCTREE)
 def remove(srctree: str) -> None:
-    """Restore the makefiles of SRCTREE bit for bit, and delete the copy that --vendor made."""
+    """Run `pfestubs kbuild remove`."""
     srctree = _source_tree(srctree)
     changed = kbuild.remove(srctree)
     done = f"removed from {', '.join(changed)}" if changed else "not installed, nothing to remove"
@@ -106,11 +108,12 @@ def remove(srctree: str) -> None:
 
 @command.command(
     "status",
+    help="Print in one line what SRCTREE is and whether it calls pfestubs.",
     epilog=epilog("pfestubs kbuild status linux", "pfestubs kbuild status . | grep -q ': installed'"),
 )
 @click.argument("srctree", type=_SRCTREE)
 def status(srctree: str) -> None:
-    """Print in one line what SRCTREE is and whether it calls pfestubs."""
+    """Run `pfestubs kbuild status`."""
     srctree = _source_tree(srctree)
     tree = kbuild.open_tree(srctree)
     write_stdout(escape_line(f"{srctree}: {_state(tree)} ({tree.generation}){_vendored(tree)}") + "\n")

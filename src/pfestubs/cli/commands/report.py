@@ -44,7 +44,7 @@ from pfestubs.system.messages import report
     "--compare",
     metavar="OLD",
     type=InputFile("vmlinux"),
-    help="Also show the distances of the kernel OLD, in the background.",
+    help="Also show the distances of the kernel OLD, in grey.",
 )
 @click.option(
     "--old-system-map",

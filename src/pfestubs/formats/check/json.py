@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pfestubs import __version__
 from pfestubs.formats.findings import finding_message
 from pfestubs.formats.remedy import remedy_values
-from pfestubs.formats.text import dump_json, hex_address
+from pfestubs.formats.text import dump_json_list, hex_address
 from pfestubs.model import CHECK_SCHEMA
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
     """Yield the document; addresses as strings, counts and bytes as integers."""
     baseline = result.options.baseline
-    yield dump_json(
+    yield from dump_json_list(
         {
             "schema": CHECK_SCHEMA,
             "file": result.file,
@@ -50,10 +50,12 @@ def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:  # noq
             "baseline": None
             if baseline is None
             else {"file": baseline.file, "locations": baseline.locations, "headroom": baseline.headroom},
-            "findings": [_finding(finding) for finding in result.findings],
             "kernel": {"release": result.release, "banner": result.banner, "build_id": result.build_id},
+            "findings": [],
             "pfestubs": __version__,
-        }
+        },
+        "findings",
+        map(_finding, result.findings),
     )
 
 

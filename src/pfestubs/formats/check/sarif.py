@@ -15,7 +15,7 @@ from pfestubs import __version__
 from pfestubs.formats.check import shown
 from pfestubs.formats.findings import BACKGROUND, DESCRIPTIONS, HELP, TITLES, finding_message
 from pfestubs.formats.markdown import sentence
-from pfestubs.formats.text import dump_json, escape, hex_address
+from pfestubs.formats.text import dump_json_list, escape, hex_address
 from pfestubs.rules.findings import SEVERITIES
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
         text = f"{len(result.findings):,} findings, of which {shown_count:,} are given; --format json has all"
         invocation["toolExecutionNotifications"] = [{"level": "note", "message": {"text": text}}]
     uri = _uri(result.file)
-    yield dump_json(
+    yield from dump_json_list(
         {
             "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
             "version": "2.1.0",
@@ -55,10 +55,13 @@ def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
                     # A later upload replaces that of the same id: one per kernel.
                     "automationDetails": {"id": f"pfestubs/{uri.removeprefix('file:///')}/"},
                     "invocations": [invocation],
-                    "results": _results(uri, kept[:LIMIT], totals),
+                    "results": [],
                 }
             ],
-        }
+        },
+        "results",
+        _results(uri, kept[:LIMIT], totals),
+        depth=3,
     )
 
 
@@ -88,10 +91,11 @@ def _help(rule: RuleName) -> dict[str, str]:
     }
 
 
-def _results(uri: str, findings: Sequence[Finding], totals: Mapping[RuleName, int]) -> list[dict[str, Any]]:
+def _results(
+    uri: str, findings: Sequence[Finding], totals: Mapping[RuleName, int]
+) -> Iterator[dict[str, Any]]:
     seen: Counter[str] = Counter()
     rules_seen: set[str] = set()
-    results = []
     for finding in findings:
         identity = f"{finding.rule}:{_stable_name(finding.function)}"
         seen[identity] += 1
@@ -106,21 +110,18 @@ def _results(uri: str, findings: Sequence[Finding], totals: Mapping[RuleName, in
             location["logicalLocations"] = [
                 {"fullyQualifiedName": escape(finding.function), "kind": "function"}
             ]
-        results.append(
-            {
-                "ruleId": finding.rule,
-                "ruleIndex": _INDEX[finding.rule],
-                "level": finding.severity,
-                "message": {"text": message},
-                "locations": [location],
-                # Hash and occurrence, as GitHub computes it for source lines.
-                "partialFingerprints": {
-                    "primaryLocationLineHash": f"{_digest(identity)}:{seen[identity]}",
-                },
-                "properties": _properties(finding),
-            }
-        )
-    return results
+        yield {
+            "ruleId": finding.rule,
+            "ruleIndex": _INDEX[finding.rule],
+            "level": finding.severity,
+            "message": {"text": message},
+            "locations": [location],
+            # Hash and occurrence, as GitHub computes it for source lines.
+            "partialFingerprints": {
+                "primaryLocationLineHash": f"{_digest(identity)}:{seen[identity]}",
+            },
+            "properties": _properties(finding),
+        }
 
 
 def _properties(finding: Finding) -> dict[str, Any]:

@@ -171,7 +171,7 @@ def _round_size(size: int) -> str:
 
 
 def draw_histogram(result: ReportResult) -> Picture:
-    """Return the locations by distance, the series stacked, an older kernel's in the background."""
+    """Return the locations by distance, the series stacked, an older kernel's first."""
     new, old = result.histogram, result.older.histogram if result.older else None
     top = max([1, *bin_totals(new), *(bin_totals(old) if old else [])])
     picture = Picture(_TOP + _PLOT + _AXIS)

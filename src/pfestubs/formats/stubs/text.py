@@ -46,7 +46,7 @@ def _block(boot: Boot, position: int) -> str:
         "  before boot, and at boot:",
         instruction(location, ppc.NOP),
         "  the stub, before boot zeros, at boot:",
-        *(instruction(insns + 4 * i, insn) for i, insn in enumerate(stub_words(boot, position))),
+        *(instruction(ppc.add(insns, 4 * i), insn) for i, insn in enumerate(stub_words(boot, position))),
         "  with tracing on:",
         instruction(location, traced_word(boot, position)),
     ]

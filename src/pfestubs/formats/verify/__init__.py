@@ -29,7 +29,7 @@ def problem_sentence(stub: ComparedStub) -> str:
         problems.append(f"its stub at {stub.insns_address:#x} is empty")
     else:
         problems += [
-            f"its stub has {_word(stub.found[i])} at {stub.insns_address + 4 * i:#x}, expected"
+            f"its stub has {_word(stub.found[i])} at {ppc.add(stub.insns_address, 4 * i):#x}, expected"
             f" {hex_word(stub.expected[i])}"
             for i in stub.odd_words
         ]

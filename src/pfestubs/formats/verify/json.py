@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pfestubs.formats.text import dump_json, hex_address, hex_word
+from pfestubs.formats.text import dump_json_list, hex_address, hex_word
 from pfestubs.formats.verify import problem_sentence
 from pfestubs.model import VERIFY_SCHEMA
 from pfestubs.rules.stub_states import StubState
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def render(result: Verification, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
     """Yield the document; it holds every stub of the result."""
     counts = result.counts
-    yield dump_json(
+    yield from dump_json_list(
         {
             "schema": VERIFY_SCHEMA,
             "file": result.file,
@@ -36,8 +36,10 @@ def render(result: Verification, options: RenderOptions) -> Iterator[str]:  # no
             "different": counts[StubState.DIFFERENT],
             "stops_at": result.stops_at,
             "ftrace_disabled": result.disabled,
-            "findings": [_values(stub) for stub in result.stubs],
-        }
+            "findings": [],
+        },
+        "findings",
+        map(_values, result.stubs),
     )
 
 

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Fuzz for a given time: `python -m fuzz --seconds 600`, with atheris if it is installed."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fuzz.corpus import corpus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fuzz.runs import Runner
+
+RECIPE_MAX = 96
+"""Bytes of a recipe."""
+MEMORY_MAX = 3 << 30
+"""Bytes of address space that a fuzzing process may use."""
+
+
+class Session:
+    """One process that fuzzes: its totals are written to a file every second, for the process that reports."""
+
+    def __init__(self, work: Path, findings: Path, target: str | None) -> None:
+        from fuzz.runs import Runner
+
+        self.runner: Runner = Runner(work)
+        self._target = target
+        self._totals = work / "totals.json"
+        self._findings = findings
+        self._kinds: set[str] = set()
+        self._saved = 0.0
+
+    def run(self, recipe: bytes) -> None:
+        """Execute a recipe; a violation is kept, and fuzzing goes on."""
+        from fuzz.runs import Violation
+
+        try:
+            self.runner.run(recipe, self._target)
+        except Violation as violation:
+            kept = self.runner.keep(recipe, violation, self._findings)
+            if kept.name not in self._kinds:
+                self._kinds.add(kept.name)
+                print(f"{kept}: {violation}", file=sys.stderr, flush=True)
+        if time.monotonic() > self._saved + 1:
+            self.save()
+
+    def save(self) -> None:
+        """Write the totals."""
+        self._saved = time.monotonic()
+        statuses = [[name, code, n] for (name, code), n in self.runner.statuses.items()]
+        totals = {
+            "executions": self.runner.executions,
+            "statuses": statuses,
+            "findings": sorted(self._kinds),
+        }
+        new = self._totals.with_suffix(".new")
+        new.write_text(json.dumps(totals))
+        new.replace(self._totals)
+
+
+def main() -> int:
+    """Fuzz in a process of its own, report what it did; exit status 1 if there is a finding."""
+    parser = argparse.ArgumentParser(prog="fuzz")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--target", help="only this one")
+    parser.add_argument(
+        "--corpus", type=Path, default=Path("build/fuzz/corpus"), help="recipes that are kept"
+    )
+    parser.add_argument("--findings", type=Path, default=Path("build/fuzz/findings"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--random", action="store_true", help="without the guidance of atheris")
+    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
+        _fuzz(options)
+        return 0
+    for directory in (options.corpus, options.findings):
+        directory.mkdir(parents=True, exist_ok=True)
+    for number, recipe in enumerate(corpus()):
+        (options.corpus / f"kept-{number:04}").write_bytes(recipe)
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as work:
+        words = [sys.executable, "-m", "fuzz", *sys.argv[1:], "--work", work]
+        status = subprocess.run(words, check=False).returncode
+        totals = json.loads(Path(work, "totals.json").read_text())
+    return _report(totals, status)
+
+
+def _fuzz(options: argparse.Namespace) -> None:
+    if options.random or importlib.util.find_spec("atheris") is None:
+        _fuzz_random(options)
+    else:
+        _fuzz_guided(options)
+
+
+def _fuzz_random(options: argparse.Namespace) -> None:
+    session = Session(options.work, options.findings, options.target)
+    draw = random.Random(options.seed or None)
+    limit = time.monotonic() + options.seconds
+    known = [path.read_bytes() for path in sorted(options.corpus.iterdir())]
+    while time.monotonic() < limit:
+        recipe = bytearray(draw.randbytes(draw.randrange(4, RECIPE_MAX)))
+        if known and draw.randrange(2):  # a recipe that reached something, changed in a few places
+            recipe = bytearray(draw.choice(known) or b"\0")
+            for _ in range(draw.randrange(1, 4)):
+                recipe[draw.randrange(len(recipe))] = draw.randrange(256)
+        session.run(bytes(recipe))
+    session.save()
+
+
+def _fuzz_guided(options: argparse.Namespace) -> None:
+    import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
+    with atheris.instrument_imports(include=["pfestubs"]):
+        _import_commands()
+    session = Session(options.work, options.findings, options.target)
+    run: Callable[[bytes], None] = session.run
+    words = [
+        sys.argv[0],
+        f"-max_total_time={max(1, round(options.seconds))}",
+        f"-max_len={RECIPE_MAX}",
+        f"-seed={options.seed}",
+        "-len_control=0",
+        "-rss_limit_mb=0",
+        "-print_final_stats=0",
+        "-verbosity=0",
+        str(options.corpus),
+    ]
+    atheris.Setup(words, run)
+    atheris.Fuzz()
+
+
+def _import_commands() -> None:
+    """Import what the commands import when they run, so that all of it is instrumented."""
+    import pkgutil
+    from importlib import import_module
+
+    import pfestubs
+
+    for module in pkgutil.walk_packages(pfestubs.__path__, "pfestubs."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
+
+
+def _report(totals: dict[str, Any], status: int) -> int:
+    executions = Counter(totals["executions"])
+    by_target: dict[str, dict[int, int]] = {}
+    for name, code, number in totals["statuses"]:
+        by_target.setdefault(name, {})[code] = number
+    for name in sorted(by_target):
+        codes = ", ".join(f"{n:,} with status {code}" for code, n in sorted(by_target[name].items()))
+        print(f"{name:15}{executions[name]:>12,} executions: {codes}")
+    findings = totals["findings"]
+    print(f"{'total':15}{executions.total():>12,} executions, {len(findings)} findings")
+    if status:
+        print(f"the fuzzing process ended with {status}")
+    return 1 if findings or status else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Sound inputs to start from: ready-built objects, miniature kernels and what belongs to them.
+
+Everything comes from the fixtures or is written here; a cross compiler is not needed. Miniatures that GNU ld
+and LLD linked are among the fixtures.
+"""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import struct
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
+
+import naive_boot
+from conftest import FIXTURES, OBJECTS, call_in_process
+from elfwriter import (
+    AX,
+    EM_PPC,
+    EM_PPC64,
+    ENTRIES,
+    ET_CORE,
+    PT_LOAD,
+    PT_NOTE,
+    SHT_NOBITS,
+    WA,
+    Section,
+    Segment,
+    note,
+    write_elf,
+)
+from kernelwriter import LinkedKernel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CASES = FIXTURES / "cases"
+BANNER = b"Linux version 7.2.0-mini (me@here) (cc 14) #1 SMP Mon Nov  2 12:00:00 UTC 2026\n\0"
+_BANNER_AT = 0x800
+_BASE = 0xC000000000000000
+
+
+@dataclass(frozen=True)
+class KernelSeed:
+    """A linked kernel and what was made of it, as bytes; empty where there is none."""
+
+    name: str
+    vmlinux: bytes
+    system_map: bytes = b""
+    cores: tuple[bytes, ...] = ()
+    documents: dict[str, bytes] = field(default_factory=dict)
+    functions: tuple[str, ...] = ("fn0", "init0")
+
+
+@cache
+def objects() -> tuple[tuple[str, bytes], ...]:
+    """Objects before the final link, by name."""
+    paths = [*sorted(OBJECTS.glob("*.o")), CASES / "crel.o"]
+    return tuple((path.stem, path.read_bytes()) for path in paths)
+
+
+@cache
+def modules() -> tuple[tuple[str, bytes], ...]:
+    """Modules, by file name."""
+    plain = _module(64, "<")
+    return (
+        ("a.ko", plain),
+        ("b.ko", _module(32, ">")),
+        ("a.ko.xz", lzma.compress(plain)),
+        ("a.ko.gz", gzip.compress(plain, mtime=0)),
+    )
+
+
+@cache
+def logs() -> tuple[bytes, ...]:
+    """Boot logs."""
+    return tuple(path.read_bytes() for path in sorted((FIXTURES / "logs").glob("*.log")))
+
+
+@cache
+def trees() -> tuple[tuple[tuple[str, bytes], ...], ...]:
+    """Kernel trees, each as paths and contents."""
+    directory = FIXTURES / "trees"
+    names = ("mainline-7.2", "mainline-6.13", "rfc-v3", "before-6.13", "installed-by-0.1.0/mainline-7.2")
+    return tuple(
+        tuple(
+            (str(path.relative_to(directory / name)), path.read_bytes())
+            for path in sorted((directory / name).rglob("*"))
+            if path.is_file()
+        )
+        for name in names
+    )
+
+
+def kernels(directory: Path) -> tuple[KernelSeed, ...]:
+    """Return linked kernels; documents of them are made with pfestubs itself."""
+    written = {
+        "ool": with_banner(LinkedKernel()),
+        "rela": with_banner(LinkedKernel(zeros=True, order=">")),
+        "pfe": with_banner(LinkedKernel(layout="pfe", stub_size=16)),
+        "ppc32": _inline(),
+        "top": LinkedKernel(base=(1 << 64) - 0x10000000),
+    }
+    found = []
+    for name, kernel in written.items():
+        path = kernel.save(directory / "vmlinux")
+        seed = KernelSeed(name, path.read_bytes(), map_of(kernel), _cores(kernel))
+        found.append(_with_documents(seed, directory))
+    for name, map_ in (
+        ("pie-no-sections", "pie.map"),
+        ("mini-stripped", "mini.map"),
+        ("stripped", "stripped.own.map"),
+        ("same-name", "same-name.map"),
+        ("sizes-zero", ""),
+        ("strip-keep", ""),
+        ("moved-symbols", ""),
+    ):
+        data = (CASES / name).read_bytes()
+        found.append(KernelSeed(name, data, (CASES / map_).read_bytes() if map_ else b""))
+    return tuple(found)
+
+
+def with_banner(kernel: LinkedKernel) -> LinkedKernel:
+    """Return the kernel with `linux_banner` in its text, which matches it with maps and dumps."""
+    address = kernel.base + _BANNER_AT
+    text = BANNER + bytes(-len(BANNER) % 4)
+    words = struct.unpack(f"{kernel.order}{len(text) // 4}I", text)
+    kernel.words |= {address + 4 * i: word for i, word in enumerate(words)}
+    kernel.places["linux_banner"] = address
+    return kernel
+
+
+def _inline() -> LinkedKernel:
+    kernel = LinkedKernel(layout=None, bits=32, order=">", zeros=True)
+    kernel.words |= {location + 4: naive_boot.NOP for location in kernel.locations}
+    return kernel
+
+
+def map_of(kernel: LinkedKernel) -> bytes:
+    """Return the System.map of a written kernel."""
+    places = {name: value for name, value in kernel.places.items() if value is not None}
+    data = kernel.data_address
+    places |= {"__start_mcount_loc": data, "__stop_mcount_loc": data + 8 * len(kernel.table_values)}
+    prefix = {"ool": "ftrace_ool_stub", "pfe": "ftrace_pfe_stub"}.get(kernel.layout or "")
+    if prefix:
+        names = ("text", "text_end", "inittext") if kernel.layout == "ool" else ("text_end", "inittext")
+        for number, name in enumerate(names):
+            label = f"{prefix}_{'text' if kernel.layout == 'pfe' and name == 'text_end' else name}"
+            places[label] = kernel.area_address(name)
+            places[f"{label}_count"] = data + 0x800000 + 4 * number
+    rows = sorted((address, name) for name, address in (places | kernel.function_names()).items())
+    return "".join(f"{address:016x} T {name}\n" for address, name in rows).encode()
+
+
+def _cores(kernel: LinkedKernel) -> tuple[bytes, ...]:
+    """Return dumps of a kernel that has booted: as kdump writes them, and as QEMU does."""
+    if kernel.layout is None or kernel.bits != 64 or kernel.base != _BASE:
+        return ()
+    size = kernel.data_address - kernel.base
+    memory = bytearray(min(size, 1 << 17))
+    for address, word in {**dict.fromkeys(kernel.locations, naive_boot.NOP), **kernel.words}.items():
+        if address - kernel.base < len(memory) - 3:
+            struct.pack_into(kernel.order + "I", memory, address - kernel.base, word)
+    for stub in naive_boot.boot(kernel.machine()).locations:
+        if stub["insn0"] and stub["insn0"] - kernel.base < len(memory) - 16:
+            words = naive_boot.stub_words(stub["ip"], stub["insn0"], stub["target"])
+            struct.pack_into(kernel.order + "4I", memory, stub["insn0"] - kernel.base, *words)
+    info = b"OSRELEASE=7.2.0-mini\nKERNELOFFSET=0\n"
+    notes = note(b"VMCOREINFO", 0, info, kernel.order)
+    kdump = [Segment(PT_NOTE, data=notes, align=4), Segment(PT_LOAD, kernel.base, 0, data=bytes(memory))]
+    qemu = [Segment(PT_NOTE, data=b"", align=4), Segment(PT_LOAD, 0, 0, data=bytes(memory))]
+    return tuple(
+        write_elf((), None, type_=ET_CORE, machine=EM_PPC64, order=kernel.order, segments=segments)
+        for segments in (kdump, qemu)
+    )
+
+
+def _with_documents(seed: KernelSeed, directory: Path) -> KernelSeed:
+    path = directory / "vmlinux"
+    documents = {}
+    for command in ("check", "stubs"):
+        outcome = call_in_process(command, "--format", "json", path)
+        if outcome.code != 2:
+            documents[command] = outcome.out.encode()
+    name = "pfe-ppc64le-gnu" if seed.name == "pfe" else "ool-ppc64le-gnu"
+    count = call_in_process("count", "--format", "json", OBJECTS / f"{name}.o")
+    documents["count"] = count.out.encode()
+    return KernelSeed(seed.name, seed.vmlinux, seed.system_map, seed.cores, documents)
+
+
+def _module(bits: int, order: str) -> bytes:
+    sections = [
+        Section(".text", flags=AX, size=0x100, type=SHT_NOBITS, align=16),
+        Section(ENTRIES, bytes(3 * bits // 8), flags=WA, align=8),
+        Section(".init.text", bytes(16), flags=AX),
+    ]
+    return write_elf(sections, machine=EM_PPC64 if bits == 64 else EM_PPC, bits=bits, order=order)

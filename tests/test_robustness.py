@@ -1,0 +1,638 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Faults with a structure: addresses that wrap, odd documents and maps, special files, costs without bounds.
+
+Each class of fault was found in an earlier version. Costs are measured by memory, sizes and counts of
+operations, not by time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from conftest import FIXTURES, OBJECTS, clean_environment, executable_path
+from elfwriter import (
+    ABS,
+    AX,
+    EM_PPC64,
+    ENTRIES,
+    ET_CORE,
+    PT_LOAD,
+    PT_NOTE,
+    R_PPC64_ADDR64,
+    SHT_REL,
+    WA,
+    Relocation,
+    Section,
+    Segment,
+    Symbol,
+    note,
+    save_elf,
+    write_elf,
+)
+from fuzz import seeds
+from kernelwriter import LinkedKernel
+from pfestubs.cli.main import COMMANDS
+from pfestubs.formats import FORMATS
+from pfestubs.formats.text import dump_json, dump_json_list
+from pfestubs.read import boot_log
+from pfestubs.read.elf import Elf
+from pfestubs.read.system_map import read_system_map
+from pfestubs.rules import ppc, simulation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from conftest import Call, Outcome, RunCli
+    from fuzz.seeds import KernelSeed
+
+OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
+TOP = 1 << 64
+
+
+def assert_sentence(outcome: Outcome, subject: object) -> None:
+    """Require exit status 2 and one sentence about `subject`."""
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"{subject}: error: ")
+    assert outcome.err.count("\n") == 1
+    assert "internal error" not in outcome.err
+
+
+# -- addresses that wrap ---------------------------------------------------------------------------------------
+
+
+def kernel_at_the_top(directory: Path, end_area: int) -> Path:
+    """A kernel whose text ends with the address space, and whose end area begins at `end_area`."""
+    base = TOP - 0x10000000
+    kernel = LinkedKernel(base=base)
+    path = kernel.save(directory / "vmlinux")
+    image = bytearray(path.read_bytes())
+    shift = TOP - base - kernel.text_size
+    for address in {*kernel.locations[:3], base, *map(kernel.place, ("_stext", "ftrace_caller"))}:
+        replace_words(image, address, address + shift)
+    for name in ("ftrace_regs_caller", "ftrace_tramp_text"):
+        replace_words(image, kernel.place(name), kernel.place(name) + shift)
+    replace_words(image, kernel.place("_etext"), TOP - 4)
+    replace_words(image, kernel.area_address("text"), end_area + 4)
+    replace_words(image, kernel.area_address("text_end"), end_area)
+    path.write_bytes(image)
+    return path
+
+
+def replace_words(image: bytearray, old: int, new: int) -> None:
+    """Replace an address wherever it is: in the section headers, the symbols and the location table."""
+    wanted, at = struct.pack("<Q", old), 0
+    while (at := image.find(wanted, at)) >= 0:
+        image[at : at + 8] = struct.pack("<Q", new)
+        at += 8
+
+
+@pytest.mark.parametrize("end_area", [TOP - 8, TOP - 16, TOP - 24, TOP - 40])
+@pytest.mark.parametrize("command", ["check", "stubs", "diff"])
+def test_an_area_that_runs_past_the_end_of_the_address_space(
+    end_area: int, command: str, call: Call, tmp_path: Path
+) -> None:
+    path = kernel_at_the_top(tmp_path, end_area)
+    for format_ in ("text", "json"):
+        words: list[str | Path] = [command, "--format", format_, path, *([path] if command == "diff" else [])]
+        outcome = call(*words)
+        assert outcome.code in {0, 1}, outcome
+        assert outcome.err == ""
+        if format_ == "json":
+            json.loads(outcome.out)
+
+
+def test_a_branch_over_the_end_of_the_address_space_is_measured_as_the_machine_does(
+    call: Call, tmp_path: Path
+) -> None:
+    """`(long)(ip - insn0)`: the stubs at the bottom are 0x2000 bytes away from the functions at the top."""
+    path = kernel_at_the_top(tmp_path, TOP - 16)
+    listing: Any = json.loads(call("stubs", "--format", "json", path).out)
+    wrapped = [s for s in listing["stubs"] if s["address"] and int(s["insns_address"], 16) < 0x1000]
+    assert wrapped
+    for stub in wrapped:
+        word = int(stub["traced"], 16)
+        reached = int(stub["location"], 16) + ppc.branch_offset(word) & TOP - 1
+        assert reached == int(stub["insns_address"], 16)
+
+
+@pytest.mark.parametrize(
+    ("start", "target", "bits", "distance"),
+    [
+        (0x100, 0x80, 64, -0x80),
+        (TOP - 8, 8, 64, 16),
+        (8, TOP - 8, 64, -16),
+        (TOP + 8, 16, 64, 8),
+        (0, 1 << 63, 64, -(1 << 63)),
+        (0xFFFFFFF8, 8, 32, 16),
+        (8, 0xFFFFFFF8, 32, -16),
+    ],
+)
+def test_distance(start: int, target: int, bits: int, distance: int) -> None:
+    assert ppc.distance(start, target, bits) == distance
+
+
+def test_verify_where_stubs_wrap(call: Call, tmp_path: Path) -> None:
+    seed = kernel_seed("ool", tmp_path)
+    vmlinux, core = tmp_path / "vmlinux", tmp_path / "core"
+    image = bytearray(seed.vmlinux)
+    replace_words(image, LinkedKernel().area_address("inittext"), TOP - 16)
+    vmlinux.write_bytes(image)
+    core.write_bytes(seed.cores[0])
+    for format_ in ("text", "json"):
+        outcome = call("verify", "--all", "--format", format_, vmlinux, core)
+        assert outcome.code in {1, 2}
+        assert "internal error" not in outcome.err
+
+
+# -- System.maps -----------------------------------------------------------------------------------------------
+
+
+def kernel_seed(name: str, directory: Path) -> KernelSeed:
+    return next(seed for seed in seeds.kernels(directory) if seed.name == name)
+
+
+@pytest.fixture(scope="module")
+def seed(tmp_path_factory: pytest.TempPathFactory) -> KernelSeed:
+    return kernel_seed("ool", tmp_path_factory.mktemp("seed"))
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "-1",
+        "-c000000000002000",
+        "_",
+        "c000_0000_0000_2000",
+        "+c000000000002000",
+        "0xc000000000002000",
+        "c000000000002000c000000000002000"[:31],
+        "0" * 15 + "c000000000002000",
+        "9" * 5000,
+        "\N{ARABIC-INDIC DIGIT ONE}",
+    ],
+)
+@pytest.mark.parametrize("name", ["_etext", "ftrace_caller", "fn1"])
+def test_an_odd_number_in_a_map(number: str, name: str, seed: KernelSeed, call: Call, tmp_path: Path) -> None:
+    vmlinux, system_map = tmp_path / "vmlinux", tmp_path / "System.map"
+    vmlinux.write_bytes(seed.vmlinux)
+    lines = seed.system_map.decode().splitlines()
+    system_map.write_text("\n".join(lines) + "\n")
+    assert call("check", vmlinux, "--system-map", system_map).code == 0
+    changed = [f"{number} T {name}" if line.endswith(f" {name}") else line for line in lines]
+    assert changed != lines
+    system_map.write_text("\n".join(changed) + "\n")
+    for command in ("check", "stubs"):
+        assert_sentence(call(command, vmlinux, "--system-map", system_map), system_map)
+
+
+# -- saved documents -------------------------------------------------------------------------------------------
+
+ODD_VALUES: list[Any] = [[], {}, None, True, 1.5, -1, "x", TOP, 10**30, [[1]], {"a": []}]
+FREE = {"file", "pfestubs", "layout", "kernel", "baseline", "stub_size", "ok", "stubs", "areas", "findings"}
+"""Keys of which some of those values are those of another, sound document."""
+
+
+@pytest.mark.parametrize("value", ODD_VALUES, ids=repr)
+@pytest.mark.parametrize("command", ["count", "check", "stubs"])
+def test_an_odd_value_in_a_saved_document(
+    command: str, value: Any, seed: KernelSeed, call: Call, tmp_path: Path
+) -> None:
+    vmlinux, saved = tmp_path / "vmlinux", tmp_path / "saved.json"
+    vmlinux.write_bytes(seed.vmlinux)
+    document: Any = json.loads(seed.documents[command])
+    uses = {"count": ["--prelink"], "check": ["--baseline"], "stubs": []}[command]
+    for key in document:
+        saved.write_text(json.dumps({**document, key: value}))
+        outcomes = [call("diff", saved, vmlinux)] + [call("check", vmlinux, use, saved) for use in uses]
+        for outcome in outcomes:
+            assert outcome.code in {0, 1, 2}
+            assert "internal error" not in outcome.err, (key, outcome.err)
+            if key not in FREE or isinstance(value, float):
+                assert_sentence(outcome, saved)
+
+
+@pytest.mark.parametrize("digits", [20, 31, 4200, 4300, 4301, 10_000])
+@pytest.mark.parametrize(
+    "place", ["locations", "headroom.bytes", "headroom.by_branch.0.bytes", "areas.0.used"]
+)
+def test_a_huge_number_in_a_baseline(
+    digits: int, place: str, seed: KernelSeed, call: Call, tmp_path: Path
+) -> None:
+    vmlinux, saved = tmp_path / "vmlinux", tmp_path / "saved.json"
+    vmlinux.write_bytes(seed.vmlinux)
+    document: Any = json.loads(seed.documents["check"])
+    *path, last = place.split(".")
+    target = document
+    for step in path:
+        target = target[int(step) if step.isdigit() else step]
+    target[last] = "@"
+    saved.write_text(json.dumps(document).replace('"@"', "9" * digits))
+    for words in (("check", vmlinux, "--baseline", saved, "--max-growth", "1%"), ("diff", saved, vmlinux)):
+        outcome = call(*words)
+        assert_sentence(outcome, saved)
+        assert len(outcome.err) < 400
+
+
+def test_a_key_of_a_later_version_is_accepted(seed: KernelSeed, call: Call, tmp_path: Path) -> None:
+    vmlinux, saved = tmp_path / "vmlinux", tmp_path / "saved.json"
+    vmlinux.write_bytes(seed.vmlinux)
+    document: Any = json.loads(seed.documents["check"])
+    document["new"] = document["headroom"]["new"] = [{}]
+    saved.write_text(json.dumps(document))
+    assert call("check", vmlinux, "--baseline", saved).code == 0
+
+
+# -- cost in proportion ----------------------------------------------------------------------------------------
+
+
+def peak_memory(action: Callable[[], object]) -> int:
+    """Bytes allocated at once by `action`, after a first run that imports what it needs."""
+    action()
+    tracemalloc.start(1)
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+FAILING = 4000
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A kernel with stubs for five of its many functions, and a map in which all have one long name."""
+    directory = tmp_path_factory.mktemp("failing")
+    kernel = seeds.with_banner(
+        LinkedKernel(text=[0x1000 + 8 * i for i in range(FAILING)], counts={"text_end": 3})
+    )
+    path, system_map = kernel.save(directory / "vmlinux"), directory / "System.map"
+    lines = [line for line in seeds.map_of(kernel).splitlines() if b" fn" not in line]
+    lines.append(b"%016x T %s" % (kernel.base + 0x1000, b"\xff" * 1000))
+    system_map.write_bytes(b"\n".join(sorted(lines)) + b"\n")
+    return path, system_map
+
+
+@pytest.mark.parametrize("format_", sorted(FORMATS["check"]))
+def test_a_long_name_times_many_findings(format_: str, failing: tuple[Path, Path], call: Call) -> None:
+    path, system_map = failing
+    words: list[str | Path] = ["check", "--all", "--format", format_, path, "--system-map", system_map]
+    outcome = call(*words)
+    assert outcome.code == 1, outcome.err
+    assert len(outcome.out) < 3000 * FAILING  # in full: 10,000 per finding
+    assert peak_memory(lambda: call(*words)) < 8000 * FAILING
+
+
+@pytest.mark.parametrize("format_", ["json", "text"])
+def test_a_long_name_times_many_stubs(format_: str, failing: tuple[Path, Path], call: Call) -> None:
+    path, system_map = failing
+    outcome = call("stubs", "--format", format_, path, "--system-map", system_map)
+    assert outcome.code == 1, outcome.err
+    assert len(outcome.out) < 2000 * FAILING
+
+
+def test_a_long_name_is_shown_in_full_as_often_as_its_length_allows(tmp_path: Path) -> None:
+    path = tmp_path / "System.map"
+    path.write_text(f"1000 T {'f' * 300}\n2000 T short\n")
+    symbols = read_system_map(str(path))
+    shown = [symbols.locate(0x1000 + i)[0] for i in range(20)]
+    assert shown[:8] == ["f" * 300] * 8
+    assert set(shown[9:]) == {"f" * 128 + "..."}
+    assert symbols.locate(0x2000) == ("short", 0)
+
+
+def test_names_of_their_own_are_never_cut(tmp_path: Path) -> None:
+    """As the mangled names of Rust: each function is named a few times."""
+    path = tmp_path / "System.map"
+    names = [f"_RNv{i:04}{'x' * 300}" for i in range(500)]
+    path.write_text("".join(f"{0x1000 + 16 * i:x} T {name}\n" for i, name in enumerate(names)))
+    symbols = read_system_map(str(path))
+    for _ in range(3):
+        assert [symbols.locate(0x1000 + 16 * i)[0] for i in range(500)] == names
+
+
+def test_why_functions_have_no_stub_is_counted_once(
+    failing: tuple[Path, Path], call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass over all failures for each of them would be quadratic."""
+    visited = 0
+    original = simulation.simulate_boot
+
+    class Counting(list[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            nonlocal visited
+            visited += len(self)
+            return super().__iter__()
+
+    def counted(kernel: Any) -> Any:
+        boot = original(kernel)
+        object.__setattr__(boot, "failures", Counting(boot.failures))
+        return boot
+
+    monkeypatch.setattr("pfestubs.cli.commands.stubs.simulate_boot", counted)
+    call("stubs", failing[0])
+    assert visited < 20 * FAILING
+
+
+def test_memory_for_the_lines_of_a_map(tmp_path: Path) -> None:
+    path = tmp_path / "System.map"
+    path.write_text("c0de T a\n" * 400_000)
+    assert peak_memory(lambda: read_system_map(str(path))) < 20 * path.stat().st_size
+
+
+def test_one_table_of_addends_named_by_many_sections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
+    """SHT_REL keeps addends in the table itself: it is decoded once, however many sections relocate it."""
+    count, parts = 2000, 200
+    text = Section(".text", bytes(16), flags=AX, align=16)
+    table = Section(ENTRIES, bytes(8 * count), flags=WA, align=8)
+    start = Symbol("f", 0, text)
+    table.relocations = [Relocation(8 * i, start, R_PPC64_ADDR64, 0) for i in range(count)]
+    path = save_elf(tmp_path / "vmlinux.o", [text, table], [start, Symbol("_x", 0, ABS)], rel=True)
+    split_relocations(path, parts)
+    decoded = 0
+    words = Elf.words
+
+    def counted(elf: Elf, data: bytes, size: int) -> Any:
+        nonlocal decoded
+        decoded += len(data)
+        return words(elf, data, size)
+
+    monkeypatch.setattr(Elf, "words", counted)
+    outcome = call("count", path)
+    assert outcome.code == 0, outcome.err
+    assert decoded < 6 * path.stat().st_size
+
+
+def split_relocations(path: Path, parts: int) -> None:
+    """Make many relocation sections of the one that a file has."""
+    image = bytearray(path.read_bytes())
+    (offset,) = struct.unpack_from("<Q", image, 40)
+    (number,) = struct.unpack_from("<H", image, 60)
+    headers = [struct.unpack_from("<IIQQQQIIQQ", image, offset + 64 * i) for i in range(number)]
+    rel = next(header for header in headers if header[1] == SHT_REL)
+    size = rel[5] // parts
+    pieces = [(*rel[:4], rel[4] + size * i, size, *rel[6:]) for i in range(parts)]
+    headers = [header if header is not rel else pieces[0] for header in headers] + pieces[1:]
+    struct.pack_into("<Q", image, 40, len(image))
+    struct.pack_into("<H", image, 60, len(headers))
+    path.write_bytes(bytes(image) + b"".join(struct.pack("<IIQQQQIIQQ", *header) for header in headers))
+
+
+@pytest.mark.parametrize("kind", [PT_NOTE, PT_LOAD])
+def test_segments_that_overlap_are_not_read_again_and_again(
+    kind: int, seed: KernelSeed, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vmlinux, core = tmp_path / "vmlinux", tmp_path / "core"
+    vmlinux.write_bytes(seed.vmlinux)
+    body = note(b"X", 1, b"Linux version " * 5000)
+    base = 0xC000000000000000
+    segments = [Segment(PT_LOAD, base, 0, data=body)]
+    segments += [Segment(kind, base, 0, data=b"") for _ in range(2000)]
+    image = bytearray(write_elf((), None, type_=ET_CORE, machine=EM_PPC64, order="<", segments=segments))
+    (headers,) = struct.unpack_from("<Q", image, 32)
+    first = struct.unpack_from("<Q", image, headers + 8)[0]
+    for i in range(1, len(segments)):
+        struct.pack_into("<QQQQQ", image, headers + 56 * i + 8, first, base, 0, len(body), len(body))
+    core.write_bytes(image)
+    taken = 0
+    pread = os.pread
+
+    def counted(handle: int, size: int, offset: int) -> bytes:
+        nonlocal taken
+        content = pread(handle, size, offset)
+        taken += len(content)
+        return content
+
+    monkeypatch.setattr(os, "pread", counted)
+    outcome = call("verify", vmlinux, core)
+    assert_sentence(outcome, core)
+    assert taken < 20 * len(image) + 20 * len(seed.vmlinux)
+
+
+def test_notes_that_are_not_utf8_are_decoded_fast(seed: KernelSeed, call: Call, tmp_path: Path) -> None:
+    """The handler `backslashreplace` makes four characters, an object of its own, of every byte."""
+    vmlinux, core = tmp_path / "vmlinux", tmp_path / "core"
+    vmlinux.write_bytes(seed.vmlinux)
+    notes = note(b"VMCOREINFO", 0, b"\xff" * (1 << 20))
+    segments = [
+        Segment(PT_NOTE, data=notes, align=4),
+        Segment(PT_LOAD, 0xC000000000000000, 0, data=bytes(64)),
+    ]
+    core.write_bytes(write_elf((), None, type_=ET_CORE, machine=EM_PPC64, order="<", segments=segments))
+    assert peak_memory(lambda: call("verify", vmlinux, core)) < 8 << 20
+
+
+@pytest.mark.parametrize("items", [[], [1], [{"b": [1, {}], "a": "x\n"}, None, [[]], {}]])
+def test_a_document_written_item_by_item(items: Sequence[object]) -> None:
+    values: dict[str, Any] = {"a": 1, "list": [2], "z": {"findings": []}, "findings2": []}
+    pieces = dump_json_list({**values, "findings": []}, "findings", items)
+    assert "".join(pieces) == dump_json({**values, "findings": items})
+    pieces = dump_json_list({"runs": [{"results": []}], "a": {"results": []}}, "results", items, depth=3)
+    assert "".join(pieces) == dump_json({"runs": [{"results": items}], "a": {"results": []}})
+
+
+# -- special files ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Path:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    return path
+
+
+def test_a_fifo_without_a_writer_is_not_waited_for(
+    fifo: Path, seed: KernelSeed, call: Call, tmp_path: Path
+) -> None:
+    vmlinux = tmp_path / "vmlinux"
+    vmlinux.write_bytes(seed.vmlinux)
+    lines: list[list[str | Path]] = [
+        ["count", fifo],
+        ["generate", fifo],
+        ["check", fifo],
+        ["check", vmlinux, "--system-map", fifo],
+        ["check", vmlinux, "--prelink", fifo],
+        ["check", vmlinux, "--baseline", fifo],
+        ["stubs", fifo],
+        ["verify", vmlinux, fifo],
+        ["diff", fifo, vmlinux],
+        ["explain", vmlinux, fifo],
+    ]
+    for words in lines:
+        outcome = call(*words)
+        assert outcome.code == 2, words
+        assert outcome.err.startswith(f"{fifo}: error: "), words
+
+
+def test_a_fifo_as_log_is_read_as_soon_as_somebody_writes(
+    fifo: Path, seed: KernelSeed, call: Call, tmp_path: Path
+) -> None:
+    vmlinux = tmp_path / "vmlinux"
+    vmlinux.write_bytes(seed.vmlinux)
+    log = (FIXTURES / "logs" / "trap-dmesg.log").read_bytes()
+    writer = threading.Timer(0.2, fifo.write_bytes, [log])
+    writer.start()
+    outcome = call("explain", vmlinux, fifo)
+    writer.join()
+    assert "is of another kernel" in outcome.err
+
+
+def test_a_writer_that_is_slow_is_waited_for(fifo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boot_log, "_WRITER_WAIT", 0.05)
+    descriptor = os.open(fifo, os.O_RDWR)
+
+    def write() -> None:
+        os.write(descriptor, b"<6>[    0.000000] ftrace: allocating 5 entries in 1 pages\n")
+        os.close(descriptor)
+
+    writer = threading.Timer(0.3, write)
+    writer.start()
+    assert boot_log.read_boot_log(str(fifo)).lines == 1
+    writer.join()
+
+
+@pytest.mark.parametrize(("limit", "word"), [("BYTES_MAX", "1,000 bytes"), ("LINES_MAX", "1,000 lines")])
+def test_an_endless_log_ends(
+    limit: str,
+    word: str,
+    fifo: Path,
+    seed: KernelSeed,
+    call: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(boot_log, limit, 1000)
+    vmlinux = tmp_path / "vmlinux"
+    vmlinux.write_bytes(seed.vmlinux)
+    with subprocess.Popen(["sh", "-c", f"exec yes > {fifo}"], stderr=subprocess.DEVNULL) as endless:
+        outcome = call("explain", vmlinux, fifo)
+        endless.kill()
+    assert_sentence(outcome, fifo)
+    assert f"is longer than {word}" in outcome.err
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/stdin"])
+def test_an_endless_input_is_refused(path: str, call: Call) -> None:
+    if path == "/dev/zero":
+        outcome = call("count", path)
+        assert_sentence(outcome, path)
+        return
+    with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as endless:
+        words = [executable_path("pfestubs"), "count", path]
+        done = subprocess.run(words, stdin=endless.stdout, capture_output=True, text=True, check=False)
+        endless.kill()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"{path}: error: is a pipe")
+
+
+# -- names of outputs ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [243, 244, 250, 254, 255])
+def test_a_name_as_long_as_the_file_system_allows(length: int, call: Call, tmp_path: Path) -> None:
+    path = tmp_path / ("n" * length)
+    outcome = call("generate", OBJECT, "-o", path)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["n" * length]
+    assert call("generate", OBJECT, "-o", f"{path}{'n' * (256 - length)}").code == 2
+
+
+@pytest.mark.parametrize("name", ["-a.o", "@a.o", "--version.o", "-o.o"])
+def test_an_object_name_that_looks_like_an_option(name: str, tmp_path: Path) -> None:
+    compiler = tmp_path / "cc"
+    compiler.write_text(
+        f'#!/bin/sh\nfor word; do echo "$word" >> {tmp_path}/words; done\n'
+        f'while [ "$1" != -o ]; do shift; done\ncp {OBJECT} "$2"\n'
+    )
+    compiler.chmod(0o755)
+    directory = tmp_path / "out"
+    directory.mkdir()
+    words = [executable_path("pfestubs"), "hook", "--", str(OBJECT), name]
+    environment = clean_environment({"CC": str(compiler)})
+    done = subprocess.run(words, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (directory / name).read_bytes() == OBJECT.read_bytes()
+    given = (tmp_path / "words").read_text().split("\n")
+    assert given[:2] == ["-c", "-o"]
+    assert not any(word.startswith(("-", "@")) for word in given[2:])
+
+
+def test_a_compiler_that_writes_four_bytes(tmp_path: Path) -> None:
+    compiler = tmp_path / "cc"
+    compiler.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\nprintf "\\177ELF" > "$2"\n')
+    compiler.chmod(0o755)
+    directory = tmp_path / "out"
+    directory.mkdir()
+    words = [executable_path("pfestubs"), "hook", str(OBJECT), str(directory / "a.o")]
+    environment = clean_environment({"CC": str(compiler)})
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "wrote no ELF object" in done.stderr
+    assert list(directory.iterdir()) == []
+
+
+# -- streams and the interpreter -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["count", "--help"], ["help", "check"]])
+@pytest.mark.parametrize("stream", [">&-", ">/dev/full"])
+def test_standard_output_that_cannot_be_written(words: list[str], stream: str) -> None:
+    script = f'exec "$0" "$@" {stream}'
+    command = ["sh", "-c", script, executable_path("pfestubs"), *words]
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("standard output: error: cannot be written")
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS, "kbuild install", "kbuild remove", "kbuild status"])
+def test_help_without_docstrings(command: str, run_cli: RunCli) -> None:
+    usual = run_cli(*command.split(), "--help")
+    optimized = run_cli(*command.split(), "--help", env={"PYTHONOPTIMIZE": "2"})
+    assert usual.code == 0
+    assert optimized == usual
+
+
+# -- signals between two outputs -------------------------------------------------------------------------------
+
+# Sends a signal to itself when the second of two makefiles is put in place.
+INTERRUPTED_INSTALL = """
+import os, signal, sys
+from pfestubs.cli import entry
+from pfestubs.system import files
+number, sys.argv = int(sys.argv[1]), ["pfestubs", "kbuild", "install", sys.argv[2]]
+signal.signal(number, signal.SIG_DFL)
+replace, seen = os.replace, []
+def counted(old, new):
+    replace(old, new)
+    seen.append(new)
+    if len(seen) == 1:
+        os.kill(os.getpid(), number)
+os.replace = counted
+entry.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_a_signal_between_two_makefiles_takes_effect_after_both(
+    number: signal.Signals, tmp_path: Path, call: Call
+) -> None:
+    tree = tmp_path / "linux"
+    shutil.copytree(FIXTURES / "trees" / "mainline-7.2", tree)
+    words = [sys.executable, "-c", INTERRUPTED_INSTALL, str(int(number)), str(tree)]
+    done = subprocess.run(words, env=clean_environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (128 + number, "")
+    assert ": installed (" in call("kbuild", "status", tree).out
