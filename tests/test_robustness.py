@@ -19,8 +19,9 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
-from conftest import FIXTURES, OBJECTS, clean_environment, executable_path
+from conftest import FIXTURES, OBJECTS, SCHEMAS, clean_environment, executable_path
 from elfwriter import (
     ABS,
     AX,
@@ -636,3 +637,27 @@ def test_a_signal_between_two_makefiles_takes_effect_after_both(
     done = subprocess.run(words, env=clean_environment(), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (128 + number, "")
     assert ": installed (" in call("kbuild", "status", tree).out
+
+
+@pytest.mark.parametrize(
+    "symbols", [{"ftrace_ool_stub_text": 0x1000, "_stext": 0}, {"_stext": 0, "_etext": TOP - 1}]
+)
+def test_a_plan_over_more_than_half_of_the_address_space(
+    symbols: dict[str, int | None], call: Call, tmp_path: Path
+) -> None:
+    """`len` of a range has 63 bits."""
+    path = LinkedKernel(symbols=symbols).save(tmp_path / "vmlinux")
+    for format_ in ("text", "json"):
+        for shape in ("early", "even", "late"):
+            outcome = call("plan", "--format", format_, "--grow", "1M", "--shape", shape, path)
+            assert outcome.code in {0, 1}, outcome
+            assert outcome.err == ""
+
+
+def test_a_remedy_in_bytes_fits_the_schema(call: Call, tmp_path: Path) -> None:
+    """Its value is not that of a setting."""
+    path = LinkedKernel().save(tmp_path / "vmlinux")
+    document: Any = json.loads(call("check", "--format", "json", "--min-headroom", "1G", path).out)
+    (finding,) = document["findings"]
+    assert set(finding["remedy"]) == {"action", "value"}
+    Draft202012Validator(json.loads((SCHEMAS / "check-1.json").read_text())).validate(document)

@@ -129,7 +129,8 @@ class Scenario:
     def _execute(self, err: int) -> int:
         actions = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0), (os.POSIX_SPAWN_DUP2, err, 2)]
         words = [executable_path("pfestubs"), *self.words]
-        environment = clean_environment(self.environment)
+        path = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+        environment = clean_environment({**self.environment, **path})
         return os.posix_spawn(words[0], words, environment, file_actions=actions, setsigdef=SIGNALS[:3])
 
     def fork(self, err: int) -> int:
