@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _CHECK_FORMATS = ("json", "text", "junit", "sarif", "github", "markdown")
 TARGET_NAMES = (
     *("count", "generate", "check", "check-map", "check-prelink", "check-baseline"),
-    *("stubs", "verify", "explain", "diff", "modules", "kbuild", "plan"),
+    *("stubs", "verify", "explain", "diff", "modules", "kbuild", "plan", "report"),
 )
 _TREE_FILES = ("arch/powerpc/tools/Makefile", "arch/powerpc/Makefile.postlink", "Makefile")
 
@@ -132,6 +132,9 @@ class Targets:
         words = ["plan", "--format", choices.of(("json", "text"))]
         words += choices.of(([], ["--reserve", "3"], ["--grow", "1M", "--shape", "late"], ["--grow", "-4K"]))
         return [*words, self._kernel(choices)[1]]
+
+    def _report(self, choices: Choices) -> list[str]:
+        return ["report", self._kernel(choices)[1], "-o", "-"]
 
     def _kbuild(self, choices: Choices) -> list[str]:
         tree, changed = self._directory / "tree", choices.of(_TREE_FILES)
