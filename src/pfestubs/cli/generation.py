@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import UnsuitableError, UsageError
 from pfestubs.formats.assembly import render_assembly
-from pfestubs.formats.count import trap_sentence
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules import sizing
@@ -80,4 +79,6 @@ def _added(stubs: AreaCounts, spare: int) -> AreaCounts:
 
 
 def _warning(file: str, trap: Trap) -> str:
+    from pfestubs.formats.count import trap_sentence
+
     return f"{file}: warning: {trap_sentence(trap)}; lower {RESERVE_CONFIG}, or use --spare auto"
