@@ -114,7 +114,7 @@ def boot(
     *,
     until: re.Pattern[str] = STUBS_WRITTEN,
     initramfs: bool = False,
-    timeout: float = 60,
+    timeout: float = 600,
 ) -> Iterator[Guest]:
     """Boot `vmlinux` until its console shows `until` or it panics, and dump its memory.
 

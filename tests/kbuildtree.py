@@ -58,8 +58,9 @@ esac
 """
 FAKE_CC = """\
 #!/bin/sh
+# An object of the same kind, with the source after it, so that it changes with the source.
 while [ $# -gt 1 ]; do [ "$1" = -o ] && out=$2; shift; done
-cat "$1" > "$out"
+cat {object} "$1" > "$out"
 """
 
 
@@ -79,7 +80,7 @@ class Build:
         self.check("exit 0")
         for name_, text in (
             ("pfestubs", FAKE.format(directory=directory, pfestubs=executable_path("pfestubs"))),
-            ("fake-cc", FAKE_CC),
+            ("fake-cc", FAKE_CC.format(object=self.object)),
         ):
             (directory / name_).write_text(text)
             (directory / name_).chmod(0o755)

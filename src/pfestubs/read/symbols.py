@@ -41,6 +41,7 @@ class IndexedSymbols(ABC):
         self._searches_left = _SEARCHES
         self._skips: dict[int, int] = {}
         self._long_names_left: int | None = None
+        self._cut_name = b"", ""
 
     @abstractmethod
     def find(self, names: Sequence[str]) -> Mapping[str, SymbolInfo]:
@@ -81,10 +82,13 @@ class IndexedSymbols(ABC):
         """
         if len(raw) <= _LONG_NAME:
             return e.decode_name(raw)
+        if raw == self._cut_name[0]:
+            return self._cut_name[1]
         if self._long_names_left is None:
             self._long_names_left = _LONG_NAMES_FACTOR * self._names_size()
         if len(raw) > self._long_names_left:
-            return f"{e.decode_name(raw[:_LONG_NAME])}..."
+            self._cut_name = raw, f"{e.decode_name(raw[:_LONG_NAME])}..."
+            return self._cut_name[1]
         self._long_names_left -= len(raw)
         return e.decode_name(raw)
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--fail-on-trap",
     is_flag=True,
-    help="Exit with status 1 if functions may be too far from the reserve to use it, as far as shows before the link.",
+    help="Exit with status 1 if functions may be too far from the reserve to use it.",
 )
 def command(
     vmlinux_o: str,
