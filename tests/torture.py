@@ -395,14 +395,8 @@ def _import_everything() -> None:
             import_module(module.name)
 
 
-def main() -> int:
-    """Run everything; return 1 if there was a violation."""
-    parser = argparse.ArgumentParser(prog="torture")
-    parser.add_argument("signals", type=int, nargs="?", default=1000, help="how many are sent")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=("signals", "truncation", "disk", "writers"))
-    options = parser.parse_args()
-    draw, report = random.Random(options.seed), Report()
+def _torture(options: argparse.Namespace, report: Report) -> None:
+    draw = random.Random(options.seed)
     other = max(1, options.signals // 20)
 
     def wanted(name: str) -> bool:
@@ -421,6 +415,18 @@ def main() -> int:
             torture_with_full_disk(directory, max(1, other // 4), draw, report)
         for scenario in found if wanted("writers") else ():
             torture_with_writers(scenario, max(1, other // 8), report)
+
+
+def main() -> int:
+    """Run everything; return 1 if there was a violation."""
+    parser = argparse.ArgumentParser(prog="torture")
+    parser.add_argument("signals", type=int, nargs="?", default=1000, help="how many are sent")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=("signals", "truncation", "disk", "writers"))
+    options = parser.parse_args()
+    report = Report()
+    with suppress(KeyboardInterrupt):  # what was done so far is reported
+        _torture(options, report)
     for name, count in report.counts.items():
         print(f"{name:40}{count:>9,}")
     print(f"{'violations':40}{len(report.problems):>9,}")
