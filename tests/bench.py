@@ -8,6 +8,7 @@ PFESTUBS_KERNELS (a directory of real kernels) and, for the comparison, KERNEL_S
 from __future__ import annotations
 
 import lzma
+import multiprocessing
 import os
 import platform
 import shutil
@@ -68,12 +69,20 @@ def measure(work: Work) -> str:
 
 def growing_kernels(directory: Path) -> list[tuple[int, Path]]:
     """Kernels of 10,000 to 1,000,000 functions of 32 bytes, every stub in range."""
-    found = []
-    for count in (10_000, 100_000, 1_000_000):
-        kernel = LinkedKernel(text=range(0x40000 + 24 * 32768, 0x40000 + 24 * 32768 + 32 * count, 32))
+    counts = (10_000, 100_000, 1_000_000)
+    # In a process of its own: the peak of a child that is spawned is at least that of its parent.
+    builder = multiprocessing.get_context("fork").Process(target=_build_kernels, args=(directory, counts))
+    builder.start()
+    builder.join()
+    return [(count, directory / f"functions-{count}") for count in counts]
+
+
+def _build_kernels(directory: Path, counts: tuple[int, ...]) -> None:
+    for count in counts:
+        start = 0x40000 + 24 * 32768
+        kernel = LinkedKernel(text=range(start, start + 32 * count, 32))
         kernel.counts["text_end"] = count - kernel.reserve
-        found.append((count, kernel.save(directory / f"functions-{count}")))
-    return found
+        kernel.save(directory / f"functions-{count}")
 
 
 def unpack(packed: Path, directory: Path) -> Path:
