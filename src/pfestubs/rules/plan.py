@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from pfestubs.errors import UnexpectedReserveError
 from pfestubs.layouts import AreaRole
 from pfestubs.rules import ppc
+from pfestubs.rules.address_map import map_addresses
 from pfestubs.rules.boot import INSNS_SIZE, RETURN_SHIFT
 from pfestubs.rules.relink import (
     Growth,
@@ -36,6 +37,7 @@ from pfestubs.rules.simulation import simulate_boot
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from pfestubs.rules.address_map import AddressMap
     from pfestubs.rules.boot import Boot
 
 RESERVE_MAX: Final = 1 << 21
@@ -100,6 +102,7 @@ class PlanResult:
         entries: text functions that need a stub.
         outcomes: of the linked and the recommended reserve, then of what was asked.
         asked: how many of the outcomes were asked for.
+        address_map: where the texts and areas are as linked.
     """
 
     file: str
@@ -111,6 +114,7 @@ class PlanResult:
     entries: int
     outcomes: Sequence[Outcome]
     asked: int
+    address_map: AddressMap
 
     @property
     def ok(self) -> bool:
@@ -161,6 +165,7 @@ def plan_reserve(
         entries=text_entries(boot),
         outcomes=[*outcomes, *asked],
         asked=len(asked),
+        address_map=map_addresses(kernel, boot.stub_size),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import click
 
-from pfestubs.cli.colour import wants_colour
+from pfestubs.cli.colour import terminal_width, wants_colour
 from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import format_option, output_option, system_map_option, vmlinux_argument
 from pfestubs.cli.parameters import Count, Size
@@ -67,7 +67,10 @@ def command(
     """Run `pfestubs plan`."""
     refuse_input(output, vmlinux, system_map)
     to_stdout = output in {None, "-"}
-    options = RenderOptions(colour=format_ == "text" and to_stdout and wants_colour())
+    for_people = format_ == "text" and to_stdout
+    options = RenderOptions(
+        colour=for_people and wants_colour(), width=terminal_width() if for_people else None
+    )
     with open_kernel(vmlinux, system_map) as kernel:
         require_known_kind(kernel)
         result = plan_reserve(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.formats.plan import plan_summary
-from pfestubs.formats.terminal import paint, table
+from pfestubs.formats.terminal import area_map, paint, table
 from pfestubs.formats.text import escape_line, plural
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ def render(result: PlanResult, options: RenderOptions) -> Iterator[str]:
         spans = ", ".join(_span(span) for span in result.working) or "none"
         yield f"Reserves with which every function gets a working stub: {spans}\n"
     usual, asked = _split(result)
+    if options.width is not None:
+        yield "\n"
+        for line in area_map(result.address_map, options.width):
+            yield line + "\n"
     yield "\n"
     for line in table(_LIMIT_TITLES, _limits(usual, result), colour=options.colour):
         yield line + "\n"
