@@ -69,7 +69,7 @@ class Headroom(NamedTuple):
     branch: BranchName
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Boot:
     """What the boot of `kernel` did.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from math import inf
 from operator import sub
@@ -140,7 +140,7 @@ def plan_reserve(
     Raises:
         UnexpectedReserveError: a reserve is asked about and the layout has none.
     """
-    planner = Planner(boot)
+    planner = planner_of(boot)
     if reserves and planner.linked is None:
         raise UnexpectedReserveError(boot.kernel.file, reserves[0], boot.kernel.layout_name)
     usual = list(dict.fromkeys([planner.linked, planner.recommended]))
@@ -169,9 +169,10 @@ def plan_reserve(
     )
 
 
-def recommend_reserve(boot: Boot) -> int | None:
-    """Return the reserve to set, None if none works or the layout has none."""
-    return Planner(boot).recommended
+@lru_cache(maxsize=1)
+def planner_of(boot: Boot) -> Planner:
+    """Return the planner of a boot; a remedy and a plan of the same boot share their answers."""
+    return Planner(boot)
 
 
 class _Limits:

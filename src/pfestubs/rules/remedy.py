@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pfestubs.layouts import RESERVE_CONFIG, AreaRole
 from pfestubs.rules.findings import Action, Remedy
 from pfestubs.rules.integrity import damaged_areas
-from pfestubs.rules.plan import Planner
+from pfestubs.rules.plan import planner_of
 from pfestubs.rules.relink import Growth
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def suggest_remedy(boot: Boot, rule: LocationRule) -> Remedy:
     damaged = any(damaged_areas(boot.kernel, boot.stub_size))
     if damaged or not (out_of_range or boot.reserve_is_trapped):
         return Remedy(Action.REGENERATE_AREAS)
-    planner = Planner(boot)
+    planner = planner_of(boot)
     recommended = planner.recommended
     if recommended is None or recommended == reserve.count:
         shrink = planner.shrink()
@@ -44,7 +44,7 @@ def suggest_for_headroom(boot: Boot, headroom: int, minimum: int) -> Remedy:
 
     That is the reserve that `plan` recommends, if the kernel boots with it and the headroom suffices.
     """
-    planner = Planner(boot)
+    planner = planner_of(boot)
     linked, recommended = planner.linked, planner.recommended
     if linked is not None and recommended is not None and recommended != linked:
         planned = planner.boot_of(recommended, Growth())
