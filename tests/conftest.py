@@ -75,13 +75,20 @@ class Kernels(Protocol):
 # Modules of which every test is slow, or needs the cross compilers or QEMU, whatever fixtures it uses.
 MARKED_MODULES = {
     "test_boot_qemu": "qemu",
-    "test_hook": "cross",
+    "test_ci_examples": "slow",
+    "test_completion": "slow",
+    "test_documents": "slow",
+    "test_environment": "slow",
     "test_fuzz": "slow",
-    "test_fuzz_check": "slow",
+    "test_hook": "cross",
     "test_install": "slow",
     "test_objdump_differential": "cross",
     "test_properties": "slow",
+    "test_report": "slow",
+    "test_robustness": "slow",
     "test_scripts_differences": "cross",
+    "test_signals": "slow",
+    "test_vendor": "slow",
     "test_zipapp": "slow",
 }
 

@@ -158,6 +158,7 @@ def test_names_that_merely_contain_ours(name: str, count_json: Callable[..., Any
     assert count_json(saved(obj, tmp_path))["entries"]["total"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("bits", [64, 32])
 def test_one_entries_section_per_function(

@@ -364,6 +364,7 @@ def test_any_bytes_are_a_log_or_a_sentence(tmp_path_factory: pytest.TempPathFact
         assert e.exit_code == 2  # noqa: PT017 - either outcome is right
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.data())
 def test_damaged_logs_are_explained(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:

@@ -54,6 +54,7 @@ LAYOUTS_OF_TEXT = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(LAYOUTS_OF_TEXT)
 @settings(max_examples=150, deadline=None)
 def test_working_reserves_are_those_that_boot(linked: Linked) -> None:
@@ -81,6 +82,7 @@ def test_growth_is_exact_to_the_instruction(linked: Linked, shape: GrowthShape, 
         assert limit.rule == failures[0].rule
 
 
+@pytest.mark.slow
 @given(LAYOUTS_OF_TEXT)
 @settings(max_examples=60, deadline=None)
 def test_the_recommended_reserve_has_the_largest_smallest_growth(linked: Linked) -> None:
