@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from json.encoder import encode_basestring_ascii as encode_text
+from typing import TYPE_CHECKING
 
 from pfestubs.formats.text import hex_address, hex_word
 from pfestubs.model import STUBS_SCHEMA
@@ -29,27 +30,28 @@ def render(listing: Listing, options: RenderOptions) -> Iterator[str]:  # noqa: 
     }
     yield json.dumps(head, sort_keys=True)[:-1] + ', "stubs": ['
     separator = "\n"
-    encode = json.JSONEncoder(sort_keys=True).encode
     for position in listing.positions:
-        yield separator + encode(_values(listing.boot, position))
+        yield separator + _entry(listing.boot, position)
         separator = ",\n"
     yield "\n]}\n"
 
 
-def _values(boot: Boot, position: int) -> dict[str, Any]:
-    names = ("area", "index", "address", "insns_address", "insns", "traced")
-    values: dict[str, Any] = {
-        "function": boot.function(position),
-        "location": hex_address(boot.locations[position]),
-        **dict.fromkeys(names),
-    }
-    if boot.has_stub(position):
-        values |= {
-            "area": boot.kernel.areas[boot.area[position]].name,
-            "index": boot.index[position],
-            "address": hex_address(boot.stub_address(position)),
-            "insns_address": hex_address(boot.insns[position]),
-            "insns": [hex_word(word) for word in stub_words(boot, position)],
-            "traced": hex_word(traced_word(boot, position)),
-        }
-    return values
+def _entry(boot: Boot, position: int) -> str:
+    """Return one stub as JSON, keys sorted.
+
+    Written out: a dictionary and its encoding take twice the time of all the rest, for 42,648 stubs.
+    """
+    function, location = encode_text(boot.function(position)), hex_address(boot.locations[position])
+    if not boot.has_stub(position):
+        return (
+            f'{{"address": null, "area": null, "function": {function}, "index": null, "insns": null,'
+            f' "insns_address": null, "location": "{location}", "traced": null}}'
+        )
+    first, call, last, back = map(hex_word, stub_words(boot, position))
+    return (
+        f'{{"address": "{hex_address(boot.stub_address(position))}",'
+        f' "area": "{boot.kernel.areas[boot.area[position]].name}", "function": {function},'
+        f' "index": {boot.index[position]}, "insns": ["{first}", "{call}", "{last}", "{back}"],'
+        f' "insns_address": "{hex_address(boot.insns[position])}", "location": "{location}",'
+        f' "traced": "{hex_word(traced_word(boot, position))}"}}'
+    )
