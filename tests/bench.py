@@ -19,7 +19,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from kernelwriter import LinkedKernel
+from support.kernelwriter import LinkedKernel
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent

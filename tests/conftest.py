@@ -1,76 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the tests share: the executables, the command line in process, the miniature kernel, real kernels."""
+"""The fixtures: the command line in process and as executable, the miniature kernel, real kernels."""
 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import lzma
 import os
 import shutil
-import signal
 import subprocess
-import sysconfig
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from support import FIXTURES, Outcome, call_in_process, clean_environment, executable_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ROOT = Path(__file__).resolve().parents[1]
-FIXTURES = ROOT / "fixtures"
-OBJECTS = FIXTURES / "objects"
-SCHEMAS = ROOT / "src" / "pfestubs" / "schemas"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command did: exit status, standard output, standard error."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Call(Protocol):
-    """The type of the fixture `call`."""
-
-    def __call__(self, *words: str | Path) -> Outcome: ...
-
-
-class RunCli(Protocol):
-    """The type of the fixture `run_cli`."""
-
-    def __call__(
-        self,
-        *words: str | Path,
-        executable: str = "pfestubs",
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdout: Any = subprocess.PIPE,
-    ) -> Outcome: ...
-
-
-class MiniKernel(Protocol):
-    """The type of the fixture `mini_kernel`."""
-
-    def __call__(self, goal: str = "all", **variables: str | int) -> Path: ...
-
-
-class Kernels(Protocol):
-    """The type of the fixture `kernels`."""
-
-    def __call__(self, name: str) -> Path: ...
-
-    def all(self, name: str) -> list[Path]:
-        """That file of every kernel that has it."""
-        ...
-
+    from support import Call, Kernels, MiniKernel, RunCli
 
 # Modules of which every test is slow, or needs the cross compilers or QEMU, whatever fixtures it uses.
 MARKED_MODULES = {
@@ -101,42 +51,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         mark = MARKED_MODULES.get(item.path.stem)
         if mark is not None:
             item.add_marker(mark)
-
-
-def executable_path(name: str) -> str:
-    """The installed executable of that name: next to this interpreter, else in PATH."""
-    found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
-    assert found, f"{name} is not installed: run `make setup`"
-    return found
-
-
-def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """PATH and little else, so that nothing of the caller's environment (CC, V, NO_COLOR...) is seen."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    return {**kept, "LC_ALL": "C.UTF-8", **(extra or {})}
-
-
-def tool(name: str) -> str:
-    """A tool the tests need; a missing one is a failure, never a skip."""
-    found = shutil.which(name)
-    assert found, f"{name} is not installed; the README lists the packages that the tests need"
-    return found
-
-
-def call_in_process(*words: str | Path) -> Outcome:
-    """`pfestubs WORDS` within this process: no start-up to pay."""
-    from pfestubs.cli import main
-
-    out, err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = main.exit_code_of(lambda: main.call([str(w) for w in words]))
-            out.flush()
-    finally:
-        with contextlib.suppress(ValueError):
-            signal.signal(signal.SIGTERM, before)
-    return Outcome(code, out.buffer.getvalue().decode(), err.getvalue())
 
 
 @pytest.fixture(scope="session")
@@ -182,15 +96,6 @@ def count_json(call: Call) -> Any:
         return json.loads(outcome.out)
 
     return count
-
-
-def hook_environment(**variables: str | int) -> dict[str, str]:
-    """The variables that kbuild would export for the miniature kernel, and PATH."""
-    words = [f"{name}={value}" for name, value in variables.items()]
-    done = subprocess.run(
-        [FIXTURES / "mini" / "build.sh", "env", *words], capture_output=True, text=True, check=True
-    )
-    return clean_environment(dict(line.split("=", 1) for line in done.stdout.splitlines()))
 
 
 @pytest.fixture(scope="session")

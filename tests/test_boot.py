@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import naive_boot
-from kernelwriter import MIB, LinkedKernel, NamedAddresses, WordMemory, areas_of, machine_of
 from pfestubs.layouts import LAYOUTS
 from pfestubs.model import ByteOrder, Kernel
 from pfestubs.read.vmlinux import open_kernel
@@ -23,11 +21,13 @@ from pfestubs.rules.boot import Boot
 from pfestubs.rules.inline_sites import InlineSites
 from pfestubs.rules.replay import call_adjust, replay
 from pfestubs.rules.simulation import simulate_boot
+from support import naive_boot
+from support.kernelwriter import MIB, LinkedKernel, NamedAddresses, WordMemory, areas_of, machine_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Kernels
+    from support import Kernels
 
 BASE = 0xC000000000000000
 TEXT = range(BASE, BASE + 128 * MIB)

@@ -17,12 +17,12 @@ import jsonschema
 import pytest
 
 from bootguest import INIT_FREED, TRACING, boot
-from conftest import SCHEMAS, tool
+from support import SCHEMAS, tool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Call, Kernels
+    from support import Call, Kernels
 
 DEBIAN = "debian-7.2.13-ppc64le"
 PSERIES = "pseries-7.2.13-ppc64le"

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import OBJECTS, executable_path
 from pfestubs.read.elf import _NAME_LIMIT, _string
 from pfestubs.read.system_map import read_system_map
+from support import OBJECTS, executable_path
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Call, MiniKernel
+    from support import Call, MiniKernel
 
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import FIXTURES, tool
-from kernelwriter import LinkedKernel
+from support import FIXTURES, tool
+from support.kernelwriter import LinkedKernel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Call, Kernels, MiniKernel, RunCli
+    from support import Call, Kernels, MiniKernel, RunCli
 
 CASES = FIXTURES / "cases"
 DEBIAN = "debian-7.2.13-ppc64le"

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import clean_environment, executable_path, tool
-from kernelwriter import LinkedKernel
+from support import clean_environment, executable_path, tool
+from support.kernelwriter import LinkedKernel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Call, RunCli
+    from support import Call, RunCli
 
 
 @pytest.fixture

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import tool
 from pfestubs.read import elf as e
 from pfestubs.read.vmlinux import open_kernel
+from support import tool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from conftest import Call, MiniKernel
+    from support import Call, MiniKernel
 
 PAD = 40 << 20
 # The first text function that gets no stub in the reserve of five: a weak one that is overridden. Its entry

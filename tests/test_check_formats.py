@@ -16,7 +16,6 @@ import pytest
 import xmlschema
 from jsonschema import Draft4Validator, Draft202012Validator
 
-from conftest import SCHEMAS
 from pfestubs import __version__
 from pfestubs.formats import FORMATS, RenderOptions
 from pfestubs.formats import render as render_pieces
@@ -28,6 +27,7 @@ from pfestubs.model import Area, Baseline
 from pfestubs.rules import findings as f
 from pfestubs.rules.check import AreaUse, CheckOptions, CheckResult, NamedHeadroom
 from pfestubs.rules.findings import SEVERITIES, Action, Finding, Remedy
+from support import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

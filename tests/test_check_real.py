@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import naive_boot
-from conftest import tool
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.simulation import simulate_boot
+from support import naive_boot, tool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Call, Kernels
+    from support import Call, Kernels
 
 DEBIAN, PSERIES, TRAP = "debian-7.2.13-ppc64le", "pseries-7.2.13-ppc64le", "pseries-7.2.13-trap"
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kernelwriter import MIB, LinkedKernel
 from pfestubs.errors import (
     ContradictionError,
     LayoutMismatchError,
@@ -31,6 +30,7 @@ from pfestubs.rules.boot_inputs import require_stubs
 from pfestubs.rules.check import AllowedGrowth, CheckOptions, CheckResult, check_kernel
 from pfestubs.rules.findings import Action, Remedy
 from pfestubs.rules.integrity import measure_stub_size
+from support.kernelwriter import MIB, LinkedKernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

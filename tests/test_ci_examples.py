@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
-from conftest import FIXTURES, ROOT, clean_environment, executable_path
+from support import FIXTURES, ROOT, clean_environment, executable_path
 from test_generate import MIB, spread, trap_object
 
 if TYPE_CHECKING:

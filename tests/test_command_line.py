@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 
-from conftest import OBJECTS
 from pfestubs.cli import main
 from pfestubs.cli.parameters import Count, CountOrAuto, Size
 from pfestubs.errors import Exit
 from pfestubs.formats.text import escape_line
+from support import OBJECTS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Call, Kernels, MiniKernel, RunCli
+    from support import Call, Kernels, MiniKernel, RunCli
 
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
 HERE = [name for name in main.COMMANDS if name != "kbuild"]
@@ -264,7 +264,7 @@ def test_text_that_is_not_a_system_map(call: Call, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["count", "generate", "check", "stubs"])
 def test_module_in_place_of_a_kernel(command: str, call: Call, tmp_path: Path) -> None:
-    from elfwriter import KernelObject
+    from support.elfwriter import KernelObject
 
     obj = KernelObject()
     obj.text(".text", [8])

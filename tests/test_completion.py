@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import clean_environment, executable_path, tool
+from support import clean_environment, executable_path, tool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import RunCli
+    from support import RunCli
 
 SHELLS = ("bash", "zsh", "fish")
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from conftest import FIXTURES, OBJECTS, ROOT, SCHEMAS
-from elfwriter import KernelObject
+from support import FIXTURES, OBJECTS, ROOT, SCHEMAS
+from support.elfwriter import KernelObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Call, MiniKernel, RunCli
+    from support import Call, MiniKernel, RunCli
 
 NAMES = sorted(path.stem for path in OBJECTS.glob("*.o"))
 

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import FIXTURES, tool
-from elfwriter import SHT_CREL, KernelObject, encode_crel
 from pfestubs.read.crel import CrelError, decode_crel
 from pfestubs.read.vmlinux_o import read_vmlinux_o
+from support import FIXTURES, tool
+from support.elfwriter import SHT_CREL, KernelObject, encode_crel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Call
+    from support import Call
 
 CASE = FIXTURES / "cases" / "crel.o"
 
@@ -146,7 +146,7 @@ def test_a_type_that_is_none_is_left_alone(count_json: Callable[..., Any], tmp_p
     obj = KernelObject()
     obj.text(".text", [0, 8])
     table = next(s for s in obj.sections if s.relocations)
-    from elfwriter import Section
+    from support.elfwriter import Section
 
     obj.sections.append(Section(".rel.note", b"x", info=table))
     obj.sections.append(Section(".other", b"x", type=SHT_CREL + 1, info=table))

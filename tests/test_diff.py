@@ -15,8 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from conftest import OBJECTS, SCHEMAS
-from kernelwriter import LinkedKernel
 from pfestubs.errors import PartialListingError
 from pfestubs.formats import RenderOptions
 from pfestubs.formats.diff import markdown
@@ -26,12 +24,14 @@ from pfestubs.model.figures import AreaFigures, KernelFigures
 from pfestubs.read.saved import LOCATION_RULES
 from pfestubs.rules.boot import LocationRule
 from pfestubs.rules.diff import compare
+from support import OBJECTS, SCHEMAS
+from support.kernelwriter import LinkedKernel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from conftest import Call, Kernels
+    from support import Call, Kernels
 
 UNSAFE_NAMES = (
     "<script>alert(1)</script>",

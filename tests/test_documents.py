@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from conftest import FIXTURES, ROOT, clean_environment, executable_path
 from pfestubs.cli.main import COMMANDS
+from support import FIXTURES, ROOT, clean_environment, executable_path
 from test_architecture import PERMITTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Kernels, RunCli
+    from support import Kernels, RunCli
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *FIXTURES.rglob("*.md")])
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import OBJECTS, hook_environment
-from elfwriter import KernelObject
+from support import OBJECTS, hook_environment
+from support.elfwriter import KernelObject
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Call, RunCli
+    from support import Call, RunCli
 
 OOL, PFE = "ftrace-gen-ool-stubs", "gen-ftrace-pfe-stubs"
 OBJECT = OBJECTS / "traps-ppc64le-gnu.o"

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import FIXTURES
-from elfwriter import ET_DYN, PT_DYNAMIC, PT_LOAD, Segment, write_elf
 from pfestubs.errors import UnreadableError
 from pfestubs.read.dynamic import RelocatedWords, _positions_within
 from pfestubs.read.elf import Elf
 from pfestubs.read.memory import Extent, Memory
 from pfestubs.read.source import BufferSource
+from support import FIXTURES
+from support.elfwriter import ET_DYN, PT_DYNAMIC, PT_LOAD, Segment, write_elf
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Call, MiniKernel
+    from support import Call, MiniKernel
 
 CASES = FIXTURES / "cases"
 BASE = 0xC0000000

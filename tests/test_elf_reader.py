@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import OBJECTS, tool
-from elfwriter import (
+from support import OBJECTS, tool
+from support.elfwriter import (
     ABS,
     AX,
     COMMON,
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Call, MiniKernel
+    from support import Call, MiniKernel
 
 ADVICE = "vmlinux.o"
 
@@ -585,7 +585,7 @@ def test_name_that_is_no_utf8(call: Call, tmp_path: Path) -> None:
 @pytest.mark.parametrize("order", "<>")
 def test_memory_does_not_follow_the_file(order: str, tmp_path: Path) -> None:
     """2 GiB of debug information with relocations of its own cost nothing: they are never touched."""
-    from conftest import clean_environment, executable_path
+    from support import clean_environment, executable_path
 
     obj = KernelObject(order=order)
     obj.text(".text", range(0, 40_000, 4))

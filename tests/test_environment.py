@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import OBJECTS, clean_environment, executable_path
+from support import OBJECTS, clean_environment, executable_path
 
 if TYPE_CHECKING:
-    from conftest import MiniKernel
+    from support import MiniKernel
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "pfestubs"
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"

@@ -18,8 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from conftest import FIXTURES, SCHEMAS
-from kernelwriter import MIB, LinkedKernel, NamedAddresses
 from pfestubs.errors import OtherKernelLogError, PfestubsError, UnreadableError
 from pfestubs.formats import FORMATS, RenderOptions, render
 from pfestubs.formats.explain import explanation_text
@@ -29,13 +27,15 @@ from pfestubs.read.boot_log import MESSAGES, read_boot_log, strip_prefix
 from pfestubs.rules.explain import Comparison, ExplainResult, explain_log
 from pfestubs.rules.findings import Action, Remedy
 from pfestubs.rules.simulation import simulate_boot
+from support import FIXTURES, SCHEMAS
+from support.kernelwriter import MIB, LinkedKernel, NamedAddresses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from conftest import Call, Kernels, Outcome
     from pfestubs.model.boot_log import BootLog
+    from support import Call, Kernels, Outcome
 
 LOGS = FIXTURES / "logs"
 TRAP_LOGS = sorted(path.name for path in LOGS.glob("trap-*.log"))

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import OBJECTS, clean_environment, executable_path
 from pfestubs.system.files import write_output
+from support import OBJECTS, clean_environment, executable_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Call, RunCli
+    from support import Call, RunCli
 
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
 OLD = 1_000_000_000

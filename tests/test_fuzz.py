@@ -18,16 +18,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from conftest import OBJECTS, SCHEMAS, call_in_process
 from fuzz.corpus import corpus
 from fuzz.runs import Runner, time_limit
 from fuzz.targets import TARGET_NAMES
-from kernelwriter import LinkedKernel
+from support import OBJECTS, SCHEMAS, call_in_process
+from support.kernelwriter import LinkedKernel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Call, Outcome
+    from support import Call, Outcome
 
 FILES = {path.stem: path.read_bytes() for path in sorted(OBJECTS.glob("*.o"))}
 RECIPES = 120

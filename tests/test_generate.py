@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import OBJECTS, Outcome
-from elfwriter import AX, KernelObject, Section, Symbol
+from support import OBJECTS, Outcome
+from support.elfwriter import AX, KernelObject, Section, Symbol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from conftest import Call, RunCli
+    from support import Call, RunCli
 
 MIB = 1 << 20
 FORWARD_LIMIT = 0x1FFFFFC

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import OBJECTS, clean_environment, hook_environment, tool
+from support import OBJECTS, clean_environment, hook_environment, tool
 
 if TYPE_CHECKING:
-    from conftest import MiniKernel, Outcome, RunCli
+    from support import MiniKernel, Outcome, RunCli
 
 OBJECT = OBJECTS / "traps-ppc64le-gnu.o"
 
@@ -317,7 +317,7 @@ def test_object_does_not_depend_on_the_temporary_name(run_cli: RunCli, out: Path
 
 def test_assembler_cannot_read_our_input(out: Path, fake_cc: Path) -> None:
     """A tool that asks on standard input gets nothing, it does not hang."""
-    from conftest import executable_path
+    from support import executable_path
 
     fake_cc.write_text(
         f'#!/bin/sh\nread line && exit 9\nwhile [ "$1" != -o ]; do shift; done\ncp {OBJECT} "$2"\n'

@@ -13,8 +13,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import FIXTURES, OBJECTS, clean_environment, executable_path
-from elfwriter import (
+from pfestubs.errors import UnreadableError
+from pfestubs.model import ByteOrder
+from pfestubs.read import dump
+from pfestubs.read import elf as elf_module
+from pfestubs.read.elf import Elf, open_elf
+from pfestubs.read.source import BufferSource, open_source, read_document
+from pfestubs.read.symbols import ElfSymbols
+from pfestubs.read.vmlinux import open_kernel
+from pfestubs.read.vmlinux_o import read_vmlinux_o
+from pfestubs.rules.simulation import simulate_boot
+from support import FIXTURES, OBJECTS, clean_environment, executable_path
+from support.elfwriter import (
     AX,
     ET_CORE,
     ET_EXEC,
@@ -29,21 +39,11 @@ from elfwriter import (
     save_elf,
     write_elf,
 )
-from pfestubs.errors import UnreadableError
-from pfestubs.model import ByteOrder
-from pfestubs.read import dump
-from pfestubs.read import elf as elf_module
-from pfestubs.read.elf import Elf, open_elf
-from pfestubs.read.source import BufferSource, open_source, read_document
-from pfestubs.read.symbols import ElfSymbols
-from pfestubs.read.vmlinux import open_kernel
-from pfestubs.read.vmlinux_o import read_vmlinux_o
-from pfestubs.rules.simulation import simulate_boot
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Call, MiniKernel
+    from support import Call, MiniKernel
 
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
 CASES = FIXTURES / "cases"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import FIXTURES, OBJECTS, ROOT, clean_environment, executable_path
+from support import FIXTURES, OBJECTS, ROOT, clean_environment, executable_path
 
 NAMES = ("traps-ppc64le-gnu", "trapspfe-ppc64le-gnu")
 MAINLINE = FIXTURES / "trees" / "mainline-7.2"

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import FIXTURES, OBJECTS, ROOT, call_in_process, clean_environment, executable_path, tool
-from kbuildtree import CONFIG, KNOWN, MAKEFILES, TREES, Build, contents, copy_tree, edit, reserve_of
 from pfestubs.kbuild import makefiles as kbuild
 from pfestubs.kbuild.makefiles import POSTLINK_MAKEFILE, TOOLS_MAKEFILE
+from support import FIXTURES, OBJECTS, ROOT, call_in_process, clean_environment, executable_path, tool
+from support.kbuildtree import CONFIG, KNOWN, MAKEFILES, TREES, Build, contents, copy_tree, edit, reserve_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Call
+    from support import Call
 
 
 @pytest.fixture(params=KNOWN)

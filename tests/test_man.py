@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import ROOT, Call
+from support import ROOT, Call
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,14 +21,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from conftest import OBJECTS, SCHEMAS, executable_path, tool
-from elfwriter import AX, EM_386, EM_PPC, EM_PPC64, ENTRIES, ET_EXEC, SHT_NOBITS, WA, Section, write_elf
 from pfestubs.read import compressed, modules
+from support import OBJECTS, SCHEMAS, executable_path, tool
+from support.elfwriter import (
+    AX,
+    EM_386,
+    EM_PPC,
+    EM_PPC64,
+    ENTRIES,
+    ET_EXEC,
+    SHT_NOBITS,
+    WA,
+    Section,
+    write_elf,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from conftest import Call
+    from support import Call
 
 MIB = 1 << 20
 

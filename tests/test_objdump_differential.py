@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import OBJECTS, clean_environment, tool
-from elfwriter import ENTRIES, KernelObject
 from pfestubs.read.vmlinux_o import read_vmlinux_o
+from support import OBJECTS, clean_environment, tool
+from support.elfwriter import ENTRIES, KernelObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Kernels, MiniKernel
+    from support import Kernels, MiniKernel
 
 OBJDUMPS = {
     ("ppc64", "little"): "powerpc64le-linux-gnu-objdump",

@@ -12,8 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from conftest import SCHEMAS
-from kernelwriter import MIB, Linked, LinkedKernel
 from pfestubs.errors import UnexpectedReserveError
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.read.vmlinux import open_kernel
@@ -21,12 +19,14 @@ from pfestubs.rules.plan import Planner, plan_reserve
 from pfestubs.rules.relink import Growth, GrowthShape, relink
 from pfestubs.rules.replay import replay
 from pfestubs.rules.simulation import simulate_boot
+from support import SCHEMAS
+from support.kernelwriter import MIB, Linked, LinkedKernel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Call, Kernels, MiniKernel
     from pfestubs.rules.boot import Boot
+    from support import Call, Kernels, MiniKernel
 
 DEBIAN, PSERIES, TRAP = "debian-7.2.13-ppc64le", "pseries-7.2.13-ppc64le", "pseries-7.2.13-trap"
 TINY, GROWN = "tiny-7.3-ppc64le", "tiny-7.3-grown"

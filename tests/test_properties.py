@@ -10,14 +10,14 @@ from typing import Any
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-import naive_boot
-from kernelwriter import MIB, LinkedKernel, NamedAddresses, WordMemory, areas_of
 from pfestubs.layouts import LAYOUTS, AreaRole
 from pfestubs.model import ByteOrder, Kernel
 from pfestubs.rules import ppc
 from pfestubs.rules.boot import TRAMPOLINE_FREED, Boot
 from pfestubs.rules.replay import replay
 from pfestubs.rules.simulation import simulate_boot
+from support import naive_boot
+from support.kernelwriter import MIB, LinkedKernel, NamedAddresses, WordMemory, areas_of
 
 BASE = 0xC000000000000000
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from conftest import hook_environment
 from pfestubs.read.vmlinux_o import read_vmlinux_o
+from support import hook_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Call, Kernels, RunCli
+    from support import Call, Kernels, RunCli
 
 PSERIES = "pseries-7.2.13-ppc64le"
 

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kernelwriter import BASE, MIB, Linked, LinkedKernel, WordMemory
 from pfestubs.layouts import RESERVE_CONFIG, AreaRole
 from pfestubs.rules import ppc
 from pfestubs.rules.findings import Action, Remedy
@@ -24,6 +23,7 @@ from pfestubs.rules.relink import Growth, GrowthShape, NopMemory, relink, text_e
 from pfestubs.rules.remedy import suggest_for_headroom, suggest_remedy
 from pfestubs.rules.replay import replay
 from pfestubs.rules.simulation import simulate_boot
+from support.kernelwriter import BASE, MIB, Linked, LinkedKernel, WordMemory
 
 if TYPE_CHECKING:
     from pfestubs.model import Kernel

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kernelwriter import LinkedKernel, NamedAddresses
 from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.address_map import MapScale
 from pfestubs.formats.check import SHOWN_PER_RULE, summary
@@ -21,13 +20,14 @@ from pfestubs.formats.terminal import area_map
 from pfestubs.rules.address_map import AddressMap, AddressSpan, map_addresses
 from pfestubs.rules.report import BINS, TIGHTEST, older_kernel, report_kernel
 from pfestubs.rules.simulation import simulate_boot
+from support.kernelwriter import LinkedKernel, NamedAddresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from conftest import Call, Kernels
     from pfestubs.model import Kernel
+    from support import Call, Kernels
 
 MIB = 1 << 20
 NOP = 0x60000000

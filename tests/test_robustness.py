@@ -21,8 +21,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from conftest import FIXTURES, OBJECTS, SCHEMAS, clean_environment, executable_path
-from elfwriter import (
+from fuzz import seeds
+from pfestubs.cli.main import COMMANDS
+from pfestubs.formats import FORMATS
+from pfestubs.formats.text import dump_json, dump_json_list
+from pfestubs.read import boot_log
+from pfestubs.read.elf import Elf
+from pfestubs.read.system_map import read_system_map
+from pfestubs.rules import ppc, simulation
+from support import FIXTURES, OBJECTS, SCHEMAS, clean_environment, executable_path
+from support.elfwriter import (
     ABS,
     AX,
     EM_PPC64,
@@ -41,22 +49,14 @@ from elfwriter import (
     save_elf,
     write_elf,
 )
-from fuzz import seeds
-from kernelwriter import LinkedKernel
-from pfestubs.cli.main import COMMANDS
-from pfestubs.formats import FORMATS
-from pfestubs.formats.text import dump_json, dump_json_list
-from pfestubs.read import boot_log
-from pfestubs.read.elf import Elf
-from pfestubs.read.system_map import read_system_map
-from pfestubs.rules import ppc, simulation
+from support.kernelwriter import LinkedKernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from conftest import Call, Outcome, RunCli
     from fuzz.seeds import KernelSeed
+    from support import Call, Outcome, RunCli
 
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
 TOP = 1 << 64

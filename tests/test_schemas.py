@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from conftest import SCHEMAS
 from pfestubs import model
 from pfestubs.layouts import LAYOUTS
+from support import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

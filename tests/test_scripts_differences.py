@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import OBJECTS, clean_environment, hook_environment, tool
-from elfwriter import STB_LOCAL, STT_SECTION, KernelObject, Symbol
+from support import OBJECTS, clean_environment, hook_environment, tool
+from support.elfwriter import STB_LOCAL, STT_SECTION, KernelObject, Symbol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Call, MiniKernel, RunCli
+    from support import Call, MiniKernel, RunCli
 
 OOL = "ftrace-gen-ool-stubs"
 PLAIN = OBJECTS / "ool-ppc64le-gnu.o"

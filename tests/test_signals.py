@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import OBJECTS, clean_environment, executable_path
+from support import OBJECTS, clean_environment, executable_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from conftest import SCHEMAS, tool
+from support import SCHEMAS, tool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Call, Kernels, MiniKernel
+    from support import Call, Kernels, MiniKernel
 
 KERNELS = [
     ("gcc-ppc64le", "ool", "pie"),

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import FIXTURES, tool
 from pfestubs.errors import PfestubsError, UnreadableError, UnsuitableError
 from pfestubs.read.system_map import read_system_map
 from pfestubs.read.vmlinux import open_kernel
+from support import FIXTURES, tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Call, Kernels, MiniKernel
+    from support import Call, Kernels, MiniKernel
 
 CASES = FIXTURES / "cases"
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from conftest import OBJECTS, SCHEMAS
-from elfwriter import KernelObject
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules import sizing
 from pfestubs.rules.findings import Action, Remedy
+from support import OBJECTS, SCHEMAS
+from support.elfwriter import KernelObject
 from test_generate import MIB, spread, trap_object
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Call
+    from support import Call
 
 CONFIG = "CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
 

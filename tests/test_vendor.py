@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Call, call_in_process, tool
-from kbuildtree import KNOWN, MAKEFILES, Build, contents, copy_tree
 from pfestubs import __version__
 from pfestubs.kbuild.makefiles import VENDORED
 from pfestubs.system import zipapp
+from support import Call, call_in_process, tool
+from support.kbuildtree import KNOWN, MAKEFILES, Build, contents, copy_tree
 
 
 @pytest.fixture(scope="session")

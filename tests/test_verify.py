@@ -17,15 +17,14 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-import naive_boot
-from conftest import SCHEMAS, tool
-from elfwriter import EM_PPC64, EM_X86_64, ET_CORE, PT_LOAD, PT_NOTE, Segment, note, write_elf
+from support import SCHEMAS, naive_boot, tool
+from support.elfwriter import EM_PPC64, EM_X86_64, ET_CORE, PT_LOAD, PT_NOTE, Segment, note, write_elf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from conftest import Call, MiniKernel, Outcome
+    from support import Call, MiniKernel, Outcome
 
 BASE = 0xC000000000000000
 EXTRA = BASE + 0x10000

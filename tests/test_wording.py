@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from conftest import ROOT
+from support import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import FIXTURES, OBJECTS, clean_environment, executable_path
 from pfestubs import __version__
 from pfestubs.system import zipapp
+from support import FIXTURES, OBJECTS, clean_environment, executable_path
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Kernels, RunCli
+    from support import Kernels, RunCli
 
 HEALTHY = FIXTURES / "linked" / "healthy-ppc64le"
 TRAPPED = FIXTURES / "linked" / "trapped-ppc64le.xz"

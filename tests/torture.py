@@ -26,8 +26,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from conftest import FIXTURES, OBJECTS, clean_environment, executable_path
-from kernelwriter import LinkedKernel
+from support import FIXTURES, OBJECTS, clean_environment, executable_path
+from support.kernelwriter import LinkedKernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from jsonschema import Draft202012Validator
 from referencing import Registry
 
-from conftest import SCHEMAS, Outcome, call_in_process
 from fuzz.choices import Choices
 from fuzz.targets import TARGET_NAMES, Targets
+from support import SCHEMAS, Outcome, call_in_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
-import naive_boot
-from conftest import FIXTURES, OBJECTS, call_in_process
-from elfwriter import (
+from support import FIXTURES, OBJECTS, call_in_process, naive_boot
+from support.elfwriter import (
     AX,
     EM_PPC,
     EM_PPC64,
@@ -31,7 +30,7 @@ from elfwriter import (
     note,
     write_elf,
 )
-from kernelwriter import LinkedKernel
+from support.kernelwriter import LinkedKernel
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,12 @@ from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from elfwriter import (
+from pfestubs.layouts import LAYOUTS
+from pfestubs.model import Area, ByteOrder, Kernel, SymbolInfo
+from pfestubs.rules import ppc
+from pfestubs.rules.replay import replay
+from pfestubs.rules.simulation import simulate_boot
+from support.elfwriter import (
     ABS,
     AX,
     EM_PPC,
@@ -33,12 +38,7 @@ from elfwriter import (
     Symbol,
     save_elf,
 )
-from naive_boot import Machine
-from pfestubs.layouts import LAYOUTS
-from pfestubs.model import Area, ByteOrder, Kernel, SymbolInfo
-from pfestubs.rules import ppc
-from pfestubs.rules.replay import replay
-from pfestubs.rules.simulation import simulate_boot
+from support.naive_boot import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

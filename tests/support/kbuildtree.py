@@ -9,7 +9,8 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from conftest import (
+from pfestubs.kbuild.makefiles import POSTLINK_MAKEFILE, TOOLS_MAKEFILE
+from support import (
     FIXTURES,
     OBJECTS,
     Outcome,
@@ -18,7 +19,6 @@ from conftest import (
     executable_path,
     tool,
 )
-from pfestubs.kbuild.makefiles import POSTLINK_MAKEFILE, TOOLS_MAKEFILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
