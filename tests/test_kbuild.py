@@ -341,6 +341,18 @@ def test_a_tree_that_cannot_be_restored_says_so(
     assert "partly installed" in call("kbuild", "status", mainline).out
 
 
+def test_a_closed_standard_error_changes_nothing(mainline: Path) -> None:
+    before = contents(mainline)
+    for words in ("install", "install", "remove", "remove"):
+        done = subprocess.run(
+            ["sh", "-c", '"$@" 2>&-', "sh", executable_path("pfestubs"), "kbuild", words, mainline],
+            env=clean_environment(),
+            check=False,
+        )
+        assert done.returncode == 0
+    assert contents(mainline) == before
+
+
 def test_a_read_only_tree(mainline: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """Root is not stopped by modes, so the system call is made to fail."""
 

@@ -26,6 +26,7 @@ from pfestubs.rules.boot import INSNS_SIZE, RETURN_SHIFT
 from pfestubs.rules.relink import (
     Growth,
     GrowthShape,
+    end_stubs,
     growth_span,
     relink,
     span_size,
@@ -143,9 +144,9 @@ def plan_reserve(
     planner = planner_of(boot)
     if reserves and planner.linked is None:
         raise UnexpectedReserveError(boot.kernel.file, reserves[0], boot.kernel.layout_name)
-    usual = list(dict.fromkeys([planner.linked, planner.recommended]))
-    if planner.recommended is None:
-        usual = [planner.linked]
+    usual = [planner.linked]
+    if planner.recommended not in {planner.linked, None}:
+        usual.append(planner.recommended)
     outcomes = [planner.outcome(reserve, Growth()) for reserve in usual]
     asked: list[Outcome] = []
     if reserves or growths:
@@ -161,7 +162,7 @@ def plan_reserve(
         reserve=planner.linked,
         recommended=planner.recommended,
         working=planner.working,
-        shrink=planner.shrink() if planner.linked is not None and not planner.working else None,
+        shrink=planner.shrink if planner.linked is not None and not planner.working else None,
         entries=text_entries(boot),
         outcomes=[*outcomes, *asked],
         asked=len(asked),
@@ -210,7 +211,7 @@ class _Limits:
 
     def end_count(self, reserve: int) -> int:
         """Return the stubs of the end area with that reserve."""
-        return self._end_count if reserve == self._linked else max(0, self.entries - reserve)
+        return self._end_count if reserve == self._linked else end_stubs(self.entries, reserve)
 
     def limit(self, reserve: int, shape: GrowthShape) -> float:
         """Return the limit of growth with that reserve."""
@@ -314,18 +315,19 @@ class Planner:
         self._boot = boot
         area = boot.kernel.area(AreaRole.RESERVE)
         self.linked = area.count if area is not None else None
+        self._limits_found: dict[tuple[int | None, GrowthShape], GrowthLimit] = {}
 
     @cached_property
     def _limits(self) -> _Limits:
         return _Limits(self._boot)
 
-    def boot_of(self, reserve: int | None, growth: Growth) -> Boot:
+    def boot_of(self, reserve: int | None, growth: Growth | None = None) -> Boot:
         """Return the boot of the kernel with that reserve and growth; as linked, the one there is."""
-        if reserve == self.linked and not growth.bytes:
+        if reserve == self.linked and (growth is None or not growth.bytes):
             return self._boot
         return simulate_boot(relink(self._boot, reserve, growth))
 
-    def works(self, reserve: int | None, growth: Growth) -> bool:
+    def works(self, reserve: int | None, growth: Growth | None = None) -> bool:
         """Return whether every function gets a working stub."""
         return not self.boot_of(reserve, growth).failures
 
@@ -338,7 +340,7 @@ class Planner:
             return []
         found = self._range_with(0)
         probes = {0, self.linked, *((found[0] - 1, found[0], found[-1], found[-1] + 1) if found else ())}
-        if all(self._replays(r) == (r in found) for r in probes if 0 <= r <= RESERVE_MAX):
+        if all(self.works(r) == (r in found) for r in probes if 0 <= r <= RESERVE_MAX):
             return [found] if found else []
         return self._scanned()
 
@@ -356,8 +358,9 @@ class Planner:
         ends = [end for span in self.working for end in (span[0], span[-1])]
         return min(ends, key=lambda end: abs(end - choice))
 
+    @cached_property
     def shrink(self) -> tuple[int, int] | None:
-        """Return the bytes that text must lose evenly so that a reserve works, and that reserve.
+        """The bytes that text must lose evenly so that a reserve works, and that reserve.
 
         None where it is not text that is too large.
         """
@@ -372,9 +375,6 @@ class Planner:
             else:
                 least = middle + 1
         return (most * ppc.INSN_SIZE, found[len(found) // 2]) if most and found else None
-
-    def _replays(self, reserve: int) -> bool:
-        return self.works(reserve, Growth())
 
     def _allows(self, reserve: int, growth: float) -> bool:
         """Return whether growth of any shape works with that reserve, by the conditions."""
@@ -407,7 +407,7 @@ class Planner:
         """Return the working reserves by booting: each one of a small kernel, else around those that work."""
         top = min(self._limits.entries + 1, RESERVE_MAX)
         step = 1 if top <= _SCAN_MAX else top // _SAMPLES
-        working = [r for r in {*range(0, top + 1, step), self.linked or 0} if self._replays(r)]
+        working = [r for r in {*range(0, top + 1, step), self.linked or 0} if self.works(r)]
         spans: list[range] = []
         for reserve in sorted(working):
             if not any(reserve in span for span in spans):
@@ -416,8 +416,8 @@ class Planner:
 
     def _widened(self, reserve: int) -> range:
         """Return the range of working reserves around one that works."""
-        below = _first(lambda down: not self._replays(reserve - down), 1, reserve)
-        above = _first(lambda up: not self._replays(reserve + up), 1, RESERVE_MAX - reserve)
+        below = _first(lambda down: not self.works(reserve - down), 1, reserve)
+        above = _first(lambda up: not self.works(reserve + up), 1, RESERVE_MAX - reserve)
         first = 0 if below is None else reserve - below + 1
         return range(first, (RESERVE_MAX if above is None else reserve + above - 1) + 1)
 
@@ -449,10 +449,6 @@ class Planner:
         if key not in self._limits_found:
             self._limits_found[key] = self._found_limit(reserve, shape)
         return self._limits_found[key]
-
-    @cached_property
-    def _limits_found(self) -> dict[tuple[int | None, GrowthShape], GrowthLimit]:
-        return {}
 
     def _found_limit(self, reserve: int | None, shape: GrowthShape) -> GrowthLimit:
         def works(grown: int) -> bool:

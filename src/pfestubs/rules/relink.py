@@ -85,6 +85,11 @@ def text_entries(boot: Boot) -> int:
     return max(counted, len(text_locations(boot)))
 
 
+def end_stubs(entries: int, reserve: int) -> int:
+    """Return the stubs of the end area that go with a reserve, as the generator sizes it."""
+    return max(0, entries - reserve)
+
+
 def growth_span(kernel: Kernel) -> range:
     """Return the addresses over which text grows evenly: early growth is at its start, late at its stop."""
     reserve, end = kernel.area(AreaRole.RESERVE), kernel.area(AreaRole.END)
@@ -177,7 +182,7 @@ class _Moves:
         counts = {area.role: area.count for area in kernel.areas}
         old, end = kernel.area(AreaRole.RESERVE), kernel.area(AreaRole.END)
         if reserve is not None and old is not None and reserve != old.count:
-            counts |= {AreaRole.RESERVE: reserve, AreaRole.END: max(0, text_entries(boot) - reserve)}
+            counts |= {AreaRole.RESERVE: reserve, AreaRole.END: end_stubs(text_entries(boot), reserve)}
         changes = {a.role: (counts[a.role] - a.count) * boot.stub_size for a in (old, end) if a is not None}
         # A linker script may have the end area first. Code at the address of an array follows it.
         ordered = sorted((a for a in (old, end) if a is not None), key=lambda a: a.address)

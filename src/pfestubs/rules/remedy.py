@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final
 from pfestubs.layouts import RESERVE_CONFIG, AreaRole
 from pfestubs.rules.findings import Action, Remedy
 from pfestubs.rules.integrity import damaged_areas
-from pfestubs.rules.plan import planner_of
-from pfestubs.rules.relink import Growth
 
 if TYPE_CHECKING:
     from pfestubs.rules.boot import Boot, LocationRule
+    from pfestubs.rules.plan import Planner
 
 _CALL_RULES: Final = frozenset({"tracer-unreachable", "init-trampoline-only"})
 _RANGE_RULES: Final = frozenset({"stub-out-of-range", "return-out-of-range"})
@@ -31,11 +30,10 @@ def suggest_remedy(boot: Boot, rule: LocationRule) -> Remedy:
     damaged = any(damaged_areas(boot.kernel, boot.stub_size))
     if damaged or not (out_of_range or boot.reserve_is_trapped):
         return Remedy(Action.REGENERATE_AREAS)
-    planner = planner_of(boot)
+    planner = _planner(boot)
     recommended = planner.recommended
     if recommended is None or recommended == reserve.count:
-        shrink = planner.shrink()
-        return Remedy(Action.SHRINK_TEXT, value=shrink[0] if shrink else None)
+        return Remedy(Action.SHRINK_TEXT, value=planner.shrink[0] if planner.shrink else None)
     return _set_reserve(reserve.count, recommended)
 
 
@@ -44,14 +42,21 @@ def suggest_for_headroom(boot: Boot, headroom: int, minimum: int) -> Remedy:
 
     That is the reserve that `plan` recommends, if the kernel boots with it and the headroom suffices.
     """
-    planner = planner_of(boot)
+    planner = _planner(boot)
     linked, recommended = planner.linked, planner.recommended
     if linked is not None and recommended is not None and recommended != linked:
-        planned = planner.boot_of(recommended, Growth())
+        planned = planner.boot_of(recommended)
         left = planned.headroom
         if not planned.failures and left is not None and left.bytes >= minimum:
             return _set_reserve(linked, recommended)
     return Remedy(Action.SHRINK_TEXT, value=minimum - headroom)
+
+
+def _planner(boot: Boot) -> Planner:
+    """Return the planner of a boot; imported here, since the check of a healthy kernel needs none."""
+    from pfestubs.rules.plan import planner_of
+
+    return planner_of(boot)
 
 
 def _set_reserve(linked: int, recommended: int) -> Remedy:

@@ -70,10 +70,15 @@ def refuse_input(output: str | None, *inputs: str | None) -> None:
 # -- standard output -----------------------------------------------------------------------------------------
 
 
+def is_stdout(path: str | None) -> bool:
+    """Return whether `path`, as given with -o (None: not given), is standard output."""
+    return path is None or path == "-"
+
+
 def write_output(path: str | None, text: str | Iterable[str]) -> None:
     """Write text, whole or in pieces, to the file at `path`, or to standard output if it is None or "-"."""
     chunks = [text] if isinstance(text, str) else text
-    if path is None or path == "-":
+    if path is None or is_stdout(path):
         write_stream(chunks)
     else:
         write_file(path, map(_encode, chunks))

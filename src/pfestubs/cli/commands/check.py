@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pfestubs.cli.colour import terminal_width, wants_colour
+from pfestubs.cli.colour import render_options
 from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import (
     all_option,
@@ -18,12 +18,12 @@ from pfestubs.cli.options import (
 )
 from pfestubs.cli.parameters import InputFile, MaxGrowth, Size
 from pfestubs.errors import Exit
-from pfestubs.formats import RenderOptions, render
+from pfestubs.formats import render
 from pfestubs.formats.check import summary
 from pfestubs.formats.findings import finding_message
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.check import CheckOptions, check_kernel
-from pfestubs.system.files import refuse_input, write_output
+from pfestubs.system.files import is_stdout, refuse_input, write_output
 from pfestubs.system.messages import report
 
 if TYPE_CHECKING:
@@ -94,18 +94,11 @@ def command(
         raise click.UsageError("--max-growth requires --baseline.")
     refuse_input(output, vmlinux, system_map, prelink, baseline)
     check_options = _check_options(prelink, min_headroom, baseline, max_growth)
-    to_stdout = output in {None, "-"}
-    for_people = format_ == "text" and to_stdout
-    options = RenderOptions(
-        show_all,
-        verbose,
-        colour=for_people and wants_colour(),
-        width=terminal_width() if for_people else None,
-    )
+    options = render_options(format_, output, show_all=show_all, verbose=verbose)
     with open_kernel(vmlinux, system_map) as kernel:
         result = check_kernel(kernel, check_options)
     write_output(output, render("check", format_, result, options))
-    if not to_stdout and not result.ok:
+    if not (is_stdout(output) or result.ok):
         _report_first(result)
     return Exit.SUCCESS if result.ok else Exit.PROBLEMS
 

@@ -14,7 +14,7 @@ from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.count import CountListing, TrapGate, trap_error
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules import sizing
-from pfestubs.system.files import refuse_input, write_output
+from pfestubs.system.files import is_stdout, refuse_input, write_output
 from pfestubs.system.messages import report
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def command(
     write_output(output, render("count", format_, CountListing(counts, gate), RenderOptions()))
     if gate is None or gate.trap is None or gate.remedy is None:
         return Exit.SUCCESS
-    if output not in {None, "-"}:
+    if not is_stdout(output):
         report(f"{vmlinux_o}: error: {trap_error(gate.trap, gate.remedy)}")
     return Exit.PROBLEMS
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pfestubs.cli.colour import wants_colour
+from pfestubs.cli.colour import render_options
 from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import all_option, format_option, input_argument, output_option
 from pfestubs.cli.parameters import InputFile
 from pfestubs.errors import UsageError
-from pfestubs.formats import RenderOptions, render
+from pfestubs.formats import render
 from pfestubs.read.saved import read_saved_figures
 from pfestubs.rules.diff import compare, kernel_figures
 from pfestubs.system.files import refuse_input, write_output
@@ -59,8 +59,8 @@ def command(
     """Run `pfestubs diff`."""
     refuse_input(output, old, new, old_system_map, new_system_map)
     result = compare(_figures(old, old_system_map), _figures(new, new_system_map))
-    colour = format_ == "text" and output in {None, "-"} and wants_colour()
-    write_output(output, render("diff", format_, result, RenderOptions(show_all, colour=colour)))
+    options = render_options(format_, output, show_all=show_all)
+    write_output(output, render("diff", format_, result, options))
 
 
 def _figures(path: str, system_map: str | None) -> KernelFigures:

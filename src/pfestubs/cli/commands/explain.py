@@ -15,7 +15,7 @@ from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.boot_inputs import require_known_kind
 from pfestubs.rules.explain import explain_log
 from pfestubs.rules.simulation import simulate_boot
-from pfestubs.system.files import refuse_input, write_output
+from pfestubs.system.files import is_stdout, refuse_input, write_output
 from pfestubs.system.messages import report
 
 
@@ -41,6 +41,6 @@ def command(vmlinux: str, log: str | None, format_: str, output: str | None, sys
         require_known_kind(kernel)
         result = explain_log(simulate_boot(kernel), read_boot_log(log))
     write_output(output, render("explain", format_, result, RenderOptions()))
-    if output not in {None, "-"} and result.failed:
+    if result.failed and not is_stdout(output):
         report(f"{result.log}: {explain_summary(result)}")
     return Exit.PROBLEMS if result.failed else Exit.SUCCESS

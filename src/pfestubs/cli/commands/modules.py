@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import click
 
-from pfestubs.cli.colour import wants_colour
+from pfestubs.cli.colour import render_options
 from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import format_option, output_option
 from pfestubs.cli.progress import track
 from pfestubs.errors import Exit, PfestubsError
-from pfestubs.formats import RenderOptions, render
+from pfestubs.formats import render
 from pfestubs.formats.modules import ModuleListing
 from pfestubs.read.modules import find_modules, read_modules
 from pfestubs.rules.modules import DEFAULT_STUB_SIZE, HARMFUL, size_module
@@ -51,9 +51,8 @@ def command(paths: tuple[str, ...], format_: str, output: str | None, stub_size:
             unread.append(outcome)
         else:
             modules.append(size_module(outcome, stub_size))
-    colour = format_ == "text" and output in {None, "-"} and wants_colour()
     listing = ModuleListing(stub_size, modules, unread)
-    write_output(output, render("modules", format_, listing, RenderOptions(colour=colour)))
+    write_output(output, render("modules", format_, listing, render_options(format_, output)))
     report(*map(str, unread))
     if unread:
         return Exit.ERROR

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import click
 
-from pfestubs.cli.colour import terminal_width, wants_colour
+from pfestubs.cli.colour import render_options
 from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import format_option, output_option, system_map_option, vmlinux_argument
 from pfestubs.cli.parameters import Count, Size
 from pfestubs.errors import Exit, UsageError
-from pfestubs.formats import RenderOptions, render
+from pfestubs.formats import render
 from pfestubs.formats.plan import plan_summary
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules import ppc
@@ -18,7 +18,7 @@ from pfestubs.rules.boot_inputs import require_known_kind
 from pfestubs.rules.plan import GROWTH_MAX, plan_reserve
 from pfestubs.rules.relink import GrowthShape
 from pfestubs.rules.simulation import simulate_boot
-from pfestubs.system.files import refuse_input, write_output
+from pfestubs.system.files import is_stdout, refuse_input, write_output
 from pfestubs.system.messages import report
 
 
@@ -66,11 +66,6 @@ def command(
 ) -> Exit:
     """Run `pfestubs plan`."""
     refuse_input(output, vmlinux, system_map)
-    to_stdout = output in {None, "-"}
-    for_people = format_ == "text" and to_stdout
-    options = RenderOptions(
-        colour=for_people and wants_colour(), width=terminal_width() if for_people else None
-    )
     with open_kernel(vmlinux, system_map) as kernel:
         require_known_kind(kernel)
         result = plan_reserve(
@@ -79,8 +74,8 @@ def command(
             growths=[_instructions(size) for size in growths],
             shape=GrowthShape(shape),
         )
-    write_output(output, render("plan", format_, result, options))
-    if not to_stdout and not result.ok:
+    write_output(output, render("plan", format_, result, render_options(format_, output)))
+    if not (is_stdout(output) or result.ok):
         report(f"{result.file}: {plan_summary(result)}")
     return Exit.SUCCESS if result.ok else Exit.PROBLEMS
 

@@ -13,7 +13,7 @@ from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.check import summary
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.report import older_kernel, report_kernel
-from pfestubs.system.files import refuse_input, write_output
+from pfestubs.system.files import is_stdout, refuse_input, write_output
 from pfestubs.system.messages import report
 
 
@@ -66,6 +66,6 @@ def command(
                 older = older_kernel(old, vmlinux, kernel.layout_name)
         result = report_kernel(kernel, older)
     write_output(output, render("report", "html", result, RenderOptions()))
-    if output != "-" and not result.check.ok:
+    if not (is_stdout(output) or result.check.ok):
         report(f"{vmlinux}: {summary(result.check)}")
     return Exit.SUCCESS if result.check.ok else Exit.PROBLEMS

@@ -22,7 +22,7 @@ from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.boot_inputs import require_stubs
 from pfestubs.rules.simulation import simulate_boot
 from pfestubs.rules.stub_states import verify_stubs
-from pfestubs.system.files import refuse_input, write_output
+from pfestubs.system.files import is_stdout, refuse_input, write_output
 from pfestubs.system.messages import report
 
 
@@ -52,6 +52,6 @@ def command(
         with open_dump(dump, kernel) as running:
             result = verify_stubs(simulate_boot(kernel), running, show_all=show_all)
     write_output(output, render("verify", format_, result, RenderOptions(show_all=show_all)))
-    if output not in {None, "-"} and not result.ok:
+    if not (is_stdout(output) or result.ok):
         report(f"{vmlinux}: {verify_summary(result)}")
     return Exit.SUCCESS if result.ok else Exit.PROBLEMS
