@@ -215,7 +215,8 @@ def mutate_json(data: bytes, choices: Choices) -> bytes:
     for _ in range(choices.of(_MUTATIONS)):
         if choices.exhausted:
             break
-        document = _changed_value(document, choices)
+        # a value that stands in two places would be changed in both
+        document = json.loads(json.dumps(_changed_value(document, choices)))
     text = json.dumps(document).encode("utf-8", "backslashreplace")
     return text.replace(b'"@huge@"', _HUGE).replace(b'"@deep@"', _DEEP)
 
@@ -239,7 +240,6 @@ def _changed_value(document: Any, choices: Choices) -> Any:
         parent[key] = value + choices.below(256) - 128
     elif kind == 3:
         parent[key] = parent[choices.of(_keys(parent))]
-        return json.loads(json.dumps(document))  # shared values would be changed together
     else:
         parent[key] = choices.of(_VALUES)
     return document
