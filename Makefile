@@ -29,13 +29,14 @@ help: ## Show this list
 .PHONY: setup
 setup: $(VENV)/.ready ## Make a virtual environment in .venv with pfestubs in it
 
-# Debian splits venv off python3; where root, fetch it.
+# Debian splits venv off python3; where root, fetch it. Compiled like any package that pip installs.
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory apt-install \
 		PACKAGES="python3 python3-venv"
 	@echo "Installing pfestubs and its packages (pyelftools, click, jinja2, rich) into $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable . || { $(OFFLINE); exit 1; }
+	@$(BIN)/python -m compileall -q src/pfestubs
 	@touch $@
 
 OFFLINE = echo >&2 "make: pip could not fetch the packages. Without network, use Debian's:"; \

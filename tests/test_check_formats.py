@@ -6,7 +6,6 @@ from __future__ import annotations
 import html
 import json
 import re
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -429,7 +428,7 @@ def github(given: CheckResult, options: RenderOptions | None = None) -> list[str
 
 
 def test_github_aggregate_first_then_nine() -> None:
-    lines = github(replace(CASES["many"], stops_at="f0"))
+    lines = github(CASES["many"]._replace(stops_at="f0"))
     assert len(lines) == 10
     assert lines[0] == (
         "::error file=vmlinux,title=pfestubs check::vmlinux: failed: 50 errors (area-exhausted 50), 5 locations;"
@@ -483,7 +482,7 @@ def markdown(given: CheckResult, options: RenderOptions | None = None) -> str:
 
 
 def test_markdown_of_a_clean_run() -> None:
-    assert markdown(replace(check_result(), release="7.2.13-amd64", build_id="ab12")) == (
+    assert markdown(check_result()._replace(release="7.2.13-amd64", build_id="ab12")) == (
         "### Out-of-line ftrace stubs: `vmlinux`\n\n"
         "**Ok: all 5 functions get a working stub (text 2 of 2, text_end 1 of 1, inittext 2 of 2), headroom -4"
         " bytes (stub branch of `fn0`).**\n\n"
@@ -663,7 +662,7 @@ def test_messages(rule: str, facts: f.Facts, message: str) -> None:
 def test_every_action_has_a_sentence(action: Action) -> None:
     given = finding("area-exhausted", remedy=Remedy(action, "CONFIG_X", 17000))
     message = finding_message(given)
-    assert message != finding_message(replace(given, remedy=None))
+    assert message != finding_message(given._replace(remedy=None))
     assert ("CONFIG_X=17000" in message) == (action in {Action.LOWER_RESERVE, Action.RAISE_RESERVE})
 
 

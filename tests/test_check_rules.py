@@ -464,7 +464,7 @@ def object_counts(
 ) -> ObjectCounts:
     row = LAYOUTS[layout] if layout else None
     counts = ObjectCounts("vmlinux.o", "ppc64", 64, ByteOrder.LITTLE, "R_PPC64_ADDR64", row, entries, stubs)
-    return replace(counts, **changes)
+    return counts._replace(**changes)
 
 
 def expect(text: int = 3, **stubs: int) -> CheckOptions:
@@ -537,7 +537,7 @@ def test_expected_counts_of_another_kind_of_kernel(
     changes: dict[str, Any], error: type[ContradictionError], check: Check
 ) -> None:
     counts = object_counts(EntryCounts(3, 2, 0), AreaCounts(2, 1, 2))
-    other = CheckOptions(expected=replace(counts, **changes))
+    other = CheckOptions(expected=counts._replace(**changes))
     with pytest.raises(error):
         check(LinkedKernel(), other)
 

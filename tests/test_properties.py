@@ -360,7 +360,7 @@ def test_the_order_of_the_table_does_not_matter(writer: LinkedKernel, random: An
     kernel = writer.kernel()
     table = list(kernel.table)
     random.shuffle(table)
-    shuffled = simulate_boot(replace(kernel, table=table))
+    shuffled = simulate_boot(replace(kernel, table=array("Q", table)))
     assert_same_boot(replace(shuffled, kernel=kernel), simulate_boot(kernel))
 
 
@@ -373,7 +373,7 @@ def test_only_distances_matter(writer: LinkedKernel, pages: int) -> None:
     nops = {location + shift for location in writer.locations}
     moved = replace(
         kernel,
-        table=[address + shift for address in kernel.table],
+        table=array("Q", (address + shift for address in kernel.table)),
         text=range(kernel.text.start + shift, kernel.text.stop + shift),
         inittext=range(kernel.inittext.start + shift, kernel.inittext.stop + shift),
         areas=[replace(area, address=area.address + shift) for area in kernel.areas],

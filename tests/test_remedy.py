@@ -218,7 +218,7 @@ def test_the_same_reserve_changes_nothing() -> None:
 def test_skipped_entries_are_left_out_and_locations_hold_nops() -> None:
     linked = Linked(10, 20, 100, MIB)
     kernel = linked.kernel()
-    table = [0, BASE - 0x100, *kernel.table]
+    table = array("Q", [0, BASE - 0x100, *kernel.table])
     bad = kernel.table[5]
     memory = WordMemory(lambda address: 0 if address == bad else ppc.NOP)
     again = relink(simulate_boot(replace(kernel, table=table, memory=memory)), 20)

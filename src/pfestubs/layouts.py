@@ -6,9 +6,8 @@ A new generation with the known roles is a new row of `LAYOUTS` and a template o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import ContradictionError
 
@@ -29,8 +28,7 @@ class AreaRole(Enum):
     """Init text."""
 
 
-@dataclass(frozen=True)
-class AreaSpec:
+class AreaSpec(NamedTuple):
     """An area as a layout names it: `name` in documents, `symbol` of the array of stubs."""
 
     role: AreaRole
@@ -48,8 +46,7 @@ class AreaSpec:
         return self.role is not AreaRole.RESERVE
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """The names and sizes of one generation of kernels; `areas` in the order of their addresses."""
 
     name: str

@@ -215,7 +215,7 @@ def mutate_json(data: bytes, choices: Choices) -> bytes:
     for _ in range(choices.of(_MUTATIONS)):
         if choices.exhausted:
             break
-        # a value that stands in two places would be changed in both
+        # a value that is in two places would be changed in both
         document = json.loads(json.dumps(_changed_value(document, choices)))
     text = json.dumps(document).encode("utf-8", "backslashreplace")
     return text.replace(b'"@huge@"', _HUGE).replace(b'"@deep@"', _DEEP)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import UnsuitableError, UsageError
@@ -75,7 +75,7 @@ def _added(stubs: AreaCounts, spare: int) -> AreaCounts:
     total = stubs.end + spare
     if total > _COUNT_LIMIT:
         raise UsageError("--spare", f"{spare:,} stubs more make {total:,}, the count has 32 bits")
-    return replace(stubs, end=total)
+    return stubs._replace(end=total)
 
 
 def _warning(file: str, trap: Trap) -> str:

@@ -6,9 +6,8 @@ A new format is a new module and a line of `FORMATS`; a module is imported when 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,8 +52,7 @@ FORMATS: Final[dict[str, dict[str, str]]] = {
 """The module of each format, by command."""
 
 
-@dataclass(frozen=True)
-class RenderOptions:
+class RenderOptions(NamedTuple):
     """How much to show: every finding, also notes and tables (verbose), colour codes.
 
     `width` is the columns of the terminal, None for a file.

@@ -198,7 +198,7 @@ def _distance(finding: Finding, target: str) -> str:
 
 def _shortage(facts: f.AreaShortage) -> str:
     sentence = (
-        f": area {facts.area.name} has {facts.count:,}, {facts.needed:,} are needed;"
+        f": area {facts.area.name} has {facts.stubs:,}, {facts.needed:,} are needed;"
         f" {plural(facts.unserved, 'function gets', 'functions get')} no stub"
     )
     if facts.reserve is not None:

@@ -98,8 +98,7 @@ def symbolic(name: str, offset: int) -> str:
 # -- the object before the final link ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class EntryCounts:
+class EntryCounts(NamedTuple):
     """Entries of `__patchable_function_entries` by the kind of the section that they point into."""
 
     text: int
@@ -112,8 +111,7 @@ class EntryCounts:
         return self.text + self.inittext + self.exittext
 
 
-@dataclass(frozen=True)
-class AreaCounts:
+class AreaCounts(NamedTuple):
     """Stubs by the role of their area; `reserve` is None for a layout without one."""
 
     reserve: int | None
@@ -126,8 +124,7 @@ class AreaCounts:
         return counts[role]
 
 
-@dataclass(frozen=True)
-class ObjectCounts:
+class ObjectCounts(NamedTuple):
     """The counts of an object, as `pfestubs count` finds or an earlier run saved them.
 
     Attributes:
@@ -148,8 +145,7 @@ class ObjectCounts:
     stubs: AreaCounts | None
 
 
-@dataclass(frozen=True)
-class TextSection:
+class TextSection(NamedTuple):
     """A section of code; size and align in bytes, locations as byte offsets into it, in table order."""
 
     name: str
@@ -158,8 +154,7 @@ class TextSection:
     locations: Sequence[int]
 
 
-@dataclass(frozen=True)
-class ReserveArray:
+class ReserveArray(NamedTuple):
     """Where the area inside .text is: position in `VmlinuxO.sections`, offset and size in bytes."""
 
     section: int
@@ -167,8 +162,7 @@ class ReserveArray:
     size: int
 
 
-@dataclass(frozen=True)
-class VmlinuxO:
+class VmlinuxO(NamedTuple):
     """`vmlinux.o` as plain values; `sections` is all code, in the object's order."""
 
     file: str
@@ -239,7 +233,7 @@ class Kernel:
     byte_order: ByteOrder
     layout: Layout | None
     table_address: int
-    table: Sequence[int]
+    table: array[int]
     table_bytes: int
     text: range
     inittext: range
@@ -271,8 +265,7 @@ class Kernel:
         return symbolic(*self.symbols.locate(address))
 
 
-@dataclass(frozen=True)
-class Baseline:
+class Baseline(NamedTuple):
     """An earlier kernel's figures, from its saved check: count of locations, headroom in bytes if known.
 
     `layout` is a layout's name or "inline"; `bits` and `byte_order` are None in documents of 0.1.
@@ -286,8 +279,7 @@ class Baseline:
     byte_order: ByteOrder | None = None
 
 
-@dataclass(frozen=True)
-class RunningKernel:
+class RunningKernel(NamedTuple):
     """A kernel's memory, by the addresses it was linked at.
 
     Attributes:

@@ -22,7 +22,7 @@ from pfestubs.model import ByteOrder
 from pfestubs.read.source import open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
     from pfestubs.read.source import ByteSource
 
@@ -468,20 +468,25 @@ class Elf:
 
         Local symbols are not searched for a name that a global one has.
         """
-        offsets = _offsets_of_names(self._symbol_names, names)
-        if not offsets:
-            return []
-        column = self._name_offsets
         # sh_info is the index of the first symbol that is not local (gABI, "Symbol Table").
-        border = min(self.sections[self.symtab or 0].info, len(column))
-        wanted = set(offsets)
-        found = [self.symbol(i) for i in compress(count(border), map(wanted.__contains__, column[border:]))]
-        missing = set(offsets.values()) - {symbol.name for symbol in found}
-        if missing:
-            wanted = {offset for offset, name in offsets.items() if name in missing}
-            local = compress(count(), map(wanted.__contains__, column[:border]))
-            found += [self.symbol(i) for i in local]
-        return found
+        border = min(self.sections[self.symtab or 0].info, self.symbol_count)
+        stride = self.symbol_size // 4
+        global_names = self.words(self.symbols[border * self.symbol_size :], 4)[::stride]
+        # Linkers write names in the order of their symbols: those of local ones fill most of the table.
+        start = min(global_names[0], len(self._symbol_names)) if global_names else 0
+        offsets = _offsets_of_names(self._symbol_names, names, start)
+        found = self._symbols_at(offsets, global_names, border)
+        missing = set(names) - {symbol.name for symbol in found}
+        if missing and start:
+            offsets = _offsets_of_names(self._symbol_names, sorted(missing))
+            found += self._symbols_at(offsets, global_names, border)
+            missing -= {symbol.name for symbol in found}
+        offsets = {offset: name for offset, name in offsets.items() if name in missing}
+        return found + self._symbols_at(offsets, self._name_offsets[:border], 0) if offsets else found
+
+    def _symbols_at(self, wanted: Container[int], name_offsets: array[int], first: int) -> list[Symbol]:
+        """Return the symbols whose name is at a wanted offset; `first` is the index of the column's first."""
+        return [self.symbol(i) for i in compress(count(first), map(wanted.__contains__, name_offsets))]
 
     def refuse_overlapping(self, indices: Iterable[int], what: str) -> None:
         """Refuse sections that together hold more bytes than the file: they overlap.
@@ -624,8 +629,8 @@ def _string_offsets(table: bytes, name: str) -> set[int]:
 _GROUP_PREFIX: Final = 7
 
 
-def _offsets_of_names(table: bytes, names: Sequence[str]) -> dict[int, str]:
-    """Return where one of `names` can be read in a string table, and which.
+def _offsets_of_names(table: bytes, names: Sequence[str], start: int = 0) -> dict[int, str]:
+    """Return where one of `names` can be read in a string table from `start` on, and which.
 
     Names that begin alike are searched for together: a table has megabytes.
     """
@@ -637,7 +642,7 @@ def _offsets_of_names(table: bytes, names: Sequence[str]) -> dict[int, str]:
         keys = {name.encode() + b"\0": name for name in group}
         every = tuple(keys)
         prefix = every[0] if len(every) == 1 else group[0][:_GROUP_PREFIX].encode()
-        at = table.find(prefix)
+        at = table.find(prefix, start)
         while at >= 0:
             if table.startswith(every, at):
                 found[at] = keys[table[at : table.index(b"\0", at) + 1]]

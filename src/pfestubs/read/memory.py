@@ -9,6 +9,8 @@ from array import array
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pfestubs.model.columns import offsets_in_word
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -109,7 +111,7 @@ class Memory:
         block = addresses[start:stop]
         size = block[-1] + 4 - first
         content = self._read(extent.offset + first - extent.address, size)
-        if len(content) < size or not _differ_by_words(block):
+        if len(content) < size or len(offsets_in_word(block)) > 1:
             words.extend(map(self.word, block))
             return stop
         column = memoryview(content).cast("I")
@@ -124,16 +126,6 @@ class Memory:
             return None
         content = self._read(extent.offset + address - extent.address, size)
         return memoryview(content) if len(content) == size else None
-
-
-def _differ_by_words(addresses: array[int]) -> bool:
-    """Return whether addresses differ by multiples of 4; looks at their lowest bytes, in bulk."""
-    size = addresses.itemsize
-    lowest = addresses.tobytes()[0 if sys.byteorder == "little" else size - 1 :: size]
-    return len(set(lowest.translate(_LAST_BITS))) <= 1
-
-
-_LAST_BITS: Final = bytes(value & 3 for value in range(256))
 
 
 def _swapped(words: list[int]) -> array[int]:

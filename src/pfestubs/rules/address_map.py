@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pfestubs.rules import ppc
@@ -28,8 +27,7 @@ class AddressSpan(NamedTuple):
         return max(0, self.stop - self.start)
 
 
-@dataclass(frozen=True)
-class MapPart:
+class MapPart(NamedTuple):
     """A part of the map.
 
     Attributes:
@@ -47,8 +45,7 @@ class MapPart:
     reach: AddressSpan | None = None
 
 
-@dataclass(frozen=True)
-class AddressMap:
+class AddressMap(NamedTuple):
     """The two texts, ascending and apart (one span where they overlap), and what is in them."""
 
     spans: Sequence[AddressSpan]

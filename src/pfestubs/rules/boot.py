@@ -172,9 +172,11 @@ class Boot:
                 return {}
             locations, insns = (array("Q", column) for column in zip(*served, strict=True))
         distances = list(map(sub, locations, insns))
-        if not -ppc.DISTANCE_LIMIT <= min(distances) <= max(distances) < ppc.DISTANCE_LIMIT:
+        ends = min(distances), max(distances)
+        if not -ppc.DISTANCE_LIMIT <= ends[0] <= ends[1] < ppc.DISTANCE_LIMIT:
             distances = list(map(ppc.distance, insns, locations))
-        extremes = [(d, locations[distances.index(d)]) for d in (min(distances), max(distances))]
+            ends = min(distances), max(distances)
+        extremes = [(d, locations[distances.index(d)]) for d in ends]
         branches: tuple[tuple[BranchName, int], ...] = (("stub", 0), ("return", RETURN_SHIFT))
         found: dict[BranchName, Headroom] = {
             branch: min(Headroom(ppc.branch_headroom(d + shift), ip, branch) for d, ip in extremes)

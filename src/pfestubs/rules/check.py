@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pfestubs.errors import LayoutMismatchError, MachineMismatchError
 from pfestubs.layouts import AreaRole
@@ -39,8 +38,7 @@ if TYPE_CHECKING:
     from pfestubs.rules.findings import BranchName, Facts
 
 
-@dataclass(frozen=True)
-class AreaUse:
+class AreaUse(NamedTuple):
     """An area's stubs: handed out (`used`, never above its count) and requested (`needed`)."""
 
     area: Area
@@ -48,8 +46,7 @@ class AreaUse:
     needed: int
 
 
-@dataclass(frozen=True)
-class NamedHeadroom:
+class NamedHeadroom(NamedTuple):
     """Bytes left for the tightest branch of a kind, signed, and the function it belongs to."""
 
     bytes: int
@@ -58,8 +55,7 @@ class NamedHeadroom:
     branch: BranchName
 
 
-@dataclass(frozen=True)
-class AllowedGrowth:
+class AllowedGrowth(NamedTuple):
     """By how much the count of locations may grow: a number, or a percentage of the baseline."""
 
     amount: Decimal
@@ -70,18 +66,20 @@ class AllowedGrowth:
         return int(self.amount if self.unit == "locations" else baseline * self.amount / 100)
 
 
-@dataclass(frozen=True)
-class CheckOptions:
-    """Additional checks requested on the command line."""
+class CheckOptions(NamedTuple):
+    """Additional checks requested on the command line.
+
+    `every_branch` asks for `CheckResult.by_branch`: finding a function's name costs 3 ms.
+    """
 
     expected: ObjectCounts | None = None
     min_headroom: int | None = None
     baseline: Baseline | None = None
     max_growth: AllowedGrowth | None = None
+    every_branch: bool = True
 
 
-@dataclass(frozen=True)
-class CheckResult:
+class CheckResult(NamedTuple):
     """Everything that `check` prints.
 
     Attributes:
@@ -89,7 +87,7 @@ class CheckResult:
         locations: count of table entries that the kernel does not skip.
         stub_size: bytes; None for an inline kernel.
         headroom: the tightest branch of all, None without locations.
-        by_branch: the tightest branch of each kind.
+        by_branch: the tightest branch of each kind, or of all kinds alone (`CheckOptions.every_branch`).
         findings: about the whole file, then by location in boot order, then about thresholds.
         stops_at: the function at which the boot disables ftrace, None if it does not.
         release, banner, build_id: which kernel it is, None where the file does not tell.
@@ -105,14 +103,14 @@ class CheckResult:
     headroom: NamedHeadroom | None
     by_branch: Sequence[NamedHeadroom]
     findings: Sequence[Finding]
-    options: CheckOptions = field(default_factory=CheckOptions)
+    options: CheckOptions = CheckOptions()
     stops_at: str | None = None
     release: str | None = None
     banner: str | None = None
     build_id: str | None = None
     bits: int = 64
     byte_order: ByteOrder = ByteOrder.LITTLE
-    address_map: AddressMap = field(default_factory=lambda: AddressMap((), ()))
+    address_map: AddressMap = AddressMap((), ())
 
     @property
     def errors(self) -> list[Finding]:
@@ -140,9 +138,10 @@ def check_kernel(kernel: Kernel, options: CheckOptions) -> CheckResult:
 def check_boot(boot: Boot, options: CheckOptions) -> CheckResult:
     """Report what is wrong with a kernel whose boot was simulated; see `check_kernel`."""
     kernel = boot.kernel
+    tightest = boot.headroom
+    rooms = boot.headrooms.values() if options.every_branch else () if tightest is None else (tightest,)
     by_branch = [
-        NamedHeadroom(room.bytes, kernel.name(room.location), room.location, room.branch)
-        for room in boot.headrooms.values()
+        NamedHeadroom(room.bytes, kernel.name(room.location), room.location, room.branch) for room in rooms
     ]
     headroom = min(by_branch, key=lambda room: room.bytes, default=None)
     stop = boot.stops_at

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -60,8 +59,7 @@ class Action(Enum):
     SHRINK_TEXT = "shrink-text"
 
 
-@dataclass(frozen=True)
-class Remedy:
+class Remedy(NamedTuple):
     """An action; `config` and `value` name a setting, `value` alone the bytes of text to remove."""
 
     action: Action
@@ -72,8 +70,17 @@ class Remedy:
 # -- facts: what a finding's message is made from ------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class TableLength:
+class _NoFigures:
+    """Facts without figures: all of a class are equal."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+class TableLength(NamedTuple):
     """The table's length in bytes is not a multiple of a word."""
 
     address: int
@@ -81,45 +88,39 @@ class TableLength:
     word: int
 
 
-@dataclass(frozen=True)
-class TableEmpty:
+class TableEmpty(NamedTuple):
     """All slots of the table are 0."""
 
     address: int
     entries: int
 
 
-@dataclass(frozen=True)
-class TableWithoutLocations:
+class TableWithoutLocations(NamedTuple):
     """None of the table's entries, if it has any, is in kernel text or init text."""
 
     address: int
     entries: int
 
 
-@dataclass(frozen=True)
-class EntryMisaligned:
+class EntryMisaligned(_NoFigures):
     """An entry is not aligned to an instruction."""
 
 
-@dataclass(frozen=True)
-class EntryRepeated:
+class EntryRepeated(_NoFigures):
     """An entry is in the table more than once."""
 
 
-@dataclass(frozen=True)
-class AreaSize:
+class AreaSize(NamedTuple):
     """An area's bytes are not its count times the size of a stub."""
 
     area: AreaSpec
     address: int
     bytes: int
-    count: int
+    stubs: int
     stub_size: int
 
 
-@dataclass(frozen=True)
-class AreaOutside:
+class AreaOutside(NamedTuple):
     """An area is not within its text, `outer`."""
 
     area: AreaSpec
@@ -127,8 +128,7 @@ class AreaOutside:
     outer: range
 
 
-@dataclass(frozen=True)
-class AreaMisaligned:
+class AreaMisaligned(NamedTuple):
     """An area's address is not a multiple of `alignment` bytes."""
 
     area: AreaSpec
@@ -136,8 +136,7 @@ class AreaMisaligned:
     alignment: int
 
 
-@dataclass(frozen=True)
-class AreaOverlap:
+class AreaOverlap(NamedTuple):
     """An area ends, at `end`, after the next one starts."""
 
     area: AreaSpec
@@ -146,18 +145,16 @@ class AreaOverlap:
     other_address: int
 
 
-@dataclass(frozen=True)
-class AreaCountMismatch:
+class AreaCountMismatch(NamedTuple):
     """An area does not have as many stubs as the object's counts say."""
 
     area: AreaSpec
-    count: int
+    stubs: int
     expected: int
     source: str
 
 
-@dataclass(frozen=True)
-class EntryCountMismatch:
+class EntryCountMismatch(NamedTuple):
     """The table does not go with the object's counts: more entries, or no location at all."""
 
     entries: int
@@ -165,42 +162,37 @@ class EntryCountMismatch:
     source: str
 
 
-@dataclass(frozen=True)
-class WordFound:
+class WordFound(NamedTuple):
     """The word at a location; None where the file holds none."""
 
     word: int | None
 
 
-@dataclass(frozen=True)
-class AreaShortage:
+class AreaShortage(NamedTuple):
     """An area that ran out: stubs it has, stubs asked for, functions left without one.
 
     `reserve` and `usable` are stubs of the reserve and how many of them are in range, where some are not.
     """
 
     area: AreaSpec
-    count: int
+    stubs: int
     needed: int
     unserved: int
     reserve: int | None = None
     usable: int | None = None
 
 
-@dataclass(frozen=True)
-class StubTooFar:
+class StubTooFar(_NoFigures):
     """A function and its stub are too far apart."""
 
 
-@dataclass(frozen=True)
-class TracerTooFar:
+class TracerTooFar(NamedTuple):
     """A call does not reach its tracer, nor a trampoline that it may use."""
 
     tracer: str
 
 
-@dataclass(frozen=True)
-class HeadroomBelow:
+class HeadroomBelow(NamedTuple):
     """The headroom is less than requested; None where there is none to measure."""
 
     bytes: int | None
@@ -208,8 +200,7 @@ class HeadroomBelow:
     minimum: int
 
 
-@dataclass(frozen=True)
-class Grown:
+class Grown(NamedTuple):
     """There are more locations than in the baseline by more than `allowed`, a number or a percentage."""
 
     locations: int
@@ -219,18 +210,16 @@ class Grown:
     unit: Literal["locations", "percent"]
 
 
-@dataclass(frozen=True)
-class EntrySkipped:
+class EntrySkipped(_NoFigures):
     """The kernel skips the entry: it is 0, or outside kernel text and init text."""
 
 
-@dataclass(frozen=True)
-class AreaUnused:
+class AreaUnused(NamedTuple):
     """Stubs of an area that no function uses."""
 
     area: AreaSpec
     unused: int
-    count: int
+    stubs: int
 
 
 Facts = (
@@ -256,8 +245,7 @@ Facts = (
 )
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One finding of a rule.
 
     Attributes:
@@ -281,6 +269,6 @@ class Finding:
     @property
     def severity(self) -> Severity:
         """The rule's severity, except that an area with more stubs than expected is a note."""
-        if isinstance(self.facts, AreaCountMismatch) and self.facts.count > self.facts.expected:
+        if isinstance(self.facts, AreaCountMismatch) and self.facts.stubs > self.facts.expected:
             return "note"
         return SEVERITIES[self.rule]

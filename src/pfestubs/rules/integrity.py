@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.layouts import AreaRole
+from pfestubs.model.columns import offsets_in_word
 from pfestubs.rules.findings import (
     Action,
     AreaMisaligned,
@@ -110,7 +111,7 @@ def damaged_table(boot: Boot) -> Iterator[Finding]:
     elif not boot.locations:
         yield Finding("table-damaged", TableWithoutLocations(kernel.table_address, len(kernel.table)))
     distinct = len(set(kernel.table)) == len(kernel.table)
-    if distinct and not any(map((3).__and__, kernel.table)):
+    if distinct and offsets_in_word(kernel.table) <= {0}:
         return
     seen: set[int] = set()
     for value in kernel.table:

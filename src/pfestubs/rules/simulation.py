@@ -15,6 +15,7 @@ from operator import le, sub
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.layouts import AreaRole
+from pfestubs.model.columns import offsets_in_word
 from pfestubs.rules import ppc
 from pfestubs.rules.boot import CALL_INSN, INSNS_SIZE, RETURN_SHIFT
 from pfestubs.rules.replay import ReplayState, call_adjust, call_target, replay
@@ -39,7 +40,7 @@ def simulate_boot(kernel: Kernel) -> Boot:
         return replay(kernel)
     addresses, state.recorder.skipped = _select_locations(kernel)
     nops, strange = _find_nops(kernel, addresses)
-    if not all(map(le, nops, nops[1:])):
+    if nops is not addresses and not all(map(le, nops, nops[1:])):
         return replay(kernel)
     runs = _Runs(state, nops)
     start = 0
@@ -65,7 +66,7 @@ def _is_regular(kernel: Kernel) -> bool:
     addresses = [text.start, inittext.start, *kernel.tracers.values(), *kernel.trampolines.values()]
     addresses += [area.address for area in kernel.areas]
     near = max(addresses) - min(addresses) < ppc.DISTANCE_LIMIT
-    return separate and areas_fit and near and not any(map((3).__and__, kernel.table))
+    return separate and areas_fit and near and offsets_in_word(kernel.table) <= {0}
 
 
 def _select_locations(kernel: Kernel) -> tuple[array[int], list[int]]:

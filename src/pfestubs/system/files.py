@@ -13,9 +13,8 @@ import stat
 import sys
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import OutputError, UsageError
 from pfestubs.system import signals
@@ -33,8 +32,7 @@ _READER_WAIT: Final = 1.0
 _BLOCK: Final = 1 << 20
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """Where an output goes.
 
     Attributes:

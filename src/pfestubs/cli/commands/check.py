@@ -93,7 +93,9 @@ def command(
     if max_growth is not None and baseline is None:
         raise click.UsageError("--max-growth requires --baseline.")
     refuse_input(output, vmlinux, system_map, prelink, baseline)
-    check_options = _check_options(prelink, min_headroom, baseline, max_growth)
+    check_options = _check_options(prelink, min_headroom, baseline, max_growth)._replace(
+        every_branch=verbose or format_ != "text"
+    )
     options = render_options(format_, output, show_all=show_all, verbose=verbose)
     with open_kernel(vmlinux, system_map) as kernel:
         result = check_kernel(kernel, check_options)

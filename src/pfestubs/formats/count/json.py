@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pfestubs.formats.count import stub_counts
@@ -32,7 +31,7 @@ def render(listing: CountListing, options: RenderOptions) -> Iterator[str]:  # n
             "byte_order": counts.byte_order.value,
             "relocation": counts.relocation,
             "layout": counts.layout.name if counts.layout else None,
-            "entries": {**asdict(counts.entries), "total": counts.entries.total},
+            "entries": {**counts.entries._asdict(), "total": counts.entries.total},
             "stubs": stub_counts(counts),
             **({} if listing.gate is None else {"trap": _trap(listing.gate)}),
         }

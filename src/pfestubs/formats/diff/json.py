@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +41,7 @@ def render(result: DiffResult, options: RenderOptions) -> Iterator[str]:  # noqa
                 "added": _names(result.added),
                 "removed": _names(result.removed),
             },
-            "entries": both(lambda side: None if side.entries is None else asdict(side.entries)),
+            "entries": both(lambda side: None if side.entries is None else side.entries._asdict()),
             "areas": [
                 {
                     "name": area.name,
