@@ -83,7 +83,7 @@ class MutableKernel:
         """Another st_value."""
         with e.open_elf(str(self.path)) as elf:
             assert elf.symtab is not None
-            index = next(i for i in range(elf.symbol_count) if elf.symbol(i).name == name)
+            index = next(i for i in range(elf.symbol_count) if elf.symbol_name(elf.symbol(i)) == name)
             offset = elf.sections[elf.symtab].offset + index * 24 + 8
         with self.path.open("r+b") as file:
             file.seek(offset)

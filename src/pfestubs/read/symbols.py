@@ -143,7 +143,9 @@ _LONG_NAMES_FACTOR: Final = 8
 
 def _is_ignored_symbol(name: bytes) -> bool:
     """Return whether kallsyms leaves a name out (`scripts/kallsyms.c: is_ignored_symbol`): a label."""
-    return not name or name.startswith((b".", b"$", b"L0")) or b".plt_" in name or b".long_branch." in name
+    if not name or name.startswith((b".", b"$", b"L0")):
+        return True
+    return b"." in name and (b".plt_" in name or b".long_branch." in name)  # few names have a dot
 
 
 class ElfSymbols(IndexedSymbols):
@@ -164,8 +166,9 @@ class ElfSymbols(IndexedSymbols):
             if not symbol.reserved and symbol.section == e.SHN_UNDEF:
                 continue
             rank = _BIND_RANK.get(symbol.bind, 3)
-            if rank < ranks.get(symbol.name, 4):
-                found[symbol.name], ranks[symbol.name] = SymbolInfo(symbol.value, symbol.size or None), rank
+            name = self._elf.symbol_name(symbol)
+            if rank < ranks.get(name, 4):
+                found[name], ranks[name] = SymbolInfo(symbol.value, symbol.size or None), rank
         return found
 
     def gap(self, address: int) -> int | None:

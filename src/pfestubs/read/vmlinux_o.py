@@ -211,7 +211,8 @@ def _target(elf: Elf, machine: _Machine, info: int, entry: _Entry) -> tuple[int,
         kind = {e.SHN_UNDEF: "undefined", e.SHN_ABS: "absolute", e.SHN_COMMON: "common"}.get(
             symbol.section, f"reserved ({symbol.section:#x})"
         )
-        shown = f"symbol {symbol.name}" if symbol.name else f"symbol number {elf.info_symbol(info)}"
+        name = elf.symbol_name(symbol)
+        shown = f"symbol {name}" if name else f"symbol number {elf.info_symbol(info)}"
         raise UnreadableError(
             elf.path, f"entry {entry} refers to the {kind} {shown}, expected a function of this object"
         )
@@ -259,16 +260,16 @@ def _stub_symbols(elf: Elf) -> dict[str, Symbol]:
     """Return the stub symbols that the object defines or refers to; a definition wins over a reference."""
     found: dict[str, Symbol] = {}
     for symbol in elf.symbols_named([s for layout in LAYOUTS.values() for s in layout.symbols]):
-        if symbol.name not in found or found[symbol.name].section == e.SHN_UNDEF:
-            found[symbol.name] = symbol
+        name = elf.symbol_name(symbol)
+        if name not in found or found[name].section == e.SHN_UNDEF:
+            found[name] = symbol
     return found
 
 
 def _reserve(elf: Elf, stubs: dict[str, Symbol]) -> int | None:
     """Return the content of the reserve's count symbol, a 4-byte `.long`; None if it is not defined here."""
-    for layout in LAYOUTS.values():
-        area = layout.reserve
-        symbol = stubs.get(area.count_symbol) if area else None
+    for name in (layout.reserve.count_symbol for layout in LAYOUTS.values() if layout.reserve):
+        symbol = stubs.get(name)
         if symbol is None or symbol.section == e.SHN_UNDEF:
             continue
         section = None if symbol.reserved else elf.sections[symbol.section]
@@ -278,7 +279,7 @@ def _reserve(elf: Elf, stubs: dict[str, Symbol]) -> int | None:
             or symbol.size not in {0, _COUNT_SIZE}
             or symbol.value + _COUNT_SIZE > section.size
         ):
-            raise UnreadableError(elf.path, f"{symbol.name} is not a {_COUNT_SIZE}-byte number in a section")
+            raise UnreadableError(elf.path, f"{name} is not a {_COUNT_SIZE}-byte number in a section")
         elf.require_in_file(section.offset, section.size, f"section {symbol.section}")
         return elf.unpack_at("I", section.offset + symbol.value)
     return None
