@@ -3,14 +3,18 @@
 
 Processor time (user and system, children included) of whole processes; medians over pairs. Needs
 PFESTUBS_KERNELS (a directory of real kernels) and, for the comparison, KERNEL_SRC (a kernel tree).
+DEBUG_VMLINUX names one more kernel, with debug information.
 """
 
 from __future__ import annotations
 
+import compileall
+import json
 import lzma
 import multiprocessing
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -19,6 +23,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from bootguest import MEMORY, boot
 from support.kernelwriter import LinkedKernel
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,6 +97,33 @@ def unpack(packed: Path, directory: Path) -> Path:
     return target
 
 
+def release(kernel: str) -> str:
+    """The release of a linked kernel."""
+    words = [str(BIN / "pfestubs"), "check", "--format", "json", kernel]
+    done = subprocess.run(words, capture_output=True, check=True)
+    return str(json.loads(done.stdout)["kernel"]["release"])
+
+
+def source_version(source: Path) -> str:
+    """The version of a kernel tree, from its Makefile."""
+    found = re.findall(
+        r"^(?:VERSION|PATCHLEVEL|SUBLEVEL) = (\d+)$", (source / "Makefile").read_text(), re.MULTILINE
+    )
+    return ".".join(found)
+
+
+def verified(kernels: Path, directory: Path) -> list[str]:
+    """Rows of `verify`, each of a kernel booted in QEMU."""
+    rows = []
+    for packed in sorted(kernels.glob("debian*/vmlinux.xz")):
+        kernel = directory / f"{packed.parent.name}-{packed.stem}"
+        with boot(kernel) as guest:
+            words = [str(BIN / "pfestubs"), "verify", str(kernel), str(guest.dump)]
+            name = f"`verify`, {packed.parent.name}/vmlinux, a dump of {MEMORY}iB"
+            rows.append(measure(Work(name, words, "nothing to compare with", None)))
+    return rows
+
+
 def many_sections(directory: Path) -> Path:
     """20,000 functions, each with a section and an entries section of its own: over 65,279 sections."""
     subprocess.run(
@@ -129,19 +161,18 @@ def works(kernels: Path, source: Path | None, directory: Path) -> list[Work]:
                 theirs,
             )
         )
-    for packed in sorted(kernels.glob("*/vmlinux.xz")):
-        if packed.parent.name.endswith(("-trap", "-grown")):  # the exit status is 1
-            continue
-        kernel = str(unpack(packed, directory))
+    checked = [
+        (f"`check`, {packed.parent.name}/vmlinux", str(unpack(packed, directory)))
+        for packed in sorted(kernels.glob("*/vmlinux.xz"))
+        if not packed.parent.name.endswith(("-trap", "-grown"))  # the exit status is 1
+    ]
+    debug = os.environ.get("DEBUG_VMLINUX")
+    if debug:
+        size = Path(debug).stat().st_size / 1e6
+        checked.append((f"`check`, {release(debug)} with debug information ({size:.0f} MB)", debug))
+    for name, kernel in checked:
         theirs = ["bash", check, nm, kernel] if check else None
-        listed.append(
-            Work(
-                f"`check`, {packed.parent.name}/vmlinux",
-                [pfestubs, "check", kernel],
-                "ftrace_check.sh",
-                theirs,
-            )
-        )
+        listed.append(Work(name, [pfestubs, "check", kernel], "ftrace_check.sh", theirs))
     many = directory / "many"
     many.mkdir()
     listed.append(
@@ -173,6 +204,7 @@ def main() -> int:
     source = os.environ.get("KERNEL_SRC")
     if not source:
         print("KERNEL_SRC is not set: no script to compare with", file=sys.stderr)
+    compileall.compile_dir(ROOT / "src" / "pfestubs", quiet=1)  # as pip does when it installs
     lines = [
         "| work | pfestubs | peak memory | against | speed-up |",
         "|---|---|---|---|---|",
@@ -185,6 +217,8 @@ def main() -> int:
         for work in works(Path(kernels), Path(source) if source else None, Path(directory)):
             lines.append(measure(work))
             print(lines[-1], flush=True)
+        lines += verified(Path(kernels), Path(directory))
+        print(lines[-1], flush=True)
         for count, kernel in growing_kernels(Path(directory)):
             took, peak = min(run([str(BIN / "pfestubs"), "check", str(kernel)]) for _ in range(3))
             growth.append(f"| {count:,} | {took:.2f} s | {peak} MiB | {1e6 * took / count:.1f} µs |")
@@ -204,7 +238,8 @@ def main() -> int:
         "",
         *growth,
         "",
-        f"Python {platform.python_version()}, {binutils}, {os.cpu_count()} processors, {PAIRS} pairs.",
+        f"Python {platform.python_version()}, {binutils}, {os.cpu_count()} processors, {PAIRS} pairs."
+        + (f" Scripts of Linux {source_version(Path(source))}." if source else ""),
         "",
     ]
     (ROOT / "docs/benchmarks.md").write_text("\n".join(text))
