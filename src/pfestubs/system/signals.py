@@ -9,14 +9,16 @@ a clean-up. It runs what was registered with `on_end`, last first, and ends the 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from types import FrameType
     from typing import NoReturn
+else:  # what `signal` is made of; `signal` imports enum: 3 ms in which Ctrl-C would end in a traceback
+    import _signal as signal
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
