@@ -135,13 +135,17 @@ class Scenario:
 
     def fork(self, err: int) -> int:
         """Start the command in a copy of this process; `err` is its standard error."""
+        # What arrives while Python itself is being copied is not the program's to handle.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS[:3])
         process = os.fork()
         if process:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             return process
         status = 99
         try:
             for number in SIGNALS[:3]:
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             os.dup2(err, 2)
             os.environ.update(self.environment)
