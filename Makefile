@@ -14,9 +14,9 @@ FAST := not slow and not cross and not qemu
 
 # Debian's packages with what the tests run, and one program of each to see whether it is there.
 PACKAGES := gcc gcc-powerpc64le-linux-gnu gcc-powerpc64-linux-gnu gcc-powerpc-linux-gnu clang-19 lld-19 \
-	llvm-19 qemu-system-ppc git xz-utils bc chromium
+	llvm-19 qemu-system-ppc git xz-utils zstd bc chromium
 PROGRAMS := gcc powerpc64le-linux-gnu-gcc powerpc64-linux-gnu-gcc powerpc-linux-gnu-gcc clang-19 ld.lld-19 \
-	llvm-objdump-19 qemu-system-ppc64 git xz bc chromium
+	llvm-objdump-19 qemu-system-ppc64 git xz zstd bc chromium
 
 .DEFAULT_GOAL := help
 

@@ -70,6 +70,7 @@ def test_damaged(data: bytes) -> None:
         decode_crel(data, 64)
 
 
+@pytest.mark.cross
 def test_an_object_of_clang(count_json: Callable[..., Any]) -> None:
     """Counted with llvm-readelf, which is not ours, by the section of each entry's symbol."""
     listing = subprocess.run(

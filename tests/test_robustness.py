@@ -26,7 +26,7 @@ from pfestubs.cli.main import COMMANDS
 from pfestubs.formats import FORMATS
 from pfestubs.formats.text import dump_json, dump_json_list
 from pfestubs.read import boot_log
-from pfestubs.read.elf import Elf
+from pfestubs.read.elf import Elf, open_elf
 from pfestubs.read.system_map import read_system_map
 from pfestubs.rules import ppc, simulation
 from support import FIXTURES, OBJECTS, SCHEMAS, clean_environment, executable_path
@@ -49,7 +49,7 @@ from support.elfwriter import (
     save_elf,
     write_elf,
 )
-from support.kernelwriter import LinkedKernel
+from support.kernelwriter import BASE, LinkedKernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -652,6 +652,27 @@ def test_a_plan_over_more_than_half_of_the_address_space(
             outcome = call("plan", "--format", format_, "--grow", "1M", "--shape", shape, path)
             assert outcome.code in {0, 1}, outcome
             assert outcome.err == ""
+
+
+@pytest.mark.parametrize("count", [(1 << 21) + 1, 0x80000002, 0xFFFFFFFF])
+@pytest.mark.parametrize("end_at", [0x3, BASE - 0x1000])
+def test_a_plan_for_a_reserve_larger_than_any(count: int, end_at: int, call: Call, tmp_path: Path) -> None:
+    """The count in the file is damaged: the array does not have that many stubs."""
+    path = LinkedKernel(symbols={"ftrace_ool_stub_text_end": end_at}).save(tmp_path / "vmlinux")
+    image = bytearray(path.read_bytes())
+    with open_elf(str(path)) as elf:
+        (symbol,) = elf.symbols_named(["ftrace_ool_stub_text_count"])
+        section = next(s for s in elf.sections if s.addr <= symbol.value < s.addr + s.size)
+    struct.pack_into("<I", image, section.offset + symbol.value - section.addr, count)
+    path.write_bytes(image)
+    for words in ([], ["--reserve", "3"], ["--grow", "1M"]):
+        outcome = call("plan", "--format", "json", *words, path)
+        plan = json.loads(outcome.out)
+        assert outcome.code == 1
+        assert plan["outcomes"][0]["reserve"] == plan["reserve"] == count
+        assert plan["damage"]["rule"] == "area-damaged"
+        works = any(span["from"] <= count <= span["to"] for span in plan["working"])
+        assert works == plan["outcomes"][0]["ok"]
 
 
 def test_a_remedy_in_bytes_fits_the_schema(call: Call, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
-from referencing import Registry
 
 from fuzz.choices import Choices
 from fuzz.targets import TARGET_NAMES, Targets
@@ -130,6 +129,8 @@ def _kind(text: str) -> str:
 
 
 def _validators() -> dict[str, Draft202012Validator]:
+    from referencing import Registry  # jsonschema before 4.18, which Debian 12 has, does without
+
     documents = {name: json.loads((SCHEMAS / f"{name}-1.json").read_text()) for name in _SECTIONS}
     registry: Registry[Any] = Registry().with_contents(
         (document.get("$id", name), document) for name, document in documents.items()

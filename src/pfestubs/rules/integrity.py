@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.layouts import AreaRole
@@ -97,6 +97,12 @@ def _overlapping(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
         if end > second.address:
             facts = AreaOverlap(first.spec, end, second.spec, second.address)
             yield Finding("area-damaged", facts, stub=second.address, remedy=_RESTORE_ORDER)
+
+
+def first_damage(boot: Boot) -> Finding | None:
+    """Return the first thing that is wrong with the location table or the areas, None if nothing is."""
+    found = chain(damaged_table(boot), damaged_areas(boot.kernel, boot.stub_size))
+    return next(found, None)
 
 
 def damaged_table(boot: Boot) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import UnexpectedReserveError
 from pfestubs.layouts import AreaRole
-from pfestubs.rules import ppc
+from pfestubs.rules import integrity, ppc
 from pfestubs.rules.address_map import map_addresses
 from pfestubs.rules.boot import INSNS_SIZE, RETURN_SHIFT
 from pfestubs.rules.relink import (
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from pfestubs.rules.address_map import AddressMap
     from pfestubs.rules.boot import Boot
+    from pfestubs.rules.findings import Finding
 
 RESERVE_MAX: Final = 1 << 21
 """The largest reserve tried: more stubs than two branches span."""
@@ -104,6 +105,7 @@ class PlanResult:
         outcomes: of the linked and the recommended reserve, then of what was asked.
         asked: how many of the outcomes were asked for.
         address_map: where the texts and areas are as linked.
+        damage: what is wrong with the table or the areas themselves, whatever the reserve; None if nothing.
     """
 
     file: str
@@ -116,11 +118,12 @@ class PlanResult:
     outcomes: Sequence[Outcome]
     asked: int
     address_map: AddressMap
+    damage: Finding | None
 
     @property
     def ok(self) -> bool:
         """Whether the kernel as linked boots with tracing."""
-        return self.outcomes[0].ok
+        return self.outcomes[0].ok and self.damage is None
 
 
 def plan_reserve(
@@ -167,6 +170,7 @@ def plan_reserve(
         outcomes=[*outcomes, *asked],
         asked=len(asked),
         address_map=map_addresses(kernel, boot.stub_size),
+        damage=integrity.first_damage(boot),
     )
 
 
@@ -338,11 +342,14 @@ class Planner:
         """Ranges of reserves with which every function gets a working stub, ascending."""
         if self.linked is None:
             return []
+        beyond = []
+        if self.linked > RESERVE_MAX and self.works(self.linked):  # a damaged count
+            beyond.append(range(self.linked, self.linked + 1))
         found = self._range_with(0)
         probes = {0, self.linked, *((found[0] - 1, found[0], found[-1], found[-1] + 1) if found else ())}
         if all(self.works(r) == (r in found) for r in probes if 0 <= r <= RESERVE_MAX):
-            return [found] if found else []
-        return self._scanned()
+            return [found, *beyond] if found else beyond
+        return [*self._scanned(), *beyond]
 
     @cached_property
     def recommended(self) -> int | None:
@@ -407,7 +414,8 @@ class Planner:
         """Return the working reserves by booting: each one of a small kernel, else around those that work."""
         top = min(self._limits.entries + 1, RESERVE_MAX)
         step = 1 if top <= _SCAN_MAX else top // _SAMPLES
-        working = [r for r in {*range(0, top + 1, step), self.linked or 0} if self.works(r)]
+        linked = min(self.linked or 0, RESERVE_MAX)
+        working = [r for r in {*range(0, top + 1, step), linked} if self.works(r)]
         spans: list[range] = []
         for reserve in sorted(working):
             if not any(reserve in span for span in spans):

@@ -6,6 +6,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+from pfestubs.formats.findings import finding_message
 from pfestubs.formats.text import plural
 from pfestubs.layouts import RESERVE_CONFIG
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 def plan_summary(result: PlanResult) -> str:
     """Return what to do in one sentence, without the file's name."""
+    if result.damage is not None:
+        first = f"{result.damage.rule}: {finding_message(result.damage)}"
+        return f"failed: {first}; the plan is for a kernel without that; see pfestubs check"
     linked = result.outcomes[0]
     growth = growth_words(smallest_growth(linked))
     if result.reserve is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pfestubs.formats.findings import finding_message
 from pfestubs.formats.text import dump_json, hex_address
 from pfestubs.model import PLAN_SCHEMA
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def render(result: PlanResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
     """Yield the document; growth in bytes."""
-    shrink = result.shrink
+    shrink, damage = result.shrink, result.damage
     yield dump_json(
         {
             "schema": PLAN_SCHEMA,
@@ -27,6 +28,7 @@ def render(result: PlanResult, options: RenderOptions) -> Iterator[str]:  # noqa
             "reserve": result.reserve,
             "recommended": result.recommended,
             "working": [{"from": span[0], "to": span[-1]} for span in result.working],
+            "damage": None if damage is None else {"rule": damage.rule, "message": finding_message(damage)},
             "shrink": None if shrink is None else {"bytes": shrink[0], "reserve": shrink[1]},
             "outcomes": [_outcome(outcome) for outcome in result.outcomes],
         }
