@@ -136,9 +136,9 @@ def test_window_to_the_byte(
 
 def test_window_is_inside_what_the_branches_encode() -> None:
     for insn0_minus_ip in (0x1FFFFF8, -0x1FFFFFC):
-        assert ppc.branch_offset(ppc.encode_branch(insn0_minus_ip)) == insn0_minus_ip
+        assert ppc.branch_offset(ppc.encode_branch(0, insn0_minus_ip)) == insn0_minus_ip
         back = 4 - 12 - insn0_minus_ip
-        assert ppc.branch_offset(ppc.encode_branch(back)) == back
+        assert ppc.branch_offset(ppc.encode_branch(0, back)) == back
 
 
 # -- the choice of an area --------------------------------------------------------------------------------

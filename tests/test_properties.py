@@ -152,9 +152,9 @@ def test_no_findings_means_every_branch_arrives(writer: LinkedKernel) -> None:
         if i in wrong:
             continue
         insn0, target = result.insns[i], result.target[i]
-        out = ppc.encode_branch(insn0 - ip)
-        call = ppc.encode_branch(target - (insn0 + 4), link=True)
-        back = ppc.encode_branch(ip + 4 - (insn0 + 12))
+        out = ppc.encode_branch(ip, insn0)
+        call = ppc.encode_branch(insn0 + 4, target, link=True)
+        back = ppc.encode_branch(insn0 + 12, ip + 4)
         assert naive_boot.branch_target(out, ip) == insn0
         assert naive_boot.branch_target(call, insn0 + 4) == target
         assert naive_boot.branch_target(back, insn0 + 12) == ip + 4

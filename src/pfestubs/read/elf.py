@@ -511,6 +511,11 @@ class Elf:
 
     # -- relocations -------------------------------------------------------------------------------------
 
+    @cached_property
+    def rela_struct(self) -> struct.Struct:
+        """An entry of SHT_RELA: offset, info, addend (unsigned)."""
+        return struct.Struct(self.order + ("3Q" if self.bits == 64 else "3I"))
+
     def relocations(self, index: int) -> Relocations:
         """Return the relocations of section `index` (SHT_RELA, SHT_REL or SHT_CREL) as columns.
 

@@ -61,15 +61,16 @@ def branch_limit(offset: int) -> int:
     return BACKWARD_LIMIT if offset < 0 else FORWARD_LIMIT
 
 
-def encode_branch(offset: int, *, link: bool = False) -> int:
-    """Return the word of `b` (or `bl`) over `offset` bytes.
+def encode_branch(start: int, target: int, *, link: bool = False) -> int:
+    """Return the word of `b` (or `bl`) at `start` that goes to `target`.
 
     Mirrors `arch/powerpc/lib/code-patching.c: create_branch`.
 
     Raises:
-        ValueError: if the branch cannot span `offset`.
+        ValueError: if the branch cannot span the distance.
     """
-    if not in_branch_range(offset):
+    offset = target - start
+    if offset not in BRANCH_RANGE and distance(start, target) not in BRANCH_RANGE:  # near both ends it wraps
         raise ValueError(f"a branch cannot span {offset} bytes")
     return BRANCH | (offset & _LI_MASK) | (LINK if link else 0)
 

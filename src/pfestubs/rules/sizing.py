@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Final, Literal
 
 from pfestubs.errors import NoEntriesError, ReserveMismatchError, UnexpectedReserveError, UnknownReserveError
@@ -180,19 +179,15 @@ class _PlacedText:
 def _place_text(obj: VmlinuxO, layout: Layout, reserve: int) -> _PlacedText:
     # Section order and the sum of sizes approximate the linker script's order closely.
     base, bases = 0, []
+    locations: list[int] = []
     for section in obj.sections:
         align = max(section.align, 1)
         base += -base % align
         bases.append(base)
         if classify_section(section.name) == "text":
+            locations += map(base.__add__, section.locations)
             base += section.size
-    locations = sorted(
-        chain.from_iterable(
-            map(start.__add__, section.locations)
-            for start, section in zip(bases, obj.sections, strict=True)
-            if classify_section(section.name) == "text"
-        )
-    )
+    locations.sort()
     array = obj.reserve_array
     if array is None:
         return _PlacedText(locations, None, base, layout.stub_size)

@@ -25,12 +25,12 @@ def stub_words(boot: Boot, position: int) -> Words:
     insns, location = boot.insns[position], boot.locations[position]
     return (
         ppc.MFLR_R0,
-        ppc.encode_branch(ppc.distance(insns + CALL_INSN, boot.target[position]), link=True),
+        ppc.encode_branch(insns + CALL_INSN, boot.target[position], link=True),
         ppc.MTLR_R0,
-        ppc.encode_branch(ppc.distance(insns + RETURN_INSN, location + ppc.INSN_SIZE)),
+        ppc.encode_branch(insns + RETURN_INSN, location + ppc.INSN_SIZE),
     )
 
 
 def traced_word(boot: Boot, position: int) -> int:
     """Return the word at a location with tracing on: a branch to its stub (`ftrace_replace_code`)."""
-    return ppc.encode_branch(ppc.distance(boot.locations[position], boot.insns[position]))
+    return ppc.encode_branch(boot.locations[position], boot.insns[position])
