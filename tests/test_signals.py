@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -327,6 +328,35 @@ def test_what_sigkill_leaves_is_removed_by_the_next_run(tmp_path: Path, out: Pat
     with start([executable_path("pfestubs"), "hook", OBJECT, out / "a.o"], {"CC": str(cc)}) as process:
         assert process.wait(timeout=60) == 0
     assert sorted(path.name for path in out.iterdir()) == ["a.S", "a.o"]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_what_sigkill_leaves_is_removed_though_its_lock_is_released_late(
+    same: bool, tmp_path: Path, out: Path
+) -> None:
+    """A process between fork and exec has a copy of the lock of the run that was killed."""
+    old_pair(out)
+    words = [executable_path("pfestubs"), "hook", OBJECT, out / "a.o"]
+    if same:
+        quick = compiler(tmp_path, f'cp {OBJECT} "$2"')
+        with start(words, {"CC": str(quick)}) as process:
+            assert process.wait(timeout=60) == 0
+    stale = [out / ".a.S.00000000.tmp", out / ".a.o.00000000.tmp"]
+    locks = []
+    for directory in stale:
+        directory.mkdir()
+        (directory / "a.o").touch()
+        locks.append(os.open(directory, os.O_RDONLY))
+        fcntl.flock(locks[-1], fcntl.LOCK_SH)
+    cc = compiler(tmp_path, f': >"$0.started"; while [ ! -e "$0.go" ]; do sleep 0.02; done; cp {OBJECT} "$2"')
+    with start(words, {"CC": str(cc)}) as process:
+        wait_until((tmp_path / "cc.started").exists, "the compiler never started")
+        assert all(directory.exists() for directory in stale)
+        for lock in locks:
+            os.close(lock)
+        (tmp_path / "cc.go").touch()
+        assert process.wait(timeout=60) == 0
+    assert not any(directory.exists() for directory in stale)
 
 
 def test_live_run_keeps_its_temporary_files(tmp_path: Path, out: Path) -> None:
