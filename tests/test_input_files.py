@@ -283,7 +283,7 @@ def test_memory_that_overlaps_is_searched_once(
 
     with open_kernel(str(mini_kernel() / "vmlinux")) as kernel, open_source(str(path)) as source:
         monkeypatch.setattr(os, "pread", counted)
-        assert not list(dump._Dump(dump._Source(source), kernel).banners())
+        assert not list(dump._Dump(dump._Source(source), kernel).banners(iter))
     assert sum(read) < 3 * len(data)
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import struct
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from support import SCHEMAS, naive_boot, tool
+from support import SCHEMAS, clean_environment, executable_path, naive_boot, tool
 from support.elfwriter import EM_PPC64, EM_X86_64, ET_CORE, PT_LOAD, PT_NOTE, Segment, note, write_elf
 
 if TYPE_CHECKING:
@@ -274,6 +276,24 @@ def test_a_moved_kernel_is_found(mini: Mini, run: Verify) -> None:
     assert (
         "relocated by +0x400000" in run.text(mini.vmlinux, qemu(mini.booted().move(offset), mini.order)).out
     )
+
+
+def test_a_search_shows_its_progress_on_a_terminal(little: Mini, tmp_path: Path) -> None:
+    core = tmp_path / "core"
+    core.write_bytes(qemu(little.booted().move(0x400000), "<"))
+    ours, theirs = pty.openpty()
+    words = [executable_path("pfestubs"), "verify", str(little.vmlinux), str(core)]
+    environment = clean_environment({"TERM": "xterm", "COLUMNS": "80"})
+    with os.fdopen(ours, "rb", 0) as reader:
+        done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, stderr=theirs, check=False)
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # the other side is closed
+            while chunk := reader.read(65536):
+                shown += chunk
+    assert done.returncode == 0
+    assert b"searching the dump" in shown
+    assert b"searching" not in done.stdout
 
 
 def test_of_two_copies_the_running_one_is_taken(little: Mini, run: Verify) -> None:

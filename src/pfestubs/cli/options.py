@@ -55,6 +55,13 @@ system_map_option: Final = click.option(
     help="Take the symbols from FILE: for a stripped vmlinux.",
 )
 
+old_system_map_option: Final = click.option(
+    "--old-system-map",
+    metavar="FILE",
+    type=InputFile("System.map"),
+    help="Take the symbols of OLD from FILE.",
+)
+
 
 def all_option(help_: str) -> Decorator:
     """Return `--all`, with what it shows in this command."""

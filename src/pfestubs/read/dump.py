@@ -19,10 +19,12 @@ from pfestubs.read.source import BufferSource, open_source, unreadable
 from pfestubs.read.vmlinux import BANNER, BANNER_MAX, NOTE_SYMBOLS, NOTES_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pfestubs.model import Kernel, SymbolInfo
     from pfestubs.read.source import FileSource
+
+    _Track = Callable[[Sequence["_Piece"]], Iterator["_Piece"]]
 
 _PAGE_OFFSET: Final = {64: 0xC000_0000_0000_0000, 32: 0xC000_0000}
 """Where the kernel maps physical memory (arch/powerpc/include/asm/page.h)."""
@@ -40,8 +42,13 @@ _WANTED: Final = "give the vmlinux of the kernel that was dumped"
 
 
 @contextmanager
-def open_dump(path: str, kernel: Kernel) -> Iterator[RunningKernel]:
+def open_dump(path: str, kernel: Kernel, track: _Track = iter) -> Iterator[RunningKernel]:
     """Find `kernel` in the dump at `path`; its memory is valid inside the `with` block.
+
+    Args:
+        path: of the dump.
+        kernel: as linked.
+        track: what the pieces of the dump go through while they are searched, to show progress.
 
     Raises:
         UnreadableError: the dump cannot be read, or is damaged or cut short.
@@ -52,7 +59,7 @@ def open_dump(path: str, kernel: Kernel) -> Iterator[RunningKernel]:
         source = _Source(file)
         dump = _Dump(source, kernel)
         symbols = kernel.symbols.find(_SYMBOLS)
-        offset = _locate(dump, kernel, symbols)
+        offset = _locate(dump, kernel, symbols, track)
         _require_same_build(dump, kernel, symbols, offset)
         disabled = symbols.get("ftrace_disabled")
         yield RunningKernel(
@@ -162,20 +169,28 @@ class _Dump:
         extents = [Extent(piece.address - offset, piece.offset, piece.size) for piece in self._pieces]
         return Memory(self._source.read, extents, self._order)
 
-    def banners(self) -> Iterator[tuple[int, bytes]]:
+    def banners(self, track: _Track) -> Iterator[tuple[int, bytes]]:
         """Yield each "Linux version ..." in memory with its address, up to the zero that ends it."""
+        for address, offset, size in track(self._chunks()):
+            chunk = self._source.read(offset, size)
+            found = chunk.find(BANNER)
+            while 0 <= found < _CHUNK:
+                yield address + found, chunk[found : found + BANNER_MAX].split(b"\0")[0]
+                found = chunk.find(BANNER, found + 1)
+
+    def _chunks(self) -> Sequence[_Piece]:
+        """Return what is searched, in pieces to be read at once."""
         left = min(_SCAN_LIMIT, self._source.size)  # segments that overlap are not searched repeatedly
+        chunks = []
         for piece in self._pieces:
             size = min(piece.size, left)
             left -= size
-            for at in range(0, size, _CHUNK):
-                # Also the beginning of the next chunk: a banner may cross the boundary.
-                wanted = min(_CHUNK + BANNER_MAX, piece.size - at)
-                chunk = self._source.read(piece.offset + at, wanted)
-                found = chunk.find(BANNER)
-                while 0 <= found < _CHUNK:
-                    yield piece.address + at + found, chunk[found : found + BANNER_MAX].split(b"\0")[0]
-                    found = chunk.find(BANNER, found + 1)
+            # Also the beginning of the next chunk: a banner may cross the boundary.
+            chunks += [
+                _Piece(piece.address + at, piece.offset + at, min(_CHUNK + BANNER_MAX, piece.size - at))
+                for at in range(0, size, _CHUNK)
+            ]
+        return chunks
 
 
 def _pieces(elf: e.Elf, file_size: int | None) -> list[_Piece]:
@@ -221,7 +236,7 @@ def _vmcoreinfo(notes: Iterable[e.Note]) -> dict[str, str]:
 # -- matching dump and kernel --------------------------------------------------------------------------------
 
 
-def _locate(dump: _Dump, kernel: Kernel, symbols: Mapping[str, SymbolInfo]) -> int:
+def _locate(dump: _Dump, kernel: Kernel, symbols: Mapping[str, SymbolInfo], track: _Track) -> int:
     """Return the offset at which the dumped kernel ran: where its memory holds the linked kernel's banner.
 
     A dump can hold more than one copy (a boot loader's, a page cache's). The one that runs is known by its
@@ -241,7 +256,7 @@ def _locate(dump: _Dump, kernel: Kernel, symbols: Mapping[str, SymbolInfo]) -> i
             if any(_trampolines(dump, kernel, symbols, offset) or ()):
                 return offset
     others: dict[bytes, None] = {}
-    for found, text in dump.banners() if dump.searchable else ():
+    for found, text in dump.banners(track) if dump.searchable else ():
         offset = found - address
         if text.split(b"\n")[0] != banner:
             if _BUILD_NUMBER.search(text):

@@ -9,8 +9,14 @@ import click
 
 from pfestubs.cli.colour import render_options
 from pfestubs.cli.help_text import epilog
-from pfestubs.cli.options import all_option, format_option, input_argument, output_option
-from pfestubs.cli.parameters import InputFile
+from pfestubs.cli.options import (
+    all_option,
+    format_option,
+    input_argument,
+    old_system_map_option,
+    output_option,
+    system_map_option,
+)
 from pfestubs.errors import UsageError
 from pfestubs.formats import render
 from pfestubs.read.saved import read_saved_figures
@@ -18,25 +24,15 @@ from pfestubs.rules.diff import compare, kernel_figures
 from pfestubs.system.files import refuse_input, write_output
 
 if TYPE_CHECKING:
-    from pfestubs.cli.options import Decorator
     from pfestubs.model.figures import KernelFigures
-
-
-def _system_map_option(side: str) -> Decorator:
-    return click.option(
-        f"--{side}-system-map",
-        metavar="FILE",
-        type=InputFile("System.map"),
-        help=f"Take the symbols of {side.upper()} from FILE: for a stripped vmlinux.",
-    )
 
 
 @click.command(
     "diff",
     help="""Show what changed between the kernels OLD and NEW: functions, areas, headroom.
 
-    Each is a vmlinux, or what check, count or stubs saved of one with --format json. The exit status is 0
-    whether they differ or not.
+    Each is a vmlinux, or what check, count or stubs saved of one with --format json; --system-map is that of
+    NEW. The exit status is 0 whether they differ or not.
     """,
     epilog=epilog("pfestubs diff old/vmlinux vmlinux", "pfestubs diff --format markdown base.json vmlinux"),
 )
@@ -45,20 +41,20 @@ def _system_map_option(side: str) -> Decorator:
 @format_option("diff")
 @output_option
 @all_option("Show every function, not only 20 added and 20 removed.")
-@_system_map_option("old")
-@_system_map_option("new")
+@system_map_option
+@old_system_map_option
 def command(
     old: str,
     new: str,
     format_: str,
     output: str | None,
     show_all: bool,
+    system_map: str | None,
     old_system_map: str | None,
-    new_system_map: str | None,
 ) -> None:
     """Run `pfestubs diff`."""
-    refuse_input(output, old, new, old_system_map, new_system_map)
-    result = compare(_figures(old, old_system_map), _figures(new, new_system_map))
+    refuse_input(output, old, new, system_map, old_system_map)
+    result = compare(_figures(old, old_system_map), _figures(new, system_map))
     options = render_options(format_, output, show_all=show_all)
     write_output(output, render("diff", format_, result, options))
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from pfestubs.cli.help_text import epilog
-from pfestubs.cli.options import system_map_option, vmlinux_argument
+from pfestubs.cli.options import old_system_map_option, system_map_option, vmlinux_argument
 from pfestubs.cli.parameters import InputFile
 from pfestubs.errors import Exit
 from pfestubs.formats import RenderOptions, render
@@ -46,12 +46,7 @@ from pfestubs.system.messages import report
     type=InputFile("vmlinux"),
     help="Also show the distances of the kernel OLD, in grey.",
 )
-@click.option(
-    "--old-system-map",
-    metavar="FILE",
-    type=InputFile("System.map"),
-    help="Take the symbols of OLD from FILE: for a stripped vmlinux.",
-)
+@old_system_map_option
 def command(
     vmlinux: str, output: str, system_map: str | None, compare: str | None, old_system_map: str | None
 ) -> int:

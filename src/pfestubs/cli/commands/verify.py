@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeVar
+
 import click
 
 from pfestubs.cli.help_text import epilog
@@ -14,6 +16,7 @@ from pfestubs.cli.options import (
     system_map_option,
     vmlinux_argument,
 )
+from pfestubs.cli.progress import track
 from pfestubs.errors import Exit
 from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.verify.text import verify_summary
@@ -24,6 +27,11 @@ from pfestubs.rules.simulation import simulate_boot
 from pfestubs.rules.stub_states import verify_stubs
 from pfestubs.system.files import is_stdout, refuse_input, write_output
 from pfestubs.system.messages import report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_Item = TypeVar("_Item")
 
 
 @click.command(
@@ -49,9 +57,14 @@ def command(
     refuse_input(output, vmlinux, dump, system_map)
     with open_kernel(vmlinux, system_map) as kernel:
         require_stubs(kernel)
-        with open_dump(dump, kernel) as running:
+        with open_dump(dump, kernel, _show_progress) as running:
             result = verify_stubs(simulate_boot(kernel), running, show_all=show_all)
     write_output(output, render("verify", format_, result, RenderOptions(show_all=show_all)))
     if not (is_stdout(output) or result.ok):
         report(f"{vmlinux}: {verify_summary(result)}")
     return Exit.SUCCESS if result.ok else Exit.PROBLEMS
+
+
+def _show_progress(pieces: Sequence[_Item]) -> Iterator[_Item]:
+    """Yield pieces of a dump while it is searched for a kernel that moved; 1 GiB takes a second."""
+    return track(pieces, len(pieces), "searching the dump")
