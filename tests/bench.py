@@ -29,6 +29,8 @@ from support.kernelwriter import LinkedKernel
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PAIRS = int(os.environ.get("PAIRS", "7"))
+KEPT = "## Since 0.1.0"
+"""What begins with this heading is written by hand."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +244,9 @@ def main() -> int:
         + (f" Scripts of Linux {source_version(Path(source))}." if source else ""),
         "",
     ]
-    (ROOT / "docs/benchmarks.md").write_text("\n".join(text))
+    document = ROOT / "docs/benchmarks.md"
+    kept = document.read_text().partition(KEPT)[2]
+    document.write_text("\n".join([*text, KEPT + kept]))
     return 0
 
 
