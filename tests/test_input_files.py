@@ -87,6 +87,18 @@ def test_special_files(kind: str, call: Call, tmp_path: Path, mini_kernel: MiniK
         assert words[kind] in outcome.err, command
 
 
+@pytest.mark.parametrize("command", ["check", "count", "stubs"])
+def test_a_link_to_nothing(command: str, call: Call, tmp_path: Path) -> None:
+    """As Debian's debug packages have one, for whoever unpacks a part of them."""
+    link = tmp_path / "vmlinux"
+    link.symlink_to("../../../boot/vmlinux-6.12")
+    outcome = call(command, link)
+    wanted = f"{link}: error: is a symbolic link to ../../../boot/vmlinux-6.12, which does not exist\n"
+    assert (outcome.code, outcome.err) == (2, wanted)
+    missing = call(command, tmp_path / "missing")
+    assert missing.err == f"{tmp_path}/missing: error: cannot be read: No such file or directory\n"
+
+
 def test_a_fifo_with_a_writer_is_refused_too(call: Call, tmp_path: Path) -> None:
     path = tmp_path / "input"
     os.mkfifo(path)

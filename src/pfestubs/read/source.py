@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pfestubs.errors import UnreadableError
@@ -127,6 +127,9 @@ def _truncated(path: str, expected: int, found: int) -> UnreadableError:
 
 def unreadable(path: str, error: OSError | ValueError | OverflowError) -> UnreadableError:
     """Return the error for a file that the system cannot open or read."""
+    if isinstance(error, FileNotFoundError):
+        with suppress(OSError):  # not a link
+            return UnreadableError(path, f"is a symbolic link to {os.readlink(path)}, which does not exist")  # noqa: PTH115
     reason = error.strerror if isinstance(error, OSError) else str(error)
     return UnreadableError(path, f"cannot be read: {reason}")
 
