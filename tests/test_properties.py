@@ -195,7 +195,7 @@ def single(
         "byte_order": ByteOrder.LITTLE,
         "layout": row,
         "table_address": BASE + 800 * MIB,
-        "table": [BASE + 256 * MIB],
+        "table": array("Q", [BASE + 256 * MIB]),
         "table_bytes": 8,
         "text": range(BASE, BASE + 512 * MIB),
         "inittext": range(BASE + 600 * MIB, BASE + 700 * MIB),
@@ -240,7 +240,7 @@ def test_a_stub_finding_disappears_exactly_at_the_limit(insn0_minus_ip: int, stu
 def test_both_ways_agree_to_the_byte(distances: list[int], reserve: int, end: int, stub_size: int) -> None:
     """Locations around the limits of a reserve, the end area around the limits of the first location."""
     reserve_at = BASE + 256 * MIB
-    table = sorted(reserve_at + distance for distance in distances)
+    table = array("Q", sorted(reserve_at + distance for distance in distances))
     places = {"text": (reserve_at, reserve), "text_end": (table[0] + end, 8), "inittext": (BASE, 0)}
     tracers = {"ftrace_caller": reserve_at + 0x100, "ftrace_regs_caller": reserve_at + 0x40}
     trampolines = {"ftrace_tramp_text": table[0] + end - 0x40, "ftrace_tramp_init": BASE}
@@ -337,7 +337,7 @@ def test_headroom_of_calls_wherever_the_stubs_are(
         trampolines={"ftrace_tramp_text": text_trampoline, "ftrace_tramp_init": init_trampoline},
         layout=None if inline else "ool",
         inittext=inittext,
-        table=[],
+        table=array("Q"),
     )
     # A stub's call is its second instruction; without stubs the location itself is the call.
     insns = array("Q", [BASE + site - (0 if inline else 4) for site in sites])

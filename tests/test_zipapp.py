@@ -210,9 +210,11 @@ def test_nothing_is_compiled_at_start_up(archive: Path) -> None:
         "old = zipimport._compile_source\n"
         "zipimport._compile_source = lambda path, source: compiled.append(path) or old(path, source)\n"
         f"sys.path.insert(0, {str(archive)!r})\n"
-        f"sys.argv = ['pfestubs', 'generate', {str(OBJECT)!r}]\n"
-        "from pfestubs.cli.entry import main\n"
-        "try:\n    main()\nfinally:\n    print(len(compiled), file=sys.stderr)"
+        "import pfestubs.cli.entry\n"
+        "from pfestubs.cli.main import run_program\n"
+        f"status = run_program('pfestubs', ['generate', {str(OBJECT)!r}])\n"
+        "print(len(compiled), file=sys.stderr)\n"
+        "sys.exit(status)"
     )
     done = bare("-c", code)
     assert (done.returncode, done.stderr) == (0, "0\n")
