@@ -84,7 +84,11 @@ def assemble(source_path: str, object_path: str, source: str, kernel: VmlinuxO) 
         target = resolve(object_path)
         descriptor = stack.enter_context(open_direct(target)) if target.direct else None
         final = os.path.abspath(object_path) if target.direct else target.real  # noqa: PTH100
-        remove_stale(final)
+        for path in (source_target.real, final):
+            remove_stale(path)
+            # A run that was killed while it started its compiler leaves a copy of itself until that begins,
+            # which holds its locks.
+            stack.callback(remove_stale, path)
         with output_errors(source_path):
             keep = stack.enter_context(replaced_for_now(source_target, source.encode()))
         directory = stack.enter_context(staging_directory(final))

@@ -323,10 +323,8 @@ def replaced_for_now(target: Target, data: bytes) -> Iterator[Callable[[], None]
     Raises:
         OSError: it cannot be written.
     """
-    remove_stale(target.real)
     if _holds(target.real, data):
         yield _nothing_to_keep
-        remove_stale(target.real)
         return
     with staging_directory(target.real) as directory:
         new, old = (os.path.join(directory, name) for name in ("new", "old"))  # noqa: PTH118

@@ -46,15 +46,10 @@ def staging_directory(target: str) -> Iterator[str]:
             signals.forget(remove)
             if lock is not None:
                 os.close(lock)
-            remove_stale(target)
 
 
 def remove_stale(target: str) -> None:
-    """Remove what runs that were killed left next to `target`.
-
-    At the end of a run too: where the killed one was about to start the compiler, that process has a copy of
-    the lock until it becomes the compiler.
-    """
+    """Remove what runs that were killed left next to `target`."""
     parent, prefix = _place(target)
     pattern = re.compile(re.escape(prefix) + r"[0-9a-f]{8}\.tmp")
     try:
