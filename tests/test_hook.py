@@ -251,6 +251,42 @@ def test_failing_assembler(failure: str, with_old: bool, run_cli: RunCli, fake_c
     assert contents(out) == before
 
 
+NO_FILES = {
+    "fifo": 'mkfifo "$2"',
+    "device": 'mknod "$2" c 1 5',
+    "directory": 'mkdir "$2"',
+    "link": 'ln -s {object} "$2"',
+    "broken link": 'ln -s nowhere "$2"',
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", list(NO_FILES))
+def test_compiler_that_writes_no_file(kind: str, run_cli: RunCli, tmp_path: Path, out: Path) -> None:
+    """A FIFO would be waited for, a link moved into place."""
+    if kind == "device" and os.geteuid():
+        pytest.skip("needs root")
+    script = tmp_path / "cc"
+    body = NO_FILES[kind].format(object=OBJECTS / "ool-ppc64le-gnu.o")
+    script.write_text(f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\n{body}\n')
+    script.chmod(0o755)
+    outcome = run_cli("hook", OBJECTS / "ool-ppc64le-gnu.o", out / "a.o", env={"CC": str(script)})
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"{script}: error: wrote no regular file as object for {out / 'a.S'}")
+    assert list(out.iterdir()) == []
+
+
+def test_link_to_the_name_of_the_scratch_directory(run_cli: RunCli, tmp_path: Path, out: Path) -> None:
+    (out / "a.o").symlink_to("tmp")
+    script = tmp_path / "cc"
+    obj = OBJECTS / "ool-ppc64le-gnu.o"
+    script.write_text(f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\ncp {obj} "$2"\n')
+    script.chmod(0o755)
+    assert run_cli("hook", obj, out / "a.o", env={"CC": str(script)}).err == ""
+    assert (out / "tmp").read_bytes() == obj.read_bytes()
+    assert sorted(path.name for path in out.iterdir()) == ["a.S", "a.o", "tmp"]
+
+
 def test_half_an_object_is_not_kept(run_cli: RunCli, fake_cc: Path, out: Path) -> None:
     before = old_files(out)
     fake_cc.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\necho half >"$2"\nexit 1\n')

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import stat
 import struct
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
@@ -92,8 +93,9 @@ def assemble(source_path: str, object_path: str, source: str, kernel: VmlinuxO) 
         with output_errors(source_path):
             keep = stack.enter_context(replaced_for_now(source_target, source.encode()))
         directory = stack.enter_context(staging_directory(final))
-        made = os.path.join(directory, os.path.basename(final))  # noqa: PTH118, PTH119
-        scratch = os.path.join(directory, "tmp")  # noqa: PTH118
+        name = os.path.basename(final)  # noqa: PTH119
+        made = os.path.join(directory, name)  # noqa: PTH118
+        scratch = os.path.join(directory, "scratch" if name == "tmp" else "tmp")  # noqa: PTH118
         os.mkdir(scratch)  # noqa: PTH102
         _run([*words, "-c", "-o", made, _as_operand(source_path)], scratch)
         _require_object(words[0], made, source_path, kernel)
@@ -129,12 +131,19 @@ def _run(words: list[str], scratch: str) -> None:
 
 def _require_object(tool: str, path: str, source: str, kernel: VmlinuxO) -> None:
     """Refuse what a tool left in place of an object of the kernel's class, byte order and machine."""
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123
-            head = file.read(64)
-            size = os.fstat(file.fileno()).st_size
+    try:  # without O_NONBLOCK, a FIFO waits for a writer
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         raise ToolError(tool, f"succeeded but wrote no object for {source}") from None
+    except OSError as e:
+        raise ToolError(tool, f"wrote no regular file as object for {source}: {e.strerror}") from e
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ToolError(tool, f"wrote no regular file as object for {source}")
+        head, size = os.read(descriptor, 64), status.st_size
+    finally:
+        os.close(descriptor)
     if len(head) < _HEADER[kernel.bits] or not head.startswith(b"\x7fELF"):
         found = f"{size:,} bytes, starting with {head[:4].hex(' ')}" if head else "an empty file"
         raise ToolError(tool, f"succeeded but wrote no ELF object for {source}: {found}")
