@@ -10,7 +10,7 @@ DEMO := build/demo
 
 # The oldest packages that pyproject.toml allows.
 MINIMUM := pyelftools==0.29 click==8.1.3 jinja2==3.1.2 rich==13.3.1
-FAST := not slow and not cross and not qemu
+FAST := not slow and not cross and not tools and not qemu
 
 # Debian's packages with what the tests run, and one program of each to see whether it is there.
 PACKAGES := gcc gcc-powerpc64le-linux-gnu gcc-powerpc64-linux-gnu gcc-powerpc-linux-gnu clang-19 lld-19 \
@@ -102,10 +102,10 @@ test: test-announce $(VENV)/.ready-dev tools ## Run all tests; PFESTUBS_KERNELS=
 test-announce:
 	@echo "All tests: about 10 minutes on two processors, and as long again with PFESTUBS_KERNELS."
 	@echo "Needs (installed by apt-get if run as root on Debian): $(PACKAGES)"
-	@echo "\"make test-fast\" takes one minute and needs none of these."
+	@echo "\"make test-fast\" takes one minute and needs only git of these."
 
 .PHONY: test-fast
-test-fast: $(VENV)/.ready-dev ## Run the tests that need no cross compiler, in about a minute
+test-fast: $(VENV)/.ready-dev ## Run the tests that need nothing but Python and git, in about a minute
 	$(BIN)/pytest -n 2 --dist worksteal -q -m '$(FAST)' $(TESTS)
 
 .PHONY: test-minimum

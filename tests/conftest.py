@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import support
 from support import FIXTURES, Outcome, call_in_process, clean_environment, executable_path
 
 if TYPE_CHECKING:
@@ -51,6 +52,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         mark = MARKED_MODULES.get(item.path.stem)
         if mark is not None:
             item.add_marker(mark)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let only those tests use programs that `make test-fast` leaves out."""
+    support.may_use_tools = any(item.get_closest_marker(name) for name in ("cross", "tools", "qemu", "slow"))
 
 
 @pytest.fixture(scope="session")

@@ -266,6 +266,7 @@ def system_map(kernel: LinkedKernel, path: Path) -> Path:
     return path
 
 
+@pytest.mark.tools
 def test_system_map(tmp_path: Path, call: Call) -> None:
     kernel = LinkedKernel(counts={"text_end": 0})
     full = tmp_path / "full"
@@ -280,6 +281,7 @@ def test_system_map(tmp_path: Path, call: Call) -> None:
     assert one["findings"]
 
 
+@pytest.mark.tools
 def test_system_map_of_another_kernel(good: Path, tmp_path: Path, call: Call) -> None:
     other = LinkedKernel(symbols={"ftrace_caller": 0xC000000000000060})
     outcome = call("check", good, "--system-map", system_map(other, tmp_path / "System.map"))

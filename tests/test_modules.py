@@ -89,8 +89,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
     ".zst": zstd,
 }
-# The program zstd is one of those that `make tools` installs.
-PACKED = [".xz", ".gz", pytest.param(".zst", marks=pytest.mark.cross)]
+PACKED = [".xz", ".gz", pytest.param(".zst", marks=pytest.mark.tools)]
 
 
 @pytest.fixture
@@ -245,7 +244,7 @@ def test_a_bomb_is_not_unpacked(
     assert err.startswith(f"{bomb}: error: unpacks to more than 4 MiB")
 
 
-@pytest.mark.cross
+@pytest.mark.tools
 def test_zstd_is_missing(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "compression", None)
     path = save(tmp_path / "a.ko.zst", zstd(module()))
@@ -461,6 +460,7 @@ def readelf_tables(path: Path) -> list[int]:
     return [int(size, 16) for size in _SECTION.findall(done.stdout)]
 
 
+@pytest.mark.tools
 @pytest.mark.parametrize("path", sorted(OBJECTS.glob("*.o")), ids=lambda path: path.stem)
 def test_objects_of_the_compilers(document: Any, path: Path) -> None:
     value, _, err = document(path)

@@ -129,13 +129,9 @@ def _kind(text: str) -> str:
 
 
 def _validators() -> dict[str, Draft202012Validator]:
-    from referencing import Registry  # jsonschema before 4.18, which Debian 12 has, does without
-
-    documents = {name: json.loads((SCHEMAS / f"{name}-1.json").read_text()) for name in _SECTIONS}
-    registry: Registry[Any] = Registry().with_contents(
-        (document.get("$id", name), document) for name, document in documents.items()
-    )
-    return {name: Draft202012Validator(document, registry=registry) for name, document in documents.items()}
+    return {
+        name: Draft202012Validator(json.loads((SCHEMAS / f"{name}-1.json").read_text())) for name in _SECTIONS
+    }
 
 
 @contextmanager

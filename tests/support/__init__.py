@@ -21,6 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "fixtures"
 OBJECTS = FIXTURES / "objects"
 SCHEMAS = ROOT / "src" / "pfestubs" / "schemas"
+_ALWAYS_INSTALLED = frozenset({"bash", "git"})
+may_use_tools = True
+"""Whether the running test has a marker that `make test-fast` leaves out; tests/conftest.py sets it."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def tool(name: str) -> str:
     """A tool the tests need; a missing one is a failure, never a skip."""
+    assert name in _ALWAYS_INSTALLED or may_use_tools, f"{name}: mark the test as cross, tools or slow"
     found = shutil.which(name)
     assert found, f"{name} is not installed; the README lists the packages that the tests need"
     return found
