@@ -32,16 +32,16 @@ setup: $(VENV)/.ready ## Make a virtual environment in .venv with pfestubs in it
 # Debian splits venv off python3; where root, fetch it. Compiled like any package that pip installs.
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory apt-install \
-		PACKAGES="python3 python3-venv"
+		PACKAGES="$$(command -v $(PYTHON) >/dev/null || echo python3) python3-venv" || { $(WITHOUT_PIP); exit 1; }
 	@echo "Installing pfestubs and its packages (pyelftools, click, jinja2, rich) into $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable . || { $(OFFLINE); exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable . || { $(WITHOUT_PIP); exit 1; }
 	@$(BIN)/python -m compileall -q src/pfestubs
 	@touch $@
 
-OFFLINE = echo >&2 "make: pip could not fetch the packages. Without network, use Debian's:"; \
+WITHOUT_PIP = echo >&2 "make: no virtual environment could be made; to run pfestubs without one, with Debian's packages:"; \
 	echo >&2 "    apt-get install python3-pyelftools python3-click python3-jinja2 python3-rich"; \
-	echo >&2 "    PYTHONPATH=src python3 -m pfestubs --help"
+	echo >&2 "    PYTHONPATH=src python3 -m pfestubs check fixtures/linked/healthy-ppc64le"
 
 $(VENV)/.ready-dev: $(VENV)/.ready
 	@echo "Installing the test and lint tools (pytest, hypothesis, mypy, ruff, ...) into $(VENV)"
@@ -57,11 +57,11 @@ tools: ## Install the cross compilers and QEMU that the tests need (Debian, as r
 .PHONY: apt-install
 apt-install:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "Installing with apt-get: $(PACKAGES)"; \
+		echo "Installing with apt-get: $(strip $(PACKAGES))"; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 			apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
 	else \
-		echo "missing programs; as root: apt-get install $(PACKAGES)" >&2; exit 1; \
+		echo "make: some packages are missing; as root: apt-get install $(strip $(PACKAGES))" >&2; exit 1; \
 	fi
 
 # ---- Run ---------------------------------------------------------------------------------------------------

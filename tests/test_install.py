@@ -175,3 +175,31 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
         if line.startswith("Requires-Dist:") and "extra ==" not in line
     }
     assert required == {"pyelftools", "click", "jinja2", "rich"}
+
+
+def test_make_without_venv_says_how_to_go_on(tmp_path: Path) -> None:
+    """Debian splits venv off python3, and only root can install it."""
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, script in (("python3", "exit 1"), ("id", "echo 1000")):
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    env = clean_environment()
+    done = subprocess.run(
+        ["make", "demo"],
+        cwd=tmp_path,
+        env={**env, "PATH": f"{programs}:{env['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    said = [line for line in done.stderr.splitlines() if "***" not in line]
+    assert said == [
+        "make: some packages are missing; as root: apt-get install python3-venv",
+        "make: no virtual environment could be made; to run pfestubs without one, with Debian's packages:",
+        "    apt-get install python3-pyelftools python3-click python3-jinja2 python3-rich",
+        "    PYTHONPATH=src python3 -m pfestubs check fixtures/linked/healthy-ppc64le",
+    ]
