@@ -189,3 +189,16 @@ def test_the_tree_builds_where_nothing_is_installed(tmp_path: Path) -> None:
     assert (again.code, again.out) == (0, "")
     call_in_process("kbuild", "remove", build.tree)
     assert build.make(*variables, env=env, pfestubs=None).code == 0
+
+
+@pytest.mark.slow
+def test_a_python_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    build = Build("mainline-7.2", tmp_path)
+    assert call_in_process("kbuild", "install", "--vendor", build.tree).code == 0
+    outcome = build.make("PYTHON3=no-such-python3", pfestubs=None)
+    assert outcome.code == 2
+    assert re.search(
+        r'"no-such-python3 .*/pfestubs\.pyz --version" says ".*not found"; install Python 3\.11 or newer, '
+        r"name its command with PYTHON3=\.\.\., or ",
+        outcome.err,
+    )
