@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import lzma
 import os
@@ -137,15 +138,20 @@ def test_the_drop_ins_by_the_name_of_a_link(archive: Path, tmp_path: Path) -> No
     assert "takes 2 arguments, not 1" in done.stderr
 
 
-def test_an_older_python_is_told(archive: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["2.7", "3.6", "3.9", "3.10"])
+def test_an_older_python_is_told(archive: Path, tmp_path: Path, version: str) -> None:
+    """Versions before 3.7 cannot compile any module of the package, so they get to see no more than the first."""
     with zipfile.ZipFile(archive) as content:
         main = content.read("__main__.py").decode()
-    older = f"import sys\nsys.path.insert(0, {str(archive)!r})\nsys.version_info = (3, 9)\n"
+    ast.parse(main, feature_version=(3, 4))
+    assert 'f"' not in main
+    path = [] if version in {"2.7", "3.6"} else [str(archive)]
+    older = f"import sys\nsys.path[:0] = {path}\nsys.version_info = {tuple(map(int, version.split('.')))}\n"
     (tmp_path / "pfestubs").write_text(older + main)
     done = bare(tmp_path / "pfestubs")
     assert done.returncode == 2
     assert done.stderr.startswith("pfestubs: error: needs Python 3.11 or later, ")
-    assert done.stderr.endswith(" is 3.9\n")
+    assert done.stderr.endswith(f" is {version}\n")
 
 
 def test_the_same_bytes_from_any_process(archive: Path, tmp_path: Path) -> None:

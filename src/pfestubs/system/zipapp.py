@@ -18,7 +18,8 @@ import time
 from contextlib import suppress
 from importlib.util import MAGIC_NUMBER, find_spec, source_hash
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from types import CodeType
+from typing import TYPE_CHECKING, Any, Final
 
 from pfestubs.errors import InstallationError, UsageError
 
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
 
 _SHEBANG: Final = b"#!/usr/bin/env python3\n"
 _MAIN: Final = """\
+import sys
+
+if sys.version_info < (3, 7):  # which cannot compile the module that checks the version
+    sys.stderr.write("pfestubs: error: needs Python 3.11 or later, %s is %d.%d\\n"
+                     % ((sys.executable,) + tuple(sys.version_info[:2])))
+    sys.exit(2)
+
 # A symbolic link named like a drop-in is that drop-in.
 from pfestubs.cli.entry import run_by_name
 
@@ -130,12 +138,33 @@ def _bytecode(name: str, source: bytes) -> bytes:
     if not name.startswith("pfestubs/"):  # whose docstrings are help texts
         _empty_docstrings(tree)
     code = compile(tree, name, "exec", dont_inherit=True, optimize=0)
-    try:
-        # Version 2 has no references, which would depend on the state of the process that builds.
-        body = marshal.dumps(code, 2)
-    except ValueError:  # a constant that is newer, such as a slice in Python 3.14
-        body = marshal.dumps(code)
-    return MAGIC_NUMBER + (1).to_bytes(4, "little") + source_hash(source) + body
+    return MAGIC_NUMBER + (1).to_bytes(4, "little") + source_hash(source) + _marshal(code)
+
+
+def _marshal(code: CodeType) -> bytes:
+    """Return the code object in marshal's format 2, and Python 3.14's constant slices as in format 5.
+
+    Later formats have references to earlier objects, which depend on the state of the process that builds.
+    Format 2 has none, but no slices either: `marshal.dumps` gets a byte string in place of each.
+    """
+    slices: list[tuple[bytes, bytes]] = []
+
+    def replace_slices(value: Any) -> Any:
+        if isinstance(value, CodeType):
+            return value.replace(co_consts=replace_slices(value.co_consts))
+        if isinstance(value, tuple):
+            return tuple(map(replace_slices, value))
+        if not isinstance(value, slice):
+            return value
+        stand_in = b"\0slice %d of a zip application of pfestubs\0" % len(slices)
+        parts = (value.start, value.stop, value.step)
+        slices.append((marshal.dumps(stand_in, 2), b":" + b"".join(marshal.dumps(part, 2) for part in parts)))
+        return stand_in
+
+    body = marshal.dumps(replace_slices(code), 2)
+    for stand_in, written in slices:
+        body = body.replace(stand_in, written)
+    return body
 
 
 def _empty_docstrings(tree: ast.Module) -> None:
@@ -237,13 +266,24 @@ def _imported(package: str, path: Path) -> Iterator[str]:
 
 def _licences() -> Iterator[tuple[str, bytes]]:
     """Yield the licence texts of what is bundled, as far as they are installed."""
+    for name in ("pfestubs", *_PACKAGES.values()):
+        for path in _licence_files(name):
+            with suppress(OSError):
+                yield f"licenses/{name}/{path.name}", path.read_bytes()
+
+
+def _licence_files(name: str) -> list[Path]:
+    """Return the licence files of a distribution: of its metadata, else of the checkout or of Debian."""
     from importlib.metadata import PackageNotFoundError, distribution
 
-    for name in ("pfestubs", *_PACKAGES.values()):
-        with suppress(PackageNotFoundError, OSError):
-            for file in distribution(name).files or ():
-                if re.match(r"(?:LICEN[CS]E|COPYING)", file.name, re.IGNORECASE):
-                    yield f"licenses/{name}/{file.name}", Path(file.locate()).read_bytes()
+    found: list[Path] = []
+    with suppress(PackageNotFoundError):
+        for file in distribution(name).files or ():
+            if re.match(r"(?:LICEN[CS]E|COPYING)", file.name, re.IGNORECASE):
+                found.append(Path(file.locate()))
+    if name == "pfestubs":
+        return found or [_directory(name).parents[1] / "LICENSE"]
+    return found or [Path(f"/usr/share/doc/python3-{name}/copyright")]
 
 
 if __name__ == "__main__":  # `make zipapp`
