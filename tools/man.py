@@ -27,7 +27,7 @@ _EXIT_STATUS: Final = """\
 .SH EXIT STATUS
 .TP
 .B 0
-success, nothing wrong found
+success, no problems found
 .TP
 .B 1
 problems found in the kernel
