@@ -77,7 +77,8 @@ def test_examples_are_accepted(name: str) -> None:
             words = line.replace("'", "").split()
             at = words.index("pfestubs")
             assert words[at + 1] == name
-            command.make_context(name, words[at + 2 :])
+            # With the settings of the program: click keeps the help option of the first context.
+            command.make_context(name, words[at + 2 :], **main.cli.context_settings)
 
 
 @pytest.mark.parametrize("words", [[], ["kbuild"]])
@@ -104,6 +105,7 @@ def test_help_of_nested_commands(call: Call) -> None:
         ("chek", "no such command 'chek'; did you mean check?"),
         ("genrate", "did you mean generate?"),
         ("gen", "did you mean generate?"),
+        ("version", "no such command 'version'; did you mean --version?"),
         ("count-stubs", "did you mean stubs or count?"),
         ("xyzzy", "the commands are count, generate, hook, check"),
         (str(OBJECT), "is a file, not a command; name a command first: pfestubs check "),

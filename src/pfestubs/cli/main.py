@@ -76,6 +76,8 @@ class _NoCommandError(click.UsageError):
 
 
 def _unknown_command(word: str) -> str:
+    if word == "version":
+        return f"no such command {word!r}; did you mean --version?"
     from difflib import get_close_matches  # 4 ms
 
     near = [name for name in COMMANDS if word and name.startswith(word)] or get_close_matches(
