@@ -95,7 +95,7 @@ man: setup ## Write the manual pages and completion files again, from the comman
 
 # The first of xdist's workers to need a real kernel unpacks it; two workers suit any machine.
 .PHONY: test
-test: test-announce $(VENV)/.ready-dev tools ## Run all tests; PFESTUBS_KERNELS=DIR adds those on real kernels
+test: test-announce tools $(VENV)/.ready-dev ## Run all tests; PFESTUBS_KERNELS=DIR adds those on real kernels
 	$(BIN)/pytest -n 2 --dist worksteal -q $(TESTS)
 
 .PHONY: test-announce
