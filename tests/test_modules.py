@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import lzma
@@ -13,6 +14,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -244,6 +247,53 @@ def test_a_bomb_is_not_unpacked(
     assert err.startswith(f"{bomb}: error: unpacks to more than 4 MiB")
 
 
+@pytest.mark.parametrize("suffix", PACKED)
+def test_what_a_file_may_unpack_to_depends_on_its_size(document: Any, tmp_path: Path, suffix: str) -> None:
+    good = save(tmp_path / f"good.ko{suffix}", PACKERS[suffix](module([3]) + bytes(20 * MIB)))
+    bomb = save(tmp_path / f"bomb.ko{suffix}", PACKERS[suffix](bytes(40 * MIB)))
+    value, code, err = document(good, bomb)
+    assert (code, value["totals"]["locations"]) == (2, 3)
+    assert err.startswith(f"{bomb}: error: unpacks to more than 32 MiB")
+
+
+def test_the_cost_of_many_streams(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows a stream is not copied for each stream before it."""
+    streams = 4000
+    path = save(tmp_path / "a.ko.xz", lzma.compress(b"") * streams + bytes(8) + lzma.compress(module([7])))
+    fed, decompressor = 0, lzma.LZMADecompressor
+
+    class Counting:
+        def __init__(self, *words: Any, **more: Any) -> None:
+            self._real = decompressor(*words, **more)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._real, name)
+
+        def decompress(self, data: bytes, size: int) -> bytes:
+            nonlocal fed
+            fed += len(data)
+            return self._real.decompress(data, size)
+
+    monkeypatch.setattr(lzma, "LZMADecompressor", Counting)
+    assert call("modules", path).code == 0
+    assert fed <= (streams + 2) * compressed._INPUT + 2 * path.stat().st_size
+
+
+@pytest.mark.tools
+def test_zstd_without_a_temporary_file(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message is about the module, not about standard output."""
+
+    def fail(*_words: object, **_more: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setitem(sys.modules, "compression", None)
+    monkeypatch.setattr(tempfile, "TemporaryFile", fail)
+    path = save(tmp_path / "a.ko.zst", zstd(module()))
+    outcome = call("modules", path)
+    assert outcome.code == 2
+    assert outcome.err == f"{path}: error: cannot be unpacked (zstd): No space left on device\n"
+
+
 @pytest.mark.tools
 def test_zstd_is_missing(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "compression", None)
@@ -375,7 +425,7 @@ def test_processes_change_nothing(call: Call, tmp_path: Path, monkeypatch: pytes
     together = call("modules", tmp_path, "--format", "json")
     assert together.code == 2
     assert together.err.count("\n") == 9
-    monkeypatch.setattr(modules, "_pool", lambda _files: None)
+    monkeypatch.setattr(modules, "_workers", lambda _files: 1)
     assert call("modules", tmp_path, "--format", "json") == together
 
 
@@ -397,17 +447,58 @@ def test_a_killed_process_is_an_error(call: Call, tmp_path: Path, monkeypatch: p
     )
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.usefixtures("parallel")
-def test_a_machine_without_semaphores(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import concurrent.futures.process
+@pytest.mark.parametrize("possible", [0, 1, 2])
+def test_processes_that_cannot_be_started(
+    possible: int, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(60):
+        save(tmp_path / f"{i:02}.ko", module([i]))
+    expected = call("modules", tmp_path)
+    fork = os.fork
+    started: list[int] = []
 
-    def fail(*_words: object, **_more: object) -> None:
-        raise OSError(38, "Function not implemented")
+    def limited() -> int:
+        if len(started) == possible:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        started.append(1)
+        return fork()
 
-    for i in range(20):
-        save(tmp_path / f"{i}.ko", module())
-    monkeypatch.setattr(concurrent.futures, "ProcessPoolExecutor", fail)
+    monkeypatch.setattr(os, "fork", limited)
+    assert call("modules", tmp_path) == expected
+    assert expected.code == 0
+    assert len(started) == possible
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.usefixtures("parallel")
+def test_no_thread_is_needed(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory may suffice for the modules and not for a thread's stack."""
+
+    def fail(_thread: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    for i in range(60):
+        save(tmp_path / f"{i:02}.ko", module())
+    monkeypatch.setattr(threading.Thread, "start", fail)
     assert call("modules", tmp_path).code == 0
+
+
+@pytest.mark.usefixtures("parallel")
+def test_an_unexpected_error_in_a_process(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(60):
+        save(tmp_path / f"{i:02}.ko", module())
+
+    def fail(_path: str) -> None:
+        raise ZeroDivisionError("boom")
+
+    monkeypatch.setattr(modules, "read_module", fail)
+    outcome = call("modules", tmp_path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "internal error: ZeroDivisionError('boom')" in outcome.err
 
 
 def test_a_bar_on_a_terminal(tmp_path: Path) -> None:

@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 UNPACKED_LIMIT: Final = 512 << 20
 """Bytes: ten times the largest module of a distribution with its debug information."""
+_SMALL: Final = 32 << 20
+"""Bytes that any file may unpack to."""
+_RATIO: Final = 100
+"""How many times the size of the file it may be beyond that: far more than code and data compress."""
 _WINDOW_LIMIT: Final = 128 << 20
 """Bytes that a decompressor may need: xz -9 takes 65 MiB, zstd's own limit is this."""
 _STEP: Final = 1 << 20
+_INPUT: Final = 1 << 12
+"""Bytes that a decompressor is given at a time; what is left at the end of a stream is copied."""
 
 _XZ: Final = b"\xfd7zXZ\0"
 
@@ -37,21 +43,21 @@ def unpack(source: FileSource) -> ByteSource:
     if unpacker is None:
         return source
     if source.size > UNPACKED_LIMIT:
-        raise _too_large(path, "is")
-    pieces, total = [], 0
+        raise _too_large(path, "is", UNPACKED_LIMIT)
+    limit = min(UNPACKED_LIMIT, max(_SMALL, _RATIO * source.size))
+    content = io.BytesIO()
     with closing(unpacker(path, source.read(0, source.size))) as unpacked:
         for piece in unpacked:
-            pieces.append(piece)
-            total += len(piece)
-            if total > UNPACKED_LIMIT:
-                raise _too_large(path, "unpacks to")
-    return BufferSource(path, b"".join(pieces))
+            content.write(piece)
+            if content.tell() > limit:
+                raise _too_large(path, "unpacks to", limit)
+    return BufferSource(path, content.getvalue())
 
 
-def _too_large(path: str, verb: str) -> UnreadableError:
+def _too_large(path: str, verb: str, limit: int) -> UnreadableError:
     return UnreadableError(
         path,
-        f"{verb} more than {UNPACKED_LIMIT >> 20:,} MiB, the limit for compressed files",
+        f"{verb} more than {limit >> 20:,} MiB, the limit for a compressed file of its size",
         "unpack it first if it is meant to be so large",
     )
 
@@ -59,18 +65,29 @@ def _too_large(path: str, verb: str) -> UnreadableError:
 def _unpack_xz(path: str, data: bytes) -> Generator[bytes, None, None]:
     import lzma
 
-    rest = data
+    position = 0
     try:
-        while rest:
+        while position < len(data):
             decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_WINDOW_LIMIT)
-            yield decoder.decompress(rest, _STEP)
             while not decoder.eof:
-                if decoder.needs_input:
+                piece = data[position : position + _INPUT] if decoder.needs_input else b""
+                if decoder.needs_input and not piece:
                     raise UnreadableError(path, "is cut short: its xz stream does not end")
-                yield decoder.decompress(b"", _STEP)
-            rest = decoder.unused_data.lstrip(b"\0")  # padding between streams
+                position += len(piece)
+                yield decoder.decompress(piece, _STEP)
+            position = _after_padding(data, position - len(decoder.unused_data))
     except lzma.LZMAError as error:
         raise UnreadableError(path, f"cannot be unpacked (xz): {error}") from error
+
+
+def _after_padding(data: bytes, position: int) -> int:
+    """Return where the next stream of a file begins, or its end: streams are padded with zeros."""
+    while block := data[position : position + _INPUT]:
+        rest = block.lstrip(b"\0")
+        position += len(block) - len(rest)
+        if rest:
+            break
+    return position
 
 
 def _unpack_gzip(path: str, data: bytes) -> Generator[bytes, None, None]:
@@ -114,22 +131,25 @@ def _run_zstd(path: str, data: bytes) -> Generator[bytes, None, None]:
             "is compressed (zstd), and the program zstd is not installed",
             "install it (Debian, Fedora: package zstd), or use Python 3.14, which needs none",
         )
-    # From a file: to feed one pipe and drain another takes a thread.
-    with tempfile.TemporaryFile() as packed, tempfile.TemporaryFile() as messages:
-        packed.write(data)
-        packed.seek(0)
-        words = [program, "-dcq", f"--memory={_WINDOW_LIMIT >> 20}MB"]
-        with subprocess.Popen(words, stdin=packed, stdout=subprocess.PIPE, stderr=messages) as process:
-            assert process.stdout is not None  # noqa: S101 - a pipe
-            try:
-                yield from _read_stream(process.stdout)
-            except BaseException:  # also: the reader has seen enough
-                process.kill()
-                raise
-        if process.returncode:
-            messages.seek(0)
-            reason = messages.read(400).decode("utf-8", "backslashreplace").strip()
-            raise UnreadableError(path, f"cannot be unpacked (zstd): {reason or process.returncode}")
+    try:
+        # From a file: to feed one pipe and drain another takes a thread.
+        with tempfile.TemporaryFile() as packed, tempfile.TemporaryFile() as messages:
+            packed.write(data)
+            packed.seek(0)
+            words = [program, "-dcq", f"--memory={_WINDOW_LIMIT >> 20}MB"]
+            with subprocess.Popen(words, stdin=packed, stdout=subprocess.PIPE, stderr=messages) as process:
+                assert process.stdout is not None  # noqa: S101 - a pipe
+                try:
+                    yield from _read_stream(process.stdout)
+                except BaseException:  # also: the reader has seen enough
+                    process.kill()
+                    raise
+            if process.returncode:
+                messages.seek(0)
+                reason = messages.read(400).decode("utf-8", "backslashreplace").strip()
+                raise UnreadableError(path, f"cannot be unpacked (zstd): {reason or process.returncode}")
+    except OSError as error:  # no temporary file, no pipe, no process
+        raise UnreadableError(path, f"cannot be unpacked (zstd): {error.strerror}") from error
 
 
 def _read_stream(stream: IO[bytes] | io.BufferedIOBase) -> Generator[bytes, None, None]:

@@ -7,7 +7,7 @@ import os
 import signal
 import stat
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import PfestubsError, ToolError, UnreadableError
 from pfestubs.model.modules import ModuleFile
@@ -19,7 +19,8 @@ from pfestubs.read.source import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import ForkProcess
 
 ENTRIES_SECTION: Final = "__patchable_function_entries"
 _SUFFIXES: Final = (".ko", ".ko.xz", ".ko.gz", ".ko.zst")
@@ -77,8 +78,8 @@ def read_modules(files: Sequence[str]) -> Iterator[ModuleFile | PfestubsError]:
     Raises:
         ToolError: a program that unpacks modules is missing, or a process of this command was killed.
     """
-    pool = _pool(files)
-    outcomes = map(_try_read, files) if pool is None else _read_parallel(pool, files)
+    workers = _workers(files)
+    outcomes = map(_try_read, files) if workers < 2 else _read_parallel(files, workers)
     for outcome in outcomes:
         if isinstance(outcome, ToolError):  # the same for every module
             raise outcome
@@ -129,39 +130,92 @@ def _try_read(path: str) -> ModuleFile | PfestubsError:
 # -- processes -----------------------------------------------------------------------------------------------
 
 
-def _pool(files: Sequence[str]) -> ProcessPoolExecutor | None:
-    """Return a pool of processes, None where one process is faster or others cannot be started."""
-    workers = min(_processors(), -(-len(files) // _CHUNK))
-    if workers < 2 or sum(map(_size, files)) < _SERIAL_BYTES:
-        return None
-    from concurrent.futures import ProcessPoolExecutor
+def _workers(files: Sequence[str]) -> int:
+    """Return how many processes to use."""
+    if sys.platform != "linux" or sum(map(_size, files)) < _SERIAL_BYTES:
+        return 1
+    return min(_processors(), -(-len(files) // _CHUNK))
+
+
+class _Worker(NamedTuple):
+    """A process that reads every n-th chunk of the files, and where its outcomes arrive."""
+
+    process: ForkProcess
+    outcomes: Connection
+
+
+def _read_parallel(files: Sequence[str], workers: int) -> Iterator[ModuleFile | PfestubsError]:
+    """Deal the files in chunks to processes. What a process that cannot be started would read is read here.
+
+    Not with `concurrent.futures`: it takes threads, and waits for ever where one cannot be started.
+    """
+    chunks = [files[i : i + _CHUNK] for i in range(0, len(files), _CHUNK)]
+    started: list[_Worker] = []
+    try:
+        try:
+            for number in range(workers):
+                started.append(_start(chunks[number::workers], started))
+        except (OSError, ImportError, MemoryError):  # a limit of processes, files or memory
+            pass
+        for number, chunk in enumerate(chunks):
+            if number % workers < len(started):
+                yield from _receive(started[number % workers])
+            else:
+                yield from map(_try_read, chunk)
+    finally:
+        for worker in started:
+            worker.outcomes.close()
+            worker.process.kill()
+            worker.process.join()
+
+
+def _start(chunks: Sequence[Sequence[str]], others: Sequence[_Worker]) -> _Worker:
     from multiprocessing import get_context
 
+    # A fork needs nothing of the main module, which may be a zipapp; this process has one thread.
+    context = get_context("fork")
+    here, there = context.Pipe(duplex=False)
     try:
-        # A fork needs nothing of the main module, which may be a zipapp; this process has one thread.
-        context = get_context("fork" if sys.platform == "linux" else None)
-        return ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_signals)
-    except (OSError, ImportError, NotImplementedError):  # no semaphores: /dev/shm is missing
-        return None
+        process = context.Process(
+            target=_work, args=(chunks, there, [here, *(o.outcomes for o in others)]), daemon=True
+        )
+        process.start()
+    except BaseException:
+        here.close()
+        raise
+    finally:
+        there.close()
+    return _Worker(process, here)
 
 
-def _read_parallel(pool: ProcessPoolExecutor, files: Sequence[str]) -> Iterator[ModuleFile | PfestubsError]:
-    from concurrent.futures.process import BrokenProcessPool
-
+def _work(chunks: Sequence[Sequence[str]], outcomes: Connection, others: Sequence[Connection]) -> None:
+    """Send the outcomes of each chunk, or the exception that a module raised; the parent reports it."""
     try:
-        yield from pool.map(_try_read, files, chunksize=_CHUNK)
-    except BrokenProcessPool as error:
+        # The first process alone answers Ctrl-C; SIGTERM ends a process at once.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for other in others:  # else it would not be noticed that nobody reads any more
+            other.close()
+        for chunk in chunks:
+            try:
+                outcomes.send([_try_read(path) for path in chunk])
+            except Exception as error:  # noqa: BLE001
+                outcomes.send(error)
+                break
+    finally:  # also if nobody reads any more, or memory is out: the parent notices
+        os._exit(0)
+
+
+def _receive(worker: _Worker) -> Sequence[ModuleFile | PfestubsError]:
+    try:
+        found: Sequence[ModuleFile | PfestubsError] | Exception = worker.outcomes.recv()
+    except (EOFError, OSError) as error:
         raise ToolError(
             "pfestubs", "a process that read modules was killed", "is there enough memory?"
         ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _leave_signals() -> None:
-    """Let the first process alone answer Ctrl-C; SIGTERM ends a process at once."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def _processors() -> int:
