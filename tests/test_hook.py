@@ -185,7 +185,7 @@ def test_verbose_shows_the_command(variable: str, run_cli: RunCli, fake_cc: Path
 
 
 def test_cc_not_set(run_cli: RunCli, out: Path) -> None:
-    for environment in ({}, {"CC": ""}, {"CC": "  "}):
+    for environment in ({}, {"CC": ""}, {"CC": "  "}, {"CC": "''"}, {"CC": "'' cc"}):
         outcome = run_cli("hook", OBJECT, out / "vmlinux.arch.o", env=environment)
         assert outcome.code == 2
         assert outcome.err.startswith("CC: error: ")

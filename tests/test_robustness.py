@@ -198,6 +198,21 @@ def test_an_odd_number_in_a_map(number: str, name: str, seed: KernelSeed, call: 
         assert_sentence(call(command, vmlinux, "--system-map", system_map), system_map)
 
 
+def test_a_function_whose_name_is_not_utf8(seed: KernelSeed, call: Call, tmp_path: Path) -> None:
+    """A word of the command line that is not UTF-8 has surrogates."""
+    vmlinux, system_map = tmp_path / "vmlinux", tmp_path / "System.map"
+    vmlinux.write_bytes(seed.vmlinux.replace(b"\0fn1\0", b"\0\xff\xfe1\0"))
+    system_map.write_bytes(seed.system_map.replace(b" fn1\n", b" \xff\xfe1\n"))
+    with_map: list[str | Path] = ["--system-map", system_map]
+    for map_words in ([], with_map):
+        outcome = call("stubs", vmlinux, *map_words, "\udcff\udcfe1")
+        assert (outcome.code, outcome.err) == (0, "")
+        assert r"\xff\xfe1" in outcome.out
+        outcome = call("stubs", vmlinux, *map_words, "\udcff")
+        assert outcome.code == 2
+        assert "internal error" not in outcome.err
+
+
 # -- saved documents -------------------------------------------------------------------------------------------
 
 ODD_VALUES: list[Any] = [[], {}, None, True, 1.5, -1, "x", TOP, 10**30, [[1]], {"a": []}]
@@ -524,6 +539,14 @@ def test_an_endless_log_ends(
         endless.kill()
     assert_sentence(outcome, fifo)
     assert f"is longer than {word}" in outcome.err
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.skipif(not os.access("/dev/kmsg", os.R_OK), reason="needs root")
+def test_the_kernels_own_log_ends_with_its_last_message(seed: KernelSeed, call: Call, tmp_path: Path) -> None:
+    vmlinux = tmp_path / "vmlinux"
+    vmlinux.write_bytes(seed.vmlinux)
+    assert_sentence(call("explain", vmlinux, "/dev/kmsg"), "/dev/kmsg")
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/stdin"])

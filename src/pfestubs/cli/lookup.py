@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from fnmatch import translate
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pfestubs.read.elf import decode_name
 from pfestubs.rules import ppc
 from pfestubs.rules.stubs import stub_words
 
@@ -51,7 +53,8 @@ def find_locations(boot: Boot, names: Iterable[str]) -> FoundLocations:
     meanings: list[tuple[str, str]] = []
     problems: list[tuple[str, str]] = []
     positions: set[int] = set()
-    for name in names:
+    for word in names:
+        name = decode_name(os.fsencode(word))  # a word that is not UTF-8 has surrogates, which no name has
         address = finder.address(name)
         if address is None:
             found = finder.by_name(name)

@@ -59,8 +59,9 @@ def assembler_words(environment: Mapping[str, str]) -> list[str]:
             words += shlex.split(environment.get(name, ""))
         except ValueError as e:
             raise UsageError(name, f"cannot be split into words: {e}", "fix the quoting") from e
-        if name == "CC" and not words:
-            raise UsageError("CC", "is not set", "run the hook from kbuild, or set CC to the cross compiler")
+        if name == "CC" and not (words and words[0]):
+            problem = "names an empty word" if words else "is not set"
+            raise UsageError("CC", problem, "run the hook from kbuild, or set CC to the cross compiler")
     return words
 
 
