@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pfestubs.system import files
 from pfestubs.system.files import write_output
 from support import OBJECTS, clean_environment, executable_path
 
@@ -174,6 +175,20 @@ def test_inherited_descriptor(assembly: str, tmp_path: Path) -> None:
         with os.fdopen(read) as stream:
             assert stream.read() == assembly
         assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize("name", ["exe", "fd/0"])
+def test_link_of_proc_to_a_file_in_use(name: str, tmp_path: Path) -> None:
+    """As root, /proc/self/exe would replace the interpreter. The process here is one of the test, only resolved."""
+    link = tmp_path / "link"
+    with subprocess.Popen(["sleep", "60"], stdin=subprocess.DEVNULL) as process:
+        link.symlink_to(f"/proc/{process.pid}/{name}")
+        try:
+            for path in (link, f"/proc/{process.pid}/{name}"):
+                with pytest.raises(OSError, match="a link of /proc"):
+                    files.resolve(str(path))
+        finally:
+            process.kill()
 
 
 def test_descriptor_that_is_not_there(run_cli: RunCli) -> None:

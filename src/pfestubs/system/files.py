@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import sys
 import time
@@ -30,6 +31,7 @@ _LINKS_MAX: Final = 40
 _READER_WAIT: Final = 1.0
 """Seconds that the reader of a FIFO has to open it: it may have been started in the background."""
 _BLOCK: Final = 1 << 20
+_PROCESS: Final = re.compile(r"/proc/[0-9]+(?:/|$)")
 _PIECE: Final = 1 << 16
 """Characters that are written to standard output at once."""
 
@@ -188,6 +190,10 @@ def resolve(path: str) -> Target:
             link = os.readlink(full)  # noqa: PTH115
         except OSError:
             break
+        if _PROCESS.match(parent):  # /proc/self/exe, as root, would be the interpreter
+            raise OSError(
+                errno.EPERM, "it is a link of /proc to a file in use; give the file's own name", path
+            )
         full = os.path.join(parent, link)  # noqa: PTH118
     else:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
