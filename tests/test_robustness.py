@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import struct
@@ -610,6 +611,32 @@ def test_a_compiler_that_writes_four_bytes(tmp_path: Path) -> None:
 
 
 # -- streams and the interpreter -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [["report", "-o", "-"], ["stubs", "--format", "json"], ["check", "--help"]])
+def test_an_output_of_which_only_a_part_arrives(words: list[str], unbuffered: str, tmp_path: Path) -> None:
+    """A write that takes only a part succeeds; the next one fails."""
+    room = 1000
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [
+            "sh",
+            "-c",
+            '"$@" >"$0"',
+            out,
+            executable_path("pfestubs"),
+            *words,
+            FIXTURES / "linked" / "healthy-ppc64le",
+        ],
+        env=clean_environment({"PYTHONUNBUFFERED": unbuffered, "PYTHONDONTWRITEBYTECODE": "1"}),
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
+    )
+    assert (done.returncode, out.stat().st_size) == (2, room)
+    assert done.stderr == "standard output: error: cannot be written: File too large\n"
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"], ["count", "--help"], ["help", "check"]])

@@ -109,7 +109,9 @@ def missing_package(error: ImportError) -> str:
 def _open_standard_streams() -> None:
     """Keep the numbers 0 to 2 from files that are opened later, where the caller has closed them.
 
-    Standard output and input get /dev/null for the other direction: using them stays an error.
+    Standard output and input get /dev/null for the other direction: using them stays an error. Output is
+    buffered also with PYTHONUNBUFFERED: without, each piece is a system call, and one that takes only a part,
+    as on a full disk, raises nothing.
     """
     for number, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
@@ -122,6 +124,9 @@ def _open_standard_streams() -> None:
             os.set_inheritable(number, True)
     if sys.stdout is None:  # what is written there fails, which writers notice; None would be ignored
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    elif not hasattr(sys.stdout.buffer, "raw"):
+        encoding, errors = sys.stdout.encoding, sys.stdout.errors
+        sys.stdout = open(1, "w", encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115
 
 
 def _say(message: str) -> None:

@@ -32,8 +32,6 @@ _READER_WAIT: Final = 1.0
 """Seconds that the reader of a FIFO has to open it: it may have been started in the background."""
 _BLOCK: Final = 1 << 20
 _PROCESS: Final = re.compile(r"/proc/[0-9]+(?:/|$)")
-_PIECE: Final = 1 << 16
-"""Characters that are written to standard output at once."""
 
 
 class Target(NamedTuple):
@@ -102,7 +100,7 @@ def write_stream(chunks: Iterable[str]) -> None:
         if sys.stdout is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         stream = sys.stdout.buffer
-        for chunk in _gathered(chunks):
+        for chunk in chunks:
             stream.write(_encode(chunk))
         stream.flush()
     except BrokenPipeError:
@@ -110,19 +108,6 @@ def write_stream(chunks: Iterable[str]) -> None:
     except OSError as e:
         redirect_to_null(sys.stdout)
         raise OutputError("standard output", f"cannot be written: {e.strerror}") from e
-
-
-def _gathered(chunks: Iterable[str]) -> Iterator[str]:
-    """Yield the text in fewer pieces: PYTHONUNBUFFERED makes each one a system call."""
-    pieces: list[str] = []
-    size = 0
-    for chunk in chunks:
-        pieces.append(chunk)
-        size += len(chunk)
-        if size >= _PIECE:
-            yield "".join(pieces)
-            pieces, size = [], 0
-    yield "".join(pieces)
 
 
 def _encode(text: str) -> bytes:
