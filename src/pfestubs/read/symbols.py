@@ -114,16 +114,6 @@ class IndexedSymbols(ABC):
                 return found
         addresses, best = self._index
         position = bisect_right(addresses, address) - 1
-        if position >= 0 and position not in self._skips:  # nearly always
-            found_at = addresses[position]
-            name = self._raw_name(best[found_at])
-            if not _is_ignored_symbol(name):
-                return self._shown_name(name), address - found_at
-        return self._locate_before(address, position)
-
-    def _locate_before(self, address: int, position: int) -> tuple[str, int]:
-        """Return what `locate` does, where the symbol at that position of the index is to be ignored."""
-        addresses, best = self._index
         ignored: list[int] = []
         while position >= 0:
             position = self._skips.get(position, position)
