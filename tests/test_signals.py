@@ -50,9 +50,10 @@ def out(tmp_path: Path) -> Path:
     return directory
 
 
-def default_interrupt() -> None:
-    """A shell starts its background jobs with SIGINT ignored, and whoever runs the tests may be one."""
+def default_signals() -> None:
+    """A shell starts its background jobs with SIGINT ignored, nohup with SIGHUP: the tests may run so."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def start(words: Sequence[object], environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
@@ -63,7 +64,7 @@ def start(words: Sequence[object], environment: dict[str, str] | None = None) ->
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=default_interrupt,  # noqa: PLW1509
+        preexec_fn=default_signals,  # noqa: PLW1509
     )
 
 
