@@ -163,14 +163,17 @@ class RelocatedWords:
         """Return `values` with the relocations applied that fill words of `span`."""
         elf = self._elf
         offsets = words[0::3]
-        one_each = self._one_each(words, offsets, span)
-        if one_each is not None:
-            return one_each
         hits = _positions_within(offsets, span)
         if not hits:
             return values
         infos = words[1::3]
         plain = _RELATIVE | _ABSOLUTE[elf.bits]
+        if isinstance(hits, range):
+            kinds = set(infos[hits.start : hits.stop])
+            if all(elf.info_type(info) in plain and not elf.info_symbol(info) for info in kinds):
+                slots = range(span.start, span.stop, elf.word)
+                if offsets[hits.start : hits.stop] == array("Q", slots):
+                    return words[3 * hits.start + 2 : 3 * hits.stop : 3]
         for i in hits:
             slot, rest = divmod(offsets[i] - span.start, elf.word)
             kind = elf.info_type(infos[i])
@@ -185,24 +188,6 @@ class RelocatedWords:
             base = self._symbol_value(table, infos[i]) if elf.info_symbol(infos[i]) else 0
             values[slot] = base + words[3 * i + 2] & (1 << elf.bits) - 1
         return values
-
-    def _one_each(self, words: array[int], offsets: array[int], span: range) -> array[int] | None:
-        """Return the addends where linkers leave the usual: relocations in order, all alike, one per slot."""
-        elf = self._elf
-        slots = range(span.start, span.stop, elf.word)
-        start = bisect_left(offsets, span.start)
-        stop = start + len(slots)
-        if not slots or stop > len(offsets) or (offsets[start], offsets[stop - 1]) != (slots[0], slots[-1]):
-            return None
-        before, inside, after = offsets[:start], offsets[start:stop], offsets[stop:]
-        if inside != array(offsets.typecode, slots):
-            return None
-        if max(before, default=-1) >= span.start or min(after, default=span.stop) < span.stop:
-            return None
-        infos = words[3 * start + 1 : 3 * stop : 3]
-        if elf.info_symbol(infos[0]) or elf.info_type(infos[0]) not in _RELATIVE | _ABSOLUTE[elf.bits]:
-            return None
-        return words[3 * start + 2 : 3 * stop : 3] if infos == infos[:1] * len(infos) else None
 
     def _symbol_value(self, table: _Table, info: int) -> int:
         """Return the value of a relocation's symbol, which boot adds (R_PPC64_ADDR64, R_PPC64_UADDR64)."""
