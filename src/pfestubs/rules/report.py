@@ -15,6 +15,7 @@ from pfestubs.rules.address_map import AddressSpan
 from pfestubs.rules.boot import CALL_INSN, RETURN_SHIFT, TRAMPOLINE_FREED
 from pfestubs.rules.boot_inputs import require_known_kind
 from pfestubs.rules.check import CheckOptions, check_boot
+from pfestubs.rules.integrity import first_damage
 from pfestubs.rules.plan import plan_reserve
 from pfestubs.rules.simulation import simulate_boot
 
@@ -36,8 +37,6 @@ TIGHTEST: Final = 200
 """Functions that are listed by what is left of their tightest branch."""
 CALLS: Final = "calls"
 """The series of a kernel without stubs: from each location to the tracer."""
-_DAMAGE: Final = frozenset({"area-damaged", "table-damaged"})
-"""Errors that leave nothing to plan with."""
 _COLUMNS: Final = 160
 """Pieces of the texts for which the profile tells the distances."""
 
@@ -140,10 +139,9 @@ def report_kernel(kernel: Kernel, older: OlderKernel | None = None) -> ReportRes
     require_known_kind(kernel)
     boot = simulate_boot(kernel)
     check = check_boot(boot, CheckOptions())
-    damaged = any(error.rule in _DAMAGE for error in check.errors)
     return ReportResult(
         check=check,
-        plan=plan_reserve(boot) if kernel.layout and not damaged else None,
+        plan=plan_reserve(boot) if kernel.layout and first_damage(boot) is None else None,
         stop=None if boot.stops_at is None else boot.locations[boot.stops_at],
         histogram=_histogram(boot),
         profile=_profile(boot, check.address_map),
