@@ -6,10 +6,10 @@ from __future__ import annotations
 import errno
 import os
 import re
-import stat
 from typing import Final
 
 from pfestubs.errors import UnreadableError, UnsuitableError, UsageError
+from pfestubs.read.source import read_head
 
 _MAP_LINE: Final = re.compile(rb"[0-9a-f]{8}(?:[0-9a-f]{8})? [A-Za-z] ")
 _ADVICE: Final = {
@@ -45,11 +45,8 @@ def check_input_name(label: str, path: str, usual_name: str | None = None) -> No
 
 def _is_system_map(path: str) -> bool:
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
-            return False
-        with open(path, "rb") as file:  # noqa: PTH123
-            return _MAP_LINE.match(file.read(20)) is not None
-    except OSError:  # the reader says so
+        return _MAP_LINE.match(read_head(path, 20)) is not None
+    except UnreadableError:  # the reader says so
         return False
 
 

@@ -295,8 +295,9 @@ def _open(path: str | None) -> Iterator[IO[bytes]]:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         with open(handle, "rb") as stream:  # noqa: PTH123 - a descriptor
             _require_readable(handle)
-            # /dev/kmsg ends where a read would wait for the next message; a serial line may be silent.
-            if os.isatty(handle) or not stat.S_ISCHR(os.fstat(handle).st_mode):
+            # The writer of a pipe and a serial line may be silent for a while; /dev/kmsg and /proc/kmsg end
+            # where a read would wait for the next message.
+            if os.isatty(handle) or stat.S_ISFIFO(os.fstat(handle).st_mode):
                 os.set_blocking(handle, True)
             yield stream
         return
