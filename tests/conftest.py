@@ -49,8 +49,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "mini_kernel" in getattr(item, "fixturenames", ()):
             item.add_marker("cross")
-        if "kernels" in getattr(item, "fixturenames", ()):  # treated with strip and objcopy
-            item.add_marker("tools")
         mark = MARKED_MODULES.get(item.path.stem)
         if mark is not None:
             item.add_marker(mark)

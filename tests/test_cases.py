@@ -192,11 +192,13 @@ def test_constructors_of_an_older_linker_script(call: Call, tmp_path: Path) -> N
 # -- the same with a distribution's kernel -----------------------------------------------------------------
 
 
+@pytest.mark.tools
 def test_debian_without_stub_symbols(kernels: Kernels, call: Call, tmp_path: Path) -> None:
     path = without_stub_symbols(kernels(f"{DEBIAN}/vmlinux"), tmp_path / "vmlinux")
     refused(call, path, "has no symbols of stub areas", "check", path)
 
 
+@pytest.mark.tools
 def test_debians_maps(kernels: Kernels, call: Call, tmp_path: Path) -> None:
     """Stripped: its own map, and what nm says, are believed; zeros and a neighbour's map are not."""
     full = kernels(f"{DEBIAN}/vmlinux")

@@ -96,6 +96,7 @@ def test_same_as_the_slow_one(name: str, kernels: Kernels) -> None:
     assert {area.name: n for area, n in zip(kernel.areas, result.needed, strict=True)} == slow.asked
 
 
+@pytest.mark.tools
 def test_stripped_kernel_with_its_system_map(kernels: Kernels, call: Call, tmp_path: Path) -> None:
     full, symbols = kernels(f"{DEBIAN}/vmlinux"), kernels(f"{DEBIAN}/System.map")
     stripped = tmp_path / "vmlinux"

@@ -198,6 +198,7 @@ def neighbour(text: str, share: float, shift: int, *, drop: bool = True, data: b
     return "".join(f"{address:016x} {row}\n" for address, row in changed)
 
 
+@pytest.mark.tools
 @pytest.mark.parametrize("data", [False, True])
 @pytest.mark.parametrize("shift", [16, 64, -32])
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.97, 0.999])
@@ -215,6 +216,7 @@ def test_neighbours_of_a_real_kernel(
     assert outcome.err.startswith(f"{path}: error: ")
 
 
+@pytest.mark.tools
 @pytest.mark.parametrize("strip", ["powerpc64le-linux-gnu-strip", "llvm-strip-19"])
 def test_a_real_kernel_with_its_own_map(strip: str, kernels: Kernels, call: Call, tmp_path: Path) -> None:
     vmlinux, own = (kernels(f"debian-7.2.13-ppc64le/{name}") for name in ("vmlinux", "System.map"))
