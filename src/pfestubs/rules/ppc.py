@@ -70,7 +70,7 @@ def encode_branch(start: int, target: int, *, link: bool = False) -> int:
         ValueError: if the branch cannot span the distance.
     """
     offset = target - start
-    if offset not in BRANCH_RANGE and distance(start, target) not in BRANCH_RANGE:  # near both ends it wraps
+    if not (offset in BRANCH_RANGE or in_branch_range(distance(start, target))):  # near both ends it wraps
         raise ValueError(f"a branch cannot span {offset} bytes")
     return BRANCH | (offset & _LI_MASK) | (LINK if link else 0)
 

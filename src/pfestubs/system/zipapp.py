@@ -104,6 +104,7 @@ def version_of_zipapp(path: Path) -> str:
     """Return the version of pfestubs in the zip application at `path`, "" if it is not one."""
     from zipfile import BadZipFile, ZipFile
 
+    # What zipfile raises for a damaged, encrypted or foreign archive, which is then not a copy of pfestubs.
     with suppress(OSError, BadZipFile, KeyError, NotImplementedError, ValueError, RuntimeError, EOFError):
         if path.is_file():
             with ZipFile(path) as archive, archive.open("pfestubs/__init__.py") as file:
