@@ -36,6 +36,7 @@ MARKED_MODULES = {
     "test_objdump_differential": "cross",
     "test_properties": "slow",
     "test_report": "slow",
+    "test_report_browser": "slow",
     "test_robustness": "slow",
     "test_scripts_differences": "cross",
     "test_signals": "slow",

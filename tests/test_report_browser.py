@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from support import Call, MiniKernel
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (make tools)")
 
 CELLS = (
     "Array.from(document.querySelectorAll('#tightest tbody tr:not([hidden])'), r => r.cells[%d].textContent)"
@@ -61,7 +60,7 @@ CONTRAST = """
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    assert CHROMIUM is not None
+    assert CHROMIUM is not None, "chromium is not installed (make tools)"
     with Browser(CHROMIUM, tmp_path_factory.mktemp("chromium")) as opened:
         yield opened
 
