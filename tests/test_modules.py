@@ -564,6 +564,7 @@ def test_objects_of_the_compilers(document: Any, path: Path) -> None:
     assert ("duplicate-section" in row["flags"]) == (len(sizes) > 1)
 
 
+@pytest.mark.tools
 def test_a_distribution(document: Any, tmp_path: Path) -> None:
     root = os.environ.get("PFESTUBS_MODULES")
     if not root:
