@@ -18,7 +18,7 @@ def plan_summary(result: PlanResult) -> str:
     """Return what to do in one sentence, without the file's name."""
     if result.damage is not None:
         first = f"{result.damage.rule}: {finding_message(result.damage)}"
-        return f"failed: {first}; the plan is for a kernel without that; see pfestubs check"
+        return f"failed: {first}; the plan assumes that this is fixed; see pfestubs check"
     linked = result.outcomes[0]
     growth = growth_words(smallest_growth(linked))
     if result.reserve is None:
