@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pfestubs.layouts import LAYOUTS
-from pfestubs.model import ByteOrder, Kernel
+from pfestubs.model import ByteOrder, Kernel, ppc
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules import ppc
-from pfestubs.rules.boot import Boot
-from pfestubs.rules.inline_sites import InlineSites
-from pfestubs.rules.replay import call_adjust, replay
-from pfestubs.rules.simulation import simulate_boot
+from pfestubs.rules.kernel.boot import Boot
+from pfestubs.rules.kernel.inline_sites import InlineSites
+from pfestubs.rules.kernel.replay import call_adjust, replay
+from pfestubs.rules.kernel.simulation import simulate_boot
 from support import naive_boot
 from support.kernelwriter import MIB, LinkedKernel, NamedAddresses, WordMemory, areas_of, machine_of
 

@@ -23,9 +23,9 @@ from pfestubs.formats.findings import BACKGROUND, DESCRIPTIONS, HELP, TITLES, fi
 from pfestubs.formats.markdown import LIMIT
 from pfestubs.layouts import LAYOUTS
 from pfestubs.model import Area, Baseline
-from pfestubs.rules import findings as f
-from pfestubs.rules.check import AreaUse, CheckOptions, CheckResult, NamedHeadroom
-from pfestubs.rules.findings import SEVERITIES, Action, Finding, Remedy
+from pfestubs.rules.check import findings as f
+from pfestubs.rules.check.check import AreaUse, CheckOptions, CheckResult, NamedHeadroom
+from pfestubs.rules.check.findings import SEVERITIES, Action, Finding, Remedy
 from support import SCHEMAS
 
 if TYPE_CHECKING:

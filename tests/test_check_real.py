@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.simulation import simulate_boot
+from pfestubs.rules.kernel.simulation import simulate_boot
 from support import naive_boot, tool
 
 if TYPE_CHECKING:

@@ -25,11 +25,11 @@ from pfestubs.errors import (
 from pfestubs.layouts import LAYOUTS, RESERVE_CONFIG
 from pfestubs.model import AreaCounts, Baseline, ByteOrder, EntryCounts, ObjectCounts
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules import findings as f
-from pfestubs.rules.boot_inputs import require_stubs
-from pfestubs.rules.check import AllowedGrowth, CheckOptions, CheckResult, check_kernel
-from pfestubs.rules.findings import Action, Remedy
-from pfestubs.rules.integrity import measure_stub_size
+from pfestubs.rules.check import findings as f
+from pfestubs.rules.check.check import AllowedGrowth, CheckOptions, CheckResult, check_kernel
+from pfestubs.rules.check.findings import Action, Remedy
+from pfestubs.rules.check.integrity import measure_stub_size
+from pfestubs.rules.kernel.boot_inputs import require_stubs
 from support.kernelwriter import MIB, LinkedKernel
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pfestubs.layouts import AreaSpec
-    from pfestubs.rules.findings import Finding
+    from pfestubs.rules.check.findings import Finding
 
     Check = Callable[..., CheckResult]
 

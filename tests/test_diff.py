@@ -22,8 +22,8 @@ from pfestubs.formats.markdown import LIMIT
 from pfestubs.model import EntryCounts
 from pfestubs.model.figures import AreaFigures, KernelFigures
 from pfestubs.read.saved import LOCATION_RULES
-from pfestubs.rules.boot import LocationRule
-from pfestubs.rules.diff import compare
+from pfestubs.rules.analyses.diff import compare
+from pfestubs.rules.kernel.boot import LocationRule
 from support import OBJECTS, SCHEMAS
 from support.kernelwriter import LinkedKernel
 

@@ -24,9 +24,9 @@ from pfestubs.formats.explain import explanation_text
 from pfestubs.model.boot_log import BugPhase, CodeAddress, MessageKind
 from pfestubs.read import boot_log
 from pfestubs.read.boot_log import MESSAGES, read_boot_log, strip_prefix
-from pfestubs.rules.explain import Comparison, ExplainResult, explain_log
-from pfestubs.rules.findings import Action, Remedy
-from pfestubs.rules.simulation import simulate_boot
+from pfestubs.rules.analyses.explain import Comparison, ExplainResult, explain_log
+from pfestubs.rules.check.findings import Action, Remedy
+from pfestubs.rules.kernel.simulation import simulate_boot
 from support import FIXTURES, SCHEMAS
 from support.kernelwriter import MIB, LinkedKernel, NamedAddresses
 

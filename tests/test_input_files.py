@@ -22,7 +22,7 @@ from pfestubs.read.source import BufferSource, open_source, read_document
 from pfestubs.read.symbols import ElfSymbols
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.read.vmlinux_o import read_vmlinux_o
-from pfestubs.rules.simulation import simulate_boot
+from pfestubs.rules.kernel.simulation import simulate_boot
 from support import FIXTURES, OBJECTS, clean_environment, executable_path
 from support.elfwriter import (
     AX,

@@ -15,17 +15,17 @@ from jsonschema import Draft202012Validator
 from pfestubs.errors import UnexpectedReserveError
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.plan import Planner, plan_reserve
-from pfestubs.rules.relink import Growth, GrowthShape, relink
-from pfestubs.rules.replay import replay
-from pfestubs.rules.simulation import simulate_boot
+from pfestubs.rules.analyses.plan import Planner, plan_reserve
+from pfestubs.rules.analyses.relink import Growth, GrowthShape, relink
+from pfestubs.rules.kernel.replay import replay
+from pfestubs.rules.kernel.simulation import simulate_boot
 from support import SCHEMAS
 from support.kernelwriter import MIB, Linked, LinkedKernel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pfestubs.rules.boot import Boot
+    from pfestubs.rules.kernel.boot import Boot
     from support import Call, Kernels, MiniKernel
 
 DEBIAN, PSERIES, TRAP = "debian-7.2.13-ppc64le", "pseries-7.2.13-ppc64le", "pseries-7.2.13-trap"

@@ -11,11 +11,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pfestubs.layouts import LAYOUTS, AreaRole
-from pfestubs.model import ByteOrder, Kernel
-from pfestubs.rules import ppc
-from pfestubs.rules.boot import TRAMPOLINE_FREED, Boot
-from pfestubs.rules.replay import replay
-from pfestubs.rules.simulation import simulate_boot
+from pfestubs.model import ByteOrder, Kernel, ppc
+from pfestubs.rules.kernel.boot import TRAMPOLINE_FREED, Boot
+from pfestubs.rules.kernel.replay import replay
+from pfestubs.rules.kernel.simulation import simulate_boot
 from support import naive_boot
 from support.kernelwriter import MIB, LinkedKernel, NamedAddresses, WordMemory, areas_of
 

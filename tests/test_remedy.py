@@ -16,18 +16,18 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pfestubs.layouts import RESERVE_CONFIG, AreaRole
-from pfestubs.rules import ppc
-from pfestubs.rules.findings import Action, Remedy
-from pfestubs.rules.plan import Planner
-from pfestubs.rules.relink import Growth, GrowthShape, NopMemory, relink, text_entries
-from pfestubs.rules.remedy import suggest_for_headroom, suggest_remedy
-from pfestubs.rules.replay import replay
-from pfestubs.rules.simulation import simulate_boot
+from pfestubs.model import ppc
+from pfestubs.rules.analyses.plan import Planner
+from pfestubs.rules.analyses.relink import Growth, GrowthShape, NopMemory, relink, text_entries
+from pfestubs.rules.check.findings import Action, Remedy
+from pfestubs.rules.check.remedy import suggest_for_headroom, suggest_remedy
+from pfestubs.rules.kernel.replay import replay
+from pfestubs.rules.kernel.simulation import simulate_boot
 from support.kernelwriter import BASE, MIB, Linked, LinkedKernel, WordMemory
 
 if TYPE_CHECKING:
     from pfestubs.model import Kernel
-    from pfestubs.rules.boot import Boot
+    from pfestubs.rules.kernel.boot import Boot
 
 REGENERATE = Remedy(Action.REGENERATE_AREAS)
 SHRINK_TEXT = Action.SHRINK_TEXT

@@ -17,9 +17,9 @@ from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.address_map import MapScale
 from pfestubs.formats.check import SHOWN_PER_RULE, summary
 from pfestubs.formats.terminal import area_map
-from pfestubs.rules.address_map import AddressMap, AddressSpan, map_addresses
-from pfestubs.rules.report import BINS, TIGHTEST, older_kernel, report_kernel
-from pfestubs.rules.simulation import simulate_boot
+from pfestubs.rules.analyses.address_map import AddressMap, AddressSpan, map_addresses
+from pfestubs.rules.analyses.report import BINS, TIGHTEST, older_kernel, report_kernel
+from pfestubs.rules.kernel.simulation import simulate_boot
 from support.kernelwriter import LinkedKernel, NamedAddresses
 
 if TYPE_CHECKING:

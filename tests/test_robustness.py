@@ -26,10 +26,11 @@ from fuzz import seeds
 from pfestubs.cli.main import COMMANDS
 from pfestubs.formats import FORMATS
 from pfestubs.formats.text import dump_json, dump_json_list
+from pfestubs.model import ppc
 from pfestubs.read import boot_log
 from pfestubs.read.elf import Elf, open_elf
 from pfestubs.read.system_map import read_system_map
-from pfestubs.rules import ppc, simulation
+from pfestubs.rules.kernel import simulation
 from support import FIXTURES, OBJECTS, SCHEMAS, clean_environment, executable_path
 from support.elfwriter import (
     ABS,

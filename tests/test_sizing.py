@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pfestubs.errors import ContradictionError, UnsuitableError
 from pfestubs.layouts import LAYOUTS, AreaRole, detect_layout
 from pfestubs.model import AreaCounts, ByteOrder, EntryCounts, ReserveArray, TextSection, VmlinuxO
-from pfestubs.rules.section_kinds import classify_section
-from pfestubs.rules.sizing import Trap, count, count_entries, find_trap, size_areas
+from pfestubs.rules.kernel.section_kinds import classify_section
+from pfestubs.rules.kernel.sizing import Trap, count, count_entries, find_trap, size_areas
 
 MIB = 1 << 20
 

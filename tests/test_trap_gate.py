@@ -11,8 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pfestubs.read.vmlinux_o import read_vmlinux_o
-from pfestubs.rules import sizing
-from pfestubs.rules.findings import Action, Remedy
+from pfestubs.rules.check.findings import Action, Remedy
+from pfestubs.rules.kernel import sizing
 from support import OBJECTS, SCHEMAS
 from support.elfwriter import KernelObject
 from test_generate import MIB, spread, trap_object

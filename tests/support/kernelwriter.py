@@ -18,10 +18,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pfestubs.layouts import LAYOUTS
-from pfestubs.model import Area, ByteOrder, Kernel, SymbolInfo
-from pfestubs.rules import ppc
-from pfestubs.rules.replay import replay
-from pfestubs.rules.simulation import simulate_boot
+from pfestubs.model import Area, ByteOrder, Kernel, SymbolInfo, ppc
+from pfestubs.rules.kernel.replay import replay
+from pfestubs.rules.kernel.simulation import simulate_boot
 from support.elfwriter import (
     ABS,
     AX,
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pfestubs.layouts import Layout
-    from pfestubs.rules.boot import Boot
+    from pfestubs.rules.kernel.boot import Boot
 
 MIB = 1 << 20
 BASE = 0xC000000000000000

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A second, slow implementation of the boot, written from the kernel's rules alone.
 
-`pfestubs.rules.replay` and `pfestubs.rules.simulation` are compared with it. Plain numbers and one dict per
+`pfestubs.rules.kernel.replay` and `pfestubs.rules.kernel.simulation` are compared with it. Plain numbers and one dict per
 location; a step here is a step of the kernel's own code. Nothing of pfestubs is used.
 """
 

@@ -10,12 +10,12 @@ from pfestubs.errors import UnsuitableError, UsageError
 from pfestubs.formats.assembly import render_assembly
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.read.vmlinux_o import read_vmlinux_o
-from pfestubs.rules import sizing
+from pfestubs.rules.kernel import sizing
 from pfestubs.system.messages import report
 
 if TYPE_CHECKING:
     from pfestubs.model import AreaCounts, ObjectCounts, VmlinuxO
-    from pfestubs.rules.sizing import Trap
+    from pfestubs.rules.kernel.sizing import Trap
 
 
 _COUNT_LIMIT: Final = 0xFFFFFFFF

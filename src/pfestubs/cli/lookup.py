@@ -9,14 +9,14 @@ from fnmatch import translate
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pfestubs.model import ppc
 from pfestubs.read.elf import decode_name
-from pfestubs.rules import ppc
-from pfestubs.rules.stubs import stub_words
+from pfestubs.rules.kernel.stubs import stub_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pfestubs.rules.boot import Boot
+    from pfestubs.rules.kernel.boot import Boot
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-f]{1,16}|[0-9a-f]{16}", re.IGNORECASE)
 _LENGTH_DIFFERENCE: Final = 4

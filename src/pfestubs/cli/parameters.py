@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-    from pfestubs.rules.check import AllowedGrowth
+    from pfestubs.rules.check.check import AllowedGrowth
 
     _ParamType = click.ParamType[Any]
 else:
@@ -146,7 +146,7 @@ class MaxGrowth(_ParamType):
             self.fail(f"{value!r} is neither a number of locations nor a percentage", param, ctx)
         from decimal import Decimal  # exact: 2.3% of 1,000 is 23
 
-        from pfestubs.rules.check import AllowedGrowth
+        from pfestubs.rules.check.check import AllowedGrowth
 
         if match[1] is not None:
             return AllowedGrowth(Decimal(match[1]), "locations")

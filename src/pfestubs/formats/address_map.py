@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pfestubs.rules.address_map import AddressSpan, MapPart
+    from pfestubs.rules.analyses.address_map import AddressSpan, MapPart
 
 _CUT: Final = 0.06
 """Share of the picture that a gap has which would otherwise be longer than the texts together."""

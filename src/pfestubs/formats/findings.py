@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 from pfestubs.formats.remedy import remedy_sentence
 from pfestubs.formats.text import plural
 from pfestubs.layouts import AreaRole
-from pfestubs.rules import findings as f
+from pfestubs.rules.check import findings as f
 
 if TYPE_CHECKING:
-    from pfestubs.rules.findings import Finding, RuleName
+    from pfestubs.rules.check.findings import Finding, RuleName
 
 DESCRIPTIONS: Final[dict[RuleName, str]] = {
     "table-damaged": "The location table has a whole number of distinct, aligned entries, and locations.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pfestubs.rules.address_map import AddressMap, AddressSpan
+    from pfestubs.rules.analyses.address_map import AddressMap, AddressSpan
 
 _CODES: Final = {"bad": "\x1b[31;1m", "good": "\x1b[32;1m", "bold": "\x1b[1m"}
 _OFF: Final = "\x1b[0m"

@@ -42,7 +42,7 @@ LOCATION_RULES: Final = frozenset(
         "init-trampoline-only",
     }
 )
-"""The rules of `check` of which a location has at most one finding (`pfestubs.rules.boot.LocationRule`)."""
+"""The rules of `check` of which a location has at most one finding (`LocationRule`)."""
 _MACHINES: Final = {"ppc64": (64, "R_PPC64_ADDR64"), "ppc": (32, "R_PPC_ADDR32")}
 """Class and relocation by machine."""
 _TABLE_RULE: Final = "table-damaged"

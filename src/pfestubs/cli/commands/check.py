@@ -22,13 +22,13 @@ from pfestubs.formats import render
 from pfestubs.formats.check import summary
 from pfestubs.formats.findings import finding_message
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.check import CheckOptions, check_kernel
+from pfestubs.rules.check.check import CheckOptions, check_kernel
 from pfestubs.system.files import is_stdout, refuse_input, write_output
 from pfestubs.system.messages import report
 
 if TYPE_CHECKING:
     from pfestubs.model import ObjectCounts
-    from pfestubs.rules.check import AllowedGrowth, CheckResult
+    from pfestubs.rules.check.check import AllowedGrowth, CheckResult
 
 
 @click.command(
@@ -127,7 +127,7 @@ def _expected_counts(prelink: str) -> ObjectCounts:
     if not is_elf(prelink):
         return read_saved_count(prelink)
     from pfestubs.read.vmlinux_o import read_vmlinux_o
-    from pfestubs.rules import sizing
+    from pfestubs.rules.kernel import sizing
 
     return sizing.count(read_vmlinux_o(prelink))
 

@@ -13,7 +13,7 @@ from pfestubs.errors import Exit, UnsuitableError
 from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.count import CountListing, TrapGate, trap_error
 from pfestubs.read.vmlinux_o import read_vmlinux_o
-from pfestubs.rules import sizing
+from pfestubs.rules.kernel import sizing
 from pfestubs.system.files import is_stdout, refuse_input, write_output
 from pfestubs.system.messages import report
 

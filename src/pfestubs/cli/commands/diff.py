@@ -20,7 +20,7 @@ from pfestubs.cli.options import (
 from pfestubs.errors import UsageError
 from pfestubs.formats import render
 from pfestubs.read.saved import read_saved_figures
-from pfestubs.rules.diff import compare, kernel_figures
+from pfestubs.rules.analyses.diff import compare, kernel_figures
 from pfestubs.system.files import refuse_input, write_output
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.explain import explain_summary
 from pfestubs.read.boot_log import read_boot_log
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.boot_inputs import require_known_kind
-from pfestubs.rules.explain import explain_log
-from pfestubs.rules.simulation import simulate_boot
+from pfestubs.rules.analyses.explain import explain_log
+from pfestubs.rules.kernel.boot_inputs import require_known_kind
+from pfestubs.rules.kernel.simulation import simulate_boot
 from pfestubs.system.files import is_stdout, refuse_input, write_output
 from pfestubs.system.messages import report
 

@@ -13,7 +13,7 @@ from pfestubs.errors import Exit, PfestubsError
 from pfestubs.formats import render
 from pfestubs.formats.modules import ModuleListing
 from pfestubs.read.modules import find_modules, read_modules
-from pfestubs.rules.modules import DEFAULT_STUB_SIZE, HARMFUL, size_module
+from pfestubs.rules.analyses.modules import DEFAULT_STUB_SIZE, HARMFUL, size_module
 from pfestubs.system.files import refuse_input, write_output
 from pfestubs.system.messages import report
 

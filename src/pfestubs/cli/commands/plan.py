@@ -12,12 +12,12 @@ from pfestubs.cli.parameters import Count, Size
 from pfestubs.errors import Exit, UsageError
 from pfestubs.formats import render
 from pfestubs.formats.plan import plan_summary
+from pfestubs.model import ppc
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules import ppc
-from pfestubs.rules.boot_inputs import require_known_kind
-from pfestubs.rules.plan import GROWTH_MAX, plan_reserve
-from pfestubs.rules.relink import GrowthShape
-from pfestubs.rules.simulation import simulate_boot
+from pfestubs.rules.analyses.plan import GROWTH_MAX, plan_reserve
+from pfestubs.rules.analyses.relink import GrowthShape
+from pfestubs.rules.kernel.boot_inputs import require_known_kind
+from pfestubs.rules.kernel.simulation import simulate_boot
 from pfestubs.system.files import is_stdout, refuse_input, write_output
 from pfestubs.system.messages import report
 

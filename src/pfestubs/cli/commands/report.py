@@ -12,7 +12,7 @@ from pfestubs.errors import Exit
 from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.check import summary
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.report import older_kernel, report_kernel
+from pfestubs.rules.analyses.report import older_kernel, report_kernel
 from pfestubs.system.files import is_stdout, refuse_input, write_output
 from pfestubs.system.messages import report
 

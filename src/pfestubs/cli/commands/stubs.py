@@ -13,8 +13,8 @@ from pfestubs.errors import Exit
 from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.stubs import Listing
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.boot_inputs import require_stubs
-from pfestubs.rules.simulation import simulate_boot
+from pfestubs.rules.kernel.boot_inputs import require_stubs
+from pfestubs.rules.kernel.simulation import simulate_boot
 from pfestubs.system.files import refuse_input, write_output
 from pfestubs.system.messages import report
 

@@ -22,9 +22,9 @@ from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.verify.text import verify_summary
 from pfestubs.read.dump import open_dump
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.boot_inputs import require_stubs
-from pfestubs.rules.simulation import simulate_boot
-from pfestubs.rules.stub_states import verify_stubs
+from pfestubs.rules.analyses.stub_states import verify_stubs
+from pfestubs.rules.kernel.boot_inputs import require_stubs
+from pfestubs.rules.kernel.simulation import simulate_boot
 from pfestubs.system.files import is_stdout, refuse_input, write_output
 from pfestubs.system.messages import report
 

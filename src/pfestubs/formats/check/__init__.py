@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.check import CheckResult
-    from pfestubs.rules.findings import Finding
+    from pfestubs.rules.check.check import CheckResult
+    from pfestubs.rules.check.findings import Finding
 
 SHOWN_PER_RULE: Final = 20
 """Findings shown per rule in human-readable output without --all."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.check import CheckResult
+    from pfestubs.rules.check.check import CheckResult
 
 _ANNOTATIONS: Final = 10
 """GitHub's limit per step and severity; the rest are dropped silently."""

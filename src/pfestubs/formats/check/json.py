@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.check import CheckResult, NamedHeadroom
-    from pfestubs.rules.findings import Finding
+    from pfestubs.rules.check.check import CheckResult, NamedHeadroom
+    from pfestubs.rules.check.findings import Finding
 
 
 def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all

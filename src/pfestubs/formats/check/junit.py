@@ -9,14 +9,14 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from pfestubs.formats.check import shown, summary
 from pfestubs.formats.findings import DESCRIPTIONS, finding_message
 from pfestubs.formats.text import escape_line
-from pfestubs.rules.findings import SEVERITIES
+from pfestubs.rules.check.findings import SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.check import CheckOptions, CheckResult
-    from pfestubs.rules.findings import Finding, RuleName
+    from pfestubs.rules.check.check import CheckOptions, CheckResult
+    from pfestubs.rules.check.findings import Finding, RuleName
 
 _REQUESTED_BY: Final[dict[RuleName, tuple[str, str]]] = {
     "count-mismatch": ("expected", "--prelink"),

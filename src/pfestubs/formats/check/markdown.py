@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.check import CheckResult
-    from pfestubs.rules.findings import Remedy, RuleName
+    from pfestubs.rules.check.check import CheckResult
+    from pfestubs.rules.check.findings import Remedy, RuleName
 
 
 def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:

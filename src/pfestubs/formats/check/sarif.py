@@ -16,14 +16,14 @@ from pfestubs.formats.check import shown
 from pfestubs.formats.findings import BACKGROUND, DESCRIPTIONS, HELP, TITLES, finding_message
 from pfestubs.formats.markdown import sentence
 from pfestubs.formats.text import dump_json_list, escape, hex_address
-from pfestubs.rules.findings import SEVERITIES
+from pfestubs.rules.check.findings import SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.check import CheckResult
-    from pfestubs.rules.findings import Finding, RuleName
+    from pfestubs.rules.check.check import CheckResult
+    from pfestubs.rules.check.findings import Finding, RuleName
 
 LIMIT: Final = 25_000
 """Results per run: GitHub refuses a file with more."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.check import CheckResult
+    from pfestubs.rules.check.check import CheckResult
 
 _SCREEN = 24
 """Lines of a screen: after more of them the summary repeats the remedy."""

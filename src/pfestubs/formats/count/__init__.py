@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pfestubs.formats.remedy import remedy_sentence
-from pfestubs.rules import ppc
-from pfestubs.rules.sizing import TRAP_MARGIN
+from pfestubs.model import ppc
+from pfestubs.rules.kernel.sizing import TRAP_MARGIN
 
 if TYPE_CHECKING:
     from pfestubs.model import ObjectCounts
-    from pfestubs.rules.findings import Remedy
-    from pfestubs.rules.sizing import Trap
+    from pfestubs.rules.check.findings import Remedy
+    from pfestubs.rules.kernel.sizing import Trap
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pfestubs.formats.count import stub_counts
 from pfestubs.formats.remedy import remedy_values
 from pfestubs.formats.text import dump_json
-from pfestubs.model import COUNT_SCHEMA
-from pfestubs.rules import ppc
-from pfestubs.rules.sizing import TRAP_MARGIN
+from pfestubs.model import COUNT_SCHEMA, ppc
+from pfestubs.rules.kernel.sizing import TRAP_MARGIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

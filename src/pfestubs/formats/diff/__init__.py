@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pfestubs.model.figures import KernelFigures
-    from pfestubs.rules.diff import DiffResult, FunctionCount
+    from pfestubs.rules.analyses.diff import DiffResult, FunctionCount
 
 _GROWTH_SHAPES: Final = ("early", "even", "late")
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pfestubs.formats import RenderOptions
     from pfestubs.model.figures import KernelFigures
-    from pfestubs.rules.diff import DiffResult, FunctionCount
+    from pfestubs.rules.analyses.diff import DiffResult, FunctionCount
 
 
 def render(result: DiffResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pfestubs.formats import RenderOptions
     from pfestubs.model.figures import KernelFigures
-    from pfestubs.rules.diff import DiffResult
+    from pfestubs.rules.analyses.diff import DiffResult
 
 
 def render(result: DiffResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - always as much as fits

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.diff import DiffResult, FunctionCount
+    from pfestubs.rules.analyses.diff import DiffResult, FunctionCount
 
 SHOWN: Final = 20
 """Symbols shown of those added, and of those removed, without --all."""

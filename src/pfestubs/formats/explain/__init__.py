@@ -10,10 +10,10 @@ from pfestubs.formats.findings import finding_message
 from pfestubs.formats.remedy import remedy_sentence
 from pfestubs.formats.text import plural
 from pfestubs.model.boot_log import MessageKind
-from pfestubs.rules.explain import Comparison
+from pfestubs.rules.analyses.explain import Comparison
 
 if TYPE_CHECKING:
-    from pfestubs.rules.explain import ExplainResult, Explanation
+    from pfestubs.rules.analyses.explain import ExplainResult, Explanation
 
 CONSEQUENCE: Final = (
     "ftrace was off after that, and with it the function tracer, live patching, kprobes on ftrace, and"

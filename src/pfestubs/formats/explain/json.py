@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.explain import ExplainResult, Explanation
+    from pfestubs.rules.analyses.explain import ExplainResult, Explanation
 
 
 def render(result: ExplainResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.explain import ExplainResult, Explanation
+    from pfestubs.rules.analyses.explain import ExplainResult, Explanation
 
 _MESSAGE_MAX: Final = 200
 """Characters of a message that are shown; JSON has the whole."""

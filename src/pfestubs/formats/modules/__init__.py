@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pfestubs.rules.modules import total
+from pfestubs.rules.analyses.modules import total
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pfestubs.errors import PfestubsError
-    from pfestubs.rules.modules import ModuleStubs, ModuleTotals
+    from pfestubs.rules.analyses.modules import ModuleStubs, ModuleTotals
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pfestubs.formats import RenderOptions
     from pfestubs.formats.modules import ModuleListing
-    from pfestubs.rules.modules import ModuleStubs
+    from pfestubs.rules.analyses.modules import ModuleStubs
 
 
 def render(listing: ModuleListing, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pfestubs.formats import RenderOptions
     from pfestubs.formats.modules import ModuleListing
-    from pfestubs.rules.modules import ModuleStubs
+    from pfestubs.rules.analyses.modules import ModuleStubs
 
 _COLUMNS = ("module", ">locations", ">stub bytes", ">stub entries", "flags")
 

@@ -11,7 +11,7 @@ from pfestubs.formats.text import plural
 from pfestubs.layouts import RESERVE_CONFIG
 
 if TYPE_CHECKING:
-    from pfestubs.rules.plan import Outcome, PlanResult
+    from pfestubs.rules.analyses.plan import Outcome, PlanResult
 
 
 def plan_summary(result: PlanResult) -> str:

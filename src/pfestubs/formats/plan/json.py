@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.plan import Outcome, PlanResult
+    from pfestubs.rules.analyses.plan import Outcome, PlanResult
 
 
 def render(result: PlanResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.plan import GrowthLimit, Outcome, PlanResult
+    from pfestubs.rules.analyses.plan import GrowthLimit, Outcome, PlanResult
 
 _LIMIT_TITLES: Final = ("reserve", "text added", ">bytes until it fails", "then fails", "function")
 _ASKED_TITLES: Final = (

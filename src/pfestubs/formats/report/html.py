@@ -17,17 +17,17 @@ from pfestubs.formats.report import pictures
 from pfestubs.formats.templates import page_part, render_page
 from pfestubs.formats.text import size_text
 from pfestubs.layouts import RESERVE_CONFIG, AreaRole
-from pfestubs.rules.findings import Action
-from pfestubs.rules.report import BINS, CALLS
+from pfestubs.rules.analyses.report import BINS, CALLS
+from pfestubs.rules.check.findings import Action
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.findings import Finding
-    from pfestubs.rules.plan import GrowthLimit, PlanResult
-    from pfestubs.rules.relink import GrowthShape
-    from pfestubs.rules.report import OlderKernel, ReportResult
+    from pfestubs.rules.analyses.plan import GrowthLimit, PlanResult
+    from pfestubs.rules.analyses.relink import GrowthShape
+    from pfestubs.rules.analyses.report import OlderKernel, ReportResult
+    from pfestubs.rules.check.findings import Finding
 
 _SHAPES: Final = {
     "early": "in one piece, directly after area text",

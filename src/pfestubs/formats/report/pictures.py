@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from pfestubs.formats.address_map import MapScale, part_label
 from pfestubs.formats.text import escape_line, plural, size_text
-from pfestubs.rules import ppc
-from pfestubs.rules.report import BIN_SIZE, BINS, CALLS
+from pfestubs.model import ppc
+from pfestubs.rules.analyses.report import BIN_SIZE, BINS, CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pfestubs.rules.address_map import MapPart
-    from pfestubs.rules.plan import PlanResult
-    from pfestubs.rules.report import DistanceHistogram, ReportResult
+    from pfestubs.rules.analyses.address_map import MapPart
+    from pfestubs.rules.analyses.plan import PlanResult
+    from pfestubs.rules.analyses.report import DistanceHistogram, ReportResult
 
 _ROW: Final = 22
 """Pixels of a row."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pfestubs.rules.boot import Boot
+    from pfestubs.rules.kernel.boot import Boot
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from json.encoder import encode_basestring_ascii as encode_text
 from typing import TYPE_CHECKING
 
 from pfestubs.model import STUBS_SCHEMA
-from pfestubs.rules.stubs import stub_words, traced_word
+from pfestubs.rules.kernel.stubs import stub_words, traced_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
     from pfestubs.formats.stubs import Listing
-    from pfestubs.rules.boot import Boot
+    from pfestubs.rules.kernel.boot import Boot
 
 
 def render(listing: Listing, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - nothing to choose

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from pfestubs.formats.findings import finding_message
 from pfestubs.formats.text import escape_line, hex_address
-from pfestubs.rules import ppc
-from pfestubs.rules.check import finding_at
-from pfestubs.rules.stubs import stub_words, traced_word
+from pfestubs.model import ppc
+from pfestubs.rules.check.check import finding_at
+from pfestubs.rules.kernel.stubs import stub_words, traced_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
     from pfestubs.formats.stubs import Listing
-    from pfestubs.rules.boot import Boot
+    from pfestubs.rules.kernel.boot import Boot
 
 
 def render(listing: Listing, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - nothing to choose

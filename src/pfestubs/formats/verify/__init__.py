@@ -6,11 +6,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pfestubs.formats.text import hex_word
-from pfestubs.rules import ppc
-from pfestubs.rules.stub_states import StubState
+from pfestubs.model import ppc
+from pfestubs.rules.analyses.stub_states import StubState
 
 if TYPE_CHECKING:
-    from pfestubs.rules.stub_states import ComparedStub
+    from pfestubs.rules.analyses.stub_states import ComparedStub
 
 
 def problem_sentence(stub: ComparedStub) -> str:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from pfestubs.formats.text import dump_json_list, hex_address, hex_word
 from pfestubs.formats.verify import problem_sentence
 from pfestubs.model import VERIFY_SCHEMA
-from pfestubs.rules.stub_states import StubState
+from pfestubs.rules.analyses.stub_states import StubState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.stub_states import ComparedStub, Verification
+    from pfestubs.rules.analyses.stub_states import ComparedStub, Verification
 
 
 def render(result: Verification, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all

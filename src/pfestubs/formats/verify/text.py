@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.formats.text import escape_line, hex_address
 from pfestubs.formats.verify import problem_sentence
-from pfestubs.rules.stub_states import StubState
+from pfestubs.rules.analyses.stub_states import StubState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.stub_states import ComparedStub, Verification
+    from pfestubs.rules.analyses.stub_states import ComparedStub, Verification
 
 SHOWN_PER_STATE: Final = 20
 """Stubs shown per state without --all."""

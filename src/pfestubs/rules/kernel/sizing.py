@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from pfestubs.errors import NoEntriesError, ReserveMismatchError, UnexpectedReserveError, UnknownReserveError
 from pfestubs.layouts import LAYOUTS, RESERVE_CONFIG, Layout, detect_layout
-from pfestubs.model import AreaCounts, EntryCounts, ObjectCounts
-from pfestubs.rules import ppc
-from pfestubs.rules.section_kinds import classify_section
+from pfestubs.model import AreaCounts, EntryCounts, ObjectCounts, ppc
+from pfestubs.rules.kernel.section_kinds import classify_section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pfestubs.model import VmlinuxO
-    from pfestubs.rules.findings import Remedy
+    from pfestubs.rules.check.findings import Remedy
 
 TRAP_MARGIN: Final = 1 << 20
 """Bytes that the final link may add between a location and its stub, beyond what `vmlinux.o` shows."""
@@ -144,7 +143,7 @@ def suggest_reserve(obj: VmlinuxO, layout: Layout, reserve: int) -> Remedy:
     Another reserve moves the text after it together with the end area. So the reserve reaches a beginning of
     the locations, the end area an end of them, whatever the reserve is; the value leaves both the same room.
     """
-    from pfestubs.rules.findings import Action, Remedy  # every `generate` would pay for it
+    from pfestubs.rules.check.findings import Action, Remedy  # every `generate` would pay for it
 
     text = _place_text(obj, layout, reserve)
     first = text.end_at + ppc.BACKWARD_LIMIT

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pfestubs.errors import PartialListingError
 from pfestubs.model.figures import AreaFigures, KernelFigures
-from pfestubs.rules.boot_inputs import require_known_kind
-from pfestubs.rules.plan import Planner
-from pfestubs.rules.relink import Growth
-from pfestubs.rules.simulation import simulate_boot
+from pfestubs.rules.analyses.plan import Planner
+from pfestubs.rules.analyses.relink import Growth
+from pfestubs.rules.kernel.boot_inputs import require_known_kind
+from pfestubs.rules.kernel.simulation import simulate_boot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pfestubs.model import Kernel
-    from pfestubs.rules.boot import Boot
+    from pfestubs.rules.kernel.boot import Boot
 
 _UNKNOWN_AREA = AreaFigures(None, None)
 

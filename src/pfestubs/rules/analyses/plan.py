@@ -4,7 +4,7 @@
 A boot succeeds if and only if the functions that the reserve serves reach its slots and all others reach
 theirs in the end area. In boot order these conditions are linear in the reserve and in the growth, so that
 prefix and suffix extremes of one column answer for all reserves at once (`_Limits`). Boots of relinked
-kernels (`pfestubs.rules.relink`) confirm what is reported, and replace it where a kernel is not laid out as
+kernels (`analyses.relink`) confirm what is reported, and replace it where a kernel is not laid out as
 those conditions assume.
 """
 
@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import UnexpectedReserveError
 from pfestubs.layouts import AreaRole
-from pfestubs.rules import integrity, ppc
-from pfestubs.rules.address_map import map_addresses
-from pfestubs.rules.boot import INSNS_SIZE, RETURN_SHIFT
-from pfestubs.rules.relink import (
+from pfestubs.model import ppc
+from pfestubs.rules.analyses.address_map import map_addresses
+from pfestubs.rules.analyses.relink import (
     Growth,
     GrowthShape,
     end_stubs,
@@ -33,14 +32,16 @@ from pfestubs.rules.relink import (
     text_entries,
     text_locations,
 )
-from pfestubs.rules.simulation import simulate_boot
+from pfestubs.rules.check import integrity
+from pfestubs.rules.kernel.boot import INSNS_SIZE, RETURN_SHIFT
+from pfestubs.rules.kernel.simulation import simulate_boot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pfestubs.rules.address_map import AddressMap
-    from pfestubs.rules.boot import Boot
-    from pfestubs.rules.findings import Finding
+    from pfestubs.rules.analyses.address_map import AddressMap
+    from pfestubs.rules.check.findings import Finding
+    from pfestubs.rules.kernel.boot import Boot
 
 RESERVE_MAX: Final = 1 << 21
 """The largest reserve tried: more stubs than two branches span."""

@@ -9,15 +9,15 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import MissingMemoryError
-from pfestubs.rules import ppc
-from pfestubs.rules.stubs import stub_words, traced_word
+from pfestubs.model import ppc
+from pfestubs.rules.kernel.stubs import stub_words, traced_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pfestubs.model import RunningKernel
-    from pfestubs.rules.boot import Boot
-    from pfestubs.rules.stubs import Words
+    from pfestubs.rules.kernel.boot import Boot
+    from pfestubs.rules.kernel.stubs import Words
 
 _CALL: Final = 1
 """The stub's instruction that calls the tracer."""

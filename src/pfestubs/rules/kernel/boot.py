@@ -15,13 +15,13 @@ from operator import not_, sub
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from pfestubs.layouts import AreaRole
-from pfestubs.rules import ppc
+from pfestubs.model import ppc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pfestubs.model import Kernel
-    from pfestubs.rules.findings import BranchName
+    from pfestubs.rules.check.findings import BranchName
 
 INSNS_SIZE: Final = 4 * ppc.INSN_SIZE
 """Bytes of a stub's four instructions; what a stub has beyond them comes first (the ops pointer)."""

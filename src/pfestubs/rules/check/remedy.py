@@ -6,12 +6,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.layouts import RESERVE_CONFIG, AreaRole
-from pfestubs.rules.findings import Action, Remedy
-from pfestubs.rules.integrity import damaged_areas
+from pfestubs.rules.check.findings import Action, Remedy
+from pfestubs.rules.check.integrity import damaged_areas
 
 if TYPE_CHECKING:
-    from pfestubs.rules.boot import Boot, LocationRule
-    from pfestubs.rules.plan import Planner
+    from pfestubs.rules.analyses.plan import Planner
+    from pfestubs.rules.kernel.boot import Boot, LocationRule
 
 _CALL_RULES: Final = frozenset({"tracer-unreachable", "init-trampoline-only"})
 _RANGE_RULES: Final = frozenset({"stub-out-of-range", "return-out-of-range"})
@@ -54,7 +54,7 @@ def suggest_for_headroom(boot: Boot, headroom: int, minimum: int) -> Remedy:
 
 def _planner(boot: Boot) -> Planner:
     """Return the planner of a boot; imported here, since the check of a healthy kernel needs none."""
-    from pfestubs.rules.plan import planner_of
+    from pfestubs.rules.analyses.plan import planner_of
 
     return planner_of(boot)
 

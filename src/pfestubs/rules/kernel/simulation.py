@@ -3,7 +3,7 @@
 
 In boot order the locations fall into few runs: init text, the reserve, the end area. A run whose extreme
 distances, words and call sites pass every test needs no Python per location; any other is handed to
-`pfestubs.rules.replay`, location by location. A property test holds the two equal. On a kernel of 42,648
+`replay`, location by location. A property test holds the two equal. On a kernel of 42,648
 locations this takes a tenth of the time of the replay.
 """
 
@@ -15,16 +15,16 @@ from operator import le, sub
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.layouts import AreaRole
+from pfestubs.model import ppc
 from pfestubs.model.columns import offsets_in_word
-from pfestubs.rules import ppc
-from pfestubs.rules.boot import CALL_INSN, INSNS_SIZE, RETURN_SHIFT
-from pfestubs.rules.replay import ReplayState, call_adjust, call_target, replay
+from pfestubs.rules.kernel.boot import CALL_INSN, INSNS_SIZE, RETURN_SHIFT
+from pfestubs.rules.kernel.replay import ReplayState, call_adjust, call_target, replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pfestubs.model import Kernel
-    from pfestubs.rules.boot import Boot
+    from pfestubs.rules.kernel.boot import Boot
 
 _WINDOW_LOW: Final = ppc.BACKWARD_LIMIT - RETURN_SHIFT
 """The least distance location - first instruction for which both branches, to the stub and back, reach."""
@@ -32,7 +32,7 @@ _WINDOW_HIGH: Final = ppc.FORWARD_LIMIT
 
 
 def simulate_boot(kernel: Kernel) -> Boot:
-    """Return the boot of `kernel`, as `pfestubs.rules.replay.replay` does."""
+    """Return the boot of `kernel`, as `pfestubs.rules.kernel.replay.replay` does."""
     if kernel.layout is None or not _is_regular(kernel):
         return replay(kernel)
     state = ReplayState(kernel)

@@ -10,24 +10,24 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import LayoutMismatchError
-from pfestubs.rules import ppc
-from pfestubs.rules.address_map import AddressSpan
-from pfestubs.rules.boot import CALL_INSN, RETURN_SHIFT, TRAMPOLINE_FREED
-from pfestubs.rules.boot_inputs import require_known_kind
-from pfestubs.rules.check import CheckOptions, check_boot
-from pfestubs.rules.integrity import first_damage
-from pfestubs.rules.plan import plan_reserve
-from pfestubs.rules.simulation import simulate_boot
+from pfestubs.model import ppc
+from pfestubs.rules.analyses.address_map import AddressSpan
+from pfestubs.rules.analyses.plan import plan_reserve
+from pfestubs.rules.check.check import CheckOptions, check_boot
+from pfestubs.rules.check.integrity import first_damage
+from pfestubs.rules.kernel.boot import CALL_INSN, RETURN_SHIFT, TRAMPOLINE_FREED
+from pfestubs.rules.kernel.boot_inputs import require_known_kind
+from pfestubs.rules.kernel.simulation import simulate_boot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pfestubs.model import Kernel
-    from pfestubs.rules.address_map import AddressMap
-    from pfestubs.rules.boot import Boot
-    from pfestubs.rules.check import CheckResult
-    from pfestubs.rules.findings import BranchName
-    from pfestubs.rules.plan import PlanResult
+    from pfestubs.rules.analyses.address_map import AddressMap
+    from pfestubs.rules.analyses.plan import PlanResult
+    from pfestubs.rules.check.check import CheckResult
+    from pfestubs.rules.check.findings import BranchName
+    from pfestubs.rules.kernel.boot import Boot
 
 BIN_SIZE: Final = 1 << 20
 """Bytes of distance that a bin of the histogram covers."""

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from pfestubs.errors import LayoutMismatchError, MachineMismatchError
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ByteOrder
-from pfestubs.rules import integrity
-from pfestubs.rules.address_map import AddressMap, map_addresses
-from pfestubs.rules.boot_inputs import require_known_kind
-from pfestubs.rules.findings import (
+from pfestubs.rules.analyses.address_map import AddressMap, map_addresses
+from pfestubs.rules.check import integrity
+from pfestubs.rules.check.findings import (
     Action,
     AreaCountMismatch,
     AreaShortage,
@@ -26,16 +25,17 @@ from pfestubs.rules.findings import (
     TracerTooFar,
     WordFound,
 )
-from pfestubs.rules.remedy import suggest_for_headroom, suggest_remedy
-from pfestubs.rules.simulation import simulate_boot
+from pfestubs.rules.check.remedy import suggest_for_headroom, suggest_remedy
+from pfestubs.rules.kernel.boot_inputs import require_known_kind
+from pfestubs.rules.kernel.simulation import simulate_boot
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from decimal import Decimal
 
     from pfestubs.model import Area, Baseline, Kernel, ObjectCounts
-    from pfestubs.rules.boot import Boot, Failure
-    from pfestubs.rules.findings import BranchName, Facts
+    from pfestubs.rules.check.findings import BranchName, Facts
+    from pfestubs.rules.kernel.boot import Boot, Failure
 
 
 class AreaUse(NamedTuple):

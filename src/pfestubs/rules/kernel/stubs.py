@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pfestubs.rules import ppc
-from pfestubs.rules.boot import CALL_INSN, RETURN_INSN
+from pfestubs.model import ppc
+from pfestubs.rules.kernel.boot import CALL_INSN, RETURN_INSN
 
 if TYPE_CHECKING:
-    from pfestubs.rules.boot import Boot
+    from pfestubs.rules.kernel.boot import Boot
 
 Words = tuple[int, int, int, int]
 

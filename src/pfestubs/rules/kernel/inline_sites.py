@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.rules import ppc
+from pfestubs.model import ppc
 
 if TYPE_CHECKING:
     from pfestubs.model import Kernel

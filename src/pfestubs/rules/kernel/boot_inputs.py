@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import NoStubsError, UnprovenInlineError
 from pfestubs.layouts import LAYOUTS
-from pfestubs.rules.inline_sites import InlineSites
+from pfestubs.rules.kernel.inline_sites import InlineSites
 
 if TYPE_CHECKING:
     from pfestubs.model import Kernel

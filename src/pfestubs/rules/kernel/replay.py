@@ -2,7 +2,7 @@
 """The boot, location by location: what ftrace does with each, in the kernel's own order.
 
 Each function mirrors one of the kernel's, named in its docstring; both can be read side by side. This is the
-specification; `pfestubs.rules.simulation` does the same in bulk where nothing can fail.
+specification; `pfestubs.rules.kernel.simulation` does the same in bulk where nothing can fail.
 """
 
 from __future__ import annotations
@@ -10,15 +10,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pfestubs.layouts import AreaRole
-from pfestubs.rules import inline_sites, ppc
-from pfestubs.rules.boot import CALL_INSN, INSNS_SIZE, RETURN_INSN, TRAMPOLINE_FREED, BootRecorder, Failure
-from pfestubs.rules.integrity import measure_stub_size
+from pfestubs.model import ppc
+from pfestubs.rules.check.integrity import measure_stub_size
+from pfestubs.rules.kernel import inline_sites
+from pfestubs.rules.kernel.boot import (
+    CALL_INSN,
+    INSNS_SIZE,
+    RETURN_INSN,
+    TRAMPOLINE_FREED,
+    BootRecorder,
+    Failure,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pfestubs.model import Kernel
-    from pfestubs.rules.boot import Boot
+    from pfestubs.rules.kernel.boot import Boot
 
 
 def replay(kernel: Kernel) -> Boot:

@@ -17,15 +17,15 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.layouts import AreaRole
-from pfestubs.rules import ppc
-from pfestubs.rules.boot import TRAMPOLINE_FREED
-from pfestubs.rules.integrity import measure_stub_size
+from pfestubs.model import ppc
+from pfestubs.rules.check.integrity import measure_stub_size
+from pfestubs.rules.kernel.boot import TRAMPOLINE_FREED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pfestubs.model import Kernel
-    from pfestubs.rules.boot import Boot
+    from pfestubs.rules.kernel.boot import Boot
 
 _INIT_ALIGNMENT: Final = 1 << 24
 """The largest boundary, in bytes, that init text is taken to start at on purpose (STRICT_KERNEL_RWX)."""

@@ -12,20 +12,19 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import OtherKernelLogError
-from pfestubs.model import symbolic
+from pfestubs.model import ppc, symbolic
 from pfestubs.model.boot_log import BugError, BugPhase, MessageKind
-from pfestubs.rules import ppc
-from pfestubs.rules.check import failure_finding
-from pfestubs.rules.findings import Action, Remedy
-from pfestubs.rules.remedy import suggest_remedy
+from pfestubs.rules.check.check import failure_finding
+from pfestubs.rules.check.findings import Action, Remedy
+from pfestubs.rules.check.remedy import suggest_remedy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pfestubs.model import Kernel
     from pfestubs.model.boot_log import BootLog, CodeAddress, LoggedBoot, LogMessage
-    from pfestubs.rules.boot import Boot, Failure, LocationRule
-    from pfestubs.rules.findings import Finding
+    from pfestubs.rules.check.findings import Finding
+    from pfestubs.rules.kernel.boot import Boot, Failure, LocationRule
 
 TOC_SYMBOL: Final = ".TOC."
 TOC_REACH: Final = 1 << 31

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.layouts import AreaRole
 from pfestubs.model.columns import offsets_in_word
-from pfestubs.rules.findings import (
+from pfestubs.rules.check.findings import (
     Action,
     AreaMisaligned,
     AreaOutside,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.model import Kernel
-    from pfestubs.rules.boot import Boot
+    from pfestubs.rules.kernel.boot import Boot
 
 _STUB_SIZES: Final = (16, 24)
 """sizeof(struct ftrace_ool_stub): four instructions, with CALL_OPS a pointer before them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from pfestubs.rules import ppc
+from pfestubs.model import ppc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

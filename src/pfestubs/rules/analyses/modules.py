@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from pfestubs.layouts import LAYOUTS
-from pfestubs.rules import ppc
+from pfestubs.model import ppc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
