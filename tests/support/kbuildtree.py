@@ -131,7 +131,7 @@ class Build:
         outcome = self.make(*words, env=env)
         assert outcome.code == 0, outcome.out + outcome.err
         return [
-            f"{m[1]} {os.path.basename(m[2])}"  # noqa: PTH119 - text, not a path
+            f"{m[1]} {os.path.basename(m[2])}"
             for m in re.finditer(r"^  (\S+) +(\S+)$", outcome.out, re.MULTILINE)
         ]
 

@@ -52,7 +52,7 @@ def ftrace_check() -> NoReturn:
 
 def run_by_name() -> NoReturn:
     """Run the program that the executable is called: a single file serves all, by links of these names."""
-    name = os.path.basename(sys.argv[0])  # noqa: PTH119 - no import that is not needed
+    name = os.path.basename(sys.argv[0])  # no import that is not needed
     run(name if name in DROP_INS else _PROGRAM)
 
 

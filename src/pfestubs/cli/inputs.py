@@ -35,7 +35,7 @@ def check_input_name(label: str, path: str, usual_name: str | None = None) -> No
     """
     if path == "-":
         raise UsageError(label, "cannot be standard input: save it to a file and give its name")
-    if os.path.isdir(path):  # noqa: PTH112
+    if os.path.isdir(path):
         raise UnreadableError(
             path, f"cannot be read: {os.strerror(errno.EISDIR)}", _file_in(path, usual_name)
         )
@@ -53,8 +53,8 @@ def _is_system_map(path: str) -> bool:
 def _file_in(directory: str, usual_name: str | None) -> str:
     if usual_name is None:
         return ""
-    candidate = os.path.join(directory, usual_name)  # noqa: PTH118
-    return f"give {candidate}" if os.path.isfile(candidate) else f"it holds no {usual_name}"  # noqa: PTH113
+    candidate = os.path.join(directory, usual_name)
+    return f"give {candidate}" if os.path.isfile(candidate) else f"it holds no {usual_name}"
 
 
 def refuse_swapped(first: str, others: tuple[str, ...], usage: str) -> None:
@@ -65,7 +65,7 @@ def refuse_swapped(first: str, others: tuple[str, ...], usage: str) -> None:
     """
     if os.path.lexists(first):
         return
-    file = next((other for other in others if os.path.isfile(other)), None)  # noqa: PTH113
+    file = next((other for other in others if os.path.isfile(other)), None)
     if file is not None:
         rest = " ".join([first, *(other for other in others if other != file)])
         raise UsageError(

@@ -84,7 +84,7 @@ def _read_template(name: str) -> str:
     """
     loader: Any = pfestubs.__spec__.loader
     try:
-        data: bytes = loader.get_data(os.path.join(pfestubs.__path__[0], "templates", name))  # noqa: PTH118
+        data: bytes = loader.get_data(os.path.join(pfestubs.__path__[0], "templates", name))
     except OSError as e:
         raise InstallationError(f"template {name}") from e
     return data.decode()

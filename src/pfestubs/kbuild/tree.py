@@ -263,7 +263,7 @@ def _read_regular(path: Path, limit: int) -> bytes:
         UnsuitableError: it is refused.
     """
     # Without O_NONBLOCK, opening a FIFO waits for a writer.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - a descriptor
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -279,7 +279,7 @@ def _read_if_there(root: Path, name: str) -> str:
     """Return the beginning of a file that is only looked at, "" if it cannot be read."""
     with suppress(OSError):
         descriptor = os.open(root / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+        with open(descriptor, "rb") as file:
             if stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return file.read(_MAKEFILE_LIMIT).decode(errors="replace")
     return ""

@@ -293,7 +293,7 @@ def _open(path: str | None) -> Iterator[IO[bytes]]:
     if path is not None and path != "-":
         # Without O_NONBLOCK, a FIFO without a writer waits for one.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        with open(handle, "rb") as stream:  # noqa: PTH123 - a descriptor
+        with open(handle, "rb") as stream:
             _require_readable(handle)
             # The writer of a pipe and a serial line may be silent for a while; /dev/kmsg and /proc/kmsg end
             # where a read would wait for the next message.

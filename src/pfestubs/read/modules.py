@@ -39,7 +39,7 @@ def find_modules(paths: Sequence[str]) -> tuple[Sequence[str], Sequence[Pfestubs
     found: dict[str, None] = {}
     problems: list[PfestubsError] = []
     for path in paths:
-        if not os.path.isdir(path):  # noqa: PTH112 - the path stays as the user wrote it
+        if not os.path.isdir(path):  # the path stays as the user wrote it
             found[path] = None
             continue
         before = len(problems)
@@ -59,7 +59,7 @@ def _walk(directory: str, problems: list[PfestubsError]) -> Iterator[str]:
 
     for parent, _, names in os.walk(directory, onerror=record):
         for name in names:
-            path = os.path.join(parent, name)  # noqa: PTH118
+            path = os.path.join(parent, name)
             if name.endswith(_SUFFIXES) and not _is_special(path):
                 yield path
 
@@ -67,7 +67,7 @@ def _walk(directory: str, problems: list[PfestubsError]) -> Iterator[str]:
 def _is_special(path: str) -> bool:
     """Return whether `path` is something else than a file (a pipe would block); False if nothing is there."""
     try:
-        return not stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116
+        return not stat.S_ISREG(os.stat(path).st_mode)
     except OSError:  # said when it is opened
         return False
 
@@ -227,6 +227,6 @@ def _processors() -> int:
 
 def _size(path: str) -> int:
     try:
-        return os.stat(path).st_size  # noqa: PTH116
+        return os.stat(path).st_size
     except OSError:
         return 0

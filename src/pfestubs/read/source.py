@@ -129,7 +129,7 @@ def unreadable(path: str, error: OSError | ValueError | OverflowError) -> Unread
     """Return the error for a file that the system cannot open or read."""
     if isinstance(error, FileNotFoundError):
         with suppress(OSError):  # not a link
-            return UnreadableError(path, f"is a symbolic link to {os.readlink(path)}, which does not exist")  # noqa: PTH115
+            return UnreadableError(path, f"is a symbolic link to {os.readlink(path)}, which does not exist")
     reason = error.strerror if isinstance(error, OSError) else str(error)
     return UnreadableError(path, f"cannot be read: {reason}")
 

@@ -85,7 +85,7 @@ def assemble(source_path: str, object_path: str, source: str, kernel: VmlinuxO) 
     with output_errors(object_path), ExitStack() as stack:
         target = resolve(object_path)
         descriptor = stack.enter_context(open_direct(target)) if target.direct else None
-        final = os.path.abspath(object_path) if target.direct else target.real  # noqa: PTH100
+        final = os.path.abspath(object_path) if target.direct else target.real
         for path in (source_target.real, final):
             remove_stale(path)
             # A run that was killed while it started its compiler leaves a copy of itself until that begins,
@@ -94,14 +94,14 @@ def assemble(source_path: str, object_path: str, source: str, kernel: VmlinuxO) 
         with output_errors(source_path):
             keep = stack.enter_context(replaced_for_now(source_target, source.encode()))
         directory = stack.enter_context(staging_directory(final))
-        name = os.path.basename(final)  # noqa: PTH119
-        made = os.path.join(directory, name)  # noqa: PTH118
-        scratch = os.path.join(directory, "scratch" if name == "tmp" else "tmp")  # noqa: PTH118
-        os.mkdir(scratch)  # noqa: PTH102
+        name = os.path.basename(final)
+        made = os.path.join(directory, name)
+        scratch = os.path.join(directory, "scratch" if name == "tmp" else "tmp")
+        os.mkdir(scratch)
         _run([*words, "-c", "-o", made, _as_operand(source_path)], scratch)
         _require_object(words[0], made, source_path, kernel)
         if descriptor is not None:  # may wait for a reader, so a signal has to end it
-            with open(made, "rb") as file:  # noqa: PTH123
+            with open(made, "rb") as file:
                 write_all(descriptor, file.read())
         with signals.deferred():
             _move_side_files(made, final, object_path)
@@ -163,17 +163,17 @@ def _require_object(tool: str, path: str, source: str, kernel: VmlinuxO) -> None
 
 def _move_side_files(made: str, final: str, object_path: str) -> None:
     """Move what the compiler wrote next to the object; make rules get the object's final path."""
-    source, target = (os.path.dirname(path) for path in (made, final))  # noqa: PTH120
+    source, target = (os.path.dirname(path) for path in (made, final))
     for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
         if entry.path == made or not entry.is_file(follow_symlinks=False):
             continue
         if entry.name.endswith(".d"):
-            with open(entry.path, "r+b") as file:  # noqa: PTH123
+            with open(entry.path, "r+b") as file:
                 rules = file.read().replace(_in_make(made), _in_make(object_path))
                 file.seek(0)
                 file.truncate()
                 file.write(rules)
-        os.replace(entry.path, os.path.join(target, entry.name))  # noqa: PTH105, PTH118
+        os.replace(entry.path, os.path.join(target, entry.name))
 
 
 def _in_make(path: str) -> bytes:

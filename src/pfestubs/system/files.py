@@ -63,7 +63,7 @@ def refuse_input(output: str | None, *inputs: str | None) -> None:
     """
     for name in inputs:
         with suppress(OSError):  # what is not there is not the same
-            if output is not None and name is not None and os.path.samefile(output, name):  # noqa: PTH121
+            if output is not None and name is not None and os.path.samefile(output, name):
                 raise UsageError(output, "is an input of this command; it is not overwritten")
 
 
@@ -167,23 +167,23 @@ def resolve(path: str) -> Target:
     for _ in range(_LINKS_MAX):
         parent, name = os.path.split(full)
         parent = os.path.realpath(parent or ".")
-        full = os.path.join(parent, name)  # noqa: PTH118
+        full = os.path.join(parent, name)
         if parent in own and name.isascii() and name.isdigit() and len(name) < 7:
             # Not opened by its name: a regular file would be written from its start.
             return Target(path, full, descriptor=int(name))
         try:
-            link = os.readlink(full)  # noqa: PTH115
+            link = os.readlink(full)
         except OSError:
             break
         if _PROCESS.match(parent):  # /proc/self/exe, as root, would be the interpreter
             raise OSError(
                 errno.EPERM, "it is a link of /proc to a file in use; give the file's own name", path
             )
-        full = os.path.join(parent, link)  # noqa: PTH118
+        full = os.path.join(parent, link)
     else:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
     try:
-        mode = os.stat(full).st_mode  # noqa: PTH116
+        mode = os.stat(full).st_mode
     except FileNotFoundError:
         return Target(path, full)
     if stat.S_ISDIR(mode):
@@ -215,7 +215,7 @@ def _open_special(path: str) -> int:
         try:
             return os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
         except OSError as e:
-            if e.errno != errno.ENXIO or not stat.S_ISFIFO(os.stat(path).st_mode):  # noqa: PTH116
+            if e.errno != errno.ENXIO or not stat.S_ISFIFO(os.stat(path).st_mode):
                 raise
             if time.monotonic() > limit:
                 raise OSError(errno.ENXIO, "it is a FIFO that nobody reads", path) from e
@@ -234,7 +234,7 @@ def _replace(target: Target, chunks: Iterable[bytes]) -> None:
     pieces = iter(chunks)
     with ExitStack() as stack:
         try:
-            old: BinaryIO = stack.enter_context(open(target.real, "rb"))  # noqa: PTH123
+            old: BinaryIO = stack.enter_context(open(target.real, "rb"))
         except OSError:  # none, or not readable: it is replaced in any case
             same, rest = 0, b""
         else:
@@ -242,7 +242,7 @@ def _replace(target: Target, chunks: Iterable[bytes]) -> None:
             if not rest and not old.read(1):
                 return
         directory = stack.enter_context(staging_directory(target.real))
-        new = os.path.join(directory, "new")  # noqa: PTH118
+        new = os.path.join(directory, "new")
         with _created(new) as descriptor:
             if same:
                 old.seek(0)
@@ -280,20 +280,20 @@ def _created(path: str) -> Iterator[int]:
 def put_in_place(new: str, target: Target) -> None:
     """Give the file `new` the name of a regular target, with the mode and owner of the file it replaces."""
     try:
-        status = os.stat(target.real)  # noqa: PTH116
+        status = os.stat(target.real)
     except FileNotFoundError:
         pass
     else:
         with suppress(PermissionError):  # only root may give a file away
             os.chown(new, status.st_uid, status.st_gid)
-        os.chmod(new, stat.S_IMODE(status.st_mode))  # noqa: PTH101
-    os.replace(new, target.real)  # noqa: PTH105
+        os.chmod(new, stat.S_IMODE(status.st_mode))
+    os.replace(new, target.real)
 
 
 def same_content(first: str, second: str) -> bool:
     """Return whether both files hold the same bytes; false if one is missing."""
     try:
-        with open(first, "rb") as one, open(second, "rb") as two:  # noqa: PTH123
+        with open(first, "rb") as one, open(second, "rb") as two:
             while True:
                 block = one.read(_BLOCK)
                 if block != two.read(_BLOCK):
@@ -318,7 +318,7 @@ def replaced_for_now(target: Target, data: bytes) -> Iterator[Callable[[], None]
         yield _nothing_to_keep
         return
     with staging_directory(target.real) as directory:
-        new, old = (os.path.join(directory, name) for name in ("new", "old"))  # noqa: PTH118
+        new, old = (os.path.join(directory, name) for name in ("new", "old"))
         with _created(new) as descriptor:
             write_all(descriptor, data)
         replacement = _Replacement(target, old)
@@ -348,7 +348,7 @@ class _Replacement:
         except FileNotFoundError:
             pass
         except OSError:  # no links here
-            os.rename(path, self._old)  # noqa: PTH104
+            os.rename(path, self._old)
         try:
             put_in_place(new, self._target)
         except OSError:
@@ -364,10 +364,10 @@ class _Replacement:
         if self._kept:
             return
         if os.path.lexists(self._old):
-            os.replace(self._old, path)  # noqa: PTH105
+            os.replace(self._old, path)
         else:
             with suppress(FileNotFoundError):
-                os.unlink(path)  # noqa: PTH108
+                os.unlink(path)
 
 
 def _nothing_to_keep() -> None:
@@ -376,7 +376,7 @@ def _nothing_to_keep() -> None:
 
 def _holds(path: str, data: bytes) -> bool:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123
+        with open(path, "rb") as file:
             return os.fstat(file.fileno()).st_size == len(data) and file.read() == data
     except OSError:
         return False

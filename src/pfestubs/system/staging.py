@@ -53,11 +53,11 @@ def remove_stale(target: str) -> None:
     parent, prefix = _place(target)
     pattern = re.compile(re.escape(prefix) + r"[0-9a-f]{8}\.tmp")
     try:
-        found = [name for name in os.listdir(parent) if pattern.fullmatch(name)]  # noqa: PTH208
+        found = [name for name in os.listdir(parent) if pattern.fullmatch(name)]
     except OSError:  # whoever writes there will say so
         return
     for name in found:
-        path = os.path.join(parent, name)  # noqa: PTH118
+        path = os.path.join(parent, name)
         with suppress(OSError):
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
@@ -79,9 +79,9 @@ def _make_locked(target: str) -> tuple[str, int | None]:
     """Return a new directory and the lock on it; None where the file system has no locks."""
     parent, prefix = _place(target)
     for _ in range(_TRIES):
-        path = os.path.join(parent, f"{prefix}{os.urandom(4).hex()}.tmp")  # noqa: PTH118
+        path = os.path.join(parent, f"{prefix}{os.urandom(4).hex()}.tmp")
         try:
-            os.mkdir(path, 0o700)  # noqa: PTH102
+            os.mkdir(path, 0o700)
         except FileExistsError:
             continue
         lock = None
@@ -107,9 +107,9 @@ def _remove_tree(path: str) -> None:
                     if entry.is_dir(follow_symlinks=False):
                         _remove_tree(entry.path)
                     else:
-                        os.unlink(entry.path)  # noqa: PTH108
+                        os.unlink(entry.path)
         try:
-            os.rmdir(path)  # noqa: PTH106
+            os.rmdir(path)
         except OSError as e:
             if e.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
                 return

@@ -146,7 +146,7 @@ def _digest(identity: str) -> str:
 
 def _uri(file: str) -> str:
     """Return the file's URI, relative to the working directory where the file is below it."""
-    path, here = Path(os.path.abspath(file)), Path.cwd()  # noqa: PTH100 - a symbolic link keeps its name
+    path, here = Path(os.path.abspath(file)), Path.cwd()  # a symbolic link keeps its name
     if path.is_relative_to(here):
         return quote(os.fsencode(path.relative_to(here)))
     return f"file://{quote(os.fsencode(path))}"
