@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import lzma
 import re
+import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -17,7 +18,7 @@ from support import FIXTURES, ROOT, clean_environment, executable_path
 from test_generate import MIB, spread, trap_object
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
@@ -70,11 +71,12 @@ class Step:
         self.output = directory / "output"
         self.summary = directory / "summary"
 
-    def run(self, **inputs: str) -> subprocess.CompletedProcess[str]:
+    def run(self, name: str = "vmlinux", **inputs: str) -> subprocess.CompletedProcess[str]:
+        """Run the step whose condition names the input `name`."""
         values = {name: row.get("default", "") for name, row in self._action["inputs"].items()}
         values |= {"pfestubs": "pfestubs"} | {name.replace("_", "-"): text for name, text in inputs.items()}
         assert values.keys() == self._action["inputs"].keys()
-        (step,) = [s for s in self._action["runs"]["steps"] if s.get("id") == "check"]
+        (step,) = [s for s in self._action["runs"]["steps"] if s["if"] == f"inputs.{name} != ''"]
         assert "${{" not in step["run"], "an input could change the script"
         self.output.write_text("")
         self.summary.write_text("")
@@ -99,20 +101,29 @@ def test_action_is_composite(action: Any) -> None:
         assert syntax.returncode == 0, syntax.stderr
     for name, row in action["inputs"].items():
         assert row["description"], name
-    assert action["outputs"]["status"]["value"] == "${{ steps.check.outputs.status }}"
+    for name, row in action["outputs"].items():
+        assert row["value"] == f"${{{{ steps.check.outputs.{name} }}}}"
 
 
 def test_action_uses_every_input(action: Any) -> None:
-    (check,) = [part for part in action["runs"]["steps"] if part.get("id") == "check"]
-    used = re.findall(r"inputs\.([a-z-]+)", " ".join(check["env"].values()))
-    assert sorted(used) == sorted(action["inputs"])
+    values = [value for part in action["runs"]["steps"] for value in part.get("env", {}).values()]
+    used = set(re.findall(r"inputs\.([a-z-]+)", " ".join(values)))
+    assert used == action["inputs"].keys()
+
+
+HEADROOM = "33553464"
+"""Of the healthy kernel, in bytes; its text can grow by as much."""
+
+
+def outputs(step: Step) -> dict[str, str]:
+    return dict(line.split("=") for line in step.output.read_text().splitlines())
 
 
 def test_action_on_a_healthy_kernel(step: Step, directory: Path) -> None:
     done = step.run(vmlinux="healthy", min_headroom="1MiB", json="out.json", sarif="out.sarif")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("::notice file=healthy,title=pfestubs check::healthy: ok: all ")
-    assert step.output.read_text() == "status=0\n"
+    assert outputs(step) == {"status": "0", "verdict": "ok", "headroom": HEADROOM, "growth": HEADROOM}
     assert step.summary.read_text().startswith("### Out-of-line ftrace stubs: `healthy`\n\n**Ok: all ")
     assert json.loads((directory / "out.json").read_text())["ok"] is True
     assert json.loads((directory / "out.sarif").read_text())["runs"][0]["automationDetails"] == {
@@ -124,7 +135,9 @@ def test_action_on_a_kernel_that_fails(step: Step, directory: Path) -> None:
     done = step.run(vmlinux="trapped", json="out.json", sarif="out.sarif")
     assert done.returncode == 1
     assert done.stdout.startswith("::error file=trapped,title=pfestubs check::trapped: failed: ")
-    assert step.output.read_text() == "status=1\n"
+    found = outputs(step)
+    assert (found["status"], found["verdict"]) == ("1", "failed")
+    assert int(found["growth"]) < 0
     assert "\n```\nCONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE=" in step.summary.read_text()
     assert json.loads((directory / "out.json").read_text())["ok"] is False
     assert json.loads((directory / "out.sarif").read_text())["runs"][0]["results"]
@@ -134,7 +147,7 @@ def test_action_on_a_kernel_that_cannot_be_read(step: Step, directory: Path) -> 
     done = step.run(vmlinux="missing", json="out.json")
     assert done.returncode == 2
     assert done.stderr == "missing: error: cannot be read: No such file or directory\n"
-    assert step.output.read_text() == "status=2\n"
+    assert outputs(step) == {"status": "2"}
     assert step.summary.read_text() == ""
     assert not (directory / "out.json").exists()
 
@@ -150,6 +163,25 @@ def test_action_without_and_with_a_baseline(step: Step, directory: Path) -> None
     saved = json.loads((directory / "base.json").read_text())
     (directory / "base.json").write_text(json.dumps({**saved, "locations": 1}))
     assert step.run(vmlinux="healthy", baseline="base.json", max_growth="0").returncode == 1
+
+
+@pytest.mark.parametrize("name", ["healthy", "trapped"])
+def test_action_writes_a_page_and_a_comment(step: Step, directory: Path, name: str) -> None:
+    words = {"vmlinux": name, "html": "page.html", "comment": "comment.md"}
+    for heading in ("### Out-of-line ftrace stubs: `", "### Out-of-line ftrace stubs\n"):
+        done = step.run(**words, baseline="base.json", json="base.json")
+        assert (done.returncode, done.stderr) == (int(name == "trapped"), "")
+        assert (directory / "page.html").read_text().lower().startswith("<!doctype html>")
+        assert (directory / "comment.md").read_text().startswith(heading)
+
+
+def test_action_before_the_link(step: Step, directory: Path) -> None:
+    trap_object(directory / "bad.o", [(".text", spread(38000, 40 * MIB), 40 * MIB)], reserve=32768)
+    shutil.copy(FIXTURES / "objects" / "ool-ppc64le-gnu.o", directory / "good.o")
+    for name, status in (("good.o", 0), ("bad.o", 1), ("missing.o", 2)):
+        done = step.run("object", object=name)
+        assert done.returncode == status, done.stderr
+        assert f"{name}: " in done.stdout + done.stderr
 
 
 def test_action_takes_inputs_as_they_are(step: Step, directory: Path) -> None:
@@ -170,8 +202,13 @@ def test_action_runs_a_given_command(step: Step) -> None:
 
 
 @pytest.fixture(scope="module")
-def job() -> Any:
-    return yaml.safe_load((ROOT / "ci" / "gitlab.yml").read_text())[".pfestubs"]
+def jobs() -> Any:
+    return yaml.safe_load((ROOT / "ci" / "gitlab.yml").read_text())
+
+
+@pytest.fixture(scope="module")
+def job(jobs: Any) -> Any:
+    return jobs[".pfestubs"]
 
 
 def run_job(
@@ -188,11 +225,15 @@ SHELLS = [BASH, ("dash", "-e")]
 def test_gitlab_job(job: Any, directory: Path, shell: tuple[str, ...]) -> None:
     good = run_job(job, directory, shell, PFESTUBS_VMLINUX="healthy", PFESTUBS_FLAGS="--min-headroom 1MiB")
     assert (good.returncode, good.stderr) == (0, "")
+    assert good.stdout.startswith("healthy: ok: all 40 functions get a working stub")
+    environment = (directory / job["artifacts"]["reports"]["dotenv"]).read_text()
+    assert environment == f"PFESTUBS_VERDICT=ok\nPFESTUBS_HEADROOM={HEADROOM}\nPFESTUBS_GROWTH={HEADROOM}\n"
     assert json.loads((directory / "gl-code-quality-report.json").read_text()) == []
     suites = [ET.parse(directory / job["artifacts"]["reports"]["junit"]).getroot()]
     bad = run_job(job, directory, shell, PFESTUBS_VMLINUX="trapped")
     assert bad.returncode == 1
-    assert "trapped: error: area-exhausted: " in bad.stderr
+    assert "trapped: error: area-exhausted: " in bad.stdout
+    assert "PFESTUBS_VERDICT=failed\n" in (directory / job["artifacts"]["reports"]["dotenv"]).read_text()
     suites.append(ET.parse(directory / job["artifacts"]["reports"]["junit"]).getroot())
     names = [{(c.get("classname"), c.get("name")) for c in suite.iter("testcase")} for suite in suites]
     assert names[0].isdisjoint(names[1])
@@ -212,20 +253,35 @@ def test_gitlab_job(job: Any, directory: Path, shell: tuple[str, ...]) -> None:
 def test_gitlab_job_with_a_baseline(job: Any, directory: Path, shell: tuple[str, ...]) -> None:
     variables = {"PFESTUBS_VMLINUX": "healthy", "PFESTUBS_BASELINE": "base.json"}
     first = run_job(job, directory, shell, **variables)
-    assert (first.returncode, first.stdout) == (
-        0,
-        "base.json: there is no baseline yet, so the growth is not checked\n",
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout.startswith(
+        "base.json: there is no baseline yet, so the growth is not checked\nhealthy: ok: "
     )
+    assert (directory / "pfestubs.md").read_text().startswith("### Out-of-line ftrace stubs: `healthy`")
     (directory / "pfestubs.json").rename(directory / "base.json")
+    (directory / "pfestubs.md").unlink()
     second = run_job(job, directory, shell, **variables)
-    assert (second.returncode, second.stdout) == (0, "")
+    assert (second.returncode, second.stderr) == (0, "")
+    assert "against base.json: locations +0" in second.stdout
+    assert (directory / "pfestubs.md").read_text().startswith("### Out-of-line ftrace stubs\n")
     assert json.loads((directory / "pfestubs.json").read_text())["baseline"]["file"] == "base.json"
 
 
-def test_gitlab_job_that_cannot_check(job: Any, directory: Path) -> None:
-    done = run_job(job, directory, BASH, PFESTUBS_VMLINUX="missing")
-    assert done.returncode
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda words: words[0])
+def test_gitlab_job_that_cannot_check(job: Any, directory: Path, shell: tuple[str, ...]) -> None:
+    done = run_job(job, directory, shell, PFESTUBS_VMLINUX="missing")
+    assert done.returncode == 2
     assert done.stderr == "missing: error: cannot be read: No such file or directory\n"
+    done = run_job(job, directory, shell, PFESTUBS_VMLINUX="healthy", PFESTUBS_FLAGS="--prelink missing")
+    assert done.returncode == 2
+    assert done.stderr == "missing: error: cannot be read: No such file or directory\n"
+
+
+def test_gitlab_job_before_the_link(jobs: Any, directory: Path) -> None:
+    trap_object(directory / "vmlinux.o", [(".text", spread(38000, 40 * MIB), 40 * MIB)], reserve=32768)
+    done = run_job(jobs[".pfestubs-object"], directory, BASH)
+    assert done.returncode == 1
+    assert "vmlinux.o: error: the reserve may be out of range" in done.stdout
 
 
 # -- docs/ci.md -------------------------------------------------------------------------------------------
@@ -246,8 +302,12 @@ def test_the_documents_yaml(action: Any, job: Any) -> None:
     documents = [yaml.safe_load(block) for block in blocks("yaml")]
     workflow = next(d for d in documents if "jobs" in d)
     steps = [step for part in workflow["jobs"].values() for step in part["steps"]]
-    (used,) = [step for step in steps if step.get("uses", "").startswith("example/pfestubs@")]
-    assert used["with"].keys() <= action["inputs"].keys()
+    used = [step for step in steps if step.get("uses", "").startswith("example/pfestubs@")]
+    assert len(used) == 2
+    for step in used:
+        assert step["with"].keys() <= action["inputs"].keys()
+    wanted = workflow["jobs"]["stubs"]["outputs"].values()
+    assert {re.findall(r"outputs\.(\w+)", value)[0] for value in wanted} <= action["outputs"].keys()
     gitlab = next(d for d in documents if "include" in d)
     assert gitlab["stubs"]["variables"].keys() <= job["variables"].keys()
     assert (ROOT / gitlab["include"][0]["file"]).exists()
@@ -258,7 +318,7 @@ def test_the_documents_yaml(action: Any, job: Any) -> None:
 def test_the_step_without_the_action(directory: Path) -> None:
     (block,) = [block for block in blocks("yaml") if block.startswith("- name: Check")]
     (step,) = yaml.safe_load(block)
-    for kernel, status in (("healthy", 0), ("trapped", 1)):
+    for kernel, status in (("healthy", 0), ("trapped", 1), ("missing", 2)):
         script = step["run"].replace("out/vmlinux", kernel)
         assert run(script, directory, {"GITHUB_STEP_SUMMARY": "summary"}).returncode == status
     assert (directory / "summary").read_text().count("### Out-of-line ftrace stubs") == 2
@@ -272,9 +332,10 @@ def test_every_shell_block_is_correct() -> None:
 
 def test_formats_one_after_the_other(directory: Path) -> None:
     script = block_with("pfestubs.xml")
-    for kernel, status in (("healthy", 0), ("trapped", 1), ("missing", 1)):
+    for kernel, status in (("healthy", 0), ("trapped", 1), ("missing", 2)):
         done = run(script.replace("vmlinux", kernel), directory, shell=("dash", "-e"))
         assert done.returncode == status, done.stderr
+        assert f"{kernel}: " in done.stdout + done.stderr
 
 
 def test_the_first_run(directory: Path) -> None:
@@ -296,6 +357,100 @@ def test_the_gate_before_the_link(directory: Path) -> None:
     assert done.returncode == 1
     message = " ".join(re.findall(r"^    (vmlinux\.o: error: .*(?:\n    .*)+)$", DOCUMENT, re.MULTILINE))
     assert done.stdout.splitlines()[-1] == " ".join(message.split())
+
+
+@pytest.fixture
+def calls(directory: Path) -> Callable[[str], str]:
+    """Put a command into PATH that writes its arguments, one a line, to a file of its name and `.calls`."""
+
+    def fake(name: str) -> str:
+        path = directory / "tools" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{directory}/{name}.calls\n')
+        path.chmod(0o755)
+        return f"{name}.calls"
+
+    return fake
+
+
+def test_the_comments(directory: Path, calls: Callable[[str], str]) -> None:
+    documents = [yaml.safe_load(block) for block in blocks("yaml")]
+    (github,) = [document["jobs"]["comment"] for document in documents if "jobs" in document]
+    (gitlab,) = [document["comment"] for document in documents if "comment" in document]
+    for name, script, words in (
+        (
+            "gh",
+            github["steps"][-1]["run"],
+            ["pr", "comment", "7", "--repo", "a/b", "--body-file", "pfestubs.md"],
+        ),
+        (
+            "curl",
+            "\n".join(gitlab["script"]),
+            [
+                "PRIVATE-TOKEN: secret",
+                "body@pfestubs.md",
+                "https://lab/api/projects/1/merge_requests/7/notes",
+            ],
+        ),
+    ):
+        log = calls(name)
+        environment = {"NUMBER": "7", "GITHUB_REPOSITORY": "a/b", "PFESTUBS_TOKEN": "secret"}
+        environment |= {"CI_API_V4_URL": "https://lab/api", "CI_PROJECT_ID": "1", "CI_MERGE_REQUEST_IID": "7"}
+        done = run(script, directory, environment)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert set(words) <= set((directory / log).read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("kernel", "limit", "status"),
+    [
+        ("healthy", "", 0),
+        ("healthy", "2MiB", 0),
+        ("healthy", "40MiB", 2),
+        ("trapped", "", 2),
+        ("missing", "", 2),
+    ],
+)
+def test_the_rule_of_a_package(directory: Path, kernel: str, limit: str, status: int) -> None:
+    """make's exit status is 2 for any recipe that fails."""
+    (directory / "rules").write_text(blocks("make")[0])
+    if (directory / kernel).exists():
+        (directory / kernel).rename(directory / "vmlinux")
+    script = f"make -s -f rules check-ftrace-stubs BUILD_DIR=. FTRACE_MIN_HEADROOM={limit}"
+    done = run(script, directory)
+    assert done.returncode == status, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kernel", "log", "status", "booted"),
+    [
+        ("healthy", "ftrace: allocating 40 entries in 1 pages", 0, True),
+        ("healthy", "ftrace failed to modify\n[<c000000000000148>] mini_notrace+0x18/0x40", 1, True),
+        ("trapped", "", 1, False),
+        ("missing", "", 2, False),
+    ],
+)
+def test_around_the_test_of_ci_scripts(
+    directory: Path, kernel: str, log: str, status: int, booted: bool
+) -> None:
+    (directory / "out").mkdir()
+    if (directory / kernel).exists():
+        (directory / kernel).rename(directory / "out/vmlinux")
+    program = directory / "scripts/test/qemu-ftrace"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\nprintf '%s\\n' '{log}' >console.log\n")
+    program.chmod(0o755)
+    done = run(block_with("qemu-ftrace"), directory, {"KBUILD_OUTPUT": "out"})
+    assert done.returncode == status, done.stdout + done.stderr
+    assert (directory / "console.log").exists() == booted
+
+
+def test_tuxmakes_hook(directory: Path, calls: Callable[[str], str]) -> None:
+    log = calls("tuxmake")
+    assert run(block_with("tuxmake "), directory).returncode == 0
+    words = (directory / log).read_text().splitlines()
+    assert words[-3:] == ["config", "kernel", "debugkernel"]
+    assert "--results-hook" in words
 
 
 BISECT = block_with("#!/bin/sh")
