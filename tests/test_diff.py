@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 
 from pfestubs.errors import PartialListingError
 from pfestubs.formats import RenderOptions
-from pfestubs.formats.diff import markdown
+from pfestubs.formats.diff import render_markdown
 from pfestubs.formats.markdown import LIMIT
 from pfestubs.model import EntryCounts
 from pfestubs.model.figures import AreaFigures, KernelFigures
@@ -400,7 +400,7 @@ def figures(functions: Mapping[str, int], file: str = "vmlinux") -> KernelFigure
 
 
 def rendered(old: KernelFigures, new: KernelFigures) -> str:
-    return "".join(markdown.render(compare(old, new), RenderOptions()))
+    return "".join(render_markdown(compare(old, new), RenderOptions()))
 
 
 def test_markdown(call: Call, old: Path, new: Path) -> None:

@@ -269,6 +269,7 @@ def test_start_up_imports_little() -> None:
         "pfestubs.cli",
         "pfestubs.cli.entry",
         "pfestubs.system",
+        "pfestubs.system.packages",
         "pfestubs.system.signals",
     ]
 

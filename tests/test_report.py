@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pfestubs.formats import RenderOptions, render
-from pfestubs.formats.address_map import MapScale
+from pfestubs.formats.address_map import MapScale, area_map
 from pfestubs.formats.check import SHOWN_PER_RULE, summary
-from pfestubs.formats.terminal import area_map
 from pfestubs.rules.analyses.address_map import AddressMap, AddressSpan, map_addresses
 from pfestubs.rules.analyses.report import BINS, TIGHTEST, older_kernel, report_kernel
 from pfestubs.rules.kernel.simulation import simulate_boot

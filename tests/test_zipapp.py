@@ -110,9 +110,11 @@ def test_the_help_of_every_command(archive: Path, run_cli: RunCli) -> None:
 def test_names_that_are_not_ascii_in_a_table(archive: Path) -> None:
     """Rich imports its table of wide characters by name."""
     code = (
-        f"import sys; sys.path.insert(0, {str(archive)!r})\n"
-        "from pfestubs.formats.terminal import table\n"
-        "print(len(table(['a'], [['\\u6f22\\U0001f600e\\u0301']], colour=True)))"
+        f"import os, sys; sys.path.insert(0, {str(archive)!r})\n"
+        "os.environ['FORCE_COLOR'] = '1'\n"
+        "from pfestubs.formats import RenderOptions\nfrom pfestubs.formats.tables import Table, table_text\n"
+        "table = Table(['a'], [['\\u6f22\\U0001f600e\\u0301']])\n"
+        "print(table_text(table, RenderOptions(on_stdout=True)).count('\\n'))"
     )
     done = bare("-c", code)
     assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")

@@ -101,6 +101,25 @@ class UnknownReserveError(UnsuitableError):
         )
 
 
+class UntestableReserveError(UnsuitableError):
+    """An object does not show whether its reserve is in range: no stub symbols, or not `symbol`."""
+
+    def __init__(self, file: str, symbol: str | None = None) -> None:
+        if symbol is None:
+            super().__init__(
+                file,
+                "references neither ftrace_ool_stub_* nor ftrace_pfe_stub_* symbols, so its layout is"
+                " unknown, and --fail-on-trap cannot test its reserve",
+                "give the vmlinux.o of a kernel with CONFIG_PPC_FTRACE_OUT_OF_LINE",
+            )
+        else:
+            super().__init__(
+                file,
+                f"does not define {symbol}, which --fail-on-trap needs",
+                "give vmlinux.o as kbuild links it, with the reserve in it",
+            )
+
+
 class UnexpectedReserveError(ContradictionError):
     """A reserve was given for a layout that has none."""
 

@@ -12,7 +12,7 @@ from pfestubs import __version__
 from pfestubs.cli.inputs import check_input_name
 from pfestubs.errors import ContradictionError, Exit, UsageError
 from pfestubs.system.files import refuse_input, write_atomic, write_stdout
-from pfestubs.system.messages import report
+from pfestubs.system.messages import print_messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,7 @@ def _check(_nm: str, vmlinux: str) -> int:
         result = check_kernel(kernel, CheckOptions(every_branch=False))
     if result.ok:
         return Exit.SUCCESS
-    report(*(line.rstrip("\n") for line in render("check", "text", result, RenderOptions())))
+    print_messages(*(line.rstrip("\n") for line in render("check", "text", result, RenderOptions())))
     return Exit.PROBLEMS
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import UnsuitableError, UsageError
-from pfestubs.formats.assembly import render_assembly
+from pfestubs.formats.templates import render_assembly
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules.kernel import sizing
-from pfestubs.system.messages import report
+from pfestubs.system.messages import print_messages
 
 if TYPE_CHECKING:
     from pfestubs.model import AreaCounts, ObjectCounts, VmlinuxO
@@ -67,7 +67,7 @@ def _with_spare(obj: VmlinuxO, count: ObjectCounts, stubs: AreaCounts, spare: in
             )
         return _added(stubs, trap.stubs) if trap else stubs
     if trap and trap != "unknown":
-        report(_warning(obj.file, trap))
+        print_messages(_warning(obj.file, trap))
     return stubs
 
 

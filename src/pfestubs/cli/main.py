@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from pfestubs import __version__
-from pfestubs.cli.entry import missing_package
 from pfestubs.cli.help_text import EXIT_STATUS
 from pfestubs.errors import Exit, PfestubsError, UsageError
-from pfestubs.system.messages import redirect_to_null, report
+from pfestubs.system.messages import print_messages, redirect_to_null
+from pfestubs.system.packages import missing_package
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -149,7 +149,7 @@ def exit_code_of(action: Callable[[], int | None]) -> int:
     try:
         return action() or Exit.SUCCESS
     except PfestubsError as e:
-        report(str(e))
+        print_messages(str(e))
         return e.exit_code
     except click.UsageError as e:
         _report_usage(e)
@@ -161,11 +161,11 @@ def exit_code_of(action: Callable[[], int | None]) -> int:
         return 130
     except ImportError as e:
         _reraise_for_developer()
-        report(f"pfestubs: error: {missing_package(e)}")
+        print_messages(f"pfestubs: error: {missing_package(e)}")
         return Exit.ERROR
     except Exception as e:  # noqa: BLE001 - no traceback, whatever the input
         _reraise_for_developer()
-        report(_unexpected_error_message(e))
+        print_messages(_unexpected_error_message(e))
         return Exit.ERROR
 
 
@@ -176,10 +176,10 @@ def _reraise_for_developer() -> None:
 
 def _report_usage(error: click.UsageError) -> None:
     if isinstance(error, _NoCommandError):
-        report(*error.message.splitlines())
+        print_messages(*error.message.splitlines())
         return
     usage = error.ctx.get_usage().splitlines() if error.ctx else []
-    report(*usage, f"pfestubs: error: {error.format_message()}")
+    print_messages(*usage, f"pfestubs: error: {error.format_message()}")
 
 
 def _unexpected_error_message(error: Exception) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Results as text: one module per command and format, each with `render(result, options)`.
+"""Results as text: each format of a command is a function that takes the result and `RenderOptions`.
 
-A new format is a new module and a line of `FORMATS`; a module is imported when it is used.
+A new format is a function and an entry of `FORMATS`; its module is imported when it is used.
 """
 
 from __future__ import annotations
@@ -13,58 +13,39 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FORMATS: Final[dict[str, dict[str, str]]] = {
-    "count": {
-        "text": "pfestubs.formats.count.text",
-        "json": "pfestubs.formats.count.json",
-    },
+    "count": {"text": "count:render_text", "json": "count:render_json"},
     "check": {
-        "text": "pfestubs.formats.check.text",
-        "json": "pfestubs.formats.check.json",
-        "junit": "pfestubs.formats.check.junit",
-        "sarif": "pfestubs.formats.check.sarif",
-        "github": "pfestubs.formats.check.github",
-        "markdown": "pfestubs.formats.check.markdown",
+        "text": "check:render_text",
+        "json": "check.json:render",
+        "junit": "check.junit:render",
+        "sarif": "check.sarif:render",
+        "github": "check:render_github",
+        "markdown": "check.markdown:render",
     },
-    "stubs": {
-        "text": "pfestubs.formats.stubs.text",
-        "json": "pfestubs.formats.stubs.json",
-    },
-    "verify": {
-        "text": "pfestubs.formats.verify.text",
-        "json": "pfestubs.formats.verify.json",
-    },
-    "modules": {
-        "text": "pfestubs.formats.modules.text",
-        "json": "pfestubs.formats.modules.json",
-    },
-    "plan": {
-        "text": "pfestubs.formats.plan.text",
-        "json": "pfestubs.formats.plan.json",
-    },
-    "diff": {
-        "text": "pfestubs.formats.diff.text",
-        "json": "pfestubs.formats.diff.json",
-        "markdown": "pfestubs.formats.diff.markdown",
-    },
-    "report": {"html": "pfestubs.formats.report.html"},
-    "explain": {"text": "pfestubs.formats.explain.text", "json": "pfestubs.formats.explain.json"},
+    "stubs": {"text": "stubs:render_text", "json": "stubs:render_json"},
+    "verify": {"text": "verify.text:render", "json": "verify.json:render"},
+    "modules": {"text": "modules.text:render", "json": "modules.json:render"},
+    "plan": {"text": "plan:render_text", "json": "plan:render_json"},
+    "diff": {"text": "diff:render_text", "json": "diff:render_json", "markdown": "diff:render_markdown"},
+    "report": {"html": "report.html:render"},
+    "explain": {"text": "explain.text:render", "json": "explain.json:render"},
 }
-"""The module of each format, by command."""
+"""By command, the module in this package and the function of each format."""
 
 
 class RenderOptions(NamedTuple):
-    """How much to show: every finding, also notes and tables (verbose), colour codes.
+    """How much to show: every finding, also notes and tables (verbose).
 
-    `width` is the columns of the terminal, None for a file.
+    `on_stdout` is for text that goes to standard output: what a terminal adds is then wanted.
     """
 
     show_all: bool = False
     verbose: bool = False
-    colour: bool = False
-    width: int | None = None
+    on_stdout: bool = False
 
 
 def render(command: str, format_: str, result: object, options: RenderOptions) -> Iterable[str]:
     """Return the document of a command's result, in pieces of text."""
-    pieces: Iterable[str] = import_module(FORMATS[command][format_]).render(result, options)
+    module, function = FORMATS[command][format_].split(":")
+    pieces: Iterable[str] = getattr(import_module(f"{__name__}.{module}"), function)(result, options)
     return pieces

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A kernel's addresses as positions in a picture, for pages and terminals."""
+"""A kernel's addresses as positions in a picture, and that picture for terminals."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pfestubs.rules.analyses.address_map import AddressSpan, MapPart
+    from pfestubs.rules.analyses.address_map import AddressMap, AddressSpan, MapPart
 
 _CUT: Final = 0.06
 """Share of the picture that a gap has which would otherwise be longer than the texts together."""
+
+
+_MAP_MIN: Final = 20
+"""The least columns for a map that shows anything."""
+_IN_REACH: Final = "."
+_MAP_LEGEND: Final = "map: = text, # stubs, . in range of the area, | tracer, ^ trampoline"
+_MAP_MARKS: Final = {"text": "=", "area": "#", "tracer": "|", "trampoline": "^"}
 
 
 @dataclass(frozen=True)
@@ -64,3 +71,32 @@ def part_label(part: MapPart) -> str:
     if part.kind == "text":
         return {"text": "kernel text", "inittext": "init text"}[part.name]
     return f"area {part.name}" if part.kind == "area" else part.name
+
+
+def area_map(address_map: AddressMap, width: int) -> list[str]:
+    """Return the lines of a map of the texts and what is in them, at most `width` columns wide, to scale.
+
+    A gap that would be longer than the texts is cut short.
+    """
+    scale = MapScale(address_map.spans)
+    rows: dict[str, list[tuple[str, AddressSpan]]] = {}
+    for part in address_map.parts:
+        label = part_label(part) if part.kind in {"text", "area"} else "tracers"
+        marks = rows.setdefault(label, [])
+        if part.reach is not None:
+            marks.append((_IN_REACH, part.reach))
+        if part.span.size:
+            marks.append((_MAP_MARKS[part.kind], part.span))
+    label_width = max(map(len, rows), default=0) + 2
+    columns = width - label_width
+    if columns < _MAP_MIN or not address_map.spans:
+        return []
+    lines = [_MAP_LEGEND] if width >= len(_MAP_LEGEND) else []
+    for label, marks in rows.items():
+        cells = [" "] * columns
+        for mark, span in marks:
+            first = min(int(scale.at(span.start) * columns), columns - 1)
+            last = min(max(first + 1, round(scale.at(span.stop) * columns)), columns)
+            cells[first:last] = mark * (last - first)
+        lines.append(f"{label:<{label_width}}{''.join(cells)}".rstrip())
+    return lines

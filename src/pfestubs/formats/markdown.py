@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pfestubs.formats.text import escape_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
+
+    from pfestubs.formats.tables import Table
 
 LIMIT: Final = 60_000
 """Characters of a document: GitHub takes 65,536 in a comment."""
@@ -44,21 +46,26 @@ def code(text: str) -> str:
     )
 
 
-def code_cell(text: str) -> str:
-    """Return `text` as a code span in a table, where "|" ends a cell even in code."""
-    return code(text).replace("|", "\\|")
-
-
 def sentence(text: str) -> str:
     """Return a clause as a sentence: the first letter upper case, a full stop at the end."""
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a table; a column's title starts with ">" if its cells are right-aligned."""
-    titles = [title.removeprefix(">") for title in columns]
-    rules = ["---:" if title.startswith(">") else "---" for title in columns]
-    return [f"| {' | '.join(titles)} |", f"|{'|'.join(rules)}|", *(f"| {' | '.join(row)} |" for row in rows)]
+def table_lines(table: Table) -> list[str]:
+    """Return the lines of a table; "|" ends a cell even in code."""
+    rules = ["---:" if column.startswith(">") else "---" for column in table.columns]
+    rows = [
+        [
+            code(cell).replace("|", "\\|") if column.startswith("`") and cell else cell
+            for column, cell in zip(table.columns, row, strict=True)
+        ]
+        for row in table.rows
+    ]
+    return [
+        f"| {' | '.join(table.titles)} |",
+        f"|{'|'.join(rules)}|",
+        *(f"| {' | '.join(row)} |" for row in rows),
+    ]
 
 
 def folded_lists(lists: Sequence[FoldedList], room: int) -> list[str]:

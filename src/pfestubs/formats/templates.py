@@ -17,6 +17,9 @@ from pfestubs.formats.text import escape_line, hex_address, plural, size_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pfestubs.layouts import Layout
+    from pfestubs.model import AreaCounts
+
 
 def render_template(name: str, values: Mapping[str, object]) -> str:
     """Return the template `name` filled with `values`; the same values give the same bytes.
@@ -25,6 +28,13 @@ def render_template(name: str, values: Mapping[str, object]) -> str:
         InstallationError: the template is missing from the installed package.
     """
     return _environment().get_template(name).render(values)
+
+
+def render_assembly(layout: Layout, stubs: AreaCounts) -> str:
+    """Return the `.S` file that reserves the stubs; the same counts give the same bytes."""
+    return render_template(
+        f"{layout.name}.S.j2", {area.name: stubs.of(area.role) for area in layout.areas if area.generated}
+    )
 
 
 def render_page(name: str, values: Mapping[str, object]) -> str:

@@ -46,6 +46,13 @@ def plural(number: int, singular: str, several: str = "") -> str:
     return f"{number:,} {singular if number == 1 else several or singular + 's'}"
 
 
+def wrap(text: str, width: int) -> str:
+    """Return `text` in lines of at most `width` columns that break between words, or a longer word alone."""
+    from textwrap import fill  # 3 ms
+
+    return fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
 def size_text(size: int) -> str:
     """Return bytes in the unit that people read: "17.5 MiB", "-512 bytes"."""
     for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):

@@ -23,7 +23,7 @@ from pfestubs.system.files import (
     same_content,
     write_all,
 )
-from pfestubs.system.messages import report
+from pfestubs.system.messages import print_messages
 from pfestubs.system.process import run_tool
 from pfestubs.system.staging import remove_stale, staging_directory
 
@@ -122,7 +122,7 @@ def _verbose() -> bool:
 def _run(words: list[str], scratch: str) -> None:
     """Run the compiler; what it leaves in its directory for temporary files is removed with `scratch`."""
     if _verbose():
-        report(shlex.join(words))
+        print_messages(shlex.join(words))
     status = run_tool(words, {**os.environ, "TMPDIR": scratch})
     if status:
         code = os.waitstatus_to_exitcode(status)

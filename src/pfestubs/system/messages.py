@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 
-def report(*lines: str) -> None:
+def print_messages(*lines: str) -> None:
     """Write each message as one line to standard error; that it is closed or full changes nothing else."""
     try:
         sys.stderr.write("".join(f"{escape_line(line)}\n" for line in lines))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pfestubs.cli.colour import render_options
 from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import (
     all_option,
@@ -16,17 +15,17 @@ from pfestubs.cli.options import (
     system_map_option,
     vmlinux_argument,
 )
+from pfestubs.cli.output import finish
 from pfestubs.cli.parameters import InputFile, MaxGrowth, Size
-from pfestubs.errors import Exit
-from pfestubs.formats import render
 from pfestubs.formats.check import summary
 from pfestubs.formats.findings import finding_message
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.check.check import CheckOptions, check_kernel
-from pfestubs.system.files import is_stdout, refuse_input, write_output
-from pfestubs.system.messages import report
+from pfestubs.system.files import refuse_input
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pfestubs.model import ObjectCounts
     from pfestubs.rules.check.check import AllowedGrowth, CheckResult
 
@@ -96,13 +95,18 @@ def command(
     check_options = _check_options(prelink, min_headroom, baseline, max_growth)._replace(
         every_branch=verbose or format_ != "text"
     )
-    options = render_options(format_, output, show_all=show_all, verbose=verbose)
     with open_kernel(vmlinux, system_map) as kernel:
         result = check_kernel(kernel, check_options)
-    write_output(output, render("check", format_, result, options))
-    if not (is_stdout(output) or result.ok):
-        _report_first(result)
-    return Exit.SUCCESS if result.ok else Exit.PROBLEMS
+    return finish(
+        "check",
+        result,
+        ok=result.ok,
+        format_=format_,
+        output=output,
+        closing=() if result.ok else _closing(result),
+        show_all=show_all,
+        verbose=verbose,
+    )
 
 
 def _check_options(
@@ -132,9 +136,10 @@ def _expected_counts(prelink: str) -> ObjectCounts:
     return sizing.count(read_vmlinux_o(prelink))
 
 
-def _report_first(result: CheckResult) -> None:
-    """Write to the build's log why it fails: the rest is in the file."""
+def _closing(result: CheckResult) -> Sequence[str]:
+    """Return why it fails, for the log of a build: the rest is in the file."""
     first = result.errors[0]
-    report(
-        f"{result.file}: error: {first.rule}: {finding_message(first)}", f"{result.file}: {summary(result)}"
+    return (
+        f"{result.file}: error: {first.rule}: {finding_message(first)}",
+        f"{result.file}: {summary(result)}",
     )

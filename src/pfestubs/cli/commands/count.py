@@ -3,22 +3,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import format_option, output_option, sizing_options, vmlinux_o_argument
-from pfestubs.errors import Exit, UnsuitableError
-from pfestubs.formats import RenderOptions, render
-from pfestubs.formats.count import CountListing, TrapGate, trap_error
+from pfestubs.cli.output import finish
+from pfestubs.formats.count import trap_error
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules.kernel import sizing
-from pfestubs.system.files import is_stdout, refuse_input, write_output
-from pfestubs.system.messages import report
-
-if TYPE_CHECKING:
-    from pfestubs.model import ObjectCounts, VmlinuxO
+from pfestubs.system.files import refuse_input
 
 
 @click.command(
@@ -50,35 +43,13 @@ def command(
     refuse_input(output, vmlinux_o)
     obj = read_vmlinux_o(vmlinux_o)
     counts = sizing.count(obj, layout=layout, reserve=reserve, allow_empty=allow_empty)
-    gate = _judge(obj, counts) if fail_on_trap else None
-    write_output(output, render("count", format_, CountListing(counts, gate), RenderOptions()))
-    if gate is None or gate.trap is None or gate.remedy is None:
-        return Exit.SUCCESS
-    if not is_stdout(output):
-        report(f"{vmlinux_o}: error: {trap_error(gate.trap, gate.remedy)}")
-    return Exit.PROBLEMS
-
-
-def _judge(obj: VmlinuxO, counts: ObjectCounts) -> TrapGate:
-    """Decide whether the reserve is in range.
-
-    Raises:
-        UnsuitableError: the object does not tell.
-    """
-    if counts.layout is None or counts.stubs is None:
-        raise UnsuitableError(
-            obj.file,
-            "references neither ftrace_ool_stub_* nor ftrace_pfe_stub_* symbols, so its layout is unknown,"
-            " and --fail-on-trap cannot test its reserve",
-            "give the vmlinux.o of a kernel with CONFIG_PPC_FTRACE_OUT_OF_LINE",
-        )
-    reserve = counts.stubs.reserve or 0
-    trap = sizing.measure_reserve(obj, counts.layout, reserve)
-    if trap == "unknown":
-        raise UnsuitableError(
-            obj.file,
-            "does not define ftrace_ool_stub_text, which --fail-on-trap needs",
-            "give vmlinux.o as kbuild links it, with the reserve in it",
-        )
-    exposed = trap is not None and trap.exposed
-    return TrapGate(trap, sizing.suggest_reserve(obj, counts.layout, reserve) if exposed else None)
+    judgement = sizing.judge_reserve(obj, counts) if fail_on_trap else None
+    ok = judgement is None or judgement.ok
+    return finish(
+        "count",
+        sizing.SizedObject(counts, judgement),
+        ok=ok,
+        format_=format_,
+        output=output,
+        closing=() if judgement is None else [f"{vmlinux_o}: error: {trap_error(judgement)}"],
+    )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pfestubs.cli.colour import render_options
 from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import (
     all_option,
@@ -17,11 +16,11 @@ from pfestubs.cli.options import (
     output_option,
     system_map_option,
 )
+from pfestubs.cli.output import finish
 from pfestubs.errors import UsageError
-from pfestubs.formats import render
 from pfestubs.read.saved import read_saved_figures
 from pfestubs.rules.analyses.diff import compare, kernel_figures
-from pfestubs.system.files import refuse_input, write_output
+from pfestubs.system.files import refuse_input
 
 if TYPE_CHECKING:
     from pfestubs.model.figures import KernelFigures
@@ -55,8 +54,7 @@ def command(
     """Run `pfestubs diff`."""
     refuse_input(output, old, new, system_map, old_system_map)
     result = compare(_figures(old, old_system_map), _figures(new, system_map))
-    options = render_options(format_, output, show_all=show_all)
-    write_output(output, render("diff", format_, result, options))
+    finish("diff", result, ok=True, format_=format_, output=output, show_all=show_all)
 
 
 def _figures(path: str, system_map: str | None) -> KernelFigures:

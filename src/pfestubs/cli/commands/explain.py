@@ -7,16 +7,14 @@ import click
 
 from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import format_option, output_option, system_map_option, vmlinux_argument
-from pfestubs.errors import Exit
-from pfestubs.formats import RenderOptions, render
+from pfestubs.cli.output import finish
 from pfestubs.formats.explain import explain_summary
 from pfestubs.read.boot_log import read_boot_log
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.explain import explain_log
 from pfestubs.rules.kernel.boot_inputs import require_known_kind
 from pfestubs.rules.kernel.simulation import simulate_boot
-from pfestubs.system.files import is_stdout, refuse_input, write_output
-from pfestubs.system.messages import report
+from pfestubs.system.files import refuse_input
 
 
 @click.command(
@@ -34,13 +32,11 @@ from pfestubs.system.messages import report
 @format_option("explain")
 @output_option
 @system_map_option
-def command(vmlinux: str, log: str | None, format_: str, output: str | None, system_map: str | None) -> Exit:
+def command(vmlinux: str, log: str | None, format_: str, output: str | None, system_map: str | None) -> int:
     """Run `pfestubs explain`."""
     refuse_input(output, vmlinux, log, system_map)
     with open_kernel(vmlinux, system_map) as kernel:
         require_known_kind(kernel)
         result = explain_log(simulate_boot(kernel), read_boot_log(log))
-    write_output(output, render("explain", format_, result, RenderOptions()))
-    if result.failed and not is_stdout(output):
-        report(f"{result.log}: {explain_summary(result)}")
-    return Exit.PROBLEMS if result.failed else Exit.SUCCESS
+    closing = [f"{result.log}: {explain_summary(result)}"]
+    return finish("explain", result, ok=not result.failed, format_=format_, output=output, closing=closing)

@@ -14,7 +14,7 @@ from pfestubs.formats.text import escape_line
 from pfestubs.kbuild import tree as kbuild
 from pfestubs.kbuild.makefiles import VENDORED
 from pfestubs.system.files import write_stdout
-from pfestubs.system.messages import report
+from pfestubs.system.messages import print_messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,17 +75,17 @@ def install(srctree: str, print_: bool, vendor: bool) -> None:
 
 def _report_install(srctree: str, tree: kbuild.KernelTree, changed: Sequence[str], *, print_: bool) -> None:
     if not changed:
-        report(f"{srctree}: already installed ({tree.generation})")
+        print_messages(f"{srctree}: already installed ({tree.generation})")
     elif not print_:
-        report(f"{srctree}: installed ({tree.generation}): {', '.join(changed)}")
+        print_messages(f"{srctree}: installed ({tree.generation}): {', '.join(changed)}")
     version = tree.vendored_version()
     if tree.is_vendored and version != __version__:
-        report(
+        print_messages(
             f"{srctree}: note: the tree calls its own copy, {VENDORED}"
             f" ({f'version {version}' if version else 'damaged or missing'}); install --vendor renews it"
         )
     if changed and tree.revives_checks:
-        report(
+        print_messages(
             f"{srctree}: note: since 6.18 kbuild calls Makefile.postlink for vmlinux.unstripped, which has no"
             " rule for that target, so its checks were skipped; the new rule re-enables head_check and"
             " relocs_check too: a kernel that fails head_check no longer builds"
@@ -103,7 +103,7 @@ def remove(srctree: str) -> None:
     srctree = _source_tree(srctree)
     changed = kbuild.remove(srctree)
     done = f"removed from {', '.join(changed)}" if changed else "not installed, nothing to remove"
-    report(f"{srctree}: {done}")
+    print_messages(f"{srctree}: {done}")
 
 
 @command.command(
@@ -122,7 +122,7 @@ def status(srctree: str) -> None:
 def _source_tree(srctree: str) -> str:
     source = kbuild.find_source_tree(srctree)
     if source != srctree:
-        report(f"{srctree}: note: is an object directory; using its source tree, {source}")
+        print_messages(f"{srctree}: note: is an object directory; using its source tree, {source}")
     return source
 
 

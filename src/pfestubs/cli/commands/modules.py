@@ -5,17 +5,16 @@ from __future__ import annotations
 
 import click
 
-from pfestubs.cli.colour import render_options
 from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import format_option, output_option
+from pfestubs.cli.output import finish
 from pfestubs.cli.progress import track
 from pfestubs.errors import Exit, PfestubsError
-from pfestubs.formats import render
 from pfestubs.formats.modules import ModuleListing
 from pfestubs.read.modules import find_modules, read_modules
 from pfestubs.rules.analyses.modules import DEFAULT_STUB_SIZE, HARMFUL, size_module
-from pfestubs.system.files import refuse_input, write_output
-from pfestubs.system.messages import report
+from pfestubs.system.files import refuse_input
+from pfestubs.system.messages import print_messages
 
 
 @click.command(
@@ -52,8 +51,7 @@ def command(paths: tuple[str, ...], format_: str, output: str | None, stub_size:
         else:
             modules.append(size_module(outcome, stub_size))
     listing = ModuleListing(stub_size, modules, unread)
-    write_output(output, render("modules", format_, listing, render_options(format_, output)))
-    report(*map(str, unread))
-    if unread:
-        return Exit.ERROR
-    return Exit.PROBLEMS if any(HARMFUL.intersection(row.flags) for row in modules) else Exit.SUCCESS
+    harmless = not any(HARMFUL.intersection(row.flags) for row in modules)
+    status = finish("modules", listing, ok=harmless, format_=format_, output=output)
+    print_messages(*map(str, unread))
+    return Exit.ERROR if unread else status

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import click
 
-from pfestubs.cli.colour import render_options
 from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import format_option, output_option, system_map_option, vmlinux_argument
+from pfestubs.cli.output import finish
 from pfestubs.cli.parameters import Count, Size
-from pfestubs.errors import Exit, UsageError
-from pfestubs.formats import render
+from pfestubs.errors import UsageError
 from pfestubs.formats.plan import plan_summary
 from pfestubs.model import ppc
 from pfestubs.read.vmlinux import open_kernel
@@ -18,8 +17,7 @@ from pfestubs.rules.analyses.plan import GROWTH_MAX, plan_reserve
 from pfestubs.rules.analyses.relink import GrowthShape
 from pfestubs.rules.kernel.boot_inputs import require_known_kind
 from pfestubs.rules.kernel.simulation import simulate_boot
-from pfestubs.system.files import is_stdout, refuse_input, write_output
-from pfestubs.system.messages import report
+from pfestubs.system.files import refuse_input
 
 
 @click.command(
@@ -63,7 +61,7 @@ def command(
     reserves: tuple[int, ...],
     growths: tuple[int, ...],
     shape: str,
-) -> Exit:
+) -> int:
     """Run `pfestubs plan`."""
     refuse_input(output, vmlinux, system_map)
     with open_kernel(vmlinux, system_map) as kernel:
@@ -74,10 +72,8 @@ def command(
             growths=[_instructions(size) for size in growths],
             shape=GrowthShape(shape),
         )
-    write_output(output, render("plan", format_, result, render_options(format_, output)))
-    if not (is_stdout(output) or result.ok):
-        report(f"{result.file}: {plan_summary(result)}")
-    return Exit.SUCCESS if result.ok else Exit.PROBLEMS
+    closing = [f"{result.file}: {plan_summary(result)}"]
+    return finish("plan", result, ok=result.ok, format_=format_, output=output, closing=closing)
 
 
 def _instructions(size: int) -> int:

@@ -7,14 +7,12 @@ import click
 
 from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import old_system_map_option, system_map_option, vmlinux_argument
+from pfestubs.cli.output import finish
 from pfestubs.cli.parameters import InputFile
-from pfestubs.errors import Exit
-from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.check import summary
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.report import older_kernel, report_kernel
-from pfestubs.system.files import is_stdout, refuse_input, write_output
-from pfestubs.system.messages import report
+from pfestubs.system.files import refuse_input
 
 
 @click.command(
@@ -60,7 +58,5 @@ def command(
             with open_kernel(compare, old_system_map) as old:
                 older = older_kernel(old, vmlinux, kernel.layout_name)
         result = report_kernel(kernel, older)
-    write_output(output, render("report", "html", result, RenderOptions()))
-    if not (is_stdout(output) or result.check.ok):
-        report(f"{vmlinux}: {summary(result.check)}")
-    return Exit.SUCCESS if result.check.ok else Exit.PROBLEMS
+    closing = [f"{vmlinux}: {summary(result.check)}"]
+    return finish("report", result, ok=result.check.ok, format_="html", output=output, closing=closing)

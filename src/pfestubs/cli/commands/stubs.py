@@ -9,14 +9,14 @@ from pfestubs.cli.help_text import epilog
 from pfestubs.cli.inputs import refuse_swapped
 from pfestubs.cli.lookup import FoundLocations, find_locations
 from pfestubs.cli.options import format_option, output_option, system_map_option, vmlinux_argument
+from pfestubs.cli.output import finish
 from pfestubs.errors import Exit
-from pfestubs.formats import RenderOptions, render
-from pfestubs.formats.stubs import Listing
 from pfestubs.read.vmlinux import open_kernel
+from pfestubs.rules.analyses.listing import list_stubs
 from pfestubs.rules.kernel.boot_inputs import require_stubs
 from pfestubs.rules.kernel.simulation import simulate_boot
-from pfestubs.system.files import refuse_input, write_output
-from pfestubs.system.messages import report
+from pfestubs.system.files import refuse_input
+from pfestubs.system.messages import print_messages
 
 
 @click.command(
@@ -50,9 +50,9 @@ def command(
         else:
             found = FoundLocations(range(len(boot.locations)), (), ())
         if found.positions or format_ == "json":
-            write_output(output, render("stubs", format_, Listing(boot, found.positions), RenderOptions()))
-        report(*(f"{vmlinux}: {name} {meaning}" for name, meaning in found.meanings))
-        report(*(f"{vmlinux}: error: {name} {problem}" for name, problem in found.problems))
+            finish("stubs", list_stubs(boot, found.positions), ok=True, format_=format_, output=output)
+        print_messages(*(f"{vmlinux}: {name} {meaning}" for name, meaning in found.meanings))
+        print_messages(*(f"{vmlinux}: error: {name} {problem}" for name, problem in found.problems))
         if found.problems:
             return Exit.ERROR
         return Exit.SUCCESS if all(map(boot.has_stub, found.positions)) else Exit.PROBLEMS

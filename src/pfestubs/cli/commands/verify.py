@@ -16,17 +16,15 @@ from pfestubs.cli.options import (
     system_map_option,
     vmlinux_argument,
 )
+from pfestubs.cli.output import finish
 from pfestubs.cli.progress import track
-from pfestubs.errors import Exit
-from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.verify.text import verify_summary
 from pfestubs.read.dump import open_dump
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.stub_states import verify_stubs
 from pfestubs.rules.kernel.boot_inputs import require_stubs
 from pfestubs.rules.kernel.simulation import simulate_boot
-from pfestubs.system.files import is_stdout, refuse_input, write_output
-from pfestubs.system.messages import report
+from pfestubs.system.files import refuse_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,10 +57,16 @@ def command(
         require_stubs(kernel)
         with open_dump(dump, kernel, _show_progress) as running:
             result = verify_stubs(simulate_boot(kernel), running, show_all=show_all)
-    write_output(output, render("verify", format_, result, RenderOptions(show_all=show_all)))
-    if not (is_stdout(output) or result.ok):
-        report(f"{vmlinux}: {verify_summary(result)}")
-    return Exit.SUCCESS if result.ok else Exit.PROBLEMS
+    closing = [f"{vmlinux}: {verify_summary(result)}"]
+    return finish(
+        "verify",
+        result,
+        ok=result.ok,
+        format_=format_,
+        output=output,
+        closing=closing,
+        show_all=show_all,
+    )
 
 
 def _show_progress(pieces: Sequence[_Item]) -> Iterator[_Item]:

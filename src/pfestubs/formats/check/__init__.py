@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The result of `check`, one module per format; here is what they share."""
+"""The result of `check` as text and as annotations; longer formats are modules of this package.
+
+Text is one line on a healthy kernel, else a line per finding and a summary.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from pfestubs.formats.findings import finding_message
 from pfestubs.formats.remedy import remedy_sentence
-from pfestubs.formats.text import escape_line, plural
+from pfestubs.formats.tables import Table, paragraph, table_text, terminal_width
+from pfestubs.formats.text import escape_line, hex_address, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pfestubs.formats import RenderOptions
     from pfestubs.rules.check.check import CheckResult
@@ -18,6 +23,89 @@ if TYPE_CHECKING:
 
 SHOWN_PER_RULE: Final = 20
 """Findings shown per rule in human-readable output without --all."""
+_SCREEN: Final = 24
+"""Lines of a screen: after more of them the summary repeats the remedy."""
+_ANNOTATIONS: Final = 10
+"""GitHub's limit per step and severity; the rest are dropped silently."""
+
+
+def render_text(result: CheckResult, options: RenderOptions) -> Iterator[str]:
+    """Yield the lines for a terminal or a build log."""
+    findings = list(_findings(result, options))
+    yield from findings
+    if options.verbose:
+        yield table_text(area_table(result), options)
+        width = terminal_width(options)
+        if width is not None:
+            from pfestubs.formats.address_map import area_map
+
+            yield "".join(line + "\n" for line in area_map(result.address_map, width))
+        yield table_text(branch_table(result), options)
+    remedy = first_remedy(result) if len(findings) >= _SCREEN - 4 else ""
+    last = f"{escape_line(result.file)}: {summary(result)}{f'; {remedy}' if remedy else ''}"
+    # A passing check does without rich.
+    yield paragraph(last, options) if result.ok else paragraph(last, options, "failed:", "bad")
+
+
+def _findings(result: CheckResult, options: RenderOptions) -> Iterator[str]:
+    file = escape_line(result.file)
+    kept, more = shown([f for f in result.findings if options.verbose or f.severity == "error"], options)
+    for finding in kept:
+        severity, style = f"{finding.severity}:", "bad" if finding.severity == "error" else "bold"
+        line = f"{file}: {severity} {finding.rule}: {escape_line(finding_message(finding))}"
+        yield paragraph(line, options, severity, style)
+    for rule, number in more.items():
+        yield f"{file}: {number:,} more of {rule} (--all shows all)\n"
+
+
+def area_table(result: CheckResult) -> Table:
+    """Return each area's stubs."""
+    rows = [
+        (
+            use.area.name,
+            hex_address(use.area.address),
+            f"{use.area.count:,}",
+            f"{use.used:,}",
+            f"{use.needed:,}",
+        )
+        for use in result.areas
+    ]
+    return Table(("area", "address", ">reserved", ">used", ">needed"), rows)
+
+
+def branch_table(result: CheckResult) -> Table:
+    """Return the tightest branch of each kind."""
+    rows = [
+        (room.branch, f"{room.bytes:,}", hex_address(room.location), room.function)
+        for room in result.by_branch
+    ]
+    return Table(("branch", ">headroom, bytes", "location", "`function"), rows)
+
+
+def render_github(result: CheckResult, options: RenderOptions) -> Iterator[str]:
+    """Yield the summary first, then the first findings; with `show_all` all of them, for the log."""
+    level = "notice" if result.ok else "error"
+    yield _command(level, result.file, "pfestubs check", f"{result.file}: {summary(result)}")
+    errors = result.errors
+    for finding in errors if options.show_all else errors[: _ANNOTATIONS - 1]:
+        yield _command("error", result.file, finding.rule, finding_message(finding))
+    if options.verbose:
+        notes = [finding for finding in result.findings if finding.severity == "note"]
+        for finding in notes if options.show_all else notes[: _ANNOTATIONS - result.ok]:
+            yield _command("notice", result.file, finding.rule, finding_message(finding))
+
+
+def _command(level: str, file: str, title: str, message: str) -> str:
+    where = f"file={_command_property(file)},title={_command_property(title)}"
+    return f"::{level} {where}::{_command_data(message)}\n"
+
+
+def _command_data(text: str) -> str:
+    return escape_line(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _command_property(text: str) -> str:
+    return _command_data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def shown(findings: Sequence[Finding], options: RenderOptions) -> tuple[list[Finding], Counter[str]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pfestubs.formats.check import shown, summary
+from pfestubs.formats.check import area_table, branch_table, shown, summary
 from pfestubs.formats.findings import TITLES, finding_message
-from pfestubs.formats.markdown import LIMIT, FoldedList, code, code_cell, folded_lists, sentence, table
+from pfestubs.formats.markdown import LIMIT, FoldedList, code, folded_lists, sentence, table_lines
 from pfestubs.formats.remedy import remedy_sentence, setting_line
-from pfestubs.formats.text import hex_address, plural
+from pfestubs.formats.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,25 +34,10 @@ def _head(result: CheckResult) -> Iterator[str]:
     yield sentence(_kernel(result))
     for remedy in dict.fromkeys(error.remedy for error in result.errors if error.remedy):
         yield from _remedy(remedy)
-    if result.areas:
-        yield ""
-        yield from table(
-            ("area", "address", ">reserved", ">used", ">needed"),
-            [
-                (
-                    use.area.name,
-                    hex_address(use.area.address),
-                    *_numbers(use.area.count, use.used, use.needed),
-                )
-                for use in result.areas
-            ],
-        )
-    if result.by_branch:
-        yield ""
-        yield from table(
-            ("branch", ">headroom, bytes", "function"),
-            [(room.branch, *_numbers(room.bytes), code_cell(room.function)) for room in result.by_branch],
-        )
+    for table in (area_table(result), branch_table(result)):
+        if table.rows:
+            yield ""
+            yield from table_lines(table)
 
 
 def _kernel(result: CheckResult) -> str:
@@ -86,7 +71,3 @@ def _lists(result: CheckResult, options: RenderOptions) -> list[FoldedList]:
         number = plural(len(messages) + left_out, severity)
         lists.append(FoldedList(f"{rule}: {TITLES[rule]} ({number})", messages, left_out))
     return lists
-
-
-def _numbers(*values: int) -> tuple[str, ...]:
-    return tuple(f"{value:,}" for value in values)

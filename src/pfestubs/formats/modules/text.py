@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pfestubs.formats.terminal import table
-from pfestubs.formats.text import escape_line, plural
+from pfestubs.formats.tables import Table, paragraph, table_text
+from pfestubs.formats.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,13 +15,12 @@ if TYPE_CHECKING:
     from pfestubs.formats.modules import ModuleListing
     from pfestubs.rules.analyses.modules import ModuleStubs
 
-_COLUMNS = ("module", ">locations", ">stub bytes", ">stub entries", "flags")
+_COLUMNS = ("`module", ">locations", ">stub bytes", ">stub entries", "flags")
 
 
 def render(listing: ModuleListing, options: RenderOptions) -> Iterator[str]:
     """Yield the lines; numbers with thousands separators."""
-    for line in table(_COLUMNS, map(_row, listing.modules), colour=options.colour):
-        yield line + "\n"
+    yield table_text(Table(_COLUMNS, list(map(_row, listing.modules))), options)
     totals = listing.totals
     sentence = (
         f"{plural(totals.modules, 'module')}: {plural(totals.locations, 'location')},"
@@ -34,9 +33,9 @@ def render(listing: ModuleListing, options: RenderOptions) -> Iterator[str]:
         sentence += "; " + ", ".join(f"{flag} {number:,}" for flag, number in totals.flags.items())
     if listing.unread:
         sentence += f"; {len(listing.unread):,} not read"
-    yield sentence + "\n"
+    yield paragraph(sentence, options)
 
 
 def _row(row: ModuleStubs) -> tuple[str, ...]:
     numbers = (row.locations, row.stub_bytes, row.stub_entries)
-    return (escape_line(row.module.file), *(f"{n:,}" for n in numbers), ", ".join(row.flags))
+    return (row.module.file, *(f"{n:,}" for n in numbers), ", ".join(row.flags))

@@ -9,9 +9,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from pfestubs.errors import NoEntriesError, ReserveMismatchError, UnexpectedReserveError, UnknownReserveError
+from pfestubs.errors import (
+    NoEntriesError,
+    ReserveMismatchError,
+    UnexpectedReserveError,
+    UnknownReserveError,
+    UntestableReserveError,
+)
 from pfestubs.layouts import LAYOUTS, RESERVE_CONFIG, Layout, detect_layout
 from pfestubs.model import AreaCounts, EntryCounts, ObjectCounts, ppc
 from pfestubs.rules.kernel.section_kinds import classify_section
@@ -43,6 +49,30 @@ class Trap:
         """Whether the location is too far from its stub, or nearer to the limit than the margin."""
         low, high = ppc.BACKWARD_LIMIT + TRAP_MARGIN, ppc.FORWARD_LIMIT - TRAP_MARGIN
         return not low <= self.distance <= high
+
+
+class ReserveJudgement(NamedTuple):
+    """Whether the reserve may be out of range.
+
+    Attributes:
+        trap: the location that decides, None where no location depends on a reserve.
+        remedy: what to change, None if the reserve is in range.
+    """
+
+    trap: Trap | None
+    remedy: Remedy | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the reserve is in range."""
+        return self.remedy is None
+
+
+class SizedObject(NamedTuple):
+    """The counts of an object; `reserve` only if it was asked for."""
+
+    counts: ObjectCounts
+    reserve: ReserveJudgement | None = None
 
 
 def count_entries(obj: VmlinuxO) -> EntryCounts:
@@ -135,6 +165,22 @@ def measure_reserve(obj: VmlinuxO, layout: Layout, reserve: int) -> Trap | Liter
     index = min(reserve, len(text.locations)) - 1
     distance = text.locations[index] - (text.reserve_at + index * text.stub_size)
     return Trap(reserve, index, distance, min(reserve, len(text.locations)))
+
+
+def judge_reserve(obj: VmlinuxO, counts: ObjectCounts) -> ReserveJudgement:
+    """Return whether the reserve that an object was counted with is in range, and what to change if not.
+
+    Raises:
+        UntestableReserveError: the object does not tell.
+    """
+    if counts.layout is None or counts.stubs is None:
+        raise UntestableReserveError(obj.file)
+    reserve = counts.stubs.reserve or 0
+    trap = measure_reserve(obj, counts.layout, reserve)
+    if trap == "unknown":
+        raise UntestableReserveError(obj.file, "ftrace_ool_stub_text")
+    exposed = trap is not None and trap.exposed
+    return ReserveJudgement(trap, suggest_reserve(obj, counts.layout, reserve) if exposed else None)
 
 
 def suggest_reserve(obj: VmlinuxO, layout: Layout, reserve: int) -> Remedy:

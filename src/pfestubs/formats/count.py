@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The counts of an object, as a few lines and as the JSON document `pfestubs/count/1`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pfestubs.formats.remedy import remedy_sentence, remedy_values
+from pfestubs.formats.text import dump_json, escape_line
+from pfestubs.model import COUNT_SCHEMA, ppc
+from pfestubs.rules.kernel.sizing import TRAP_MARGIN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pfestubs.formats import RenderOptions
+    from pfestubs.model import ObjectCounts
+    from pfestubs.rules.kernel.sizing import ReserveJudgement, SizedObject, Trap
+
+
+def render_text(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - nothing to choose
+    """Yield the lines; what is wrong with the reserve is the last one."""
+    counts = sized.counts
+    layout = f"layout {counts.layout.name}" if counts.layout else "layout unknown (no stub symbols)"
+    entries = counts.entries
+    yield f"{escape_line(counts.file)}: {counts.machine}, {counts.byte_order.value}-endian, {layout}\n"
+    yield (
+        f"entries: {entries.total:,} (text {entries.text:,}, inittext {entries.inittext:,},"
+        f" exittext {entries.exittext:,})\n"
+    )
+    stubs = _stub_counts(counts)
+    if stubs is not None:
+        yield "stubs:   " + ", ".join(f"{name} {number:,}" for name, number in stubs.items()) + "\n"
+    if sized.reserve is not None:
+        yield _reserve(counts.file, sized.reserve)
+
+
+def render_json(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - nothing to choose
+    """Yield the document, which `read/saved.py` reads back; the key `trap` only if it was asked for."""
+    counts = sized.counts
+    yield dump_json(
+        {
+            "schema": COUNT_SCHEMA,
+            "file": counts.file,
+            "machine": counts.machine,
+            "class": counts.bits,
+            "byte_order": counts.byte_order.value,
+            "relocation": counts.relocation,
+            "layout": counts.layout.name if counts.layout else None,
+            "entries": {**counts.entries._asdict(), "total": counts.entries.total},
+            "stubs": _stub_counts(counts),
+            **({} if sized.reserve is None else {"trap": _trap_values(sized.reserve)}),
+        }
+    )
+
+
+def trap_sentence(trap: Trap) -> str:
+    """Return why the reserve of an exposed kernel is a trap."""
+    return (
+        f"the reserve may be out of range: {_trap_distance(trap)}; up to {trap.stubs:,} functions may get no"
+        " stub"
+    )
+
+
+def trap_error(judgement: ReserveJudgement) -> str:
+    """Return why the reserve of an exposed kernel is a trap, and what to do; "" of one in range."""
+    if judgement.trap is None or judgement.remedy is None:
+        return ""
+    return f"{trap_sentence(judgement.trap)}; {remedy_sentence(judgement.remedy)}"
+
+
+def _reserve(file: str, judgement: ReserveJudgement) -> str:
+    if judgement.trap is None:
+        return "reserve: no function depends on one\n"
+    if judgement.ok:
+        return f"reserve: ok: {_trap_distance(judgement.trap)}\n"
+    return f"{escape_line(file)}: error: {trap_error(judgement)}\n"
+
+
+def _trap_distance(trap: Trap) -> str:
+    """Return how far the location that decides is from its stub."""
+    return (
+        f"text location {trap.index + 1:,} is {abs(trap.distance):,} bytes from its stub (limit"
+        f" {abs(ppc.branch_limit(trap.distance)):,}, margin {TRAP_MARGIN:,})"
+    )
+
+
+def _stub_counts(counts: ObjectCounts) -> dict[str, int] | None:
+    """Return the stubs by the names of their areas, None where the layout is unknown."""
+    if counts.layout is None or counts.stubs is None:
+        return None
+    return {area.name: counts.stubs.of(area.role) for area in counts.layout.areas}
+
+
+def _trap_values(judgement: ReserveJudgement) -> dict[str, Any] | None:
+    trap = judgement.trap
+    if trap is None:
+        return None
+    return {
+        "exposed": trap.exposed,
+        "index": trap.index,
+        "distance": trap.distance,
+        "limit": ppc.branch_limit(trap.distance),
+        "margin": TRAP_MARGIN,
+        "stubs": trap.stubs,
+        "remedy": remedy_values(judgement.remedy),
+    }

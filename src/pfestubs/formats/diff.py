@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Two kernels compared, figures first: text, a comment on a pull request, the document `pfestubs/diff/1`."""
+
+from __future__ import annotations
+
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any, Final
+
+from pfestubs import __version__
+from pfestubs.formats import markdown
+from pfestubs.formats.tables import Table, paragraph, styled, table_text
+from pfestubs.formats.text import dump_json, escape_line, plural
+from pfestubs.model import DIFF_SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pfestubs.formats import RenderOptions
+    from pfestubs.model.figures import KernelFigures
+    from pfestubs.rules.analyses.diff import DiffResult, FunctionCount
+
+SHOWN: Final = 20
+"""Symbols shown of those added, and of those removed, without --all."""
+_GROWTH_SHAPES: Final = ("early", "even", "late")
+_OTHER_KIND: Final = "the kernels are of different kinds: figures of different layouts mean different things"
+
+
+def render_text(result: DiffResult, options: RenderOptions) -> Iterator[str]:
+    """Yield the lines; a single one without differences."""
+    old, new = escape_line(result.old.file), escape_line(result.new.file)
+    if not result.same:
+        for title, side in (("old", result.old), ("new", result.new)):
+            yield f"{title}: {escape_line(side.file)} ({_describe(side)})\n"
+        if not result.same_kind:
+            yield paragraph(_OTHER_KIND, options)
+        yield table_text(_figures(result), options)
+        yield from _functions("added", result.added, options)
+        yield from _functions("removed", result.removed, options)
+        reason = _without_names(result)
+        if reason:
+            yield paragraph(reason, options)
+    yield paragraph(f"{new}: {_summary(result)}; compared with {old}", options)
+
+
+def _functions(verb: str, functions: Sequence[FunctionCount] | None, options: RenderOptions) -> Iterator[str]:
+    if not functions:
+        return
+    sign, style = ("+", "good") if verb == "added" else ("-", "bad")
+    yield f"{plural(_total(functions), 'location')} {verb}:\n"
+    shown = functions if options.show_all else functions[:SHOWN]
+    lines = "".join(f"  {sign} {_function_label(function)}\n" for function in shown)
+    yield styled(lines, style, options)
+    if len(functions) > len(shown):
+        yield f"  ... and {len(functions) - len(shown):,} more (--all shows all)\n"
+
+
+def render_markdown(result: DiffResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - always as much as fits
+    """Yield the document, at most `markdown.LIMIT` characters."""
+    head = _head(result)
+    yield head
+    if result.same:
+        return
+    lists = [
+        markdown.FoldedList(
+            f"{plural(_total(functions), 'location')} {verb}", list(map(_function_label, functions))
+        )
+        for verb, functions in (("added", result.added), ("removed", result.removed))
+        if functions
+    ]
+    yield from markdown.folded_lists(lists, markdown.LIMIT - len(head))
+
+
+def _head(result: DiffResult) -> str:
+    lines = [
+        "### Out-of-line ftrace stubs",
+        "",
+        f"**{markdown.sentence(_summary(result))}**",
+        "",
+    ]
+    lines += [f"- {title}: {_side(side)}" for title, side in (("old", result.old), ("new", result.new))]
+    if not result.same:
+        if not result.same_kind:
+            lines += ["", markdown.sentence(_OTHER_KIND)]
+        lines += ["", *markdown.table_lines(_figures(result))]
+        reason = _without_names(result)
+        if reason:
+            lines += ["", markdown.sentence(reason)]
+    return "\n".join(lines) + "\n"
+
+
+def _side(figures: KernelFigures) -> str:
+    return f"{markdown.code(figures.file)} ({markdown.code(_describe(figures))})"
+
+
+def render_json(result: DiffResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
+    """Yield the document; null for what is unknown."""
+
+    def both(get: Callable[[KernelFigures], Any]) -> dict[str, Any]:
+        return _pair(get(result.old), get(result.new))
+
+    yield dump_json(
+        {
+            "schema": DIFF_SCHEMA,
+            "old": result.old.file,
+            "new": result.new.file,
+            "same": result.same,
+            "source": both(lambda side: side.source),
+            "kernel": both(lambda side: {"release": side.release, "build_id": side.build_id}),
+            "class": both(lambda side: side.bits),
+            "byte_order": both(lambda side: None if side.byte_order is None else side.byte_order.value),
+            "layout": both(lambda side: side.layout),
+            "stub_size": both(lambda side: side.stub_size),
+            "locations": {
+                **_pair(*result.locations),
+                "added": _names(result.added),
+                "removed": _names(result.removed),
+            },
+            "entries": both(lambda side: None if side.entries is None else side.entries._asdict()),
+            "areas": [
+                {
+                    "name": area.name,
+                    "reserved": _pair(area.old.reserved, area.new.reserved),
+                    "used": _pair(area.old.used, area.new.used),
+                }
+                for area in result.areas
+            ],
+            "unserved": both(lambda side: side.unserved),
+            "headroom": both(lambda side: side.headroom),
+            "growth": both(lambda side: side.growth),
+            "pfestubs": __version__,
+        }
+    )
+
+
+def _pair(old: Any, new: Any) -> dict[str, Any]:
+    return {"old": old, "new": new}
+
+
+def _names(functions: Sequence[FunctionCount] | None) -> list[str] | None:
+    """Return the symbols, each as often as there are locations of it."""
+    if functions is None:
+        return None
+    return list(chain.from_iterable(repeat(function.name, function.number) for function in functions))
+
+
+def _figures(result: DiffResult) -> Table:
+    """Return the figures that at least one source holds; "-" for what the other does not."""
+    return Table(("", ">old", ">new", ">change"), list(_rows(result)))
+
+
+def _rows(result: DiffResult) -> Iterator[tuple[str, str, str, str]]:
+    old, new = result.old, result.new
+    yield from _row("locations", *result.locations)
+    if old.entries is not None and new.entries is not None:
+        for kind in ("text", "inittext", "exittext"):
+            yield from _row(f"entries in {kind}", getattr(old.entries, kind), getattr(new.entries, kind))
+    for area in result.areas:
+        yield from _row(f"area {area.name}, reserved", area.old.reserved, area.new.reserved)
+        yield from _row(f"area {area.name}, used", area.old.used, area.new.used)
+    yield from _row("locations that fail", old.unserved, new.unserved)
+    yield from _row("bytes of a stub", old.stub_size, new.stub_size)
+    yield from _row("headroom, bytes", old.headroom, new.headroom)
+    for shape in _GROWTH_SHAPES:
+        growths = ((side.growth or {}).get(shape) for side in (old, new))
+        yield from _row(f"growth left, {shape}, bytes", *growths)
+
+
+def _row(label: str, old: int | None, new: int | None) -> Iterator[tuple[str, str, str, str]]:
+    if old is None and new is None:
+        return
+    change = ""
+    if old is not None and new is not None:
+        change = f"{new - old:+,}" if new != old else "0"
+    yield label, _number(old), _number(new), change
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def _summary(result: DiffResult) -> str:
+    """Return the outcome in one sentence."""
+    old, new = result.locations
+    if result.same:
+        return f"no differences ({plural(new, 'location')})"
+    sentence = (
+        f"{plural(new, 'location')}, {new - old:+,}" if new != old else f"{plural(new, 'location')} in both"
+    )
+    if result.added is not None and result.removed is not None:
+        sentence += f": {_total(result.added):,} added, {_total(result.removed):,} removed"
+    if result.new.unserved:
+        sentence += f"; {plural(result.new.unserved, 'location')} of the new kernel would fail at boot"
+    return sentence
+
+
+def _total(functions: Sequence[FunctionCount]) -> int:
+    """Return the number of locations of `functions`."""
+    return sum(function.number for function in functions)
+
+
+def _function_label(function: FunctionCount) -> str:
+    """Return a function's symbol, and how many of that name, as part of one line."""
+    name = escape_line(function.name)
+    return name if function.number == 1 else f"{name} ({function.number:,} of this name)"
+
+
+def _describe(figures: KernelFigures) -> str:
+    """Return which kernel it is, as far as known: "kernel 7.2.13, 64-bit, little-endian, ..."."""
+    words = ["kernel" if figures.source == "kernel" else f"saved {figures.source}"]
+    if figures.release is not None:
+        words.append(escape_line(figures.release))
+    if figures.bits is not None:
+        words.append(f"{figures.bits}-bit")
+    if figures.byte_order is not None:
+        words.append(f"{figures.byte_order.value}-endian")
+    words.append(f"layout {figures.layout or 'unknown'}")
+    return ", ".join(words)
+
+
+def _without_names(result: DiffResult) -> str:
+    """Return why functions are not named, "" if they are."""
+    totals = [side.source for side in (result.old, result.new) if side.functions is None]
+    if not totals:
+        return ""
+    return f"functions are not named: a saved {totals[0]} holds only totals"

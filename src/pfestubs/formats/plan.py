@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The plan of the reserve: what to do, the reserves compared, what was asked; JSON is `pfestubs/plan/1`."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
+
+from pfestubs.formats.address_map import area_map
+from pfestubs.formats.findings import finding_message
+from pfestubs.formats.tables import Table, paragraph, table_text, terminal_width
+from pfestubs.formats.text import dump_json, escape_line, hex_address, plural
+from pfestubs.layouts import RESERVE_CONFIG
+from pfestubs.model import PLAN_SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pfestubs.formats import RenderOptions
+    from pfestubs.rules.analyses.plan import GrowthLimit, Outcome, PlanResult
+
+_LIMIT_TITLES: Final = ("reserve", "text added", ">bytes until it fails", "then fails", "`function")
+_ASKED_TITLES: Final = (
+    "reserve",
+    ">growth",
+    "text added",
+    ">headroom",
+    ">without stub",
+    "`first function",
+    "rule",
+)
+_ASSUMED: Final = (
+    "early: directly after the reserve; even: spread over the text after it; late: after the last function.",
+    "Assumed: link order and alignment stay, init text starts at a boundary of its own. Reserves are exact;",
+    "growth is exact to a few KiB, since linkers add branch stubs to more than 32 MiB of text.",
+)
+
+
+def render_text(result: PlanResult, options: RenderOptions) -> Iterator[str]:
+    """Yield the lines."""
+    summary = f"{escape_line(result.file)}: {plan_summary(result)}"
+    state, style = ("ok:", "good") if result.ok else ("failed:", "bad")
+    yield paragraph(summary, options, state, style)
+    if result.reserve is not None:
+        spans = ", ".join(_span(span) for span in result.working) or "none"
+        yield f"Reserves with which every function gets a working stub: {spans}\n"
+    usual, asked = _split(result)
+    width = terminal_width(options)
+    if width is not None:
+        yield "\n" + "".join(line + "\n" for line in area_map(result.address_map, width))
+    yield "\n" + table_text(Table(_LIMIT_TITLES, _limits(usual, result)), options)
+    if asked:
+        rows = [_row(outcome, result) for outcome in asked]
+        yield "\n" + table_text(Table(_ASKED_TITLES, rows), options)
+    yield "\n" + "".join(line + "\n" for line in _ASSUMED)
+
+
+def render_json(result: PlanResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
+    """Yield the document; growth in bytes."""
+    shrink, damage = result.shrink, result.damage
+    yield dump_json(
+        {
+            "schema": PLAN_SCHEMA,
+            "file": result.file,
+            "layout": result.layout,
+            "entries": result.entries,
+            "reserve": result.reserve,
+            "recommended": result.recommended,
+            "working": [{"from": span[0], "to": span[-1]} for span in result.working],
+            "damage": None if damage is None else {"rule": damage.rule, "message": finding_message(damage)},
+            "shrink": None if shrink is None else {"bytes": shrink[0], "reserve": shrink[1]},
+            "outcomes": [_outcome(outcome) for outcome in result.outcomes],
+        }
+    )
+
+
+def plan_summary(result: PlanResult) -> str:
+    """Return what to do in one sentence, without the file's name."""
+    if result.damage is not None:
+        first = f"{result.damage.rule}: {finding_message(result.damage)}"
+        return f"failed: {first}; the plan assumes that this is fixed; see pfestubs check"
+    linked = result.outcomes[0]
+    growth = growth_words(smallest_growth(linked))
+    if result.reserve is None:
+        state = "ok" if linked.ok else _failed(linked)
+        return f"{state}: layout {result.layout} has no reserve to set; text can grow by {growth}"
+    if result.recommended is None:
+        return f"{_failed(linked)}; {_hopeless(result)}"
+    setting = f"{RESERVE_CONFIG}={result.recommended}"
+    best = growth_words(smallest_growth(recommended_outcome(result)))
+    if not linked.ok:
+        return f"{_failed(linked)}; set {setting} in .config and link again: text can then grow by {best}"
+    if result.recommended == result.reserve:
+        return f"ok: keep {setting}: no other reserve allows more; text can grow by {growth}"
+    return f"ok: text can grow by {growth}; with {setting} in .config, by {best}"
+
+
+def recommended_outcome(result: PlanResult) -> Outcome:
+    """Return the outcome of the recommended reserve, that of the linked one if there is none."""
+    usual = result.outcomes[: len(result.outcomes) - result.asked]
+    return next((o for o in usual if o.reserve == result.recommended), usual[0])
+
+
+def smallest_growth(outcome: Outcome) -> float:
+    """Return the bytes that can be added anywhere in text: inf without a limit, -inf if none works."""
+    limits = outcome.limits.values()
+    if not all(limit.works for limit in limits):
+        return -inf
+    return min(inf if limit.bytes is None else limit.bytes for limit in limits)
+
+
+def growth_words(growth: float) -> str:
+    """Return a growth for a sentence: "23,783,196 bytes wherever it is added"."""
+    if growth == inf:
+        return "any number of bytes"
+    return "nothing" if growth < 0 else f"{int(growth):,} bytes wherever it is added"
+
+
+def _failed(outcome: Outcome) -> str:
+    functions = plural(outcome.unserved, "function gets", "functions get")
+    return f"failed: {functions} no working stub"
+
+
+def _hopeless(result: PlanResult) -> str:
+    if result.shrink is None:
+        return "no reserve changes that; see pfestubs check"
+    size, reserve = result.shrink
+    return (
+        f"no reserve changes that; text must become smaller by {size:,} bytes, evenly, and {RESERVE_CONFIG}"
+        f"={reserve} be set"
+    )
+
+
+def _span(span: range) -> str:
+    return f"{span[0]:,}" if len(span) == 1 else f"{span[0]:,} to {span[-1]:,}"
+
+
+def _split(result: PlanResult) -> tuple[Sequence[Outcome], Sequence[Outcome]]:
+    usual = len(result.outcomes) - result.asked
+    return result.outcomes[:usual], result.outcomes[usual:]
+
+
+def _limits(outcomes: Sequence[Outcome], result: PlanResult) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for outcome in outcomes:
+        name = _reserve(outcome, result)
+        for shape, limit in outcome.limits.items():
+            rows.append((name, shape.value, _limit(limit), limit.rule or "", limit.function or ""))
+            name = ""
+    return rows
+
+
+def _limit(limit: GrowthLimit) -> str:
+    if not limit.works:
+        return "never works"
+    return "no limit" if limit.bytes is None else f"{limit.bytes:,}"
+
+
+def _reserve(outcome: Outcome, result: PlanResult) -> str:
+    if outcome.reserve is None:
+        return "none"
+    notes = [
+        note
+        for reserve, note in ((result.reserve, "as linked"), (result.recommended, "recommended"))
+        if outcome.reserve == reserve
+    ]
+    return f"{outcome.reserve:,}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _row(outcome: Outcome, result: PlanResult) -> tuple[str, ...]:
+    function, _ = outcome.first or ("", 0)
+    return (
+        _reserve(outcome, result),
+        f"{outcome.growth.bytes:,}",
+        outcome.growth.shape.value,
+        "" if outcome.headroom is None else f"{outcome.headroom:,}",
+        plural(outcome.unserved, "function") if outcome.unserved else "none",
+        function,
+        outcome.rule or "",
+    )
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    first = outcome.first
+    return {
+        "reserve": outcome.reserve,
+        "grow": outcome.growth.bytes,
+        "shape": outcome.growth.shape.value,
+        "ok": outcome.ok,
+        "unserved": outcome.unserved,
+        "rule": outcome.rule,
+        "first": None if first is None else {"function": first[0], "location": hex_address(first[1])},
+        "headroom": outcome.headroom,
+        "growth": {shape.value: limit.bytes for shape, limit in outcome.limits.items()},
+        "beyond": {
+            shape.value: None if limit.rule is None else {"rule": limit.rule, "function": limit.function}
+            for shape, limit in outcome.limits.items()
+        },
+    }
