@@ -29,7 +29,7 @@ PERMITTED: Final[dict[str, set[str]]] = {
 }
 # Packages that only some modules may import: the ELF library, the command line, the rest of the machine.
 RESTRICTED: Final[dict[str, tuple[str, ...]]] = {
-    "elftools": ("read/elf.py",),
+    "elftools": ("read/headers.py",),
     "click": ("cli/",),
     "jinja2": ("formats/",),
     "rich": ("formats/", "cli/"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pfestubs.read.elf import _NAME_LIMIT, _string
+from pfestubs.read.names import NAME_LIMIT, string_at
 from pfestubs.read.system_map import read_system_map
 from support import OBJECTS, executable_path
 
@@ -24,9 +24,9 @@ OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
 
 def test_a_long_name_is_cut_and_an_unterminated_one_is_empty() -> None:
     table = b"\0" + b"a" * 5000 + b"\0tail"
-    assert _string(table, 1) == "a" * _NAME_LIMIT
-    assert _string(table, 5002) == ""
-    assert _string(table, 4990) == "a" * 11
+    assert string_at(table, 1) == "a" * NAME_LIMIT
+    assert string_at(table, 5002) == ""
+    assert string_at(table, 4990) == "a" * 11
 
 
 def test_labels_between_functions_are_visited_once(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import struct
 from array import array
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,7 @@ from pfestubs.errors import UnreadableError
 from pfestubs.read.dynamic import RelocatedWords, _positions_within
 from pfestubs.read.elf import Elf
 from pfestubs.read.memory import Extent, Memory
-from pfestubs.read.source import BufferSource
+from pfestubs.read.source import Source
 from support import FIXTURES
 from support.elfwriter import ET_DYN, PT_DYNAMIC, PT_LOAD, Segment, write_elf
 
@@ -67,11 +68,11 @@ def image(
         segments=segments,
         machine=21 if bits == 64 else 20,
     )
-    return Elf(BufferSource("vmlinux", data))
+    return Elf(Source("vmlinux", BytesIO(data), len(data)))
 
 
 def words(elf: Elf, slots: int = 4, dynamic: int | None = None) -> list[int] | None:
-    extents = [Extent(s.vaddr, s.offset, s.filesz) for s in elf.segments if s.type == PT_LOAD]
+    extents = [Extent(s.vaddr, s.offset, s.filesz) for s in elf.segments if s.type == "PT_LOAD"]
     relocated = RelocatedWords(elf, Memory(elf.source.read, extents, elf.order), dynamic)
     found = relocated.words(range(BASE, BASE + slots * elf.word))
     return None if found is None else list(found)

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
-import lzma
 import os
 import struct
 import subprocess
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -175,10 +174,7 @@ def test_one_entries_section_per_function(
         obj.text(f".init.text.setup_{i}", [0])
     obj.text(".text.exit.late", [0])
     assert len(obj.sections) > 0xFF00
-    path = saved(obj, tmp_path)
-    start = time.monotonic()
-    document = count_json(path)
-    assert time.monotonic() - start < 20
+    document = count_json(saved(obj, tmp_path))
     assert document["entries"] == {
         "text": 20_000,
         "inittext": inits,
@@ -463,13 +459,8 @@ def _zimage(kernel: Path, to: Path) -> Path:
     return to
 
 
-def _vmlinuz(kernel: Path, to: Path) -> Path:
-    to.write_bytes(gzip.compress((kernel / "vmlinux.o").read_bytes()))
-    return to
-
-
-def _xz(kernel: Path, to: Path) -> Path:
-    to.write_bytes(lzma.compress((kernel / "vmlinux.o").read_bytes()))
+def _bzip2(kernel: Path, to: Path) -> Path:
+    to.write_bytes(bz2.compress((kernel / "vmlinux.o").read_bytes()))
     return to
 
 
@@ -516,8 +507,7 @@ WRONG_FILES: dict[Callable[[Path, Path], Path], list[str]] = {
     _thin_archive: ["thin archive"],
     _x86: ["x86-64", "powerpc"],
     _zimage: ["boot image", "zImage", "vmlinux"],
-    _vmlinuz: ["compressed (gzip)", "vmlinux"],
-    _xz: ["compressed (xz)", "xz -d"],
+    _bzip2: ["compressed (bzip2)", "bzip2 -d"],
     _core: ["core"],
     _empty: ["empty"],
     _half: ["cut short"],

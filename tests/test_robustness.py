@@ -551,48 +551,6 @@ def test_the_kernels_own_log_ends_with_its_last_message(seed: KernelSeed, call: 
     assert_sentence(call("explain", vmlinux, "/dev/kmsg"), "/dev/kmsg")
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["check", "INPUT"],
-        ["count", "INPUT"],
-        ["stubs", "INPUT"],
-        ["modules", "INPUT"],
-        ["check", "--system-map", "INPUT", "VMLINUX"],
-        ["check", "--prelink", "INPUT", "VMLINUX"],
-        ["diff", "VMLINUX", "INPUT"],
-        ["explain", "VMLINUX", "INPUT"],
-    ],
-)
-def test_an_input_is_opened_so_that_no_read_waits(
-    words: list[str], seed: KernelSeed, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """/proc/kmsg looks like a regular file, and a read of it waits for the next message."""
-    path, vmlinux = tmp_path / "input", tmp_path / "vmlinux"
-    path.write_bytes(b"")
-    vmlinux.write_bytes(seed.vmlinux)
-    opened: list[int] = []
-    real = os.open, open
-
-    def low(name: Any, flags: int, *more: Any, **options: Any) -> int:
-        if name == str(path):
-            opened.append(flags & os.O_NONBLOCK)
-        return real[0](name, flags, *more, **options)
-
-    def high(name: Any, *more: Any, **options: Any) -> Any:
-        if name == str(path):
-            opened.append(0)
-        return real[1](name, *more, **options)
-
-    monkeypatch.setattr(os, "open", low)
-    monkeypatch.setattr("builtins.open", high)
-    monkeypatch.setattr(os, "set_blocking", lambda *_words: opened.append(0))
-    outcome = call(*({"INPUT": path, "VMLINUX": vmlinux}.get(word, word) for word in words))
-    assert outcome.code == 2
-    assert opened
-    assert all(opened)
-
-
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/stdin"])
 def test_an_endless_input_is_refused(path: str, call: Call) -> None:
     if path == "/dev/zero":

@@ -63,14 +63,14 @@ class WordMemory:
     def words_at(self, addresses: array[int]) -> Sequence[int | None]:
         return [self._word_at(address) for address in addresses]
 
-    def read(self, address: int, size: int) -> memoryview | None:
+    def read(self, address: int, size: int) -> bytes | None:
         start = address - address % 4
         words = [self._word_at(a) for a in range(start, address + size, 4)]
         known = [word for word in words if word is not None]
         if len(known) < len(words):
             return None
         content = struct.pack(f"{self._order}{len(known)}I", *known)
-        return memoryview(content)[address - start : address - start + size]
+        return content[address - start : address - start + size]
 
 
 class NamedAddresses:

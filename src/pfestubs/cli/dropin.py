@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs import __version__
-from pfestubs.cli.inputs import check_input_name
+from pfestubs.cli.inputs import input_file
 from pfestubs.errors import ContradictionError, Exit, UsageError
 from pfestubs.system.files import refuse_input, write_atomic, write_stdout
 from pfestubs.system.messages import print_messages
@@ -50,7 +50,7 @@ def call_drop_in(name: str, words: list[str]) -> int | None:
         if not word and parameter != _MAY_BE_EMPTY:
             raise UsageError(name, f"{parameter} is empty", "is the kernel configured?")
         if parameter in {"VMLINUX", "VMLINUX_O"}:
-            check_input_name(parameter, word, parameter.lower().replace("_", "."))
+            input_file(parameter, word, parameter.lower().replace("_", "."))
     return drop_in.action(*words)
 
 

@@ -1,60 +1,69 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Names of input files that cannot be right, each with what to give instead."""
+"""Names of input files: what a directory stands for, and names that cannot be right."""
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 from typing import Final
 
 from pfestubs.errors import UnreadableError, UnsuitableError, UsageError
+from pfestubs.read.file_types import is_system_map
 from pfestubs.read.source import read_head
 
-_MAP_LINE: Final = re.compile(rb"[0-9a-f]{8}(?:[0-9a-f]{8})? [A-Za-z] ")
 _ADVICE: Final = {
     "vmlinux": "give vmlinux, and this file with --system-map",
     "vmlinux.o": "give vmlinux.o",
 }
+_PACKED: Final = ("", ".xz", ".gz", ".zst")
 
 
-def check_input_name(label: str, path: str, usual_name: str | None = None) -> None:
-    """Refuse standard input, directories, and a System.map in place of a kernel.
+def input_file(label: str, path: str, usual_name: str | None = None) -> str:
+    """Return the file that `path` names: itself, or the one of the usual name in a directory.
 
     Whether the file exists, and its type, is checked by its reader.
 
     Args:
         label: the argument or option.
         path: as given.
-        usual_name: of the file that a directory given by mistake may hold.
+        usual_name: what people call that file.
 
     Raises:
         UsageError: it is "-".
-        UnreadableError: it is a directory.
-        UnsuitableError: it is a System.map.
+        UnreadableError: it is a directory without such a file.
+        UnsuitableError: it is a System.map in place of a kernel.
     """
     if path == "-":
         raise UsageError(label, "cannot be standard input: save it to a file and give its name")
     if os.path.isdir(path):
-        raise UnreadableError(
-            path, f"cannot be read: {os.strerror(errno.EISDIR)}", _file_in(path, usual_name)
-        )
-    if usual_name in _ADVICE and _is_system_map(path):
+        return _file_in(path, usual_name)
+    if usual_name in _ADVICE and _begins_as_system_map(path):
         raise UnsuitableError(path, "is a System.map, not an ELF file", _ADVICE[usual_name])
+    return path
 
 
-def _is_system_map(path: str) -> bool:
+def _begins_as_system_map(path: str) -> bool:
     try:
-        return _MAP_LINE.match(read_head(path, 20)) is not None
+        return is_system_map(read_head(path))
     except UnreadableError:  # the reader says so
         return False
 
 
 def _file_in(directory: str, usual_name: str | None) -> str:
-    if usual_name is None:
-        return ""
-    candidate = os.path.join(directory, usual_name)
-    return f"give {candidate}" if os.path.isfile(candidate) else f"it holds no {usual_name}"
+    """Return the file of that name in a directory, or a packed one.
+
+    Raises:
+        UnreadableError: there is none.
+    """
+    for suffix in _PACKED if usual_name else ():
+        candidate = os.path.join(directory, f"{usual_name}{suffix}")
+        if os.path.isfile(candidate):
+            return candidate
+    raise UnreadableError(
+        directory,
+        f"cannot be read: {os.strerror(errno.EISDIR)}",
+        f"it holds no {usual_name}" if usual_name else "",
+    )
 
 
 def refuse_swapped(first: str, others: tuple[str, ...], usage: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from pfestubs.cli.inputs import check_input_name
+from pfestubs.cli.inputs import input_file
 
 if TYPE_CHECKING:
     import os
@@ -36,7 +36,7 @@ def parse_count(text: str) -> int | None:
 
 
 class InputFile(click.Path):
-    """An input file; a directory or "-" is refused, anything else is checked by the reader of the file."""
+    """An input file, or a directory that holds it; "-" is refused, the file is checked by its reader."""
 
     def __init__(self, usual_name: str | None = None) -> None:
         super().__init__(readable=False)
@@ -45,15 +45,14 @@ class InputFile(click.Path):
     def convert(
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
     ) -> str:
-        """Return the path as given."""
+        """Return the path as given, or that of the file in a directory."""
         path = str(super().convert(value, param, ctx))
         label = path
         if isinstance(param, click.Option):
             label = param.opts[-1]
         elif param is not None and param.name:
             label = param.name.upper()
-        check_input_name(label, path, self._usual_name)
-        return path
+        return input_file(label, path, self._usual_name)
 
 
 class Count(_ParamType):

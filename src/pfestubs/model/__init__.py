@@ -55,8 +55,8 @@ class MemoryView(Protocol):
         """Return the words at `addresses`, in their order; fastest for ascending addresses."""
         ...
 
-    def read(self, address: int, size: int) -> memoryview | None:
-        """Return `size` bytes at `address`, None unless the file holds them all in one piece."""
+    def read(self, address: int, size: int) -> bytes | None:
+        """Return `size` bytes at `address`, None unless the file holds them all."""
         ...
 
 

@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Unpack compressed files, in memory, to a bounded size."""
+"""Unpack files packed with xz, gzip or zstd into a temporary file, to a bounded size."""
 
 from __future__ import annotations
 
-import io
-from contextlib import closing
+import os
+import tempfile
+from contextlib import closing, contextmanager
 from typing import IO, TYPE_CHECKING, Final
 
 from pfestubs.errors import ToolError, UnreadableError
-from pfestubs.read.source import BufferSource
+from pfestubs.read.file_types import GZIP, HEAD, XZ
+from pfestubs.read.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
-    from pfestubs.read.source import ByteSource, FileSource
-
-UNPACKED_LIMIT: Final = 512 << 20
-"""Bytes: ten times the largest module of a distribution with its debug information."""
+UNPACKED_LIMIT: Final = 4 << 30
+"""Bytes: several times the largest kernel with its debug information."""
 _SMALL: Final = 32 << 20
 """Bytes that any file may unpack to."""
 _RATIO: Final = 100
@@ -24,138 +24,113 @@ _RATIO: Final = 100
 _WINDOW_LIMIT: Final = 128 << 20
 """Bytes that a decompressor may need: xz -9 takes 65 MiB, zstd's own limit is this."""
 _STEP: Final = 1 << 20
-_INPUT: Final = 1 << 12
-"""Bytes that a decompressor is given at a time; what is left at the end of a stream is copied."""
-
-_XZ: Final = b"\xfd7zXZ\0"
 
 
-def unpack(source: FileSource) -> ByteSource:
-    """Return the content of a file by its first bytes: unpacked (xz, gzip, zstd), or the file itself.
+@contextmanager
+def unpacked(source: Source) -> Iterator[Source]:
+    """Unpack `source` and yield the content: in a file without a name, valid inside the `with` block.
+
+    It may have `UNPACKED_LIMIT` bytes, or 100 times the size of the packed file if that is less.
 
     Raises:
-        UnreadableError: the compressed form is damaged, or unpacks to more than `UNPACKED_LIMIT` bytes.
+        UnreadableError: the packed form is damaged, or unpacks to more.
         ToolError: neither Python nor a program can unpack it.
     """
-    path = source.path
-    head = source.read(0, min(len(_XZ), source.size))
-    unpacker = next((function for magic, function in _UNPACKERS if head.startswith(magic)), None)
-    if unpacker is None:
-        return source
-    if source.size > UNPACKED_LIMIT:
-        raise _too_large(path, "is", UNPACKED_LIMIT)
+    path, head = source.path, source.read_up_to(0, HEAD)
+    unpack = _unpack_xz if head.startswith(XZ) else _unpack_gzip if head.startswith(GZIP) else _unpack_zstd
     limit = min(UNPACKED_LIMIT, max(_SMALL, _RATIO * source.size))
-    content = io.BytesIO()
-    with closing(unpacker(path, source.read(0, source.size))) as unpacked:
-        for piece in unpacked:
-            content.write(piece)
-            if content.tell() > limit:
-                raise _too_large(path, "unpacks to", limit)
-    return BufferSource(path, content.getvalue())
+    source.stream.seek(0)
+    try:
+        with tempfile.TemporaryFile() as content:
+            with closing(unpack(path, source.stream)) as pieces:
+                for piece in pieces:
+                    content.write(piece)
+                    if content.tell() > limit:
+                        raise UnreadableError(
+                            path,
+                            f"unpacks to more than {limit >> 20:,} MiB, the limit for a packed file of its"
+                            " size",
+                            "unpack it first if it is meant to be so large",
+                        )
+            yield Source(path, content, content.tell())
+    except OSError as error:  # no room, no temporary file, no process
+        raise UnreadableError(path, f"cannot be unpacked: {error.strerror or error}") from error
 
 
-def _too_large(path: str, verb: str, limit: int) -> UnreadableError:
-    return UnreadableError(
-        path,
-        f"{verb} more than {limit >> 20:,} MiB, the limit for a compressed file of its size",
-        "unpack it first if it is meant to be so large",
-    )
-
-
-def _unpack_xz(path: str, data: bytes) -> Generator[bytes, None, None]:
+def _unpack_xz(path: str, stream: IO[bytes]) -> Generator[bytes, None, None]:
+    """Yield the content of every stream of a file; they may be padded with zeros."""
     import lzma
 
-    position = 0
+    decoder, data = None, stream.read(_STEP)
     try:
-        while position < len(data):
-            decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_WINDOW_LIMIT)
-            while not decoder.eof:
-                piece = data[position : position + _INPUT] if decoder.needs_input else b""
-                if decoder.needs_input and not piece:
-                    raise UnreadableError(path, "is cut short: its xz stream does not end")
-                position += len(piece)
-                yield decoder.decompress(piece, _STEP)
-            position = _after_padding(data, position - len(decoder.unused_data))
+        while data or decoder is not None:
+            decoder = decoder or lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_WINDOW_LIMIT)
+            yield decoder.decompress(data, _STEP)
+            data = b""
+            if decoder.eof:
+                data, decoder = decoder.unused_data.lstrip(b"\0"), None
+                while not data and (block := stream.read(_STEP)):
+                    data = block.lstrip(b"\0")
+            elif decoder.needs_input and not (data := stream.read(_STEP)):
+                raise UnreadableError(path, "is cut short: its xz stream does not end")
     except lzma.LZMAError as error:
         raise UnreadableError(path, f"cannot be unpacked (xz): {error}") from error
 
 
-def _after_padding(data: bytes, position: int) -> int:
-    """Return where the next stream of a file begins, or its end: streams are padded with zeros."""
-    while block := data[position : position + _INPUT]:
-        rest = block.lstrip(b"\0")
-        position += len(block) - len(rest)
-        if rest:
-            break
-    return position
-
-
-def _unpack_gzip(path: str, data: bytes) -> Generator[bytes, None, None]:
+def _unpack_gzip(path: str, stream: IO[bytes]) -> Generator[bytes, None, None]:
     import gzip
     import zlib
 
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
-            yield from _read_stream(stream)
+        with gzip.GzipFile(fileobj=stream) as content:
+            yield from iter(lambda: content.read(_STEP), b"")
     except EOFError as error:
         raise UnreadableError(path, "is cut short: its gzip stream does not end") from error
-    except (OSError, zlib.error) as error:
+    except (gzip.BadGzipFile, zlib.error) as error:
         raise UnreadableError(path, f"cannot be unpacked (gzip): {error}") from error
 
 
-def _unpack_zstd(path: str, data: bytes) -> Generator[bytes, None, None]:
+def _unpack_zstd(path: str, stream: IO[bytes]) -> Generator[bytes, None, None]:
     try:
         from compression import zstd  # type: ignore[import-not-found, unused-ignore]  # Python 3.14
     except ImportError:
-        yield from _run_zstd(path, data)
+        yield from _run_zstd(path, stream)
         return
     try:
-        with zstd.ZstdFile(io.BytesIO(data)) as stream:  # its window is limited to 128 MiB
-            yield from _read_stream(stream)
+        with zstd.ZstdFile(stream) as content:  # its window is limited to 128 MiB
+            yield from iter(lambda: content.read(_STEP), b"")
     except EOFError as error:
         raise UnreadableError(path, "is cut short: its zstd frame does not end") from error
-    except (OSError, zstd.ZstdError) as error:
+    except zstd.ZstdError as error:
         raise UnreadableError(path, f"cannot be unpacked (zstd): {error}") from error
 
 
-def _run_zstd(path: str, data: bytes) -> Generator[bytes, None, None]:
+def _run_zstd(path: str, stream: IO[bytes]) -> Generator[bytes, None, None]:
     """Unpack with the program `zstd`, for a Python that cannot."""
     import shutil
     import subprocess
-    import tempfile
 
     program = shutil.which("zstd")
     if program is None:
         raise ToolError(
             path,
-            "is compressed (zstd), and the program zstd is not installed",
+            "is packed with zstd, and the program zstd is not installed",
             "install it (Debian, Fedora: package zstd), or use Python 3.14, which needs none",
         )
-    try:
-        # From a file: to feed one pipe and drain another takes a thread.
-        with tempfile.TemporaryFile() as packed, tempfile.TemporaryFile() as messages:
-            packed.write(data)
-            packed.seek(0)
-            words = [program, "-dcq", f"--memory={_WINDOW_LIMIT >> 20}MB"]
-            with subprocess.Popen(words, stdin=packed, stdout=subprocess.PIPE, stderr=messages) as process:
-                assert process.stdout is not None  # noqa: S101 - a pipe
-                try:
-                    yield from _read_stream(process.stdout)
-                except BaseException:  # also: the reader has seen enough
-                    process.kill()
-                    raise
-            if process.returncode:
-                messages.seek(0)
-                reason = messages.read(400).decode("utf-8", "backslashreplace").strip()
-                raise UnreadableError(path, f"cannot be unpacked (zstd): {reason or process.returncode}")
-    except OSError as error:  # no temporary file, no pipe, no process
-        raise UnreadableError(path, f"cannot be unpacked (zstd): {error.strerror}") from error
-
-
-def _read_stream(stream: IO[bytes] | io.BufferedIOBase) -> Generator[bytes, None, None]:
-    while piece := stream.read(_STEP):
-        yield piece
-
-
-_UNPACKERS: Final = ((_XZ, _unpack_xz), (b"\x1f\x8b", _unpack_gzip), (b"\x28\xb5\x2f\xfd", _unpack_zstd))
-"""By the first bytes of the file; the name is not evidence."""
+    os.lseek(stream.fileno(), 0, os.SEEK_SET)
+    words = [program, "-dcq", f"--memory={_WINDOW_LIMIT >> 20}MB"]
+    with (
+        tempfile.TemporaryFile() as messages,
+        subprocess.Popen(words, stdin=stream, stdout=subprocess.PIPE, stderr=messages) as process,
+    ):
+        assert process.stdout is not None  # noqa: S101 - a pipe
+        content = process.stdout
+        try:
+            yield from iter(lambda: content.read(_STEP), b"")
+        except BaseException:  # also: the reader has seen enough
+            process.kill()
+            raise
+        if process.wait():
+            messages.seek(0)
+            reason = messages.read(400).decode("utf-8", "backslashreplace").strip()
+            raise UnreadableError(path, f"cannot be unpacked (zstd): {reason or process.returncode}")

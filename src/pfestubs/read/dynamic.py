@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from pfestubs.read.memory import Memory
 
 DYNAMIC_SYMBOLS: Final = ("_DYNAMIC", "__dynamic_start")
-_DT_SYMTAB, _DT_RELA, _DT_RELASZ = 6, 7, 8
-_DYNAMIC_MAX: Final = 256
-"""Entries of the dynamic section that are read; kernels have about 20."""
 # Relocations that fill a slot with base + addend, and those that add the value of a symbol too.
 _RELATIVE: Final = frozenset({e.R_PPC_RELATIVE})
 _ABSOLUTE: Final = {
@@ -75,7 +72,7 @@ class RelocatedWords:
         content = self._memory.read(span.start, size)
         if content is None:
             return None
-        values = elf.words(bytes(content), elf.word)
+        values = elf.words(content, elf.word)
         for table, columns in self._columns:
             values = self._apply(table, columns, range(span.start, span.start + size), values)
         return values
@@ -87,7 +84,7 @@ class RelocatedWords:
         """The relocation tables with their words: offset, info, addend, and so on."""
         elf = self._elf
         columns = []
-        for table in self._section_tables() if elf.sections else self._dynamic_tables():
+        for table in self._tables():
             if table.size % (3 * elf.word):
                 raise UnreadableError(
                     elf.path,
@@ -97,6 +94,24 @@ class RelocatedWords:
             columns.append((table, elf.words(data, elf.word)))
         return columns
 
+    def _tables(self) -> list[_Table]:
+        """Return the tables that boot finds; section headers must name the same."""
+        booted = self._dynamic_tables()
+        if not self._elf.sections:
+            return booted
+        tables = self._section_tables()
+        if self._dynamic_address is not None:
+            named, found = ((min(t)[0], sum(r.size for r in t)) if t else (0, 0) for t in (tables, booted))
+            if named != found:
+                raise UnreadableError(
+                    self._elf.path,
+                    f"is damaged: its dynamic section, which boot reads, has {found[1]:,} bytes of"
+                    f" relocations at byte {found[0]:,}, its section headers have {named[1]:,} at byte"
+                    f" {named[0]:,}",
+                    "build it again",
+                )
+        return tables
+
     def _section_tables(self) -> list[_Table]:
         elf = self._elf
         sections = elf.sections
@@ -105,22 +120,24 @@ class RelocatedWords:
         return [
             _Table(s.offset, s.size, sections[s.link].offset if 0 < s.link < len(sections) else None)
             for s in (sections[i] for i in found)
+            if s.size
         ]
 
     @cached_property
     def _dynamic_address(self) -> int | None:
-        """PT_DYNAMIC's address; GNU ld leaves that segment out of kernels, their symbol has it then."""
-        segments = (s.vaddr for s in self._elf.segments if s.type == e.PT_DYNAMIC)
-        return next(segments, self._dynamic)
+        """The dynamic section's; GNU ld leaves PT_DYNAMIC out of kernels, a section or symbol has it then."""
+        segments = [s.vaddr for s in self._elf.segments if s.type == "PT_DYNAMIC"]
+        sections = [s.addr for s in self._elf.sections if s.type == e.SHT_DYNAMIC]
+        return next(iter(segments + sections), self._dynamic)
 
     def _dynamic_tables(self) -> list[_Table]:
         if self._dynamic_address is None:
             return []
         entries = self._dynamic_entries(self._dynamic_address)
-        address, size = entries.get(_DT_RELA), entries.get(_DT_RELASZ, 0)
+        address, size = entries.get("DT_RELA"), entries.get("DT_RELASZ", 0)
         if address is None or not size:
             return []
-        symbols = entries.get(_DT_SYMTAB)
+        symbols = entries.get("DT_SYMTAB")
         return [
             _Table(
                 self._file_offset(address, size),
@@ -129,27 +146,22 @@ class RelocatedWords:
             )
         ]
 
-    def _dynamic_entries(self, address: int) -> Mapping[int, int]:
-        """Return the values of the dynamic section by tag, up to DT_NULL."""
-        entries: dict[int, int] = {}
-        elf = self._elf
-        for index in range(_DYNAMIC_MAX):
-            content = self._memory.read(address + index * 2 * elf.word, 2 * elf.word)
-            if content is None:
-                raise UnreadableError(
-                    elf.path,
-                    f"has its dynamic section at {address:#x}, where the file does not hold all of it",
-                    "is the file truncated?",
-                )
-            tag, value = elf.words(bytes(content), elf.word)
-            if not tag:
-                break
-            entries.setdefault(tag, value)
-        return entries
+    def _dynamic_entries(self, address: int) -> Mapping[str | int, int]:
+        """Return the values of the dynamic section by tag."""
+        run = next((run for run in self._memory.runs if address in run), range(0))
+        size = min(run.stop - address, self._elf.dynamic_size_max)
+        content = self._memory.read(address, size) if size > 0 else None
+        if not content:
+            raise UnreadableError(
+                self._elf.path,
+                f"has its dynamic section at {address:#x}, where the file holds none",
+                "is the file truncated?",
+            )
+        return self._elf.dynamic_in(content)
 
     def _file_offset(self, address: int, size: int) -> int:
         for segment in self._elf.segments:
-            if segment.type == e.PT_LOAD and 0 <= address - segment.vaddr <= segment.filesz - size:
+            if segment.type == "PT_LOAD" and 0 <= address - segment.vaddr <= segment.filesz - size:
                 return segment.offset + address - segment.vaddr
         raise UnreadableError(
             self._elf.path,

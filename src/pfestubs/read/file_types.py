@@ -1,20 +1,98 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reject unsupported file types with a specific error for each."""
+"""What a file is: by its first bytes, or as an ELF file; with advice for each that is given by mistake."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.errors import UnsuitableError
-from pfestubs.read import elf as e
+from pfestubs.errors import UnreadableError, UnsuitableError
 
 if TYPE_CHECKING:
     from pfestubs.read.elf import Elf
+
+HEAD: Final = 64
+"""Bytes that tell what a file is."""
+ELF: Final = b"\x7fELF"
+XZ, GZIP, ZSTD = b"\xfd7zXZ\0", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_MAP_LINE: Final = re.compile(rb"[0-9a-f]{8}(?:[0-9a-f]{8})? [A-Za-z] ")
+_BYTE_ORDER_MARKS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_WHERE: Final = (
+    'take vmlinux from the build tree or the debug package (docs/command-line.md, "Where to get a vmlinux")'
+)
+_MAGICS: Final = (
+    (b"!<arch>\n", "is an archive, not an ELF file", "unpack it with ar and name the object"),
+    (b"!<thin>\n", "is a thin archive, not an ELF file", "name the object it refers to"),
+    (b"BZh", "is compressed (bzip2)", "unpack it first: bzip2 -dk"),
+    (b"\x04\x22\x4d\x18", "is compressed (lz4)", "unpack it first: lz4 -dk"),
+    (b"\x02\x21\x4c\x18", "is compressed (lz4, legacy format)", "unpack it first: lz4 -dk"),
+    (b"\x5d\0\0", "is compressed (lzma)", "unpack it first: xz -dk --format=lzma"),
+    (b"\x89LZO", "is compressed (lzop)", "unpack it first: lzop -dk"),
+    # makedumpfile refuses -E for input in its own format: "'-E' option is disable".
+    (
+        b"KDUMP   ",
+        "is a compressed kdump",
+        "makedumpfile cannot turn it back; save an ELF core instead: makedumpfile -E -d 31 /proc/vmcore CORE"
+        " (QEMU: dump-guest-memory without -z, -l, -s)",
+    ),
+    (b"makedumpfile\0", "is a flattened dump", "restore it: makedumpfile -R CORE < DUMP"),
+    (XZ, "is compressed (xz)", "unpack it first: xz -dk"),
+    (GZIP, "is compressed (gzip)", "unpack it first: gzip -dk"),
+    (ZSTD, "is compressed (zstd)", "unpack it first: zstd -dk"),
+    (b"\x27\x05\x19\x56", "is a U-Boot image (uImage)", _WHERE),
+    (
+        b"\xd0\x0d\xfe\xed",
+        "is a device tree blob, which a FIT image (.itb) is too",
+        f"unpack the kernel in it (dumpimage -T flat_dt -p 0 -o KERNEL FILE), or {_WHERE}",
+    ),
+    (b"MZ", "is an EFI or DOS executable, not an ELF file", _WHERE),
+)
+"""First bytes, what such a file is, what to do; of packed files only those not unpacked here are refused."""
 
 _LINKED_WANTED: Final = "this command reads the linked kernel: give vmlinux"
 _CORE_WANTED: Final = "give an ELF core: of kdump, of QEMU's dump-guest-memory, or /proc/kcore"
 _MODULE_WANTED: Final = "this command reads modules: give .ko files or a directory of them"
 _OBJECT_WANTED: Final = "this command reads the object before the final link: give vmlinux.o"
+
+
+# -- by the first bytes --------------------------------------------------------------------------------------
+
+
+def is_packed(head: bytes) -> bool:
+    """Return whether a file is one that is read unpacked (xz, gzip, zstd)."""
+    return head.startswith((XZ, GZIP, ZSTD))
+
+
+def is_system_map(head: bytes) -> bool:
+    """Return whether a file begins with a line of a System.map."""
+    return _MAP_LINE.match(head) is not None
+
+
+def is_document(head: bytes) -> bool:
+    """Return whether a file begins as JSON does, in whatever encoding."""
+    mark = next((mark for mark in _BYTE_ORDER_MARKS if head.startswith(mark)), b"")
+    text = head.removeprefix(mark).replace(b"\0", b"")
+    return bool(mark) or text.lstrip().startswith((b"{", b"["))
+
+
+def refuse_other_than_elf(path: str, head: bytes) -> None:
+    """Refuse a file that does not begin as an ELF file does.
+
+    Raises:
+        UnreadableError: it is empty.
+        UnsuitableError: it is something else.
+    """
+    if not head:
+        raise UnreadableError(path, "is empty")
+    if head.startswith(ELF):
+        return
+    for magic, problem, advice in _MAGICS:
+        if head.startswith(magic):
+            raise UnsuitableError(path, problem, advice)
+    raise UnsuitableError(path, f"is not an ELF file (starts with {head[:4].hex(' ')})")
+
+
+# -- ELF files -----------------------------------------------------------------------------------------------
 
 
 def require_relocatable_object(elf: Elf) -> None:
@@ -24,12 +102,12 @@ def require_relocatable_object(elf: Elf) -> None:
         UnsuitableError: with a sentence for each kind of file that people hand over by mistake.
     """
     _refuse_machine(elf)
-    if elf.type != e.ET_REL:
+    if elf.type != "ET_REL":
         _refuse_wrapper(elf)
         _refuse_core(elf, _OBJECT_WANTED)
         raise UnsuitableError(elf.path, "is a linked kernel, not a relocatable object", _OBJECT_WANTED)
     _refuse_module(elf)
-    _refuse_debug_file(elf)
+    _refuse_unusable_code(elf)
     if elf.symtab is None:
         raise UnsuitableError(
             elf.path, "has no symbol table: it was stripped", "give vmlinux.o as the linker wrote it"
@@ -45,12 +123,12 @@ def require_linked_kernel(elf: Elf) -> None:
     _refuse_machine(elf)
     _refuse_wrapper(elf)
     _refuse_core(elf, _LINKED_WANTED)
-    if elf.type == e.ET_REL:
+    if elf.type == "ET_REL":
         _refuse_module(elf)
         raise UnsuitableError(elf.path, "is a relocatable object, not a linked kernel", _LINKED_WANTED)
-    if elf.type not in {e.ET_EXEC, e.ET_DYN}:
+    if elf.type not in {"ET_EXEC", "ET_DYN"}:
         raise UnsuitableError(elf.path, f"is an ELF file of type {elf.type}", _LINKED_WANTED)
-    _refuse_debug_file(elf)
+    _refuse_unusable_code(elf)
 
 
 def require_module(elf: Elf) -> None:
@@ -60,10 +138,10 @@ def require_module(elf: Elf) -> None:
         UnsuitableError: with a sentence for each kind of file that people hand over by mistake.
     """
     _refuse_machine(elf)
-    if elf.type != e.ET_REL:
+    if elf.type != "ET_REL":
         _refuse_core(elf, _MODULE_WANTED)
         raise UnsuitableError(elf.path, "is a linked file, not a kernel module", _MODULE_WANTED)
-    _refuse_debug_file(elf)
+    _refuse_unusable_code(elf)
 
 
 def require_core(elf: Elf) -> None:
@@ -73,33 +151,29 @@ def require_core(elf: Elf) -> None:
         UnsuitableError: with a sentence for each kind of file that people hand over by mistake.
     """
     _refuse_machine(elf)
-    if elf.type != e.ET_CORE:
-        kinds = {e.ET_REL: "a relocatable object", e.ET_EXEC: "a linked file", e.ET_DYN: "a linked file"}
-        kind = kinds.get(elf.type, f"an ELF file of type {elf.type}")
+    if elf.type != "ET_CORE":
+        kinds = {"ET_REL": "a relocatable object", "ET_EXEC": "a linked file", "ET_DYN": "a linked file"}
+        kind = kinds.get(str(elf.type), f"an ELF file of type {elf.type}")
         raise UnsuitableError(elf.path, f"is {kind}, not a dump of memory", _CORE_WANTED)
 
 
 def _refuse_machine(elf: Elf) -> None:
-    if elf.machine not in {e.EM_PPC, e.EM_PPC64}:
-        name = elf.machine_name.removeprefix("EM_").replace("_", "-").lower()
+    if elf.machine not in {"EM_PPC", "EM_PPC64"}:
+        name = str(elf.machine).removeprefix("EM_").replace("_", "-").lower()
         raise UnsuitableError(elf.path, f"is for machine {name}, not for powerpc")
-    if elf.bits != (64 if elf.machine == e.EM_PPC64 else 32):
+    if elf.bits != (64 if elf.machine == "EM_PPC64" else 32):
         raise UnsuitableError(
-            elf.path, f"is a {elf.bits}-bit file for {elf.machine_name}: invalid combination for a kernel"
+            elf.path, f"is a {elf.bits}-bit file for {elf.machine}: invalid combination for a kernel"
         )
 
 
 def _refuse_wrapper(elf: Elf) -> None:
     if any(elf.section_name(i).startswith(".kernel:") for i in range(min(len(elf.sections), 64))):
-        raise UnsuitableError(
-            elf.path,
-            "is a boot image (zImage) with the kernel packed inside",
-            "give vmlinux from the build tree or the debug package",
-        )
+        raise UnsuitableError(elf.path, "is a boot image (zImage) with the kernel packed inside", _WHERE)
 
 
 def _refuse_core(elf: Elf, advice: str) -> None:
-    if elf.type == e.ET_CORE:
+    if elf.type == "ET_CORE":
         raise UnsuitableError(elf.path, "is a core dump", advice)
 
 
@@ -112,11 +186,15 @@ def _refuse_module(elf: Elf) -> None:
         )
 
 
-def _refuse_debug_file(elf: Elf) -> None:
-    code = [s for s in elf.sections if s.flags & e.SHF_EXECINSTR and s.size]
-    if code and all(s.type == e.SHT_NOBITS for s in code):
+def _refuse_unusable_code(elf: Elf) -> None:
+    code = [s for s in elf.sections if s.is_code and s.size]
+    if code and all(s.is_nobits for s in code):
         raise UnsuitableError(
             elf.path,
             "holds debug information only (--only-keep-debug): its code sections are empty",
             "give the file with the code",
+        )
+    if any(s.is_compressed for s in code):
+        raise UnreadableError(
+            elf.path, "has code in compressed sections (SHF_COMPRESSED), which no kernel can run"
         )

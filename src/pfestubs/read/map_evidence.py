@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import ContradictionError
 from pfestubs.layouts import AreaRole
-from pfestubs.read.elf import decode_name
+from pfestubs.read.names import decode_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -71,7 +71,7 @@ def _problems(
     banner = symbols.find(["linux_banner"]).get("linux_banner")
     if banner is not None:
         content = kernel.memory.read(banner.address, len(_BANNER))
-        if content is None or bytes(content) != _BANNER:
+        if content is None or content != _BANNER:
             yield f"the file has no banner at linux_banner ({banner.address:#x})"
     if kernel.memory.word(kernel.text.start) is None:
         yield f"the file has nothing at _stext ({kernel.text.start:#x})"
@@ -183,5 +183,5 @@ def _strange_area(kernel: Kernel, area: Area) -> Iterator[str]:
     if area.size is not None:
         size = min(size, area.size)
     content = kernel.memory.read(area.address, size)
-    if content is None or any(bytes(content)):
+    if content is None or any(content):
         yield f"the file is not empty where area {area.name} would be ({area.address:#x}, {size:,} bytes)"

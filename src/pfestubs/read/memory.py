@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pfestubs.model.columns import offsets_in_word
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _WINDOW_BITS: Final = 15
 """Words one by one are taken from windows of 32 KiB: a function and its stub each stay in one."""
@@ -29,6 +29,11 @@ class Extent(NamedTuple):
     offset: int
     size: int
 
+    @property
+    def end(self) -> int:
+        """The address after the last byte."""
+        return self.address + self.size
+
 
 class _Window(NamedTuple):
     start: int
@@ -37,33 +42,53 @@ class _Window(NamedTuple):
 
 
 class Memory:
-    """Extents of memory in one byte order ("<" or ">").
+    """Extents of memory in one byte order ("<" or ">"), in the order of their addresses.
 
-    `read` returns the bytes at a file offset; missing bytes are unknown.
+    Of extents that overlap, the one that begins first holds what they share. Where one ends, the next may
+    continue: what is read may span both.
+
+    Args:
+        read: returns the bytes at a file offset; missing bytes are unknown.
+        extents: in any order.
+        order: "<" or ">".
     """
 
     def __init__(self, read: Callable[[int, int], bytes], extents: Iterable[Extent], order: str) -> None:
         self._read = read
-        self._extents = sorted(extents)
+        self._extents = list(_disjoint(extents))
         self._starts = [extent.address for extent in self._extents]
         self._word = struct.Struct(order + "I")
         self._is_native = (order == "<") == (sys.byteorder == "little")
         self._windows: dict[int, _Window] = {}
+
+    @property
+    def runs(self) -> Sequence[range]:
+        """The addresses of what is held, each run as long as extents continue one another."""
+        runs: list[range] = []
+        for extent in self._extents:
+            start = extent.address
+            if runs and runs[-1].stop == start:
+                start = runs.pop().start
+            runs.append(range(start, extent.end))
+        return runs
 
     def _extent(self, address: int) -> Extent | None:
         index = bisect_right(self._starts, address) - 1
         if index < 0:
             return None
         extent = self._extents[index]
-        return extent if address < extent.address + extent.size else None
+        return extent if address < extent.end else None
 
     def word(self, address: int) -> int | None:
         """Return the 4-byte word at `address`, None where nothing is known to be."""
         window = self._windows.get(address >> _WINDOW_BITS)
         if window is None or not window.start <= address <= window.end - 4:
             window = self._load(address)
-            if window is None or address > window.end - 4:
-                return None
+            if window is None or address > window.end - 4:  # the next extent may have the rest
+                content = self.read(address, 4)
+                if content is None:
+                    return None
+                window = _Window(address, address + 4, content)
         word: int = self._word.unpack_from(window.content, address - window.start)[0]
         return word
 
@@ -75,7 +100,7 @@ class Memory:
         key = address >> _WINDOW_BITS
         start = max(extent.address, key << _WINDOW_BITS)
         # A word that begins before the border of two windows ends after it.
-        end = min(extent.address + extent.size, (key + 1 << _WINDOW_BITS) + 3)
+        end = min(extent.end, (key + 1 << _WINDOW_BITS) + 3)
         content = self._read(extent.offset + start - extent.address, end - start)
         window = _Window(start, start + len(content), content)
         if len(self._windows) >= _WINDOWS:
@@ -104,8 +129,7 @@ class Memory:
         extent = self._extent(first)
         if extent is None:
             return start
-        end = min(first + _BLOCK, extent.address + extent.size)
-        stop = bisect_left(addresses, end - 3, start)
+        stop = bisect_left(addresses, min(first + _BLOCK, extent.end) - 3, start)
         if stop - start < 2:
             return start
         block = addresses[start:stop]
@@ -119,13 +143,32 @@ class Memory:
         words.extend(found if self._is_native else _swapped(found))
         return stop
 
-    def read(self, address: int, size: int) -> memoryview | None:
-        """Return `size` bytes at `address` if one extent holds them all."""
-        extent = self._extent(address)
-        if extent is None or address + size > extent.address + extent.size:
-            return None
-        content = self._read(extent.offset + address - extent.address, size)
-        return memoryview(content) if len(content) == size else None
+    def read(self, address: int, size: int) -> bytes | None:
+        """Return `size` bytes at `address`, None if they are not all there."""
+        pieces = []
+        end = address + size
+        while True:
+            extent = self._extent(address)
+            if extent is None:
+                return None
+            length = min(end, extent.end) - address
+            content = self._read(extent.offset + address - extent.address, length)
+            if len(content) < length:
+                return None
+            pieces.append(content)
+            address += length
+            if address >= end:
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _disjoint(extents: Iterable[Extent]) -> Iterator[Extent]:
+    """Yield the extents by address, without what an earlier one holds; those inside another go."""
+    end = 0
+    for address, offset, size in sorted(extents):
+        hidden = max(end - address, 0)
+        if size > hidden:
+            yield Extent(address + hidden, offset + hidden, size - hidden)
+            end = address + size
 
 
 def _swapped(words: list[int]) -> array[int]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pfestubs.errors import PfestubsError, ToolError, UnreadableError
 from pfestubs.model.modules import ModuleFile
 from pfestubs.read import elf as e
-from pfestubs.read.compressed import unpack
 from pfestubs.read.elf import Elf
 from pfestubs.read.file_types import require_module
 from pfestubs.read.source import open_source
@@ -95,7 +94,7 @@ def read_module(path: str) -> ModuleFile:
         ToolError: the program that unpacks it is missing.
     """
     with open_source(path) as source:
-        return _read(Elf(unpack(source)))
+        return _read(Elf(source))
 
 
 def _read(elf: Elf) -> ModuleFile:
@@ -103,7 +102,7 @@ def _read(elf: Elf) -> ModuleFile:
     loaded = [i for i, section in enumerate(elf.sections) if section.flags & e.SHF_ALLOC]
     for index in loaded:  # kernel/module/main.c: elf_validity_cache_sechdrs
         section = elf.sections[index]
-        if section.type != e.SHT_NOBITS:
+        if not section.is_nobits:
             elf.require_in_file(section.offset, section.size, f"section {elf.section_label(index)}")
     code = [s for s in map(elf.sections.__getitem__, loaded) if s.flags & e.SHF_EXECINSTR]
     end = 0

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Read what earlier runs saved: the counts of an object, a kernel's check or stubs.
 
-Validated by hand, key by key: the schemas' validator is not a run-time dependency.
+The shipped schema says what such a document holds (`pfestubs.read.schema`); one reader serves `--baseline`,
+`--prelink` and `diff`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from pfestubs.errors import UnreadableError
 from pfestubs.layouts import LAYOUTS, AreaRole
@@ -24,13 +25,13 @@ from pfestubs.model import (
     ObjectCounts,
 )
 from pfestubs.model.figures import AreaFigures, KernelFigures
-from pfestubs.read.shapes import CHECK_SHAPE, COUNT_SHAPE, INTEGER_LIMIT, STUBS_SHAPE
+from pfestubs.read.file_types import is_document
+from pfestubs.read.schema import Schema
 from pfestubs.read.source import read_document, read_head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-_Value = TypeVar("_Value")
 _OFFSET: Final = re.compile(r"\+0x[0-9a-f]+\Z")
 LOCATION_RULES: Final = frozenset(
     {
@@ -43,18 +44,17 @@ LOCATION_RULES: Final = frozenset(
     }
 )
 """The rules of `check` of which a location has at most one finding (`LocationRule`)."""
-_MACHINES: Final = {"ppc64": (64, "R_PPC64_ADDR64"), "ppc": (32, "R_PPC_ADDR32")}
-"""Class and relocation by machine."""
 _TABLE_RULE: Final = "table-damaged"
+_SAVE_AGAIN: Final = "save it again with --format json and -o FILE"
 
 
-def is_elf(path: str) -> bool:
-    """Return whether the file at `path` starts as an ELF file does.
+def is_saved(path: str) -> bool:
+    """Return whether the file at `path` is a saved document, by how it begins.
 
     Raises:
         UnreadableError: it cannot be read.
     """
-    return read_head(path, 4) == b"\x7fELF"
+    return is_document(read_head(path))
 
 
 def read_saved_count(path: str) -> ObjectCounts:
@@ -63,45 +63,7 @@ def read_saved_count(path: str) -> ObjectCounts:
     Raises:
         UnreadableError: it is not such a document.
     """
-    return _counts(_read(path, COUNT_SCHEMA, "give vmlinux.o or its saved count"))
-
-
-def _counts(document: _Document) -> ObjectCounts:
-    values, table = document.values, document.table("entries")
-    names = ("text", "inittext", "exittext")
-    entries = EntryCounts(*(document.count(table, name, f"entries.{name}") for name in names))
-    total = document.count(table, "total", "entries.total")
-    if total != entries.total:
-        raise document.wrong("entries.total", total, f"the sum of the kinds, {entries.total}")
-    machine = document.choice("machine", list(_MACHINES))
-    bits, relocation = _MACHINES[machine]
-    for key, found, expected in (
-        ("class", values["class"], bits),
-        ("relocation", values["relocation"], relocation),
-    ):
-        if found != expected:
-            raise document.wrong(key, found, f"{expected} for {machine}")
-    layout = document.choice("layout", [*LAYOUTS, None])
-    stubs = None
-    if layout is None and values["stubs"] is not None:
-        raise document.wrong("stubs", values["stubs"], "null for an unknown layout")
-    if layout is not None:
-        table = document.table("stubs")
-        counts = {
-            area.role: document.count(table, area.name, f"stubs.{area.name}")
-            for area in LAYOUTS[layout].areas
-        }
-        stubs = AreaCounts(counts.get(AreaRole.RESERVE), counts[AreaRole.END], counts[AreaRole.INIT])
-    return ObjectCounts(
-        file=document.path,
-        machine=machine,
-        bits=bits,
-        byte_order=ByteOrder(document.choice("byte_order", [order.value for order in ByteOrder])),
-        relocation=relocation,
-        layout=LAYOUTS[layout] if layout is not None else None,
-        entries=entries,
-        stubs=stubs,
-    )
+    return _counts(_Document(path, [COUNT_SCHEMA], "give vmlinux.o or its saved count"))
 
 
 def read_baseline(path: str) -> Baseline:
@@ -110,77 +72,172 @@ def read_baseline(path: str) -> Baseline:
     Raises:
         UnreadableError: it is not such a document.
     """
-    return _baseline(_read(path, CHECK_SCHEMA, "save one with pfestubs check --format json"))
+    return _baseline(_Document(path, [CHECK_SCHEMA], "save one with pfestubs check --format json"))
 
 
-def _baseline(document: _Document) -> Baseline:
-    headroom = document.table("headroom").get("bytes")
-    if headroom is not None and (type(headroom) is not int or abs(headroom) >= INTEGER_LIMIT):
-        raise document.wrong("headroom.bytes", headroom, "a number of bytes or null")
-    bits = byte_order = None
-    if "class" in document.values:  # since 0.2
-        bits = document.choice("class", [64, 32])
-        byte_order = ByteOrder(document.choice("byte_order", [order.value for order in ByteOrder]))
-    return Baseline(
+def read_saved_figures(path: str) -> KernelFigures:
+    """Read a kernel's figures from a document of `check`, `count` or `stubs`.
+
+    Raises:
+        UnreadableError: it is not such a document.
+    """
+    document = _Document(path, list(_FIGURES), "save one with --format json")
+    return _FIGURES[document.values["schema"]](document)
+
+
+class _Document:
+    """A JSON document of one of `schemas`.
+
+    Raises:
+        UnreadableError: it is something else, with the first value that is not as its schema says.
+    """
+
+    def __init__(self, path: str, schemas: Sequence[str], advice: str) -> None:
+        wanted = " or ".join(schemas)
+        self.path, self._advice = path, advice
+        values = _parse(path, read_document(path), wanted, advice)
+        self.values: Mapping[str, Any] = values if isinstance(values, dict) else {}
+        name = self.values.get("schema")
+        if name not in schemas:
+            raise self.wrong("schema", name, wanted)
+        mismatch = Schema(str(name)).mismatch(self.values)
+        if mismatch is not None:
+            raise self.wrong(*mismatch)
+
+    def wrong(self, key: str, found: object, expected: str) -> UnreadableError:
+        problem = f"'{key}' is missing" if found is None else f"'{key}' is {_short(found)}"
+        return UnreadableError(self.path, f"{problem}, expected {expected}", self._advice)
+
+    def need(self, table: Mapping[str, Any], key: str, where: str = "") -> Any:
+        """Return the value of a key that every version writes."""
+        if table.get(key) is None:
+            raise self.wrong(f"{where}{key}", None, "it")
+        return table[key]
+
+
+def _parse(path: str, data: bytes, wanted: str, advice: str) -> object:
+    """Return the value of a JSON document in UTF-8."""
+    try:
+        text = data.decode()
+        if "\0" in text or text.startswith("\ufeff"):
+            raise UnicodeDecodeError("utf-8", data, 0, 1, "another encoding")
+    except UnicodeDecodeError as error:
+        raise UnreadableError(
+            path, "is not in UTF-8 without a byte order mark, as pfestubs writes it", _SAVE_AGAIN
+        ) from error
+    try:
+        return json.loads(text, parse_int=_parse_int, object_pairs_hook=_object)
+    except _DuplicateKeyError as error:
+        raise UnreadableError(
+            path, f"has the key {_short(str(error))} twice in one object", _SAVE_AGAIN
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(path, f"is not the JSON document {wanted}", advice) from error
+
+
+class _DuplicateKeyError(ValueError):
+    """An object has two values for the key that is the message."""
+
+
+def _object(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        seen: set[str] = set()
+        raise _DuplicateKeyError(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
+    return values
+
+
+def _parse_int(digits: str) -> int | str:
+    """Return a number, or its digits where it has more than any that pfestubs writes."""
+    return int(digits) if len(digits) <= 20 else digits
+
+
+def _short(value: object) -> str:
+    """Return a value for a sentence, cut at 40 characters; a container only by its kind."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+# -- what the documents say ----------------------------------------------------------------------------------
+
+
+def _counts(document: _Document) -> ObjectCounts:
+    values = document.values
+    table = document.need(values, "entries")
+    names = ("text", "inittext", "exittext", "total")
+    *kinds, total = (document.need(table, name, "entries.") for name in names)
+    entries = EntryCounts(*kinds)
+    if total != entries.total:
+        raise document.wrong("entries.total", total, f"the sum of the kinds, {entries.total}")
+    layout, stubs = LAYOUTS.get(values.get("layout", "")), None
+    if layout is not None:
+        reserved = document.need(values, "stubs")
+        counts = {area.role: document.need(reserved, area.name, "stubs.") for area in layout.areas}
+        stubs = AreaCounts(counts.get(AreaRole.RESERVE), counts[AreaRole.END], counts[AreaRole.INIT])
+    return ObjectCounts(
         file=document.path,
-        layout=document.choice("layout", [*LAYOUTS, "inline"]),
-        locations=document.count(document.values, "locations", "locations"),
-        headroom=headroom,
-        bits=bits,
-        byte_order=byte_order,
+        machine=document.need(values, "machine"),
+        bits=document.need(values, "class"),
+        byte_order=ByteOrder(document.need(values, "byte_order")),
+        relocation=document.need(values, "relocation"),
+        layout=layout,
+        entries=entries,
+        stubs=stubs,
     )
 
 
-# -- for a comparison ----------------------------------------------------------------------------------------
-
-
-def read_saved_figures(path: str) -> KernelFigures | None:
-    """Read a kernel's figures from a document of `check`, `count` or `stubs`; None if the file is not JSON.
-
-    Raises:
-        UnreadableError: it is JSON, but not such a document.
-    """
-    if not read_head(path, 64).lstrip().startswith((b"{", b"[")):
-        return None
-    document = _Document(path, read_document(path), tuple(_FIGURES), "save one with --format json")
-    return _FIGURES[document.values["schema"]](document)
+def _baseline(document: _Document) -> Baseline:
+    values = document.values
+    headroom = document.need(values, "headroom")
+    if "bytes" not in headroom:  # null where no branch is measured
+        raise document.wrong("headroom.bytes", None, "it")
+    order = values.get("byte_order")  # since 0.2, and the class
+    return Baseline(
+        file=document.path,
+        layout=document.need(values, "layout"),
+        locations=document.need(values, "locations"),
+        headroom=headroom["bytes"],
+        bits=values.get("class"),
+        byte_order=None if order is None else ByteOrder(order),
+    )
 
 
 def _check_figures(document: _Document) -> KernelFigures:
     values, totals = document.values, _baseline(document)
-    layout = totals.layout
+    layout = LAYOUTS.get(totals.layout)
+    known = [spec.name for spec in layout.areas] if layout else []
     areas: dict[str, AreaFigures] = {}
-    for i, area in enumerate(document.objects("areas")):
-        name, reserved, used = (f"areas[{i}].{key}" for key in ("name", "reserved", "used"))
-        key = document.text(area, "name", name)
-        known = [spec.name for spec in LAYOUTS[layout].areas] if layout in LAYOUTS else []
-        if key not in known or key in areas:
-            raise document.wrong(name, key, f"each of {', '.join(known)} once" if known else "no areas")
-        areas[key] = AreaFigures(
-            document.count(area, "reserved", reserved), document.count(area, "used", used)
+    for i, area in enumerate(document.need(values, "areas")):
+        name, reserved, used = (
+            document.need(area, key, f"areas[{i}].") for key in ("name", "reserved", "used")
         )
-    kernel = document.table("kernel") if "kernel" in values else {}  # since 0.2
+        if name not in known or name in areas:
+            raise document.wrong(
+                f"areas[{i}].name", name, f"each of {', '.join(known)} once" if known else "no areas"
+            )
+        areas[name] = AreaFigures(reserved, used)
+    rules = [
+        document.need(finding, "rule", f"findings[{i}].")
+        for i, finding in enumerate(document.need(values, "findings"))
+    ]
+    kernel = values.get("kernel") or {}  # since 0.2
     return KernelFigures(
         file=document.path,
         source="check",
-        layout=layout,
+        layout=totals.layout,
         locations=totals.locations,
         bits=totals.bits,
         byte_order=totals.byte_order,
-        stub_size=document.optional(values, "stub_size", document.count),
+        stub_size=values.get("stub_size"),
         areas=areas,
-        unserved=_unserved(document),
+        # The findings of a damaged table hide those of its locations.
+        unserved=None if _TABLE_RULE in rules else sum(rule in LOCATION_RULES for rule in rules),
         headroom=totals.headroom,
-        release=document.optional(kernel, "release", document.text),
-        build_id=document.optional(kernel, "build_id", document.text),
+        release=kernel.get("release"),
+        build_id=kernel.get("build_id"),
     )
-
-
-def _unserved(document: _Document) -> int | None:
-    """Return the count of locations that fail; None for a damaged table, whose findings come first."""
-    findings = enumerate(document.objects("findings"))
-    rules = [document.text(finding, "rule", f"findings[{i}].rule") for i, finding in findings]
-    return None if _TABLE_RULE in rules else sum(rule in LOCATION_RULES for rule in rules)
 
 
 def _count_figures(document: _Document) -> KernelFigures:
@@ -202,17 +259,17 @@ def _count_figures(document: _Document) -> KernelFigures:
 
 
 def _stubs_figures(document: _Document) -> KernelFigures:
-    layout = LAYOUTS[document.choice("layout", LAYOUTS)]
+    layout = LAYOUTS[document.need(document.values, "layout")]
     functions: Counter[str] = Counter()
     indices: dict[str, set[int]] = {spec.name: set() for spec in layout.areas}
     unserved = 0
-    for i, stub in enumerate(document.objects("stubs")):
-        functions[_OFFSET.sub("", document.text(stub, "function", f"stubs[{i}].function"))] += 1
+    for i, stub in enumerate(document.need(document.values, "stubs")):
+        functions[_OFFSET.sub("", document.need(stub, "function", f"stubs[{i}]."))] += 1
         area = stub.get("area")
         if area is None:
             unserved += 1
-        elif isinstance(area, str) and area in indices:
-            indices[area].add(document.count(stub, "index", f"stubs[{i}].index"))
+        elif area in indices:
+            indices[area].add(document.need(stub, "index", f"stubs[{i}]."))
         else:
             raise document.wrong(f"stubs[{i}].area", area, f"one of {', '.join(indices)}, null")
     # In a whole listing only a location without a stub can leave a gap.
@@ -223,94 +280,15 @@ def _stubs_figures(document: _Document) -> KernelFigures:
         source="stubs",
         layout=layout.name,
         locations=functions.total(),
-        stub_size=document.count(document.values, "stub_size", "stub_size"),
+        stub_size=document.need(document.values, "stub_size"),
         functions=functions,
         areas={} if partial else {name: AreaFigures(None, len(used)) for name, used in indices.items()},
         partial=partial,
     )
 
 
-_SHAPES: Final = {CHECK_SCHEMA: CHECK_SHAPE, COUNT_SCHEMA: COUNT_SHAPE, STUBS_SCHEMA: STUBS_SHAPE}
 _FIGURES: Final = {
     CHECK_SCHEMA: _check_figures,
     COUNT_SCHEMA: _count_figures,
     STUBS_SCHEMA: _stubs_figures,
 }
-
-
-def _read(path: str, schema: str, advice: str) -> _Document:
-    return _Document(path, read_document(path), (schema,), advice)
-
-
-class _Document:
-    """A JSON document of one of `schemas`; every reading of a key either succeeds or raises a sentence."""
-
-    def __init__(self, path: str, data: bytes, schemas: Sequence[str], advice: str) -> None:
-        wanted = " or ".join(schemas)
-        self.path, self._advice = path, advice
-        try:
-            values = json.loads(data, parse_int=_parse_int)
-        except (ValueError, RecursionError) as e:
-            raise UnreadableError(path, f"is not the JSON document {wanted}", advice) from e
-        self.values: Mapping[str, Any] = values if isinstance(values, dict) else {}
-        if self.values.get("schema") not in schemas:
-            raise self.wrong("schema", self.values.get("schema"), wanted)
-        mismatch = _SHAPES[self.values["schema"]](self.values, "")
-        if mismatch is not None:
-            raise self.wrong(*mismatch)
-
-    def wrong(self, key: str, found: object, expected: str) -> UnreadableError:
-        problem = f"'{key}' is missing" if found is None else f"'{key}' is {_short(found)}"
-        return UnreadableError(self.path, f"{problem}, expected {expected}", self._advice)
-
-    def table(self, key: str) -> Mapping[str, Any]:
-        value = self.values.get(key)
-        if not isinstance(value, dict):
-            raise self.wrong(key, value, "an object")
-        return value
-
-    def objects(self, key: str) -> Sequence[Mapping[str, Any]]:
-        value = self.values.get(key)
-        if not isinstance(value, list):
-            raise self.wrong(key, value, "a list")
-        for i, item in enumerate(value):
-            if not isinstance(item, dict):
-                raise self.wrong(f"{key}[{i}]", item, "an object")
-        return value
-
-    def choice(self, key: str, allowed: Collection[object]) -> Any:
-        value = self.values.get(key, self)  # a missing key is not null
-        if isinstance(value, dict | list | bool | float) or value not in allowed:
-            names = ", ".join("null" if name is None else str(name) for name in allowed)
-            raise self.wrong(key, None if value is self else value, f"one of {names}")
-        return value
-
-    def text(self, table: Mapping[str, Any], key: str, name: str) -> str:
-        value = table.get(key)
-        if not isinstance(value, str):
-            raise self.wrong(name, value, "text")
-        return value
-
-    def count(self, table: Mapping[str, Any], key: str, name: str) -> int:
-        value = table.get(key)
-        if type(value) is not int or not 0 <= value < 1 << 64:  # a bool is an int, too
-            raise self.wrong(name, value, "a count")
-        return value
-
-    def optional(
-        self, table: Mapping[str, Any], key: str, get: Callable[[Mapping[str, Any], str, str], _Value]
-    ) -> _Value | None:
-        return None if table.get(key) is None else get(table, key, key)
-
-
-def _parse_int(digits: str) -> int | str:
-    """Return a number, or its digits where it has more than any that pfestubs writes."""
-    return int(digits) if len(digits) <= 20 else digits
-
-
-def _short(value: object) -> str:
-    """Return a value for a sentence, cut at 40 characters; a container only by its kind."""
-    if isinstance(value, dict | list):
-        return "an object" if isinstance(value, dict) else "a list"
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:40]}..."

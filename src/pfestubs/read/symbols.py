@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.model import ByteOrder, SymbolInfo
 from pfestubs.read import elf as e
+from pfestubs.read.names import decode_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +58,7 @@ class IndexedSymbols(ABC):
 
     def code_names(self) -> Iterator[tuple[str, int]]:
         """Yield the same with the names as text."""
-        return ((e.decode_name(name), address) for name, address in self.code_symbols())
+        return ((decode_name(name), address) for name, address in self.code_symbols())
 
     @abstractmethod
     def code_addresses(self) -> array[int]:
@@ -81,16 +82,16 @@ class IndexedSymbols(ABC):
         names overlap, and the output would be thousands of times as long as the file.
         """
         if len(raw) <= _LONG_NAME:
-            return e.decode_name(raw)
+            return decode_name(raw)
         if raw == self._cut_name[0]:
             return self._cut_name[1]
         if self._long_names_left is None:
             self._long_names_left = _LONG_NAMES_FACTOR * self._names_size()
         if len(raw) > self._long_names_left:
-            self._cut_name = raw, f"{e.decode_name(raw[:_LONG_NAME])}..."
+            self._cut_name = raw, f"{decode_name(raw[:_LONG_NAME])}..."
             return self._cut_name[1]
         self._long_names_left -= len(raw)
-        return e.decode_name(raw)
+        return decode_name(raw)
 
     def _search(self, address: int) -> tuple[str, int] | None:  # noqa: ARG002 - for those that can
         """Return the same as `locate` without an index, None where the index is needed."""

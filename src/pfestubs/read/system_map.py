@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import UnreadableError, UnsuitableError
 from pfestubs.model import SymbolInfo
-from pfestubs.read.elf import decode_name
+from pfestubs.read.names import decode_name
 from pfestubs.read.source import read_document
 from pfestubs.read.symbols import IndexedSymbols
 

@@ -13,6 +13,7 @@ from pfestubs.model import Area, Kernel
 from pfestubs.read import elf as e
 from pfestubs.read.dynamic import DYNAMIC_SYMBOLS, RelocatedWords
 from pfestubs.read.file_types import require_linked_kernel
+from pfestubs.read.headers import build_id_in
 from pfestubs.read.memory import Extent, Memory
 from pfestubs.read.symbols import ElfSymbols
 
@@ -108,6 +109,8 @@ def _read(elf: Elf, symbols: SymbolView, source: str) -> tuple[Kernel, Relocated
             f"{'these symbols are' if several else 'this symbol is'} required",
         )
     memory = Memory(elf.source.read, _extents(elf), elf.order)
+    for name in (*_BRACKETS[::2], TABLE_SYMBOLS[0]):
+        _require_loaded(elf, name, found[name].address)
     start, stop = (found[name].address for name in TABLE_SYMBOLS)
     dynamic = {} if elf.sections else symbols.find(DYNAMIC_SYMBOLS)
     relocated = RelocatedWords(elf, memory, next((place.address for place in dynamic.values()), None))
@@ -159,8 +162,8 @@ def _banner(memory: Memory, found: Mapping[str, SymbolInfo]) -> str | None:
     address, size = found["linux_banner"]
     for length in (min(size or BANNER_MAX, BANNER_MAX), BANNER_MAX):
         content = memory.read(address, length)
-        if content is not None and bytes(content).startswith(BANNER):
-            text = bytes(content).split(b"\0")[0].decode("utf-8", "backslashreplace")
+        if content is not None and content.startswith(BANNER):
+            text = content.split(b"\0")[0].decode("utf-8", "backslashreplace")
             return text.removesuffix("\n")
     return None
 
@@ -171,12 +174,12 @@ def _build_id(elf: Elf, memory: Memory, found: Mapping[str, SymbolInfo]) -> str 
         return None
     start, stop = (found[name].address for name in NOTE_SYMBOLS)
     content = memory.read(start, min(max(stop - start, 0), NOTES_MAX))
-    return None if content is None else e.build_id_in(bytes(content), elf.order)
+    return None if content is None else build_id_in(content, elf.byte_order, elf.bits)
 
 
 def _require_elfv2(elf: Elf) -> None:
     """ELFv1 kernels have neither patchable entries nor stubs (arch/powerpc/Kconfig, Makefile.postlink)."""
-    if elf.machine == e.EM_PPC64 and (elf.flags & 3 == 1 or elf.sections_named(".opd")):
+    if elf.machine == "EM_PPC64" and (elf.flags & 3 == 1 or elf.sections_named(".opd")):
         raise UnsuitableError(
             elf.path, "uses the 64-bit ELF ABI v1, whose kernels have no ftrace stubs", "nothing to check"
         )
@@ -190,15 +193,36 @@ def _extents(elf: Elf) -> list[Extent]:
     """
     extents = []
     for i, s in enumerate(elf.sections):
-        if s.flags & e.SHF_ALLOC and s.size and s.type != e.SHT_NOBITS:
+        if s.flags & e.SHF_ALLOC and s.size and not s.is_nobits:
             elf.require_in_file(s.offset, s.size, f"section {i}")
             extents.append(Extent(s.addr, s.offset, s.size))
     if not extents:
         for segment in elf.segments:
-            if segment.type == e.PT_LOAD and segment.filesz:
+            if segment.type == "PT_LOAD" and segment.filesz:
                 elf.require_in_file(segment.offset, segment.filesz, "segment")
                 extents.append(Extent(segment.vaddr, segment.offset, segment.filesz))
     return extents
+
+
+def _require_loaded(elf: Elf, name: str, address: int) -> None:
+    """Refuse a file whose program headers load other bytes to `address` than its section headers name.
+
+    Raises:
+        UnreadableError: they do, or load nothing there.
+    """
+    sections = [s for s in elf.sections if s.flags & e.SHF_ALLOC and s.addr <= address < s.addr + s.size]
+    loads = [s for s in elf.segments if s.type == "PT_LOAD"]
+    if not sections or not loads:
+        return
+    named = {section.offset - section.addr for section in sections}
+    loaded = {s.offset - s.vaddr for s in loads if s.vaddr <= address < s.vaddr + s.filesz}
+    if named.isdisjoint(loaded):
+        raise UnreadableError(
+            elf.path,
+            f"is damaged: its program headers do not load what its section headers have at {name},"
+            f" {address:#x}",
+            "build it again",
+        )
 
 
 def _areas(

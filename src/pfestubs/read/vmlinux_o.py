@@ -31,9 +31,9 @@ class _Machine(NamedTuple):
     """The word's relocation and its unaligned spelling, which means the same."""
 
 
-_MACHINES: Final = {
-    e.EM_PPC64: _Machine("ppc64", "R_PPC64_ADDR64", frozenset({e.R_PPC64_ADDR64, e.R_PPC64_UADDR64})),
-    e.EM_PPC: _Machine("ppc", "R_PPC_ADDR32", frozenset({e.R_PPC_ADDR32, e.R_PPC_UADDR32})),
+_MACHINES: Final[dict[str | int, _Machine]] = {
+    "EM_PPC64": _Machine("ppc64", "R_PPC64_ADDR64", frozenset({e.R_PPC64_ADDR64, e.R_PPC64_UADDR64})),
+    "EM_PPC": _Machine("ppc", "R_PPC_ADDR32", frozenset({e.R_PPC_ADDR32, e.R_PPC_UADDR32})),
 }
 
 
@@ -145,7 +145,7 @@ class _LocationReader:
         section, relocations = elf.sections[table], elf.sections[index]
         if (
             section.size != elf.word
-            or section.type == e.SHT_NOBITS
+            or section.is_nobits
             or relocations.type != e.SHT_RELA
             or relocations.size != elf.rela_struct.size
             or relocations.link != elf.symtab
@@ -189,7 +189,7 @@ def _is_unknown_relocation(elf: Elf, index: int) -> bool:
 
 def _refuse_bad_table(elf: Elf, table: int) -> None:
     section = elf.sections[table]
-    if section.type == e.SHT_NOBITS:
+    if section.is_nobits:
         raise UnsuitableError(
             elf.path,
             f"holds no data: section {elf.section_label(table)} is empty space",
@@ -302,7 +302,7 @@ def _reserve(elf: Elf, stubs: dict[str, Symbol]) -> int | None:
         section = None if symbol.reserved else elf.sections[symbol.section]
         if (
             section is None
-            or section.type == e.SHT_NOBITS
+            or section.is_nobits
             or symbol.size not in {0, _COUNT_SIZE}
             or symbol.value + _COUNT_SIZE > section.size
         ):

@@ -126,9 +126,9 @@ def _check_options(
 
 def _expected_counts(prelink: str) -> ObjectCounts:
     """Return the counts of an object, or of the document in which `pfestubs count` saved them."""
-    from pfestubs.read.saved import is_elf, read_saved_count
+    from pfestubs.read.saved import is_saved, read_saved_count
 
-    if not is_elf(prelink):
+    if is_saved(prelink):
         return read_saved_count(prelink)
     from pfestubs.read.vmlinux_o import read_vmlinux_o
     from pfestubs.rules.kernel import sizing

@@ -18,7 +18,7 @@ from pfestubs.cli.options import (
 )
 from pfestubs.cli.output import finish
 from pfestubs.errors import UsageError
-from pfestubs.read.saved import read_saved_figures
+from pfestubs.read.saved import is_saved, read_saved_figures
 from pfestubs.rules.analyses.diff import compare, kernel_figures
 from pfestubs.system.files import refuse_input
 
@@ -58,11 +58,10 @@ def command(
 
 
 def _figures(path: str, system_map: str | None) -> KernelFigures:
-    saved = read_saved_figures(path)
-    if saved is not None:
+    if is_saved(path):
         if system_map is not None:
             raise UsageError(path, "is a saved document, which has no use for a System.map")
-        return saved
+        return read_saved_figures(path)
     from pfestubs.read.vmlinux import open_kernel
 
     with open_kernel(path, system_map) as kernel:

@@ -63,7 +63,7 @@ class NopMemory:
         """Return nops."""
         return array("I", [ppc.NOP]) * len(addresses)
 
-    def read(self, address: int, size: int) -> memoryview | None:  # noqa: ARG002 - the interface of memory
+    def read(self, address: int, size: int) -> bytes | None:  # noqa: ARG002 - the interface of memory
         """Return None: no file holds this memory."""
         return None
 
