@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import support
 from support import FIXTURES, Outcome, call_in_process, clean_environment, executable_path
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from support import Call, Kernels, MiniKernel, RunCli
+
+# Hypothesis draws the same examples in every run; in `make fuzz`, new ones.
+settings.register_profile(
+    "default",
+    derandomize="PFESTUBS_RANDOM" not in os.environ,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("default")
 
 # Modules of which every test is slow, or needs the cross compilers or QEMU, whatever fixtures it uses.
 MARKED_MODULES = {

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -353,7 +353,6 @@ def test_no_line_takes_long(tmp_path: Path, line: str) -> None:
     assert read_boot_log(str(path)).lines == 1001
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_log_or_a_sentence(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.log"
@@ -365,7 +364,6 @@ def test_any_bytes_are_a_log_or_a_sentence(tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.slow
-@settings(deadline=None)
 @given(st.data())
 def test_damaged_logs_are_explained(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     whole = (LOGS / data.draw(st.sampled_from(TRAP_LOGS))).read_bytes()

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -503,7 +503,7 @@ def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
 # -- anything at all -----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(st.data())
 def test_any_change_of_a_module(call: Call, tmp_path: Path, data: st.DataObject) -> None:
     content = bytearray(module([3, 1], bits=data.draw(st.sampled_from([32, 64]))))

@@ -56,7 +56,7 @@ LAYOUTS_OF_TEXT = st.builds(
 
 @pytest.mark.slow
 @given(LAYOUTS_OF_TEXT)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_working_reserves_are_those_that_boot(linked: Linked) -> None:
     boot = linked.boot()
     found = Planner(boot).working
@@ -69,7 +69,7 @@ def test_working_reserves_are_those_that_boot(linked: Linked) -> None:
 
 
 @given(LAYOUTS_OF_TEXT, st.sampled_from(GrowthShape), st.integers(0, 40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_growth_is_exact_to_the_instruction(linked: Linked, shape: GrowthShape, reserve: int) -> None:
     boot = linked.boot()
     limit = Planner(boot).outcome(reserve, Growth()).limits[shape]
@@ -84,7 +84,7 @@ def test_growth_is_exact_to_the_instruction(linked: Linked, shape: GrowthShape, 
 
 @pytest.mark.slow
 @given(LAYOUTS_OF_TEXT)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_recommended_reserve_has_the_largest_smallest_growth(linked: Linked) -> None:
     boot = linked.boot()
     planner = Planner(boot)

@@ -7,7 +7,7 @@ from array import array
 from dataclasses import fields, replace
 from typing import Any
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pfestubs.layouts import LAYOUTS, AreaRole
@@ -21,7 +21,7 @@ from support.kernelwriter import MIB, LinkedKernel, NamedAddresses, WordMemory, 
 BASE = 0xC000000000000000
 
 # Nothing may depend on how fast the machine is.
-common = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+common = settings(max_examples=150)
 
 
 @st.composite

@@ -180,7 +180,7 @@ def assert_same_kernel(one: Kernel, other: Kernel) -> None:
     assert (one.tracers, one.trampolines) == (other.tracers, other.trampolines)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=200)
 @given(
     st.builds(
         Linked,

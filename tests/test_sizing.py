@@ -18,9 +18,6 @@ from pfestubs.rules.kernel.sizing import Trap, count, count_entries, find_trap, 
 
 MIB = 1 << 20
 
-settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
-settings.load_profile("fixed")
-
 # include/asm-generic/vmlinux.lds.h, as the linker reads it.
 PATTERNS = {
     "inittext": (".init.text", ".init.text.*", ".text.startup", ".text.startup.*"),
