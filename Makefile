@@ -58,7 +58,10 @@ tools: ## Install the cross compilers and QEMU that the tests need (Debian, as r
 apt-install:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "Installing with apt-get: $(strip $(PACKAGES))"; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get update -qq; \
+		apt-get install --print-uris -qq --no-install-recommends $(PACKAGES) | \
+			awk '{ bytes += $$3 } END { printf "Downloading %d MB\n", bytes / 1e6 }'; \
+		DEBIAN_FRONTEND=noninteractive \
 			apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
 	else \
 		echo "make: some packages are missing; as root: apt-get install $(strip $(PACKAGES))" >&2; exit 1; \
@@ -100,8 +103,11 @@ test: test-announce tools $(VENV)/.ready-dev ## Run all tests; PFESTUBS_KERNELS=
 
 .PHONY: test-announce
 test-announce:
-	@echo "All tests: about 10 minutes on two processors, and as long again with PFESTUBS_KERNELS."
+	@echo "All tests: about 6 minutes on two processors, and as long again with PFESTUBS_KERNELS."
 	@echo "Needs (installed by apt-get if run as root on Debian): $(PACKAGES)"
+	@[ -e $(VENV)/.ready-dev ] || echo "Downloads about 50 MB of Python packages into $(VENV)."
+	@missing=; for program in $(PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+		[ -z "$$missing" ] || echo "Downloads about 500 MB of Debian packages, since these are missing:$$missing"
 	@echo "\"make test-fast\" takes one minute and needs only git of these."
 
 .PHONY: test-fast
@@ -145,10 +151,11 @@ SECONDS ?= 600
 N ?= 1000
 
 .PHONY: fuzz
-fuzz: $(VENV)/.ready-dev ## Fuzz every command for SECONDS, guided by coverage; findings go to build/fuzz
+fuzz: $(VENV)/.ready-dev ## Fuzz every command for SECONDS, then the properties; table to docs/reliability.md
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install --quiet atheris \
 		|| echo "atheris cannot be installed: recipes are random"
-	PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(SECONDS) $(FUZZ_FLAGS)
+	PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(SECONDS) --table docs/reliability.md $(FUZZ_FLAGS)
+	PFESTUBS_RANDOM=1 $(BIN)/pytest -q -k 'test_properties or test_plan or test_remedy or test_sizing'
 
 .PHONY: torture
 torture: $(VENV)/.ready-dev ## Send N signals to commands that write files; cut inputs short, fill disks

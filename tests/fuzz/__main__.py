@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import importlib.util
 import json
 import os
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 RECIPE_MAX = 96
 """Bytes of a recipe."""
+LONG = 300
+"""Seconds from which a session is worth a table in the document."""
+TABLE = ("<!-- written by make fuzz -->", "<!-- end of what make fuzz writes -->")
+"""The lines of the document around the table of the last long session."""
 MEMORY_MAX = 3 << 30
 """Bytes of address space that a fuzzing process may use."""
 
@@ -82,6 +87,7 @@ def main() -> int:
     parser.add_argument("--findings", type=Path, default=Path("build/fuzz/findings"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--random", action="store_true", help="without the guidance of atheris")
+    parser.add_argument("--table", type=Path, help="document with the table of the last long session")
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work is not None:
@@ -96,14 +102,20 @@ def main() -> int:
         words = [sys.executable, "-m", "fuzz", *sys.argv[1:], "--work", work]
         status = subprocess.run(words, check=False).returncode
         totals = json.loads(Path(work, "totals.json").read_text())
+    if options.table is not None and options.seconds >= LONG:
+        write_table(options.table, totals, options.seconds, guided=_is_guided(options))
     return _report(totals, status)
 
 
+def _is_guided(options: argparse.Namespace) -> bool:
+    return not options.random and importlib.util.find_spec("atheris") is not None
+
+
 def _fuzz(options: argparse.Namespace) -> None:
-    if options.random or importlib.util.find_spec("atheris") is None:
-        _fuzz_random(options)
-    else:
+    if _is_guided(options):
         _fuzz_guided(options)
+    else:
+        _fuzz_random(options)
 
 
 def _fuzz_random(options: argparse.Namespace) -> None:
@@ -153,6 +165,27 @@ def _import_commands() -> None:
     for module in pkgutil.walk_packages(pfestubs.__path__, "pfestubs."):
         if not module.name.endswith("__main__"):
             import_module(module.name)
+
+
+def write_table(document: Path, totals: dict[str, Any], seconds: float, *, guided: bool) -> None:
+    """Replace the table in a document by that of a session, with its date, length and findings."""
+    executions = Counter(totals["executions"])
+    statuses = {(name, code): number for name, code, number in totals["statuses"]}
+    names = sorted(executions)
+    rows = [(name, executions[name], *(statuses.get((name, code), 0) for code in (0, 1, 2))) for name in names]
+    rows.append(("total", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))  # type: ignore[arg-type]
+    found = len(totals["findings"])
+    lines = [
+        f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}, {seconds:,.0f} s, "
+        f"{'guided by coverage' if guided else 'random'}, {found} finding{'s' * (found != 1)}:",
+        "",
+        "| Target | Executions | Status 0 | Status 1 | Status 2 |",
+        "|---|---:|---:|---:|---:|",
+        *(f"| {row[0]} | " + " | ".join(f"{n:,}" for n in row[1:]) + " |" for row in rows),
+    ]
+    before, rest = document.read_text().split(f"{TABLE[0]}\n")
+    after = rest.split(f"{TABLE[1]}\n")[1]
+    document.write_text(f"{before}{TABLE[0]}\n" + "\n".join(lines) + f"\n{TABLE[1]}\n{after}")
 
 
 def _report(totals: dict[str, Any], status: int) -> int:
