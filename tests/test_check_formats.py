@@ -19,13 +19,14 @@ from pfestubs import __version__
 from pfestubs.formats import FORMATS, RenderOptions
 from pfestubs.formats import render as render_pieces
 from pfestubs.formats.check import sarif as check_sarif
-from pfestubs.formats.findings import BACKGROUND, DESCRIPTIONS, HELP, TITLES, finding_message
+from pfestubs.formats.findings import WORDS, finding_message
 from pfestubs.formats.markdown import LIMIT
 from pfestubs.layouts import LAYOUTS
-from pfestubs.model import Area, Baseline
-from pfestubs.rules.check import findings as f
-from pfestubs.rules.check.check import AreaUse, CheckOptions, CheckResult, NamedHeadroom
-from pfestubs.rules.check.findings import SEVERITIES, Action, Finding, Remedy
+from pfestubs.model import Area, ByteOrder, KernelFigures, KernelIdentity
+from pfestubs.model import findings as f
+from pfestubs.model.findings import RULES, Action, Finding, Remedy
+from pfestubs.rules.check.check import AreaUse, CheckOptions, CheckResult
+from pfestubs.rules.kernel.boot import Headroom
 from support import SCHEMAS
 
 if TYPE_CHECKING:
@@ -43,10 +44,11 @@ def render(result: CheckResult, format_: str, options: RenderOptions) -> str:
 
 
 def check_result(findings: Sequence[Finding] = (), **changes: Any) -> CheckResult:
-    room = NamedHeadroom(-4, "fn0", 0xC000000000001000, "stub")
+    room = Headroom(-4, 0xC000000000001000, "stub", "fn0")
+    identity = {key: changes.pop(key) for key in KernelIdentity._fields if key in changes}
+    kernel = KernelIdentity("vmlinux", "ool", 64, ByteOrder.LITTLE)
     values: dict[str, Any] = {
-        "file": "vmlinux",
-        "layout": "ool",
+        "kernel": kernel._replace(**identity),
         "locations": 5,
         "stub_size": 24,
         "areas": [
@@ -55,7 +57,7 @@ def check_result(findings: Sequence[Finding] = (), **changes: Any) -> CheckResul
             AreaUse(Area(INITTEXT, 0xC000000000003070, 2), 2, 2),
         ],
         "headroom": room,
-        "by_branch": [room, NamedHeadroom(8, "fn1", 0xC000000000001010, "tracer")],
+        "by_branch": [room, Headroom(8, 0xC000000000001010, "tracer", "fn1")],
         "findings": list(findings),
         "options": CheckOptions(),
         **changes,
@@ -69,7 +71,7 @@ FACTS: dict[str, f.Facts] = {
     "area-damaged": f.AreaSize(TEXT_END, 0xC000000000001080, 25, 1, 24),
     "count-mismatch": f.AreaCountMismatch(TEXT_END, 1, 3, "vmlinux.o"),
     "location-not-nop": f.WordFound(0x7C0802A6),
-    "area-exhausted": f.AreaShortage(TEXT_END, 1, 3, 2),
+    "area-exhausted": f.AreaShortage(TEXT_END, 1, 3),
     "stub-out-of-range": f.StubTooFar(),
     "return-out-of-range": f.StubTooFar(),
     "tracer-unreachable": f.TracerTooFar("ftrace_caller"),
@@ -95,12 +97,12 @@ def finding(rule: str, **changes: Any) -> Finding:
     return Finding(**values)
 
 
-NOTES = [rule for rule, severity in SEVERITIES.items() if severity == "note"]
-ERRORS = [rule for rule, severity in SEVERITIES.items() if severity == "error"]
+NOTES = [rule.name for rule in RULES.values() if rule.severity == "note"]
+ERRORS = [rule.name for rule in RULES.values() if rule.severity == "error"]
 EMPTY = dict.fromkeys(("function", "location", "stub", "distance", "limit"))
 CASES: dict[str, CheckResult] = {
     "clean": check_result(),
-    "every rule": check_result([finding(rule) for rule in SEVERITIES]),
+    "every rule": check_result([finding(rule) for rule in RULES]),
     "notes": check_result([finding(rule) for rule in NOTES]),
     "nothing known": check_result(
         [finding("table-damaged", **EMPTY)], headroom=None, by_branch=[], locations=0
@@ -108,7 +110,11 @@ CASES: dict[str, CheckResult] = {
     "unsafe name": check_result([finding("area-exhausted", function=UNSAFE_NAME)], file=UNSAFE_NAME),
     "many": check_result([finding("area-exhausted", function=f"f{i}") for i in range(50)]),
     "inline": check_result(layout="inline", stub_size=None, areas=[]),
-    "baseline": check_result(options=CheckOptions(baseline=Baseline("old.json", "ool", 3, -8))),
+    "baseline": check_result(
+        options=CheckOptions(
+            baseline=KernelFigures(KernelIdentity("old.json", "ool"), "check", 3, headroom=-8)
+        )
+    ),
 }
 
 
@@ -210,7 +216,7 @@ def test_our_schema_is_strict(ours: Draft202012Validator) -> None:
 def test_our_schema_knows_the_rules(ours: Draft202012Validator) -> None:
     properties: Any = ours.schema
     items = properties["properties"]["findings"]["items"]
-    assert items["properties"]["rule"]["enum"] == list(SEVERITIES)
+    assert items["properties"]["rule"]["enum"] == list(RULES)
     assert items["if"]["properties"]["rule"]["enum"] == NOTES
 
 
@@ -240,8 +246,8 @@ def junit(given: CheckResult, options: RenderOptions | None = None) -> ET.Elemen
 def test_junit_has_one_case_a_rule() -> None:
     for given in CASES.values():
         suite = junit(given)
-        assert [case.get("name") for case in suite.iter("testcase")] == list(SEVERITIES)
-        assert suite.get("tests") == str(len(SEVERITIES))
+        assert [case.get("name") for case in suite.iter("testcase")] == list(RULES)
+        assert suite.get("tests") == str(len(RULES))
 
 
 def test_junit_of_a_clean_run() -> None:
@@ -314,7 +320,7 @@ def test_sarif_names_tool_and_rules() -> None:
     (run,) = sarif(check_result())["runs"]
     driver = run["tool"]["driver"]
     assert (driver["name"], driver["version"]) == ("pfestubs", __version__)
-    assert [rule["id"] for rule in driver["rules"]] == list(SEVERITIES)
+    assert [rule["id"] for rule in driver["rules"]] == list(RULES)
     assert run["results"] == []
     assert run["invocations"] == [{"executionSuccessful": True}]
 
@@ -322,10 +328,10 @@ def test_sarif_names_tool_and_rules() -> None:
 def test_sarif_results() -> None:
     (run,) = sarif(CASES["every rule"])["runs"]
     rules = run["tool"]["driver"]["rules"]
-    assert {result["ruleId"] for result in run["results"]} == set(SEVERITIES)
+    assert {result["ruleId"] for result in run["results"]} == set(RULES)
     for result in run["results"]:
         assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
-        assert result["level"] == SEVERITIES[result["ruleId"]]
+        assert result["level"] == RULES[result["ruleId"]].severity
         (location,) = result["locations"]
         assert location["physicalLocation"] == {
             "artifactLocation": {"uri": "vmlinux"},
@@ -354,11 +360,11 @@ def test_sarif_rules_are_described() -> None:
     rules = sarif(check_result())["runs"][0]["tool"]["driver"]["rules"]
     for rule in rules:
         assert rule["shortDescription"]["text"].endswith(".")
-        assert rule["fullDescription"]["text"] == BACKGROUND[rule["id"]]
-        assert HELP[rule["id"]] in rule["help"]["text"]
+        assert rule["fullDescription"]["text"] == WORDS[rule["id"]].background
+        assert WORDS[rule["id"]].help in rule["help"]["text"]
         assert not re.search(r"(?<![`\w])\w*_\w+", rule["help"]["markdown"]), "read as emphasis"
         assert "helpUri" not in rule  # no such page
-    assert len({rule["shortDescription"]["text"] for rule in rules}) == len(SEVERITIES)
+    assert len({rule["shortDescription"]["text"] for rule in rules}) == len(RULES)
 
 
 def test_sarif_has_twenty_of_a_rule() -> None:
@@ -482,7 +488,7 @@ def markdown(given: CheckResult, options: RenderOptions | None = None) -> str:
 
 
 def test_markdown_of_a_clean_run() -> None:
-    assert markdown(check_result()._replace(release="7.2.13-amd64", build_id="ab12")) == (
+    assert markdown(check_result(release="7.2.13-amd64", build_id="ab12")) == (
         "### Out-of-line ftrace stubs: `vmlinux`\n\n"
         "**Ok: all 5 functions get a working stub (text 2 of 2, text_end 1 of 1, inittext 2 of 2), headroom -4"
         " bytes (stub branch of `fn0`).**\n\n"
@@ -535,12 +541,12 @@ def test_markdown_notes_only_when_asked() -> None:
     out = markdown(CASES["every rule"])
     assert out.count("(1 error)") == len(ERRORS)
     titles = re.findall(r"<summary>(.*) \(1 error\)</summary>", out)
-    assert [html.unescape(title) for title in titles] == [f"{rule}: {TITLES[rule]}" for rule in ERRORS]
+    assert [html.unescape(title) for title in titles] == [f"{rule}: {WORDS[rule].title}" for rule in ERRORS]
 
 
 def test_markdown_of_unsafe_names() -> None:
     name = "a|b`c``d<img src=x>@user **x** _y_ ::set-output ##[group]"
-    room = NamedHeadroom(1, name, 0, "stub")
+    room = Headroom(1, 0, "stub", name)
     given = check_result(
         [finding("area-exhausted", function=name)], file=name, release=name, stops_at=name, by_branch=[room]
     )
@@ -560,7 +566,7 @@ def test_markdown_of_unsafe_names() -> None:
 @pytest.mark.parametrize("length", [10, 400, 5_000, 70_000])
 def test_markdown_fits_a_comment(length: int) -> None:
     name = "&" * length
-    findings = [finding(rule, function=name) for rule in SEVERITIES for _ in range(100)]
+    findings = [finding(rule, function=name) for rule in RULES for _ in range(100)]
     given = check_result(findings, file=name, release=name, stops_at=name, build_id="ab")
     for options in (RenderOptions(), RenderOptions(show_all=True, verbose=True)):
         out = markdown(given, options)
@@ -584,7 +590,7 @@ def test_text_colours_and_nothing_else_changes(monkeypatch: pytest.MonkeyPatch) 
 
 def test_text_never_wraps() -> None:
     name = "f" * 5000
-    given = check_result(by_branch=[NamedHeadroom(1, name, 0, "stub")])
+    given = check_result(by_branch=[Headroom(1, 0, "stub", name)])
     assert any(
         line.endswith(name) for line in render(given, "text", RenderOptions(verbose=True)).splitlines()
     )
@@ -667,14 +673,14 @@ def test_every_action_has_a_sentence(action: Action) -> None:
 
 
 def test_every_rule_is_described() -> None:
-    assert list(DESCRIPTIONS) == list(HELP) == list(TITLES) == list(BACKGROUND) == list(SEVERITIES)
+    assert list(WORDS) == list(RULES)
 
 
 def test_the_trapped_reserve_is_explained() -> None:
-    facts = f.AreaShortage(TEXT_END, 42043, 56928, 14885, 32768, 17883)
+    facts = f.AreaShortage(TEXT_END, 42043, 56928, 32768, 17883)
     remedy = Remedy(Action.LOWER_RESERVE, "CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE", 17000)
     assert finding_message(finding("area-exhausted", facts=facts, remedy=remedy)) == (
-        "fn2+0x8 at 0xc000000000001020 gets no stub: area text_end has 42,043, 56,928 are needed; 14,885 functions"
+        "fn2+0x8 at 0xc000000000001020 gets no stub: area text_end has 42,043 stubs, 56,928 are needed; 14,885 functions"
         " get no stub, while only 17,883 of the 32,768 stubs of the reserve are in range; lower the reserve: set"
         " CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE=17000 in .config and link again"
     )

@@ -23,13 +23,13 @@ from pfestubs.errors import (
     UnsuitableError,
 )
 from pfestubs.layouts import LAYOUTS, RESERVE_CONFIG
-from pfestubs.model import AreaCounts, Baseline, ByteOrder, EntryCounts, ObjectCounts
+from pfestubs.model import AreaCounts, ByteOrder, EntryCounts, KernelFigures, KernelIdentity, ObjectCounts
+from pfestubs.model import findings as f
+from pfestubs.model.findings import Action, Remedy
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.check import findings as f
-from pfestubs.rules.check.check import AllowedGrowth, CheckOptions, CheckResult, check_kernel
-from pfestubs.rules.check.findings import Action, Remedy
-from pfestubs.rules.check.integrity import measure_stub_size
-from pfestubs.rules.kernel.boot_inputs import require_stubs
+from pfestubs.rules.check.check import AllowedGrowth, CheckOptions, CheckResult, check_boot
+from pfestubs.rules.kernel.integrity import measure_stub_size
+from pfestubs.rules.kernel.simulation import boot_kernel
 from support.kernelwriter import MIB, LinkedKernel
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pfestubs.layouts import AreaSpec
-    from pfestubs.rules.check.findings import Finding
+    from pfestubs.model.findings import Finding
 
     Check = Callable[..., CheckResult]
 
@@ -54,9 +54,14 @@ def check(tmp_path: Path) -> Check:
     def of(kernel: LinkedKernel, options: CheckOptions | None = None) -> CheckResult:
         path = kernel.save(tmp_path / "vmlinux")
         with open_kernel(str(path)) as read:
-            return check_kernel(read, options or CheckOptions())
+            return check_boot(boot_kernel(read), options or CheckOptions())
 
     return of
+
+
+def saved(file: str, layout: str, locations: int, *machine: Any) -> KernelFigures:
+    """The figures of an earlier kernel's saved check."""
+    return KernelFigures(KernelIdentity(file, layout, *machine), "check", locations)
 
 
 def errors(result: CheckResult) -> list[tuple[str, str | None]]:
@@ -72,7 +77,7 @@ def test_a_healthy_kernel_has_no_findings(check: Check) -> None:
     result = check(LinkedKernel())
     assert result.ok
     assert result.findings == []
-    assert (result.layout, result.stub_size, result.locations) == ("ool", 24, 5)
+    assert (result.kernel.layout, result.stub_size, result.locations) == ("ool", 24, 5)
     assert [(use.area.name, use.area.count, use.used, use.needed) for use in result.areas] == [
         ("text", 2, 2, 2),
         ("text_end", 1, 1, 1),
@@ -81,15 +86,15 @@ def test_a_healthy_kernel_has_no_findings(check: Check) -> None:
     assert {room.branch for room in result.by_branch} == {"stub", "return", "tracer"}
     assert result.headroom in result.by_branch
     assert result.stops_at is None
-    assert (result.release, result.banner, result.build_id) == (None, None, None)
+    assert (result.kernel.release, result.kernel.banner, result.kernel.build_id) == (None, None, None)
 
 
 def test_which_kernel_it_is() -> None:
     banner = "Linux version 7.2.13-amd64 (builder@host) (gcc 14.2) #1 SMP"
     kernel = replace(LinkedKernel().kernel(), banner=banner, build_id="0123")
-    result = check_kernel(kernel, CheckOptions())
-    assert (result.file, result.release) == ("vmlinux", "7.2.13-amd64")
-    assert (result.banner, result.build_id) == (banner, "0123")
+    result = check_boot(boot_kernel(kernel), CheckOptions())
+    assert (result.kernel.file, result.kernel.release) == ("vmlinux", "7.2.13-amd64")
+    assert (result.kernel.banner, result.kernel.build_id) == (banner, "0123")
     assert replace(kernel, banner="another text").release is None
 
 
@@ -101,8 +106,9 @@ def test_stub_size_and_storage_are_read_from_the_file(
 ) -> None:
     result = check(LinkedKernel(order=order, zeros=zeros, layout=layout, stub_size=stub_size))
     assert result.findings == []
-    assert (result.layout, result.stub_size, result.locations) == (layout, stub_size, 5)
-    assert (result.bits, result.byte_order.struct) == (64, order)
+    assert (result.kernel.layout, result.stub_size, result.locations) == (layout, stub_size, 5)
+    byte_order = {"<": ByteOrder.LITTLE, ">": ByteOrder.BIG}[order]
+    assert (result.kernel.bits, result.kernel.byte_order) == (64, byte_order)
 
 
 def inline_kernel(**changes: Any) -> LinkedKernel:
@@ -118,7 +124,7 @@ def inline_kernel(**changes: Any) -> LinkedKernel:
 def test_no_stub_symbols_is_inline(bits: int, order: str, zeros: bool, check: Check) -> None:
     result = check(inline_kernel(bits=bits, order=order, zeros=zeros))
     assert result.findings == []
-    assert (result.layout, result.stub_size, result.locations) == ("inline", None, 5)
+    assert (result.kernel.layout, result.stub_size, result.locations) == ("inline", None, 5)
     assert result.areas == []
     assert [room.branch for room in result.by_branch] == ["tracer"]
 
@@ -156,7 +162,7 @@ def test_file_findings_first_and_thresholds_last(check: Check) -> None:
     options = CheckOptions(
         expected=object_counts(EntryCounts(3, 2, 0), AreaCounts(1, 2, 2)),
         min_headroom=1 << 30,
-        baseline=Baseline("b.json", "ool", 1, None),
+        baseline=saved("b.json", "ool", 1),
         max_growth=AllowedGrowth(Decimal(1), "locations"),
     )
     assert [found.rule for found in check(kernel, options).errors] == [
@@ -245,7 +251,7 @@ def test_the_reserve_trap_and_its_remedy(check: Check) -> None:
     result = check(trap())
     first = result.errors[0]
     assert (first.rule, first.function) == ("area-exhausted", "fn52")
-    assert first.facts == f.AreaShortage(END, 20, 28, 8, reserve=60, usable=32)
+    assert first.facts == f.AreaShortage(END, 20, 28, reserve=60, usable=32)
     assert first.remedy is not None
     assert (first.remedy.action, first.remedy.config) == (Action.LOWER_RESERVE, RESERVE_CONFIG)
     assert [finding.remedy for finding in result.errors[1:]] == [None] * 7
@@ -269,7 +275,7 @@ def test_raise_the_reserve(check: Check) -> None:
 
 @pytest.mark.parametrize(
     ("counts", "shortage"),
-    [({"text_end": 0}, f.AreaShortage(END, 0, 1, 1)), ({"inittext": 1}, f.AreaShortage(INIT, 1, 2, 1))],
+    [({"text_end": 0}, f.AreaShortage(END, 0, 1)), ({"inittext": 1}, f.AreaShortage(INIT, 1, 2))],
 )
 def test_areas_with_a_wrong_count_are_generated_again(
     counts: dict[str, int], shortage: f.AreaShortage, check: Check
@@ -281,7 +287,7 @@ def test_areas_with_a_wrong_count_are_generated_again(
 def test_rfc_area_exhausted(check: Check) -> None:
     finding = only(check(LinkedKernel(layout="pfe", stub_size=16, counts={"text_end": 2})))
     assert (finding.rule, finding.function) == ("area-exhausted", "fn2")
-    assert finding.facts == f.AreaShortage(LAYOUTS["pfe"].areas[0], 2, 3, 1)
+    assert finding.facts == f.AreaShortage(LAYOUTS["pfe"].areas[0], 2, 3)
     assert (finding.stub, finding.remedy) == (None, REGENERATE)
 
 
@@ -563,7 +569,7 @@ def test_min_headroom_to_the_byte(check: Check) -> None:
 def test_a_threshold_with_nothing_to_measure_is_not_met(check: Check) -> None:
     options = CheckOptions(
         min_headroom=-(1 << 30),
-        baseline=Baseline("old.json", "ool", 0, None),
+        baseline=saved("old.json", "ool", 0),
         max_growth=AllowedGrowth(Decimal(1000), "locations"),
     )
     result = check(LinkedKernel(table=[0]), options)
@@ -589,7 +595,7 @@ def test_a_threshold_with_nothing_to_measure_is_not_met(check: Check) -> None:
 )
 def test_growth(amount: str, unit: Any, baseline: int, ok: bool, check: Check) -> None:
     options = CheckOptions(
-        baseline=Baseline("old.json", "ool", baseline, None),
+        baseline=saved("old.json", "ool", baseline),
         max_growth=AllowedGrowth(Decimal(amount), unit),
     )
     result = check(LinkedKernel(), options)
@@ -600,7 +606,7 @@ def test_growth(amount: str, unit: Any, baseline: int, ok: bool, check: Check) -
 
 @pytest.mark.parametrize("layout", ["pfe", "inline"])
 def test_a_baseline_of_another_layout(layout: str, check: Check) -> None:
-    options = CheckOptions(baseline=Baseline("old.json", layout, 5, None))
+    options = CheckOptions(baseline=saved("old.json", layout, 5))
     with pytest.raises(LayoutMismatchError):
         check(LinkedKernel(), options)
 
@@ -618,7 +624,7 @@ def test_a_baseline_of_another_machine(
     bits: int | None, byte_order: ByteOrder | None, other: bool, check: Check
 ) -> None:
     """Documents of earlier versions do not tell the machine."""
-    options = CheckOptions(baseline=Baseline("old.json", "ool", 5, None, bits, byte_order))
+    options = CheckOptions(baseline=saved("old.json", "ool", 5, bits, byte_order))
     if other:
         with pytest.raises(MachineMismatchError):
             check(LinkedKernel(), options)
@@ -628,7 +634,7 @@ def test_a_baseline_of_another_machine(
 
 def test_a_baseline_of_an_inline_kernel(check: Check) -> None:
     options = CheckOptions(
-        baseline=Baseline("old.json", "inline", 4, None), max_growth=AllowedGrowth(Decimal(0), "locations")
+        baseline=saved("old.json", "inline", 4), max_growth=AllowedGrowth(Decimal(0), "locations")
     )
     assert [x.rule for x in check(inline_kernel(), options).errors] == ["growth"]
 
@@ -685,13 +691,13 @@ def test_no_stub_symbols_and_no_inline_shape(check: Check) -> None:
     with pytest.raises(UnprovenInlineError):
         check(kernel)
     with pytest.raises(UnprovenInlineError):
-        require_stubs(kernel.kernel())
+        boot_kernel(kernel.kernel(), with_stubs=True)
     kernel.words[kernel.locations[0] + 4] = 0x60000000
     finding_rules = [x.rule for x in check(kernel).errors]
     assert finding_rules == ["location-not-nop"] * 2
     with pytest.raises(NoStubsError):
-        require_stubs(kernel.kernel())
-    require_stubs(LinkedKernel().kernel())
+        boot_kernel(kernel.kernel(), with_stubs=True)
+    boot_kernel(LinkedKernel().kernel(), with_stubs=True)
 
 
 def test_an_inline_kernel_out_of_range(check: Check) -> None:

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -19,11 +19,8 @@ from pfestubs.errors import PartialListingError
 from pfestubs.formats import RenderOptions
 from pfestubs.formats.diff import render_markdown
 from pfestubs.formats.markdown import LIMIT
-from pfestubs.model import EntryCounts
-from pfestubs.model.figures import AreaFigures, KernelFigures
-from pfestubs.read.saved import LOCATION_RULES
+from pfestubs.model import AreaFigures, EntryCounts, KernelFigures, KernelIdentity
 from pfestubs.rules.analyses.diff import compare
-from pfestubs.rules.kernel.boot import LocationRule
 from support import OBJECTS, SCHEMAS
 from support.kernelwriter import LinkedKernel
 
@@ -270,8 +267,8 @@ def test_count_documents(call: Call, document: Any, tmp_path: Path) -> None:
 
 def test_count_against_a_kernel_leaves_exit_text_out() -> None:
     counts = EntryCounts(text=10, inittext=3, exittext=2)
-    count = KernelFigures("c.json", "count", "ool", 13, entries=counts)
-    assert compare(count, KernelFigures("vmlinux", "kernel", "ool", 13)).same
+    count = KernelFigures(KernelIdentity("c.json", "ool"), "count", 13, entries=counts)
+    assert compare(count, KernelFigures(KernelIdentity("vmlinux", "ool"), "kernel", 13)).same
     assert compare(count, count).locations == (15, 15)
 
 
@@ -360,10 +357,6 @@ def test_damaged_documents(call: Call, old: Path, tmp_path: Path, value: Any, se
     assert outcome.err.count("\n") == 1
 
 
-def test_the_rules_about_locations() -> None:
-    assert set(get_args(LocationRule)) == LOCATION_RULES
-
-
 # -- errors and options --------------------------------------------------------------------------------------
 
 
@@ -393,9 +386,8 @@ def test_a_system_map_is_of_a_kernel(call: Call, old: Path, tmp_path: Path) -> N
 
 def figures(functions: Mapping[str, int], file: str = "vmlinux") -> KernelFigures:
     return KernelFigures(
-        file,
+        KernelIdentity(file, "ool"),
         "kernel",
-        "ool",
         sum(functions.values()),
         functions=functions,
         areas={"text": AreaFigures(10, 5)},
@@ -475,7 +467,7 @@ def test_added_and_removed_explain_the_totals(first: dict[str, int], second: dic
 
 
 def test_a_partial_listing_is_compared_with_its_like() -> None:
-    some = KernelFigures("s.json", "stubs", "ool", 1, functions={"a": 1}, partial=True)
+    some = KernelFigures(KernelIdentity("s.json", "ool"), "stubs", 1, functions={"a": 1}, partial=True)
     with pytest.raises(PartialListingError):
         compare(figures({"a": 1}), some)
     assert compare(some, some).same

@@ -22,10 +22,10 @@ from pfestubs.errors import OtherKernelLogError, PfestubsError, UnreadableError
 from pfestubs.formats import FORMATS, RenderOptions, render
 from pfestubs.formats.explain import explanation_text
 from pfestubs.model.boot_log import BugPhase, CodeAddress, MessageKind
+from pfestubs.model.findings import Action, Remedy
 from pfestubs.read import boot_log
 from pfestubs.read.boot_log import MESSAGES, read_boot_log, strip_prefix
 from pfestubs.rules.analyses.explain import Comparison, ExplainResult, explain_log
-from pfestubs.rules.check.findings import Action, Remedy
 from pfestubs.rules.kernel.simulation import simulate_boot
 from support import FIXTURES, SCHEMAS
 from support.kernelwriter import MIB, LinkedKernel, NamedAddresses
@@ -416,7 +416,7 @@ def test_an_exhausted_area(tmp_path: Path) -> None:
         assert (explanation.agrees, explanation.location) == (True, BASE + 0x1020)
         assert explanation.remedy is not None
     text = explanation_text(result.explanations[0])
-    assert "area text_end has 0, 2 are needed; 2 functions get no stub" in text
+    assert "area text_end has 0 stubs, 2 are needed; 2 functions get no stub" in text
 
 
 def test_a_warning_alone_is_decided_by_the_replay(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from pfestubs.layouts import RESERVE_CONFIG, AreaRole
 from pfestubs.model import ppc
+from pfestubs.model.findings import Action, Remedy
 from pfestubs.rules.analyses.plan import Planner
 from pfestubs.rules.analyses.relink import Growth, GrowthShape, NopMemory, relink, text_entries
-from pfestubs.rules.check.findings import Action, Remedy
-from pfestubs.rules.check.remedy import suggest_for_headroom, suggest_remedy
+from pfestubs.rules.check.remedy import Remedies
 from pfestubs.rules.kernel.replay import replay
 from pfestubs.rules.kernel.simulation import simulate_boot
 from support.kernelwriter import BASE, MIB, Linked, LinkedKernel, WordMemory
@@ -36,7 +36,7 @@ RESTORE_ORDER = Remedy(Action.RESTORE_LINK_ORDER)
 
 def remedy(boot: Boot) -> Remedy:
     assert boot.failures
-    return suggest_remedy(boot, boot.failures[0].rule)
+    return Remedies(boot).for_rule(boot.failures[0].rule)
 
 
 def lower(reserve: int) -> Remedy:
@@ -117,22 +117,22 @@ def test_the_planned_reserve_is_named_where_its_headroom_suffices(reserve: int, 
     planned = simulate_boot(relink(boot, 100)).headroom
     assert planned is not None
     for minimum in (before + 1, planned.bytes):
-        assert suggest_for_headroom(boot, before, minimum) == expected(100)
+        assert Remedies(boot).for_headroom(before, minimum) == expected(100)
     beyond = planned.bytes + 1
-    assert suggest_for_headroom(boot, before, beyond) == Remedy(SHRINK_TEXT, value=beyond - before)
+    assert Remedies(boot).for_headroom(before, beyond) == Remedy(SHRINK_TEXT, value=beyond - before)
 
 
 def test_with_the_planned_reserve_only_less_text_is_left() -> None:
     boot = Linked(100, 100, 100, 30 * MIB).boot()
     assert boot.headroom is not None
-    assert suggest_for_headroom(boot, boot.headroom.bytes, boot.headroom.bytes + 8) == Remedy(
+    assert Remedies(boot).for_headroom(boot.headroom.bytes, boot.headroom.bytes + 8) == Remedy(
         SHRINK_TEXT, value=8
     )
 
 
 def test_headroom_without_a_reserve() -> None:
     boot = simulate_boot(LinkedKernel(layout=None).kernel())
-    assert suggest_for_headroom(boot, 0, 1000) == Remedy(SHRINK_TEXT, value=1000)
+    assert Remedies(boot).for_headroom(0, 1000) == Remedy(SHRINK_TEXT, value=1000)
 
 
 # -- what is not a matter of the reserve ------------------------------------------------------------------
@@ -140,9 +140,9 @@ def test_headroom_without_a_reserve() -> None:
 
 @pytest.mark.parametrize("rule", ["tracer-unreachable", "init-trampoline-only"])
 def test_calls_out_of_range_need_the_linker_scripts_order(rule: Any) -> None:
-    assert suggest_remedy(Linked(10, 20, 100, 0).boot(), rule) == RESTORE_ORDER
+    assert Remedies(Linked(10, 20, 100, 0).boot()).for_rule(rule) == RESTORE_ORDER
     inline = simulate_boot(LinkedKernel(layout=None).kernel())
-    assert suggest_remedy(inline, rule).action is SHRINK_TEXT
+    assert Remedies(inline).for_rule(rule).action is SHRINK_TEXT
 
 
 def test_other_words_at_the_locations_need_another_build() -> None:
@@ -278,7 +278,7 @@ def test_a_damaged_count_moves_code_around_the_address_space(base: int, count: i
     boot = simulate_boot(writer.kernel())
     assert boot.failures
     for failure in boot.failures:
-        assert isinstance(suggest_remedy(boot, failure.rule), Remedy)
+        assert isinstance(Remedies(boot).for_rule(failure.rule), Remedy)
     for reserve in (0, 1, 32, 0xFFFFFFFF):
         again = relink(boot, reserve)
         assert len(again.table) == len(boot.locations)

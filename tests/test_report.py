@@ -17,7 +17,7 @@ from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.address_map import MapScale, area_map
 from pfestubs.formats.check import SHOWN_PER_RULE, summary
 from pfestubs.rules.analyses.address_map import AddressMap, AddressSpan, map_addresses
-from pfestubs.rules.analyses.report import BINS, TIGHTEST, older_kernel, report_kernel
+from pfestubs.rules.analyses.report import BINS, TIGHTEST, older_kernel, report_boot
 from pfestubs.rules.kernel.simulation import simulate_boot
 from support.kernelwriter import LinkedKernel, NamedAddresses
 
@@ -83,8 +83,8 @@ class Page(HTMLParser):
 
 
 def page_of(kernel: Kernel, older: Kernel | None = None) -> str:
-    old = None if older is None else older_kernel(older, kernel.file, "ool")
-    return "".join(render("report", "html", report_kernel(kernel, old), RenderOptions()))
+    old = None if older is None else older_kernel(simulate_boot(older), kernel.file, "ool")
+    return "".join(render("report", "html", report_boot(simulate_boot(kernel), old), RenderOptions()))
 
 
 def spread(count: int, step: int) -> list[int]:
@@ -125,7 +125,7 @@ def kernel(request: pytest.FixtureRequest) -> Kernel:
 
 
 def test_figures_agree_with_the_boot(kernel: Kernel) -> None:
-    result, boot = report_kernel(kernel), simulate_boot(kernel)
+    result, boot = report_boot(simulate_boot(kernel)), simulate_boot(kernel)
     headroom = boot.headroom
     if headroom is None:
         assert not result.tightest
@@ -151,7 +151,7 @@ def test_figures_agree_with_the_boot(kernel: Kernel) -> None:
 
 def test_histogram_and_profile_of_known_distances() -> None:
     kernel = LinkedKernel(text=[0x1000, 20 * MIB], inittext=[], reserve=2).kernel()
-    result = report_kernel(kernel)
+    result = report_boot(simulate_boot(kernel))
     distances = [
         location - (kernel.areas[0].address + i * 24 + 8) for i, location in enumerate(sorted(kernel.table))
     ]
@@ -163,7 +163,7 @@ def test_histogram_and_profile_of_known_distances() -> None:
 
 
 def test_out_of_range_is_in_the_outer_bins() -> None:
-    result = report_kernel(EVERY_KIND["far"].kernel())
+    result = report_boot(simulate_boot(EVERY_KIND["far"].kernel()))
     counts = result.histogram.counts["text_end"]
     assert counts[0] > 0
     assert any(function.rule == "stub-out-of-range" for function in result.tightest)
@@ -226,7 +226,7 @@ def test_shapes_are_inside_their_pictures(kernel: Kernel) -> None:
 
 def test_verdict_and_setting() -> None:
     kernel = EVERY_KIND["trapped"].kernel()
-    result = report_kernel(kernel)
+    result = report_boot(simulate_boot(kernel))
     page = Page(page_of(kernel))
     assert summary(result.check).partition(": ")[2] in page.text("p")
     assert result.plan is not None
@@ -241,7 +241,7 @@ def test_verdict_and_setting() -> None:
 
 def test_findings_are_cut_at_20_per_rule() -> None:
     kernel = EVERY_KIND["short"].kernel()
-    errors = len(report_kernel(kernel).check.errors)
+    errors = len(report_boot(simulate_boot(kernel)).check.errors)
     page = page_of(kernel)
     (items,) = re.findall(r'<ol class="findings">(.*?)</ol>', page, re.DOTALL)
     assert items.count("<li") == SHOWN_PER_RULE

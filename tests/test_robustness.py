@@ -346,7 +346,7 @@ def test_why_functions_have_no_stub_is_counted_once(
 ) -> None:
     """A pass over all failures for each of them would be quadratic."""
     visited = 0
-    original = simulation.simulate_boot
+    original = simulation.boot_kernel
 
     class Counting(list[Any]):
         def __iter__(self) -> Iterator[Any]:
@@ -354,12 +354,12 @@ def test_why_functions_have_no_stub_is_counted_once(
             visited += len(self)
             return super().__iter__()
 
-    def counted(kernel: Any) -> Any:
-        boot = original(kernel)
+    def counted(kernel: Any, **options: Any) -> Any:
+        boot = original(kernel, **options)
         object.__setattr__(boot, "failures", Counting(boot.failures))
         return boot
 
-    monkeypatch.setattr("pfestubs.cli.commands.stubs.simulate_boot", counted)
+    monkeypatch.setattr("pfestubs.cli.commands.stubs.boot_kernel", counted)
     call("stubs", failing[0])
     assert visited < 20 * FAILING
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from pfestubs.model.findings import Action, Remedy
 from pfestubs.read.vmlinux_o import read_vmlinux_o
-from pfestubs.rules.check.findings import Action, Remedy
 from pfestubs.rules.kernel import sizing
 from support import OBJECTS, SCHEMAS
 from support.elfwriter import KernelObject

@@ -2,7 +2,7 @@
 """The exit status, and the family of errors: what failed, about which file, and what to do next.
 
 Every member means exit status 2. Something wrong with the kernel itself is not an error of pfestubs but a
-finding (`pfestubs.rules.check.findings`), exit status 1.
+finding (`pfestubs.model.findings`), exit status 1.
 """
 
 from __future__ import annotations

@@ -88,10 +88,11 @@ def _check(_nm: str, vmlinux: str) -> int:
     """Check `vmlinux`; print nothing on success, as the script, else the findings on standard error."""
     from pfestubs.formats import RenderOptions, render
     from pfestubs.read.vmlinux import open_kernel
-    from pfestubs.rules.check.check import CheckOptions, check_kernel
+    from pfestubs.rules.check.check import CheckOptions, check_boot
+    from pfestubs.rules.kernel.simulation import boot_kernel
 
     with open_kernel(vmlinux) as kernel:
-        result = check_kernel(kernel, CheckOptions(every_branch=False))
+        result = check_boot(boot_kernel(kernel), CheckOptions(every_branch=False))
     if result.ok:
         return Exit.SUCCESS
     print_messages(*(line.rstrip("\n") for line in render("check", "text", result, RenderOptions())))

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from pfestubs import __version__
 from pfestubs.formats import markdown
 from pfestubs.formats.tables import Table, paragraph, styled, table_text
-from pfestubs.formats.text import dump_json, escape_line, plural
+from pfestubs.formats.text import dump_json, escape_line, machine_words, plural
 from pfestubs.model import DIFF_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.model.figures import KernelFigures
+    from pfestubs.model import KernelFigures
     from pfestubs.rules.analyses.diff import DiffResult, FunctionCount
 
 SHOWN: Final = 20
@@ -27,10 +27,10 @@ _OTHER_KIND: Final = "the kernels are of different kinds: figures of different l
 
 def render_text(result: DiffResult, options: RenderOptions) -> Iterator[str]:
     """Yield the lines; a single one without differences."""
-    old, new = escape_line(result.old.file), escape_line(result.new.file)
+    old, new = escape_line(result.old.kernel.file), escape_line(result.new.kernel.file)
     if not result.same:
         for title, side in (("old", result.old), ("new", result.new)):
-            yield f"{title}: {escape_line(side.file)} ({_describe(side)})\n"
+            yield f"{title}: {escape_line(side.kernel.file)} ({_describe(side)})\n"
         if not result.same_kind:
             yield paragraph(_OTHER_KIND, options)
         yield table_text(_figures(result), options)
@@ -89,7 +89,7 @@ def _head(result: DiffResult) -> str:
 
 
 def _side(figures: KernelFigures) -> str:
-    return f"{markdown.code(figures.file)} ({markdown.code(_describe(figures))})"
+    return f"{markdown.code(figures.kernel.file)} ({markdown.code(_describe(figures))})"
 
 
 def render_json(result: DiffResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
@@ -101,14 +101,14 @@ def render_json(result: DiffResult, options: RenderOptions) -> Iterator[str]:  #
     yield dump_json(
         {
             "schema": DIFF_SCHEMA,
-            "old": result.old.file,
-            "new": result.new.file,
+            "old": result.old.kernel.file,
+            "new": result.new.kernel.file,
             "same": result.same,
             "source": both(lambda side: side.source),
-            "kernel": both(lambda side: {"release": side.release, "build_id": side.build_id}),
-            "class": both(lambda side: side.bits),
-            "byte_order": both(lambda side: None if side.byte_order is None else side.byte_order.value),
-            "layout": both(lambda side: side.layout),
+            "kernel": both(lambda side: {"release": side.kernel.release, "build_id": side.kernel.build_id}),
+            "class": both(lambda side: side.kernel.bits),
+            "byte_order": both(lambda side: side.kernel.byte_order and side.kernel.byte_order.value),
+            "layout": both(lambda side: side.kernel.layout),
             "stub_size": both(lambda side: side.stub_size),
             "locations": {
                 **_pair(*result.locations),
@@ -207,14 +207,9 @@ def _function_label(function: FunctionCount) -> str:
 def _describe(figures: KernelFigures) -> str:
     """Return which kernel it is, as far as known: "kernel 7.2.13, 64-bit, little-endian, ..."."""
     words = ["kernel" if figures.source == "kernel" else f"saved {figures.source}"]
-    if figures.release is not None:
-        words.append(escape_line(figures.release))
-    if figures.bits is not None:
-        words.append(f"{figures.bits}-bit")
-    if figures.byte_order is not None:
-        words.append(f"{figures.byte_order.value}-endian")
-    words.append(f"layout {figures.layout or 'unknown'}")
-    return ", ".join(words)
+    if figures.kernel.release is not None:
+        words.append(escape_line(figures.kernel.release))
+    return ", ".join([*words, *machine_words(figures.kernel)])
 
 
 def _without_names(result: DiffResult) -> str:

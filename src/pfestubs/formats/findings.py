@@ -3,104 +3,133 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.formats.remedy import remedy_sentence
 from pfestubs.formats.text import plural
 from pfestubs.layouts import AreaRole
-from pfestubs.rules.check import findings as f
+from pfestubs.model import findings as f
 
 if TYPE_CHECKING:
-    from pfestubs.rules.check.findings import Finding, RuleName
+    from pfestubs.model.findings import Finding
 
-DESCRIPTIONS: Final[dict[RuleName, str]] = {
-    "table-damaged": "The location table has a whole number of distinct, aligned entries, and locations.",
-    "area-damaged": "Each area is count x stub size, inside its text range, aligned, not overlapping.",
-    "count-mismatch": "The areas and the table match the counts of the object.",
-    "location-not-nop": "Each location holds what the compiler puts there: a nop.",
-    "area-exhausted": "Each function gets a stub.",
-    "stub-out-of-range": "Each function reaches its stub.",
-    "return-out-of-range": "Each stub reaches back to its function.",
-    "tracer-unreachable": "Each stub reaches the tracer or a trampoline.",
-    "init-trampoline-only": "No stub of text depends on the trampoline in init memory.",
-    "low-headroom": "The headroom is at least what was requested.",
-    "growth": "The number of locations has not grown by more than was allowed.",
-    "location-skipped": "An entry that the kernel does not take for a location.",
-    "area-unused": "An area with stubs that no function uses.",
-}
-"""What holds on a healthy kernel (for notes: what was noticed), by rule."""
 
-TITLES: Final[dict[RuleName, str]] = {
-    "table-damaged": "the location table is damaged",
-    "area-damaged": "a stub area is damaged",
-    "count-mismatch": "the areas or the table do not match the object's counts",
-    "location-not-nop": "a location does not hold a nop",
-    "area-exhausted": "a function gets no stub",
-    "stub-out-of-range": "a function cannot branch to its stub",
-    "return-out-of-range": "a stub cannot branch back to its function",
-    "tracer-unreachable": "a stub reaches neither the tracer nor a trampoline",
-    "init-trampoline-only": "a stub depends on a trampoline that is freed after boot",
-    "low-headroom": "the headroom is less than required",
-    "growth": "the number of locations grew by more than is allowed",
-    "location-skipped": "an entry of the location table is skipped",
-    "area-unused": "stubs are unused",
-}
-"""What a finding of a rule says, as a clause."""
+class Words(NamedTuple):
+    """A rule in words.
 
-BACKGROUND: Final[dict[RuleName, str]] = {
-    "table-damaged": "At boot ftrace walks the table from __start_mcount_loc to __stop_mcount_loc. Entries"
-    " that are misaligned, repeated or cut are locations that it cannot prepare; a table without locations"
-    " means that no function can be traced.",
-    "area-damaged": "The stubs of an area are found by its address, its count and the size of a stub. An area"
-    " of another size, or outside its text range, is written over other code at boot.",
-    "count-mismatch": "The areas are sized from vmlinux.o, before the link. If the final kernel holds more"
-    " locations, or areas with fewer stubs, the areas run out.",
-    "location-not-nop": "ftrace replaces the nop at a function's entry with a branch to its stub, and only if"
-    " it finds the nop that the compiler left there. Otherwise ftrace is disabled.",
-    "area-exhausted": "ftrace_init_ool_stub hands out one stub per function, in the order of the table: from"
-    " the reserve while it is in range, then from the area at the end of text. When that has none left,"
-    " ftrace is disabled for the whole kernel. A reserve that functions cannot reach costs as many stubs.",
-    "stub-out-of-range": "A branch spans at most 32 MiB in either direction. A function that cannot reach the"
-    " stub that it was given disables ftrace at boot.",
-    "return-out-of-range": "A stub's last instruction branches back to the function, at most 32 MiB away. If"
-    " that is out of range, ftrace is disabled at boot.",
-    "tracer-unreachable": "A stub calls ftrace_caller or ftrace_regs_caller with a branch of at most 32 MiB,"
-    " or a trampoline (ftrace_tramp_text, ftrace_tramp_init) that jumps there. Without either, ftrace is"
-    " disabled at boot.",
-    "init-trampoline-only": "ftrace_tramp_init is in init memory. A stub of a function that stays after boot"
-    " must not call it: the branch would lead to memory that was freed.",
-    "low-headroom": "The headroom is the distance that the tightest branch of all stubs keeps from its limit"
-    " of 32 MiB. Text that grows uses it up.",
-    "growth": "Each location takes a stub, and space in text. The limit is the one given with --max-growth,"
-    " from the kernel saved with --baseline.",
-    "location-skipped": "ftrace_process_locs skips entries that are empty, and those outside kernel text and"
-    " init text, such as functions of exit text that was discarded.",
-    "area-unused": "Unused stubs cost space and nothing else. A reserve larger than the count of functions"
-    " has them.",
-}
-"""What the kernel does, and what follows from a finding, by rule."""
+    Attributes:
+        title: what a finding says, as a clause.
+        expected: what holds on a healthy kernel; of a note, what was noticed.
+        background: what the kernel does, and what follows from a finding.
+        help: what to do in general; a finding's remedy is specific.
+    """
 
-HELP: Final[dict[RuleName, str]] = {
-    "table-damaged": "Link the kernel again; check that __start_mcount_loc and __stop_mcount_loc enclose"
-    " the table and that its relocations are applied.",
-    "area-damaged": "Generate the assembly file again from this kernel's vmlinux.o, and keep its sections"
-    " where the linker script has them.",
-    "count-mismatch": "Link with the assembly file generated from the same vmlinux.o.",
-    "location-not-nop": "Build with -fpatchable-function-entry, and do not patch the kernel after the link.",
-    "area-exhausted": "Lower CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE if stubs of the reserve are out of"
-    " range, else generate the assembly file again.",
-    "stub-out-of-range": "Raise the reserve (CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE), or make the"
-    " kernel's text smaller.",
-    "return-out-of-range": "Raise the reserve (CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE), or make the"
-    " kernel's text smaller.",
-    "tracer-unreachable": "Restore the position of the trampolines in the linker script.",
-    "init-trampoline-only": "Restore the position of the trampolines in the linker script.",
-    "low-headroom": "Set the reserve that pfestubs plan recommends, or make the kernel's text smaller.",
-    "growth": "Find out what added functions; save a new baseline if it was intended.",
-    "location-skipped": "The kernel skips such an entry: exit text, or an empty slot.",
-    "area-unused": "Nothing to do: --spare, or a larger reserve than text needs.",
+    title: str
+    expected: str
+    background: str
+    help: str
+
+
+WORDS: Final[dict[str, Words]] = {
+    "table-damaged": Words(
+        "the location table is damaged",
+        "The location table has a whole number of distinct, aligned entries, and locations.",
+        "At boot ftrace walks the table from __start_mcount_loc to __stop_mcount_loc. Entries that are"
+        " misaligned, repeated or cut are locations that it cannot prepare; a table without locations"
+        " means that no function can be traced.",
+        "Link the kernel again; check that __start_mcount_loc and __stop_mcount_loc enclose the table"
+        " and that its relocations are applied.",
+    ),
+    "area-damaged": Words(
+        "a stub area is damaged",
+        "Each area is count x stub size, inside its text range, aligned, not overlapping.",
+        "The stubs of an area are found by its address, its count and the size of a stub. An area of"
+        " another size, or outside its text range, is written over other code at boot.",
+        "Generate the assembly file again from this kernel's vmlinux.o, and keep its sections where"
+        " the linker script has them.",
+    ),
+    "count-mismatch": Words(
+        "the areas or the table do not match the object's counts",
+        "The areas and the table match the counts of the object.",
+        "The areas are sized from vmlinux.o, before the link. If the final kernel holds more"
+        " locations, or areas with fewer stubs, the areas run out.",
+        "Link with the assembly file generated from the same vmlinux.o.",
+    ),
+    "location-not-nop": Words(
+        "a location does not hold a nop",
+        "Each location holds what the compiler puts there: a nop.",
+        "ftrace replaces the nop at a function's entry with a branch to its stub, and only if it finds"
+        " the nop that the compiler left there. Otherwise ftrace is disabled.",
+        "Build with -fpatchable-function-entry, and do not patch the kernel after the link.",
+    ),
+    "area-exhausted": Words(
+        "a function gets no stub",
+        "Each function gets a stub.",
+        "ftrace_init_ool_stub hands out one stub per function, in the order of the table: from the"
+        " reserve while it is in range, then from the area at the end of text. When that has none left,"
+        " ftrace is disabled for the whole kernel. Each reserve stub that is out of range leaves one"
+        " function without a stub.",
+        "Lower CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE if stubs of the reserve are out of range,"
+        " else generate the assembly file again.",
+    ),
+    "stub-out-of-range": Words(
+        "a function cannot branch to its stub",
+        "Each function reaches its stub.",
+        "A branch spans at most 32 MiB in either direction. A function that cannot reach the stub that"
+        " it was given disables ftrace at boot.",
+        "Raise the reserve (CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE), or make the kernel's text smaller.",
+    ),
+    "return-out-of-range": Words(
+        "a stub cannot branch back to its function",
+        "Each stub reaches back to its function.",
+        "A stub's last instruction branches back to the function, at most 32 MiB away. If that is out"
+        " of range, ftrace is disabled at boot.",
+        "Raise the reserve (CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE), or make the kernel's text smaller.",
+    ),
+    "tracer-unreachable": Words(
+        "a stub reaches neither the tracer nor a trampoline",
+        "Each stub reaches the tracer or a trampoline.",
+        "A stub calls ftrace_caller or ftrace_regs_caller with a branch of at most 32 MiB, or a"
+        " trampoline (ftrace_tramp_text, ftrace_tramp_init) that jumps there. Without either, ftrace is"
+        " disabled at boot.",
+        "Restore the position of the trampolines in the linker script.",
+    ),
+    "init-trampoline-only": Words(
+        "a stub depends on a trampoline that is freed after boot",
+        "No stub of text depends on the trampoline in init memory.",
+        "ftrace_tramp_init is in init memory. A stub of a function that stays after boot must not call"
+        " it: the branch would lead to memory that was freed.",
+        "Restore the position of the trampolines in the linker script.",
+    ),
+    "low-headroom": Words(
+        "the headroom is less than required",
+        "The headroom is at least what was requested.",
+        "The headroom is the distance that the tightest branch of all stubs keeps from its limit of 32"
+        " MiB. It shrinks as text grows.",
+        "Set the reserve that pfestubs plan recommends, or make the kernel's text smaller.",
+    ),
+    "growth": Words(
+        "the number of locations grew by more than is allowed",
+        "The number of locations has not grown by more than was allowed.",
+        "Each location takes a stub, and space in text. The limit is the one given with --max-growth,"
+        " from the kernel saved with --baseline.",
+        "Find out what added functions; save a new baseline if it was intended.",
+    ),
+    "location-skipped": Words(
+        "an entry of the location table is skipped",
+        "An entry that the kernel does not take for a location.",
+        "ftrace_process_locs skips entries that are empty, and those outside kernel text and init"
+        " text, such as functions of exit text that was discarded.",
+        "The kernel skips such an entry: exit text, or an empty slot.",
+    ),
+    "area-unused": Words(
+        "stubs are unused",
+        "An area with stubs that no function uses.",
+        "Unused stubs only waste space. A reserve larger than the count of functions has them.",
+        "Nothing to do: --spare, or a larger reserve than text needs.",
+    ),
 }
-"""What to do about each rule, in general; a finding's remedy is specific."""
+"""The words of each rule of `check` (`pfestubs.model.findings.RULES`)."""
 
 
 def finding_message(finding: Finding) -> str:
@@ -197,9 +226,10 @@ def _distance(finding: Finding, target: str) -> str:
 
 
 def _shortage(facts: f.AreaShortage) -> str:
+    missing = facts.needed - facts.stubs
     sentence = (
-        f": area {facts.area.name} has {facts.stubs:,}, {facts.needed:,} are needed;"
-        f" {plural(facts.unserved, 'function gets', 'functions get')} no stub"
+        f": area {facts.area.name} has {plural(facts.stubs, 'stub')}, {facts.needed:,} are needed;"
+        f" {plural(missing, 'function gets', 'functions get')} no stub"
     )
     if facts.reserve is not None:
         sentence += (

@@ -38,7 +38,7 @@ _ASSUMED: Final = (
 
 def render_text(result: PlanResult, options: RenderOptions) -> Iterator[str]:
     """Yield the lines."""
-    summary = f"{escape_line(result.file)}: {plan_summary(result)}"
+    summary = f"{escape_line(result.kernel.file)}: {plan_summary(result)}"
     state, style = ("ok:", "good") if result.ok else ("failed:", "bad")
     yield paragraph(summary, options, state, style)
     if result.reserve is not None:
@@ -61,8 +61,8 @@ def render_json(result: PlanResult, options: RenderOptions) -> Iterator[str]:  #
     yield dump_json(
         {
             "schema": PLAN_SCHEMA,
-            "file": result.file,
-            "layout": result.layout,
+            "file": result.kernel.file,
+            "layout": result.kernel.layout,
             "entries": result.entries,
             "reserve": result.reserve,
             "recommended": result.recommended,
@@ -83,7 +83,7 @@ def plan_summary(result: PlanResult) -> str:
     growth = growth_words(smallest_growth(linked))
     if result.reserve is None:
         state = "ok" if linked.ok else _failed(linked)
-        return f"{state}: layout {result.layout} has no reserve to set; text can grow by {growth}"
+        return f"{state}: layout {result.kernel.layout} has no reserve to set; text can grow by {growth}"
     if result.recommended is None:
         return f"{_failed(linked)}; {_hopeless(result)}"
     setting = f"{RESERVE_CONFIG}={result.recommended}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pfestubs.rules.check.findings import Action
+from pfestubs.model.findings import Action
 
 if TYPE_CHECKING:
-    from pfestubs.rules.check.findings import Remedy
+    from pfestubs.model.findings import Remedy
 
 _SENTENCES: Final = {
     Action.LOWER_RESERVE: "lower the reserve: set {setting} in .config and link again",

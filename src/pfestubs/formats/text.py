@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from pfestubs.model import KernelIdentity
+
 
 def hex_address(value: int) -> str:
     """Return an address: lower case, unpadded."""
@@ -51,6 +53,14 @@ def wrap(text: str, width: int) -> str:
     from textwrap import fill  # 3 ms
 
     return fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def machine_words(kernel: KernelIdentity) -> list[str]:
+    """Return what kind of kernel it is, as far as known: "64-bit", "little-endian", "layout ool"."""
+    words = [] if kernel.bits is None else [f"{kernel.bits}-bit"]
+    if kernel.byte_order is not None:
+        words.append(f"{kernel.byte_order.value}-endian")
+    return [*words, f"layout {kernel.layout or 'unknown'}"]
 
 
 def size_text(size: int) -> str:

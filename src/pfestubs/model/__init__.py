@@ -7,9 +7,9 @@ bytes, counts are numbers of entries or stubs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 from pfestubs.layouts import AreaRole
 
@@ -30,7 +30,7 @@ EXPLAIN_SCHEMA: Final = "pfestubs/explain/1"
 
 
 class ByteOrder(Enum):
-    """The byte order of a file; the value is the contract's word for it."""
+    """The byte order of a file; the value is used in documents."""
 
     LITTLE = "little"
     BIG = "big"
@@ -96,6 +96,26 @@ def symbolic(name: str, offset: int) -> str:
 
 
 # -- the object before the final link ------------------------------------------------------------------------
+
+
+class KernelIdentity(NamedTuple):
+    """Which kernel a file holds; all but the file None where it does not tell.
+
+    Attributes:
+        file: the kernel, or a document saved of one.
+        layout: a layout's name, or "inline" for a kernel that traces without stubs.
+        release: of the banner, such as "7.2.13-amd64".
+        banner: the text at `linux_banner`, without its newline.
+        build_id: hexadecimal.
+    """
+
+    file: str
+    layout: str | None = None
+    bits: int | None = None
+    byte_order: ByteOrder | None = None
+    release: str | None = None
+    banner: str | None = None
+    build_id: str | None = None
 
 
 class EntryCounts(NamedTuple):
@@ -256,6 +276,19 @@ class Kernel:
         words = (self.banner or "").split()
         return words[2] if len(words) > 2 and words[:2] == ["Linux", "version"] else None
 
+    @property
+    def identity(self) -> KernelIdentity:
+        """Which kernel it is, for results: those outlive the open file."""
+        return KernelIdentity(
+            self.file,
+            self.layout_name,
+            self.bits,
+            self.byte_order,
+            self.release,
+            self.banner,
+            self.build_id,
+        )
+
     def area(self, role: AreaRole) -> Area | None:
         """Return the area of that role, None if the layout has none."""
         return next((area for area in self.areas if area.role is role), None)
@@ -265,18 +298,41 @@ class Kernel:
         return symbolic(*self.symbols.locate(address))
 
 
-class Baseline(NamedTuple):
-    """An earlier kernel's figures, from its saved check: count of locations, headroom in bytes if known.
+class AreaFigures(NamedTuple):
+    """Stubs that an area has, and those handed out; None if unknown."""
 
-    `layout` is a layout's name or "inline"; `bits` and `byte_order` are None in documents of 0.1.
+    reserved: int | None
+    used: int | None
+
+
+@dataclass(frozen=True)
+class KernelFigures:
+    """What a kernel, or a document saved of one, contains for a comparison; None where unknown.
+
+    Attributes:
+        source: what the file is: a kernel, or the command that saved the document.
+        locations: for `count` the entries of text and init text: a kernel skips those of exit text.
+        entries: by kind, for `count`.
+        functions: count of locations by symbol; static functions can share a name.
+        areas: by name.
+        unserved: count of functions that get no working stub.
+        headroom: bytes of the tightest branch.
+        growth: bytes of text that can be added before the boot fails, by where it is added (the shapes of
+            `pfestubs plan`); a shape is None where nothing limits it.
+        partial: the document lists only some of the functions.
     """
 
-    file: str
-    layout: str
+    kernel: KernelIdentity
+    source: Literal["kernel", "check", "count", "stubs"]
     locations: int
-    headroom: int | None
-    bits: int | None = None
-    byte_order: ByteOrder | None = None
+    stub_size: int | None = None
+    entries: EntryCounts | None = None
+    functions: Mapping[str, int] | None = None
+    areas: Mapping[str, AreaFigures] = field(default_factory=dict)
+    unserved: int | None = None
+    headroom: int | None = None
+    growth: Mapping[str, int | None] | None = None
+    partial: bool = False
 
 
 class RunningKernel(NamedTuple):

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from array import array
+from typing import Final
+
 NOP = 0x60000000
 MFLR_R0 = 0x7C0802A6
 MTLR_R0 = 0x7C0803A6
@@ -116,3 +119,14 @@ def disassemble(word: int, address: int) -> tuple[str, str, int | None]:
         if is_branch(word, link=link):
             return mnemonic, "", branch_target(word, address)
     raise ValueError(f"{word:#010x} is not an instruction that ftrace writes")
+
+
+_LAST_BITS: Final = bytes(value & 3 for value in range(256))
+_LOWEST_IS_FIRST: Final = array("H", [1]).tobytes() == b"\1\0"
+
+
+def offsets_in_word(addresses: array[int]) -> set[int]:
+    """Return what addresses are modulo 4, each value once; looks at their lowest bytes only."""
+    size = addresses.itemsize
+    lowest = addresses.tobytes()[0 if _LOWEST_IS_FIRST else size - 1 :: size]
+    return set(lowest.translate(_LAST_BITS))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pfestubs.errors import UnreadableError
@@ -19,12 +20,14 @@ from pfestubs.model import (
     COUNT_SCHEMA,
     STUBS_SCHEMA,
     AreaCounts,
-    Baseline,
+    AreaFigures,
     ByteOrder,
     EntryCounts,
+    KernelFigures,
+    KernelIdentity,
     ObjectCounts,
 )
-from pfestubs.model.figures import AreaFigures, KernelFigures
+from pfestubs.model.findings import RULES, Scope
 from pfestubs.read.file_types import is_document
 from pfestubs.read.schema import Schema
 from pfestubs.read.source import read_document, read_head
@@ -33,17 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _OFFSET: Final = re.compile(r"\+0x[0-9a-f]+\Z")
-LOCATION_RULES: Final = frozenset(
-    {
-        "location-not-nop",
-        "area-exhausted",
-        "stub-out-of-range",
-        "return-out-of-range",
-        "tracer-unreachable",
-        "init-trampoline-only",
-    }
-)
-"""The rules of `check` of which a location has at most one finding (`LocationRule`)."""
 _TABLE_RULE: Final = "table-damaged"
 _SAVE_AGAIN: Final = "save it again with --format json and -o FILE"
 
@@ -66,13 +58,13 @@ def read_saved_count(path: str) -> ObjectCounts:
     return _counts(_Document(path, [COUNT_SCHEMA], "give vmlinux.o or its saved count"))
 
 
-def read_baseline(path: str) -> Baseline:
+def read_baseline(path: str) -> KernelFigures:
     """Read an earlier kernel's figures from the document that `pfestubs check --format json` wrote.
 
     Raises:
         UnreadableError: it is not such a document.
     """
-    return _baseline(_Document(path, [CHECK_SCHEMA], "save one with pfestubs check --format json"))
+    return _totals(_Document(path, [CHECK_SCHEMA], "save one with pfestubs check --format json"))
 
 
 def read_saved_figures(path: str) -> KernelFigures:
@@ -188,25 +180,32 @@ def _counts(document: _Document) -> ObjectCounts:
     )
 
 
-def _baseline(document: _Document) -> Baseline:
+def _totals(document: _Document) -> KernelFigures:
+    """Return what a baseline needs of a saved check."""
     values = document.values
     headroom = document.need(values, "headroom")
     if "bytes" not in headroom:  # null where no branch is measured
         raise document.wrong("headroom.bytes", None, "it")
-    order = values.get("byte_order")  # since 0.2, and the class
-    return Baseline(
-        file=document.path,
-        layout=document.need(values, "layout"),
+    order = values.get("byte_order")  # since 0.2, and the class, and which kernel it is
+    kernel = values.get("kernel") or {}
+    return KernelFigures(
+        KernelIdentity(
+            document.path,
+            document.need(values, "layout"),
+            values.get("class"),
+            None if order is None else ByteOrder(order),
+            kernel.get("release"),
+            build_id=kernel.get("build_id"),
+        ),
+        source="check",
         locations=document.need(values, "locations"),
         headroom=headroom["bytes"],
-        bits=values.get("class"),
-        byte_order=None if order is None else ByteOrder(order),
     )
 
 
 def _check_figures(document: _Document) -> KernelFigures:
-    values, totals = document.values, _baseline(document)
-    layout = LAYOUTS.get(totals.layout)
+    values, totals = document.values, _totals(document)
+    layout = LAYOUTS.get(totals.kernel.layout or "")
     known = [spec.name for spec in layout.areas] if layout else []
     areas: dict[str, AreaFigures] = {}
     for i, area in enumerate(document.need(values, "areas")):
@@ -222,22 +221,10 @@ def _check_figures(document: _Document) -> KernelFigures:
         document.need(finding, "rule", f"findings[{i}].")
         for i, finding in enumerate(document.need(values, "findings"))
     ]
-    kernel = values.get("kernel") or {}  # since 0.2
-    return KernelFigures(
-        file=document.path,
-        source="check",
-        layout=totals.layout,
-        locations=totals.locations,
-        bits=totals.bits,
-        byte_order=totals.byte_order,
-        stub_size=values.get("stub_size"),
-        areas=areas,
-        # The findings of a damaged table hide those of its locations.
-        unserved=None if _TABLE_RULE in rules else sum(rule in LOCATION_RULES for rule in rules),
-        headroom=totals.headroom,
-        release=kernel.get("release"),
-        build_id=kernel.get("build_id"),
-    )
+    failing = sum(rule in RULES and RULES[rule].scope is Scope.LOCATION for rule in rules)
+    # The findings of a damaged table hide those of its locations.
+    unserved = None if _TABLE_RULE in rules else failing
+    return replace(totals, stub_size=values.get("stub_size"), areas=areas, unserved=unserved)
 
 
 def _count_figures(document: _Document) -> KernelFigures:
@@ -247,12 +234,9 @@ def _count_figures(document: _Document) -> KernelFigures:
     if layout is not None and stubs is not None:
         areas = {spec.name: AreaFigures(stubs.of(spec.role), None) for spec in layout.areas}
     return KernelFigures(
-        file=counts.file,
+        KernelIdentity(counts.file, layout.name if layout else None, counts.bits, counts.byte_order),
         source="count",
-        layout=layout.name if layout else None,
         locations=counts.entries.text + counts.entries.inittext,
-        bits=counts.bits,
-        byte_order=counts.byte_order,
         entries=counts.entries,
         areas=areas,
     )
@@ -276,9 +260,8 @@ def _stubs_figures(document: _Document) -> KernelFigures:
     gaps = sum(max(used) + 1 - len(used) for used in indices.values() if used)
     partial = gaps > unserved
     return KernelFigures(
-        file=document.path,
+        KernelIdentity(document.path, layout.name),
         source="stubs",
-        layout=layout.name,
         locations=functions.total(),
         stub_size=document.need(document.values, "stub_size"),
         functions=functions,

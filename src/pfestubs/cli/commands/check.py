@@ -20,7 +20,8 @@ from pfestubs.cli.parameters import InputFile, MaxGrowth, Size
 from pfestubs.formats.check import summary
 from pfestubs.formats.findings import finding_message
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.check.check import CheckOptions, check_kernel
+from pfestubs.rules.check.check import CheckOptions, check_boot
+from pfestubs.rules.kernel.simulation import boot_kernel
 from pfestubs.system.files import refuse_input
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def command(
         every_branch=verbose or format_ != "text"
     )
     with open_kernel(vmlinux, system_map) as kernel:
-        result = check_kernel(kernel, check_options)
+        result = check_boot(boot_kernel(kernel), check_options)
     return finish(
         "check",
         result,
@@ -140,6 +141,6 @@ def _closing(result: CheckResult) -> Sequence[str]:
     """Return why it fails, for the log of a build: the rest is in the file."""
     first = result.errors[0]
     return (
-        f"{result.file}: error: {first.rule}: {finding_message(first)}",
-        f"{result.file}: {summary(result)}",
+        f"{result.kernel.file}: error: {first.rule}: {finding_message(first)}",
+        f"{result.kernel.file}: {summary(result)}",
     )

@@ -19,11 +19,11 @@ from pfestubs.cli.options import (
 from pfestubs.cli.output import finish
 from pfestubs.errors import UsageError
 from pfestubs.read.saved import is_saved, read_saved_figures
-from pfestubs.rules.analyses.diff import compare, kernel_figures
+from pfestubs.rules.analyses.diff import boot_figures, compare
 from pfestubs.system.files import refuse_input
 
 if TYPE_CHECKING:
-    from pfestubs.model.figures import KernelFigures
+    from pfestubs.model import KernelFigures
 
 
 @click.command(
@@ -63,6 +63,7 @@ def _figures(path: str, system_map: str | None) -> KernelFigures:
             raise UsageError(path, "is a saved document, which has no use for a System.map")
         return read_saved_figures(path)
     from pfestubs.read.vmlinux import open_kernel
+    from pfestubs.rules.kernel.simulation import boot_kernel
 
     with open_kernel(path, system_map) as kernel:
-        return kernel_figures(kernel)
+        return boot_figures(boot_kernel(kernel))

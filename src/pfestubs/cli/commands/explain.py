@@ -12,8 +12,7 @@ from pfestubs.formats.explain import explain_summary
 from pfestubs.read.boot_log import read_boot_log
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.explain import explain_log
-from pfestubs.rules.kernel.boot_inputs import require_known_kind
-from pfestubs.rules.kernel.simulation import simulate_boot
+from pfestubs.rules.kernel.simulation import boot_kernel
 from pfestubs.system.files import refuse_input
 
 
@@ -36,7 +35,6 @@ def command(vmlinux: str, log: str | None, format_: str, output: str | None, sys
     """Run `pfestubs explain`."""
     refuse_input(output, vmlinux, log, system_map)
     with open_kernel(vmlinux, system_map) as kernel:
-        require_known_kind(kernel)
-        result = explain_log(simulate_boot(kernel), read_boot_log(log))
+        result = explain_log(boot_kernel(kernel), read_boot_log(log))
     closing = [f"{result.log}: {explain_summary(result)}"]
     return finish("explain", result, ok=not result.failed, format_=format_, output=output, closing=closing)

@@ -15,8 +15,7 @@ from pfestubs.model import ppc
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.plan import GROWTH_MAX, plan_reserve
 from pfestubs.rules.analyses.relink import GrowthShape
-from pfestubs.rules.kernel.boot_inputs import require_known_kind
-from pfestubs.rules.kernel.simulation import simulate_boot
+from pfestubs.rules.kernel.simulation import boot_kernel
 from pfestubs.system.files import refuse_input
 
 
@@ -65,14 +64,13 @@ def command(
     """Run `pfestubs plan`."""
     refuse_input(output, vmlinux, system_map)
     with open_kernel(vmlinux, system_map) as kernel:
-        require_known_kind(kernel)
         result = plan_reserve(
-            simulate_boot(kernel),
+            boot_kernel(kernel),
             reserves=reserves,
             growths=[_instructions(size) for size in growths],
             shape=GrowthShape(shape),
         )
-    closing = [f"{result.file}: {plan_summary(result)}"]
+    closing = [f"{result.kernel.file}: {plan_summary(result)}"]
     return finish("plan", result, ok=result.ok, format_=format_, output=output, closing=closing)
 
 

@@ -11,7 +11,8 @@ from pfestubs.cli.output import finish
 from pfestubs.cli.parameters import InputFile
 from pfestubs.formats.check import summary
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.analyses.report import older_kernel, report_kernel
+from pfestubs.rules.analyses.report import older_kernel, report_boot
+from pfestubs.rules.kernel.simulation import boot_kernel
 from pfestubs.system.files import refuse_input
 
 
@@ -56,7 +57,7 @@ def command(
         older = None
         if compare is not None:
             with open_kernel(compare, old_system_map) as old:
-                older = older_kernel(old, vmlinux, kernel.layout_name)
-        result = report_kernel(kernel, older)
+                older = older_kernel(boot_kernel(old), vmlinux, kernel.layout_name)
+        result = report_boot(boot_kernel(kernel), older)
     closing = [f"{vmlinux}: {summary(result.check)}"]
     return finish("report", result, ok=result.check.ok, format_="html", output=output, closing=closing)

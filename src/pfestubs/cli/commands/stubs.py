@@ -13,8 +13,7 @@ from pfestubs.cli.output import finish
 from pfestubs.errors import Exit
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.listing import list_stubs
-from pfestubs.rules.kernel.boot_inputs import require_stubs
-from pfestubs.rules.kernel.simulation import simulate_boot
+from pfestubs.rules.kernel.simulation import boot_kernel
 from pfestubs.system.files import refuse_input
 from pfestubs.system.messages import print_messages
 
@@ -43,8 +42,7 @@ def command(
     refuse_swapped(vmlinux, functions, "pfestubs stubs {file} {rest}")
     refuse_input(output, vmlinux, system_map)
     with open_kernel(vmlinux, system_map) as kernel:
-        require_stubs(kernel)
-        boot = simulate_boot(kernel)
+        boot = boot_kernel(kernel, with_stubs=True)
         if functions:
             found = find_locations(boot, functions)
         else:

@@ -22,8 +22,7 @@ from pfestubs.formats.verify.text import verify_summary
 from pfestubs.read.dump import open_dump
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.stub_states import verify_stubs
-from pfestubs.rules.kernel.boot_inputs import require_stubs
-from pfestubs.rules.kernel.simulation import simulate_boot
+from pfestubs.rules.kernel.simulation import boot_kernel
 from pfestubs.system.files import refuse_input
 
 if TYPE_CHECKING:
@@ -54,9 +53,9 @@ def command(
     """Run `pfestubs verify`."""
     refuse_input(output, vmlinux, dump, system_map)
     with open_kernel(vmlinux, system_map) as kernel:
-        require_stubs(kernel)
+        boot = boot_kernel(kernel, with_stubs=True)
         with open_dump(dump, kernel, _show_progress) as running:
-            result = verify_stubs(simulate_boot(kernel), running, show_all=show_all)
+            result = verify_stubs(boot, running, show_all=show_all)
     closing = [f"{vmlinux}: {verify_summary(result)}"]
     return finish(
         "verify",

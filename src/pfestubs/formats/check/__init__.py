@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pfestubs.formats import RenderOptions
+    from pfestubs.model.findings import Finding
     from pfestubs.rules.check.check import CheckResult
-    from pfestubs.rules.check.findings import Finding
 
 SHOWN_PER_RULE: Final = 20
 """Findings shown per rule in human-readable output without --all."""
@@ -42,13 +42,13 @@ def render_text(result: CheckResult, options: RenderOptions) -> Iterator[str]:
             yield "".join(line + "\n" for line in area_map(result.address_map, width))
         yield table_text(branch_table(result), options)
     remedy = first_remedy(result) if len(findings) >= _SCREEN - 4 else ""
-    last = f"{escape_line(result.file)}: {summary(result)}{f'; {remedy}' if remedy else ''}"
+    last = f"{escape_line(result.kernel.file)}: {summary(result)}{f'; {remedy}' if remedy else ''}"
     # A passing check does without rich.
     yield paragraph(last, options) if result.ok else paragraph(last, options, "failed:", "bad")
 
 
 def _findings(result: CheckResult, options: RenderOptions) -> Iterator[str]:
-    file = escape_line(result.file)
+    file = escape_line(result.kernel.file)
     kept, more = shown([f for f in result.findings if options.verbose or f.severity == "error"], options)
     for finding in kept:
         severity, style = f"{finding.severity}:", "bad" if finding.severity == "error" else "bold"
@@ -85,14 +85,14 @@ def branch_table(result: CheckResult) -> Table:
 def render_github(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     """Yield the summary first, then the first findings; with `show_all` all of them, for the log."""
     level = "notice" if result.ok else "error"
-    yield _command(level, result.file, "pfestubs check", f"{result.file}: {summary(result)}")
+    yield _command(level, result.kernel.file, "pfestubs check", f"{result.kernel.file}: {summary(result)}")
     errors = result.errors
     for finding in errors if options.show_all else errors[: _ANNOTATIONS - 1]:
-        yield _command("error", result.file, finding.rule, finding_message(finding))
+        yield _command("error", result.kernel.file, finding.rule, finding_message(finding))
     if options.verbose:
         notes = [finding for finding in result.findings if finding.severity == "note"]
         for finding in notes if options.show_all else notes[: _ANNOTATIONS - result.ok]:
-            yield _command("notice", result.file, finding.rule, finding_message(finding))
+            yield _command("notice", result.kernel.file, finding.rule, finding_message(finding))
 
 
 def _command(level: str, file: str, title: str, message: str) -> str:
@@ -142,7 +142,7 @@ def _ok(result: CheckResult, name: Callable[[str], str]) -> str:
         sentence = f"ok: {every} {verb} a working stub ({uses})"
     else:
         verb = "reaches" if result.locations == 1 else "reach"
-        sentence = f"ok: {every} {verb} the tracer (layout {result.layout})"
+        sentence = f"ok: {every} {verb} the tracer (layout {result.kernel.layout})"
     if result.headroom is not None:
         room = result.headroom
         sentence += f", headroom {room.bytes:,} bytes ({room.branch} branch of {name(room.function)})"
@@ -163,7 +163,7 @@ def _against_baseline(result: CheckResult, name: Callable[[str], str]) -> str:
     baseline = result.options.baseline
     if baseline is None:
         return ""
-    sentence = f"; against {name(baseline.file)}: locations {result.locations - baseline.locations:+,}"
+    sentence = f"; against {name(baseline.kernel.file)}: locations {result.locations - baseline.locations:+,}"
     if baseline.headroom is not None and result.headroom is not None:
         sentence += f", headroom {result.headroom.bytes - baseline.headroom:+,} bytes"
     return sentence

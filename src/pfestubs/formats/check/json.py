@@ -15,21 +15,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.check.check import CheckResult, NamedHeadroom
-    from pfestubs.rules.check.findings import Finding
+    from pfestubs.model import KernelFigures
+    from pfestubs.model.findings import Finding
+    from pfestubs.rules.check.check import CheckResult
+    from pfestubs.rules.kernel.boot import Headroom
 
 
 def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
     """Yield the document; addresses as strings, counts and bytes as integers."""
-    baseline = result.options.baseline
+    kernel = result.kernel
     yield from dump_json_list(
         {
             "schema": CHECK_SCHEMA,
-            "file": result.file,
-            "layout": result.layout,
-            "machine": "ppc64" if result.bits == 64 else "ppc",
-            "class": result.bits,
-            "byte_order": result.byte_order.value,
+            "file": kernel.file,
+            "layout": kernel.layout,
+            "machine": "ppc64" if kernel.bits == 64 else "ppc",
+            "class": kernel.bits,
+            "byte_order": None if kernel.byte_order is None else kernel.byte_order.value,
             "ok": result.ok,
             "locations": result.locations,
             "stub_size": result.stub_size,
@@ -47,10 +49,8 @@ def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:  # noq
                 **_headroom(result.headroom),
                 "by_branch": [_headroom(room) for room in result.by_branch],
             },
-            "baseline": None
-            if baseline is None
-            else {"file": baseline.file, "locations": baseline.locations, "headroom": baseline.headroom},
-            "kernel": {"release": result.release, "banner": result.banner, "build_id": result.build_id},
+            "baseline": _baseline(result.options.baseline),
+            "kernel": {"release": kernel.release, "banner": kernel.banner, "build_id": kernel.build_id},
             "findings": [],
             "pfestubs": __version__,
         },
@@ -59,7 +59,13 @@ def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:  # noq
     )
 
 
-def _headroom(room: NamedHeadroom | None) -> dict[str, Any]:
+def _baseline(baseline: KernelFigures | None) -> dict[str, Any] | None:
+    if baseline is None:
+        return None
+    return {"file": baseline.kernel.file, "locations": baseline.locations, "headroom": baseline.headroom}
+
+
+def _headroom(room: Headroom | None) -> dict[str, Any]:
     if room is None:
         return dict.fromkeys(("bytes", "function", "location", "branch"))
     return {

@@ -3,48 +3,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from pfestubs.formats.check import shown, summary
-from pfestubs.formats.findings import DESCRIPTIONS, finding_message
+from pfestubs.formats.findings import WORDS, finding_message
 from pfestubs.formats.text import escape_line
-from pfestubs.rules.check.findings import SEVERITIES
+from pfestubs.model.findings import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.check.check import CheckOptions, CheckResult
-    from pfestubs.rules.check.findings import Finding, RuleName
-
-_REQUESTED_BY: Final[dict[RuleName, tuple[str, str]]] = {
-    "count-mismatch": ("expected", "--prelink"),
-    "low-headroom": ("min_headroom", "--min-headroom"),
-    "growth": ("max_growth", "--max-growth"),
-}
-"""Rules that need something to compare with: a case that nobody requested is skipped, not passed."""
+    from pfestubs.model.findings import Finding
+    from pfestubs.rules.check.check import CheckResult
 
 
 def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     """Yield the document, as the Jenkins xUnit plug-in and its many followers read it.
 
-    The file is part of the class name, so that two kernels in one report stay apart.
+    The file is part of the class name, so that two kernels in one report stay apart. A rule whose option was
+    not given is skipped, not passed.
     """
-    found: dict[RuleName, list[Finding]] = {rule: [] for rule in SEVERITIES}
+    found: dict[str, list[Finding]] = {rule: [] for rule in RULES}
     for finding in result.findings:
         found[finding.rule].append(finding)
     failed = {error.rule for error in result.errors}
-    skipped = [rule for rule in found if not found[rule] and not _is_requested(rule, result.options)]
+    skipped = [rule for rule in found if not found[rule] and not result.options.request(RULES[rule])]
     counts = {"tests": str(len(found)), "failures": str(len(failed)), "errors": "0"}
     root = Element("testsuites", {"name": "pfestubs check", **counts})
-    file = escape_line(result.file)
+    file = escape_line(result.kernel.file)
     suite = SubElement(root, "testsuite", {"name": file, "skipped": str(len(skipped)), **counts})
     for rule, findings in found.items():
         case = SubElement(suite, "testcase", classname=f"pfestubs.check.{file}", name=rule)
         if rule in skipped:
-            option = _REQUESTED_BY[rule][1]
-            SubElement(case, "skipped", message=f"{DESCRIPTIONS[rule]} (not requested: {option})")
+            option = RULES[rule].option
+            SubElement(case, "skipped", message=f"{WORDS[rule].expected} (not requested: {option})")
         _add_findings(case, rule, findings, options)
     SubElement(suite, "system-out").text = f"{file}: {summary(result)}"
     indent(root)
@@ -52,11 +46,7 @@ def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     yield '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
 
 
-def _is_requested(rule: RuleName, options: CheckOptions) -> bool:
-    return rule not in _REQUESTED_BY or getattr(options, _REQUESTED_BY[rule][0]) is not None
-
-
-def _add_findings(case: Element, rule: RuleName, findings: Sequence[Finding], options: RenderOptions) -> None:
+def _add_findings(case: Element, rule: str, findings: Sequence[Finding], options: RenderOptions) -> None:
     if not findings:
         return
     kept, more = shown(findings, options)

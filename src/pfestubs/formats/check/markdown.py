@@ -6,17 +6,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pfestubs.formats.check import area_table, branch_table, shown, summary
-from pfestubs.formats.findings import TITLES, finding_message
+from pfestubs.formats.findings import WORDS, finding_message
 from pfestubs.formats.markdown import LIMIT, FoldedList, code, folded_lists, sentence, table_lines
 from pfestubs.formats.remedy import remedy_sentence, setting_line
-from pfestubs.formats.text import plural
+from pfestubs.formats.text import machine_words, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
+    from pfestubs.model import KernelIdentity
+    from pfestubs.model.findings import Remedy
     from pfestubs.rules.check.check import CheckResult
-    from pfestubs.rules.check.findings import Remedy, RuleName
 
 
 def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
@@ -27,11 +28,11 @@ def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
 
 
 def _head(result: CheckResult) -> Iterator[str]:
-    yield f"### Out-of-line ftrace stubs: {code(result.file)}"
+    yield f"### Out-of-line ftrace stubs: {code(result.kernel.file)}"
     yield ""
     yield f"**{sentence(summary(result, code))}**"
     yield ""
-    yield sentence(_kernel(result))
+    yield sentence(_kernel(result.kernel))
     for remedy in dict.fromkeys(error.remedy for error in result.errors if error.remedy):
         yield from _remedy(remedy)
     for table in (area_table(result), branch_table(result)):
@@ -40,11 +41,10 @@ def _head(result: CheckResult) -> Iterator[str]:
             yield from table_lines(table)
 
 
-def _kernel(result: CheckResult) -> str:
-    words = ["kernel" if result.release is None else f"kernel {code(result.release)}"]
-    words += [f"{result.bits}-bit", f"{result.byte_order.value}-endian", f"layout {result.layout}"]
-    if result.build_id is not None:
-        words.append(f"build ID {code(result.build_id)}")
+def _kernel(kernel: KernelIdentity) -> str:
+    words = ["kernel" if kernel.release is None else f"kernel {code(kernel.release)}", *machine_words(kernel)]
+    if kernel.build_id is not None:
+        words.append(f"build ID {code(kernel.build_id)}")
     return ", ".join(words)
 
 
@@ -61,7 +61,7 @@ def _remedy(remedy: Remedy) -> Iterator[str]:
 def _lists(result: CheckResult, options: RenderOptions) -> list[FoldedList]:
     findings = [f for f in result.findings if options.verbose or f.severity == "error"]
     kept, more = shown(findings, options)
-    lines: dict[tuple[RuleName, str], list[str]] = {}
+    lines: dict[tuple[str, str], list[str]] = {}
     for finding in kept:
         lines.setdefault((finding.rule, finding.severity), []).append(finding_message(finding))
     lists = []
@@ -69,5 +69,5 @@ def _lists(result: CheckResult, options: RenderOptions) -> list[FoldedList]:
         # Of a rule with errors and notes, those left out are counted with the last.
         left_out = more[rule] if severity == [s for r, s in lines if r == rule][-1] else 0
         number = plural(len(messages) + left_out, severity)
-        lists.append(FoldedList(f"{rule}: {TITLES[rule]} ({number})", messages, left_out))
+        lists.append(FoldedList(f"{rule}: {WORDS[rule].title} ({number})", messages, left_out))
     return lists

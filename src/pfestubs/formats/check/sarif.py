@@ -13,21 +13,22 @@ from urllib.parse import quote
 
 from pfestubs import __version__
 from pfestubs.formats.check import shown
-from pfestubs.formats.findings import BACKGROUND, DESCRIPTIONS, HELP, TITLES, finding_message
+from pfestubs.formats.findings import WORDS, finding_message
 from pfestubs.formats.markdown import sentence
 from pfestubs.formats.text import dump_json_list, escape, hex_address
-from pfestubs.rules.check.findings import SEVERITIES
+from pfestubs.model.findings import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pfestubs.formats import RenderOptions
+    from pfestubs.formats.findings import Words
+    from pfestubs.model.findings import Finding
     from pfestubs.rules.check.check import CheckResult
-    from pfestubs.rules.check.findings import Finding, RuleName
 
 LIMIT: Final = 25_000
 """Results per run: GitHub refuses a file with more."""
-_INDEX: Final = {rule: index for index, rule in enumerate(SEVERITIES)}
+_INDEX: Final = {rule: index for index, rule in enumerate(RULES)}
 
 
 def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
@@ -42,7 +43,7 @@ def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
         shown_count = min(len(kept), LIMIT)
         text = f"{len(result.findings):,} findings, of which {shown_count:,} are given; --format json has all"
         invocation["toolExecutionNotifications"] = [{"level": "note", "message": {"text": text}}]
-    uri = _uri(result.file)
+    uri = _uri(result.kernel.file)
     yield from dump_json_list(
         {
             "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -68,32 +69,30 @@ def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
 def _rules() -> list[dict[str, Any]]:
     return [
         {
-            "id": rule,
-            "name": "".join(part.capitalize() for part in rule.split("-")),
-            "shortDescription": {"text": sentence(TITLES[rule])},
-            "fullDescription": {"text": BACKGROUND[rule]},
-            "help": _help(rule),
-            "defaultConfiguration": {"level": severity},
+            "id": rule.name,
+            "name": "".join(part.capitalize() for part in rule.name.split("-")),
+            "shortDescription": {"text": sentence(WORDS[rule.name].title)},
+            "fullDescription": {"text": WORDS[rule.name].background},
+            "help": _help(WORDS[rule.name]),
+            "defaultConfiguration": {"level": rule.severity},
         }
-        for rule, severity in SEVERITIES.items()
+        for rule in RULES.values()
     ]
 
 
-def _help(rule: RuleName) -> dict[str, str]:
+def _help(words: Words) -> dict[str, str]:
     """Return a rule's help: without line breaks, and as paragraphs for viewers of Markdown."""
     # Names with underscores would be read as emphasis.
     expected, background, fix = (
-        re.sub(r"\w*_\w+", r"`\g<0>`", text) for text in (DESCRIPTIONS[rule], BACKGROUND[rule], HELP[rule])
+        re.sub(r"\w*_\w+", r"`\g<0>`", text) for text in (words.expected, words.background, words.help)
     )
     return {
-        "text": f"{BACKGROUND[rule]} {HELP[rule]}",
+        "text": f"{words.background} {words.help}",
         "markdown": f"**Expected:** {expected}\n\n{background}\n\n**What to do:** {fix}\n",
     }
 
 
-def _results(
-    uri: str, findings: Sequence[Finding], totals: Mapping[RuleName, int]
-) -> Iterator[dict[str, Any]]:
+def _results(uri: str, findings: Sequence[Finding], totals: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     seen: Counter[str] = Counter()
     rules_seen: set[str] = set()
     for finding in findings:

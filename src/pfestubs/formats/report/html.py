@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pfestubs import __version__
 from pfestubs.formats.address_map import part_label
 from pfestubs.formats.check import shown, summary
-from pfestubs.formats.findings import DESCRIPTIONS, finding_sentence
+from pfestubs.formats.findings import WORDS, finding_sentence
 from pfestubs.formats.remedy import remedy_sentence
 from pfestubs.formats.report import pictures
 from pfestubs.formats.templates import page_part, render_page
-from pfestubs.formats.text import size_text
+from pfestubs.formats.text import machine_words, size_text
 from pfestubs.layouts import RESERVE_CONFIG, AreaRole
+from pfestubs.model.findings import Action
 from pfestubs.rules.analyses.report import BINS, CALLS
-from pfestubs.rules.check.findings import Action
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pfestubs.formats import RenderOptions
+    from pfestubs.model.findings import Finding
     from pfestubs.rules.analyses.plan import GrowthLimit, PlanResult
     from pfestubs.rules.analyses.relink import GrowthShape
     from pfestubs.rules.analyses.report import OlderKernel, ReportResult
-    from pfestubs.rules.check.findings import Finding
 
 _SHAPES: Final = {
     "early": "in one piece, directly after area text",
@@ -101,7 +101,7 @@ def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
             "result": result,
             "check": check,
             "plan": plan,
-            "machine": f"{check.bits}-bit, {check.byte_order.value}-endian",
+            "machine": ", ".join(machine_words(check.kernel)[:-1]),
             "verdict": _verdict(result),
             "map": pictures.draw_map(result),
             "histogram": pictures.draw_histogram(result),
@@ -212,7 +212,7 @@ def _groups(findings: Sequence[Finding], options: RenderOptions) -> Sequence[Fin
         members = [finding for finding in kept if finding.rule == rule]
         sentences = [finding_sentence(finding) for finding in members]
         severity = members[0].severity
-        groups.append(FindingGroup(rule, severity, DESCRIPTIONS[rule], totals[rule], sentences))
+        groups.append(FindingGroup(rule, severity, WORDS[rule].expected, totals[rule], sentences))
     return sorted(groups, key=lambda group: group.severity)
 
 

@@ -9,16 +9,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from pfestubs.errors import PartialListingError
-from pfestubs.model.figures import AreaFigures, KernelFigures
+from pfestubs.model import AreaFigures, KernelFigures
 from pfestubs.rules.analyses.plan import Planner
 from pfestubs.rules.analyses.relink import Growth
-from pfestubs.rules.kernel.boot_inputs import require_known_kind
-from pfestubs.rules.kernel.simulation import simulate_boot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pfestubs.model import Kernel
     from pfestubs.rules.kernel.boot import Boot
 
 _UNKNOWN_AREA = AreaFigures(None, None)
@@ -58,15 +55,10 @@ class DiffResult:
 
     @cached_property
     def same_kind(self) -> bool:
-        """Whether class, byte order and layout are the same, as far as both sources tell them."""
-        old, new = self.old, self.new
-        return not any(
-            map(
-                _differ,
-                (old.bits, old.byte_order, old.layout),
-                (new.bits, new.byte_order, new.layout),
-            )
-        )
+        """Whether class, byte order and layout are the same, where both sources have them."""
+        old, new = self.old.kernel, self.new.kernel
+        pairs = (old.bits, new.bits), (old.byte_order, new.byte_order), (old.layout, new.layout)
+        return not any(_differ(*pair) for pair in pairs)
 
     @cached_property
     def same(self) -> bool:
@@ -92,7 +84,7 @@ def compare(old: KernelFigures, new: KernelFigures) -> DiffResult:
     """
     if old.partial != new.partial:
         partial = old if old.partial else new
-        raise PartialListingError(partial.file, partial.locations)
+        raise PartialListingError(partial.kernel.file, partial.locations)
     locations = old.locations, new.locations
     if old.entries is not None and new.entries is not None:
         locations = old.entries.total, new.entries.total
@@ -113,33 +105,23 @@ def compare(old: KernelFigures, new: KernelFigures) -> DiffResult:
     )
 
 
-def kernel_figures(kernel: Kernel) -> KernelFigures:
-    """Return the figures of a linked kernel, from its simulated boot.
+def boot_figures(boot: Boot) -> KernelFigures:
+    """Return the figures of a linked kernel.
 
     A location is named by its symbol alone: the nop of a function can move from +0x8 to +0x0.
-
-    Raises:
-        UnprovenInlineError: it has no stub symbols, and no inline shape either.
     """
-    require_known_kind(kernel)
-    boot = simulate_boot(kernel)
+    kernel, headroom = boot.kernel, boot.headroom
     locate = kernel.symbols.locate
-    headroom = boot.headroom
     return KernelFigures(
-        file=kernel.file,
+        kernel=kernel.identity,
         source="kernel",
-        layout=kernel.layout_name,
         locations=len(boot.locations),
-        bits=kernel.bits,
-        byte_order=kernel.byte_order,
         stub_size=boot.stub_size if kernel.layout else None,
         functions=Counter(locate(location)[0] for location in boot.locations),
         areas={area.name: AreaFigures(area.count, boot.used(i)) for i, area in enumerate(kernel.areas)},
         unserved=len(boot.failures),
         headroom=None if headroom is None else headroom.bytes,
         growth=_growth_left(boot),
-        release=kernel.release,
-        build_id=kernel.build_id,
     )
 
 

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Final
 from pfestubs.errors import OtherKernelLogError
 from pfestubs.model import ppc, symbolic
 from pfestubs.model.boot_log import BugError, BugPhase, MessageKind
+from pfestubs.model.findings import Action, Remedy
 from pfestubs.rules.check.check import failure_finding
-from pfestubs.rules.check.findings import Action, Remedy
-from pfestubs.rules.check.remedy import suggest_remedy
+from pfestubs.rules.check.remedy import Remedies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pfestubs.model import Kernel
     from pfestubs.model.boot_log import BootLog, CodeAddress, LoggedBoot, LogMessage
-    from pfestubs.rules.check.findings import Finding
-    from pfestubs.rules.kernel.boot import Boot, Failure, LocationRule
+    from pfestubs.model.findings import Finding
+    from pfestubs.rules.kernel.boot import Boot, Failure
 
 TOC_SYMBOL: Final = ".TOC."
 TOC_REACH: Final = 1 << 31
@@ -35,7 +35,7 @@ _RELOCATION_UNIT: Final = 0x1000
 _INIT_CALLERS: Final = frozenset({"ftrace_init_nop", "ftrace_init_ool_stub"})
 
 # Which rule's failure makes the kernel print a message.
-_RULES: Final[Mapping[MessageKind, tuple[LocationRule, ...]]] = {
+_RULES: Final[Mapping[MessageKind, tuple[str, ...]]] = {
     MessageKind.ARCH_WARNING: ("area-exhausted",),
     MessageKind.STUB_OUT_OF_RANGE: ("stub-out-of-range", "return-out-of-range"),
     MessageKind.NO_TRAMPOLINE: ("tracer-unreachable",),
@@ -120,7 +120,7 @@ class Explanation:
     message: LogMessage
     comparison: Comparison
     proved: bool
-    rule: LocationRule | None = None
+    rule: str | None = None
     function: str | None = None
     location: int | None = None
     finding: Finding | None = None
@@ -267,7 +267,7 @@ def _release_and_build(banner: str) -> str:
     return f"{words.split(' ', 1)[0]} {words[build:]}" if build > 0 else words
 
 
-def _rules_of(cause: LogMessage) -> tuple[LocationRule, ...] | None:
+def _rules_of(cause: LogMessage) -> tuple[str, ...] | None:
     """Return the rules whose failure can make the kernel print a message, None if any can."""
     if cause.kind is MessageKind.BUG and cause.error is BugError.READ:
         return ("location-not-nop",)
@@ -365,7 +365,7 @@ class _Explainer:
         self._logged = logged
         self._symbols = symbols
         self._proved = _is_proved(boot.kernel, logged)
-        self._remedies: dict[LocationRule, Remedy] = {}
+        self._remedies = Remedies(boot)
         self._bugs, self._causes = _relate(logged.messages)
         kinds = [message.kind for message in logged.messages]
         self._completed = kinds.index(MessageKind.ALLOCATED) if MessageKind.ALLOCATED in kinds else None
@@ -431,9 +431,7 @@ class _Explainer:
             return bug.phase is not BugPhase.INIT
         return self._completed is not None and self._completed < number
 
-    def _explain_init(
-        self, message: LogMessage, place: _Place, rules: tuple[LocationRule, ...] | None
-    ) -> Explanation:
+    def _explain_init(self, message: LogMessage, place: _Place, rules: tuple[str, ...] | None) -> Explanation:
         """Compare a failure at boot with the one that the simulation ends with.
 
         `rules` are those that can make the kernel print the message, None if any can.
@@ -488,22 +486,17 @@ class _Explainer:
             remedy=Remedy(Action.REBUILD) if agrees and message.kind is MessageKind.NO_FUNCTIONS else None,
         )
 
-    def _remedy(self, rule: LocationRule) -> Remedy:
-        if rule not in self._remedies:
-            self._remedies[rule] = suggest_remedy(self._boot, rule)
-        return self._remedies[rule]
-
     def _compared(
         self,
         message: LogMessage,
         comparison: Comparison,
         place: _Place = _Place(),
         failure: Failure | None = None,
-        rule: LocationRule | None = None,
+        rule: str | None = None,
     ) -> Explanation:
         remedy = None
         if failure is not None and comparison in {Comparison.AGREES, Comparison.FUNCTION_LOST}:
-            remedy = self._remedy(failure.rule)
+            remedy = self._remedies.for_rule(failure.rule)
         return Explanation(
             message,
             comparison,

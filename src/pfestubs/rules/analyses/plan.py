@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import accumulate
 from math import inf
 from operator import sub
@@ -32,15 +32,15 @@ from pfestubs.rules.analyses.relink import (
     text_entries,
     text_locations,
 )
-from pfestubs.rules.check import integrity
 from pfestubs.rules.kernel.boot import INSNS_SIZE, RETURN_SHIFT
 from pfestubs.rules.kernel.simulation import simulate_boot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from pfestubs.model import KernelIdentity
+    from pfestubs.model.findings import Finding
     from pfestubs.rules.analyses.address_map import AddressMap
-    from pfestubs.rules.check.findings import Finding
     from pfestubs.rules.kernel.boot import Boot
 
 RESERVE_MAX: Final = 1 << 21
@@ -97,7 +97,6 @@ class PlanResult:
     """Everything that `plan` prints.
 
     Attributes:
-        layout: a layout's name or "inline".
         reserve: as linked, None for a layout without one.
         recommended: the reserve whose smallest growth over the shapes is largest, None if none works.
         working: ranges of reserves with which every function gets a working stub, ascending.
@@ -109,8 +108,7 @@ class PlanResult:
         damage: what is wrong with the table or the areas themselves, whatever the reserve; None if nothing.
     """
 
-    file: str
-    layout: str
+    kernel: KernelIdentity
     reserve: int | None
     recommended: int | None
     working: Sequence[range]
@@ -133,6 +131,7 @@ def plan_reserve(
     reserves: Sequence[int] = (),
     growths: Sequence[int] = (),
     shape: GrowthShape = GrowthShape.EARLY,
+    planner: Planner | None = None,
 ) -> PlanResult:
     """Find the reserves that work and the growth that each allows.
 
@@ -141,11 +140,12 @@ def plan_reserve(
         reserves: values asked about; none: the linked and the recommended one.
         growths: bytes asked about, for each of the reserves.
         shape: where the growth that is asked about happens.
+        planner: of the boot, where the caller has one.
 
     Raises:
         UnexpectedReserveError: a reserve is asked about and the layout has none.
     """
-    planner = planner_of(boot)
+    planner = planner or Planner(boot)
     if reserves and planner.linked is None:
         raise UnexpectedReserveError(boot.kernel.file, reserves[0], boot.kernel.layout_name)
     usual = [planner.linked]
@@ -161,8 +161,7 @@ def plan_reserve(
         ]
     kernel = boot.kernel
     return PlanResult(
-        file=kernel.file,
-        layout=kernel.layout_name,
+        kernel=kernel.identity,
         reserve=planner.linked,
         recommended=planner.recommended,
         working=planner.working,
@@ -171,14 +170,8 @@ def plan_reserve(
         outcomes=[*outcomes, *asked],
         asked=len(asked),
         address_map=map_addresses(kernel, boot.stub_size),
-        damage=integrity.first_damage(boot),
+        damage=next(iter(boot.damage), None),
     )
-
-
-@lru_cache(maxsize=1)
-def planner_of(boot: Boot) -> Planner:
-    """Return the planner of a boot; a remedy and a plan of the same boot share their answers."""
-    return Planner(boot)
 
 
 class _Limits:
@@ -199,7 +192,7 @@ class _Limits:
         self._linked, self._end_count = reserve.count, end.count
         self._reserve_at = reserve.address
         self._end_at = end.address + size - INSNS_SIZE
-        self._span = growth_span(kernel)
+        self._span = growth_span(boot)
         self._moving = bisect_left(locations, self._span.start)
         self._after = bisect_left(locations, self._span.stop)
         self._line = line = list(map(sub, locations, range(0, n * size or 1, size)))
@@ -372,7 +365,7 @@ class Planner:
 
         None where it is not text that is too large.
         """
-        least, most = 0, span_size(growth_span(self._boot.kernel)) // ppc.INSN_SIZE
+        least, most = 0, span_size(growth_span(self._boot)) // ppc.INSN_SIZE
         found: range = range(0)
         while least < most:
             middle = (least + most) // 2
@@ -493,7 +486,7 @@ class Planner:
             while high <= GROWTH_MAX and works(high):
                 low, high, step = high, high + step, 2 * step
         else:
-            lowest = -span_size(growth_span(self._boot.kernel))
+            lowest = -span_size(growth_span(self._boot))
             while low >= lowest and not works(low):
                 high, low, step = low, low - step, 2 * step
             if low < lowest:

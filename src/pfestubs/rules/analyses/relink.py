@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
-from pfestubs.rules.check.integrity import measure_stub_size
 from pfestubs.rules.kernel.boot import TRAMPOLINE_FREED
 
 if TYPE_CHECKING:
@@ -90,12 +89,13 @@ def end_stubs(entries: int, reserve: int) -> int:
     return max(0, entries - reserve)
 
 
-def growth_span(kernel: Kernel) -> range:
+def growth_span(boot: Boot) -> range:
     """Return the addresses over which text grows evenly: early growth is at its start, late at its stop."""
+    kernel = boot.kernel
     reserve, end = kernel.area(AreaRole.RESERVE), kernel.area(AreaRole.END)
     start = max(kernel.tracers.values()) + ppc.INSN_SIZE
     if reserve is not None:
-        start = reserve.address + reserve.count * measure_stub_size(kernel)
+        start = reserve.address + reserve.count * boot.stub_size
     trampolines = [t for name, t in kernel.trampolines.items() if name != TRAMPOLINE_FREED]
     stop = kernel.text.stop if end is None else end.address
     for trampoline in trampolines:
@@ -197,7 +197,7 @@ class _Moves:
             middle=middle,
             after=sum(changes.values()),
             growth=growth,
-            span=growth_span(kernel),
+            span=growth_span(boot),
             init=_init_shift(kernel, kernel.text.stop + sum(changes.values()) + growth.bytes),
             counts=counts,
         )

@@ -12,21 +12,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pfestubs.errors import LayoutMismatchError
 from pfestubs.model import ppc
 from pfestubs.rules.analyses.address_map import AddressSpan
-from pfestubs.rules.analyses.plan import plan_reserve
+from pfestubs.rules.analyses.plan import Planner, plan_reserve
 from pfestubs.rules.check.check import CheckOptions, check_boot
-from pfestubs.rules.check.integrity import first_damage
-from pfestubs.rules.kernel.boot import CALL_INSN, RETURN_SHIFT, TRAMPOLINE_FREED
-from pfestubs.rules.kernel.boot_inputs import require_known_kind
-from pfestubs.rules.kernel.simulation import simulate_boot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pfestubs.model import Kernel
+    from pfestubs.model import KernelIdentity
+    from pfestubs.model.findings import BranchName
     from pfestubs.rules.analyses.address_map import AddressMap
     from pfestubs.rules.analyses.plan import PlanResult
     from pfestubs.rules.check.check import CheckResult
-    from pfestubs.rules.check.findings import BranchName
     from pfestubs.rules.kernel.boot import Boot
 
 BIN_SIZE: Final = 1 << 20
@@ -102,8 +98,7 @@ class TightFunction:
 class OlderKernel:
     """The kernel that the report compares with."""
 
-    file: str
-    release: str | None
+    kernel: KernelIdentity
     locations: int
     headroom: int | None
     histogram: DistanceHistogram
@@ -130,18 +125,13 @@ class ReportResult:
     older: OlderKernel | None = None
 
 
-def report_kernel(kernel: Kernel, older: OlderKernel | None = None) -> ReportResult:
-    """Return what a report shows of `kernel`, from one simulated boot.
-
-    Raises:
-        UnprovenInlineError: it has no stub symbols, and no inline shape either.
-    """
-    require_known_kind(kernel)
-    boot = simulate_boot(kernel)
-    check = check_boot(boot, CheckOptions())
+def report_boot(boot: Boot, older: OlderKernel | None = None) -> ReportResult:
+    """Return what a report shows of the kernel of a boot."""
+    planner = Planner(boot)
+    check = check_boot(boot, CheckOptions(), planner)
     return ReportResult(
         check=check,
-        plan=plan_reserve(boot) if kernel.layout and first_damage(boot) is None else None,
+        plan=plan_reserve(boot, planner=planner) if boot.kernel.layout and not boot.damage else None,
         stop=None if boot.stops_at is None else boot.locations[boot.stops_at],
         histogram=_histogram(boot),
         profile=_profile(boot, check.address_map),
@@ -150,21 +140,18 @@ def report_kernel(kernel: Kernel, older: OlderKernel | None = None) -> ReportRes
     )
 
 
-def older_kernel(kernel: Kernel, file: str, layout: str) -> OlderKernel:
-    """Return what a report on another kernel, `file` with that layout, shows of `kernel`.
+def older_kernel(boot: Boot, file: str, layout: str) -> OlderKernel:
+    """Return what a report on another kernel, `file` with that layout, shows of the kernel of `boot`.
 
     Raises:
         LayoutMismatchError: one of them traces without stubs: its distances mean something else.
     """
-    require_known_kind(kernel)
+    kernel, headroom = boot.kernel, boot.headroom
     own = kernel.layout_name
     if own != layout and "inline" in {own, layout}:
         raise LayoutMismatchError(kernel.file, own, file, layout)
-    boot = simulate_boot(kernel)
-    headroom = boot.headroom
     return OlderKernel(
-        file=kernel.file,
-        release=kernel.release,
+        kernel=kernel.identity,
         locations=len(boot.locations),
         headroom=None if headroom is None else headroom.bytes,
         histogram=_histogram(boot),
@@ -232,18 +219,13 @@ def _profile(boot: Boot, address_map: AddressMap) -> Sequence[ProfileColumn]:
     return profile
 
 
-class _Room(NamedTuple):
-    bytes: int
-    position: int
-    branch: BranchName
-
-
 def _tightest(boot: Boot) -> Sequence[TightFunction]:
     """Return the functions whose tightest branch, of stub, return and call, has the least headroom."""
     kernel = boot.kernel
+    headrooms = ((boot.headroom_at(position), position) for position in range(len(boot.locations)))
+    known = ((headroom, position) for headroom, position in headrooms if headroom is not None)
     found = []
-    for room in nsmallest(TIGHTEST, _rooms(boot)):
-        position = room.position
+    for headroom, position in nsmallest(TIGHTEST, known):
         location, stub = boot.locations[position], boot.insns[position] or None
         failure = boot.failure_at.get(position)
         area = kernel.areas[boot.area[position]].name if stub is not None else None
@@ -256,34 +238,9 @@ def _tightest(boot: Boot) -> Sequence[TightFunction]:
                 index=None if stub is None else boot.index[position],
                 stub=stub,
                 distance=location - target if stub else target - location,
-                headroom=room.bytes,
-                branch=room.branch,
+                headroom=headroom.bytes,
+                branch=headroom.branch,
                 rule=None if failure is None else failure.rule,
             )
         )
     return found
-
-
-def _rooms(boot: Boot) -> Iterator[_Room]:
-    """Yield the tightest branch of each location that has a stub, of every location without stubs."""
-    kernel = boot.kernel
-    tracers, trampolines = list(kernel.tracers.values()), kernel.trampolines
-    kept = [address for name, address in trampolines.items() if name != TRAMPOLINE_FREED]
-    for position, (location, insns) in enumerate(zip(boot.locations, boot.insns, strict=True)):
-        if kernel.layout is not None and not insns:
-            continue
-        usable = trampolines.values() if location in kernel.inittext else kept
-        site = insns + CALL_INSN if insns else location
-        hop = max((ppc.branch_headroom(target - site) for target in usable), default=None)
-        calls = [ppc.branch_headroom(tracer - site) for tracer in tracers]
-        call = min(room if hop is None else max(room, hop) for room in calls)
-        best = _Room(call, position, "tracer")
-        if insns:
-            distance = location - insns
-            back = ppc.branch_headroom(distance + RETURN_SHIFT)
-            best = min(
-                best,
-                _Room(ppc.branch_headroom(distance), position, "stub"),
-                _Room(back, position, "return"),
-            )
-        yield best

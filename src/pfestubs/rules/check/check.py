@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pfestubs.errors import LayoutMismatchError, MachineMismatchError
 from pfestubs.layouts import AreaRole
-from pfestubs.model import ByteOrder
-from pfestubs.rules.analyses.address_map import AddressMap, map_addresses
-from pfestubs.rules.check import integrity
-from pfestubs.rules.check.findings import (
+from pfestubs.model.findings import (
     Action,
     AreaCountMismatch,
     AreaShortage,
@@ -25,17 +22,17 @@ from pfestubs.rules.check.findings import (
     TracerTooFar,
     WordFound,
 )
-from pfestubs.rules.check.remedy import suggest_for_headroom, suggest_remedy
-from pfestubs.rules.kernel.boot_inputs import require_known_kind
-from pfestubs.rules.kernel.simulation import simulate_boot
+from pfestubs.rules.analyses.address_map import AddressMap, map_addresses
+from pfestubs.rules.check.remedy import Remedies
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from decimal import Decimal
 
-    from pfestubs.model import Area, Baseline, Kernel, ObjectCounts
-    from pfestubs.rules.check.findings import BranchName, Facts
-    from pfestubs.rules.kernel.boot import Boot, Failure
+    from pfestubs.model import Area, ByteOrder, Kernel, KernelFigures, KernelIdentity, ObjectCounts
+    from pfestubs.model.findings import Facts, Rule
+    from pfestubs.rules.analyses.plan import Planner
+    from pfestubs.rules.kernel.boot import Boot, Failure, Headroom
 
 
 class AreaUse(NamedTuple):
@@ -44,15 +41,6 @@ class AreaUse(NamedTuple):
     area: Area
     used: int
     needed: int
-
-
-class NamedHeadroom(NamedTuple):
-    """Bytes left for the tightest branch of a kind, signed, and the function it belongs to."""
-
-    bytes: int
-    function: str
-    location: int
-    branch: BranchName
 
 
 class AllowedGrowth(NamedTuple):
@@ -74,42 +62,44 @@ class CheckOptions(NamedTuple):
 
     expected: ObjectCounts | None = None
     min_headroom: int | None = None
-    baseline: Baseline | None = None
+    baseline: KernelFigures | None = None
     max_growth: AllowedGrowth | None = None
     every_branch: bool = True
+
+    def request(self, rule: Rule) -> bool:
+        """Return whether a rule is tested, always or because its option is given."""
+        values = {
+            "--prelink": self.expected,
+            "--min-headroom": self.min_headroom,
+            "--max-growth": self.max_growth,
+        }
+        return rule.option is None or values[rule.option] is not None
 
 
 class CheckResult(NamedTuple):
     """Everything that `check` prints.
 
     Attributes:
-        layout: a layout's name or "inline".
         locations: count of table entries that the kernel does not skip.
         stub_size: bytes; None for an inline kernel.
-        headroom: the tightest branch of all, None without locations.
+        headroom: the tightest branch of all, None without locations, and where a function gets no stub.
         by_branch: the tightest branch of each kind, or of all kinds alone (`CheckOptions.every_branch`).
         findings: about the whole file, then by location in boot order, then about thresholds.
         stops_at: the function at which the boot disables ftrace, None if it does not.
-        release, banner, build_id: which kernel it is, None where the file does not tell.
-        bits, byte_order: of the machine.
+        without_stub: count of functions whose area is exhausted.
         address_map: where the kernel's texts and areas are.
     """
 
-    file: str
-    layout: str
+    kernel: KernelIdentity
     locations: int
     stub_size: int | None
     areas: Sequence[AreaUse]
-    headroom: NamedHeadroom | None
-    by_branch: Sequence[NamedHeadroom]
+    headroom: Headroom | None
+    by_branch: Sequence[Headroom]
     findings: Sequence[Finding]
     options: CheckOptions = CheckOptions()
     stops_at: str | None = None
-    release: str | None = None
-    banner: str | None = None
-    build_id: str | None = None
-    bits: int = 64
-    byte_order: ByteOrder = ByteOrder.LITTLE
+    without_stub: int = 0
     address_map: AddressMap = AddressMap((), ())
 
     @property
@@ -123,58 +113,48 @@ class CheckResult(NamedTuple):
         return not self.errors
 
 
-def check_kernel(kernel: Kernel, options: CheckOptions) -> CheckResult:
-    """Simulate the boot of `kernel` and report what is wrong with it.
+def check_boot(boot: Boot, options: CheckOptions, planner: Planner | None = None) -> CheckResult:
+    """Report what is wrong with the kernel of a boot.
+
+    Args:
+        boot: of the kernel as linked.
+        options: what else to check.
+        planner: of the boot, where the caller has one.
 
     Raises:
         MachineMismatchError, LayoutMismatchError: the expected counts or the baseline are of another kind
             of kernel.
     """
-    require_known_kind(kernel)
-    require_same_kind(kernel, options)
-    return check_boot(simulate_boot(kernel), options)
-
-
-def check_boot(boot: Boot, options: CheckOptions) -> CheckResult:
-    """Report what is wrong with a kernel whose boot was simulated; see `check_kernel`."""
     kernel = boot.kernel
+    _require_same_kind(kernel, options)
+    remedies = Remedies(boot, planner)
     tightest = boot.headroom
-    rooms = boot.headrooms.values() if options.every_branch else () if tightest is None else (tightest,)
-    by_branch = [
-        NamedHeadroom(room.bytes, kernel.name(room.location), room.location, room.branch) for room in rooms
-    ]
-    headroom = min(by_branch, key=lambda room: room.bytes, default=None)
+    headrooms = boot.headrooms.values() if options.every_branch else () if tightest is None else (tightest,)
+    by_branch = [boot.named(headroom) for headroom in headrooms]
+    headroom = min(by_branch, key=lambda headroom: headroom.bytes, default=None)
     stop = boot.stops_at
-    table_findings = list(integrity.damaged_table(boot))
-    findings = [
-        *table_findings,
-        *integrity.damaged_areas(kernel, boot.stub_size),
-        *_count_mismatches(boot, options.expected),
-        *_unused(boot),
-        *_by_location(boot, {f.location for f in table_findings}),
-        *_thresholds(boot, headroom, options),
-    ]
     return CheckResult(
-        file=kernel.file,
-        layout=kernel.layout_name,
+        kernel=kernel.identity,
         locations=len(boot.locations),
         stub_size=boot.stub_size if kernel.layout else None,
         areas=[AreaUse(area, boot.used(i), boot.needed[i]) for i, area in enumerate(kernel.areas)],
         headroom=headroom,
         by_branch=by_branch,
-        findings=findings,
+        findings=[
+            *boot.damage,
+            *_count_mismatches(boot, options.expected),
+            *_unused(boot),
+            *_by_location(boot, remedies),
+            *_thresholds(boot, headroom, options, remedies),
+        ],
         options=options,
         stops_at=None if stop is None else boot.function(stop),
-        release=kernel.release,
-        banner=kernel.banner,
-        build_id=kernel.build_id,
-        bits=kernel.bits,
-        byte_order=kernel.byte_order,
+        without_stub=boot.without_stub,
         address_map=map_addresses(kernel, boot.stub_size),
     )
 
 
-def require_same_kind(kernel: Kernel, options: CheckOptions) -> None:
+def _require_same_kind(kernel: Kernel, options: CheckOptions) -> None:
     """Refuse expected counts and a baseline that cannot be of this kernel.
 
     Raises:
@@ -187,10 +167,11 @@ def require_same_kind(kernel: Kernel, options: CheckOptions) -> None:
         if expected.layout is not None and expected.layout is not kernel.layout:
             raise LayoutMismatchError(expected.file, expected.layout.name, kernel.file, layout)
     if baseline is not None:
-        if baseline.bits is not None and baseline.byte_order is not None:
-            _require_machine(kernel, baseline.file, baseline.bits, baseline.byte_order)
-        if baseline.layout != layout:
-            raise LayoutMismatchError(baseline.file, baseline.layout, kernel.file, layout)
+        file, theirs, bits, byte_order, *_ = baseline.kernel
+        if bits is not None and byte_order is not None:
+            _require_machine(kernel, file, bits, byte_order)
+        if theirs != layout:
+            raise LayoutMismatchError(file, str(theirs), kernel.file, layout)
 
 
 def _require_machine(kernel: Kernel, file: str, bits: int, byte_order: ByteOrder) -> None:
@@ -226,33 +207,15 @@ def _unused(boot: Boot) -> Iterator[Finding]:
             yield Finding("area-unused", AreaUnused(area.spec, unused, area.count), stub=area.address)
 
 
-def _by_location(boot: Boot, known: Collection[int | None]) -> list[Finding]:
+def _by_location(boot: Boot, remedies: Remedies) -> list[Finding]:
     """Return skipped entries and failures, merged by address: boot order. One finding per location."""
+    known = {finding.location for finding in boot.damage if finding.location is not None}
     found = [(address, _skipped(boot.kernel, address)) for address in boot.skipped if address not in known]
-    shortages = {
-        position: shortage(boot, position)
-        for position in {f.area for f in boot.failures}
-        if position is not None
-    }
-    first: set[str] = set()
-    for failure in boot.failures:
-        location = boot.locations[failure.position]
-        if location in known:
-            continue
-        remedy = None if failure.rule in first else suggest_remedy(boot, failure.rule)
-        first.add(failure.rule)
-        found.append((location, _failed(boot, failure, shortages, remedy)))
+    failures = [f for f in boot.failures if boot.locations[f.position] not in known]
+    for failure, finding in zip(failures, failure_findings(boot, failures, remedies), strict=True):
+        found.append((boot.locations[failure.position], finding))
     found.sort(key=lambda pair: pair[0])
     return [finding for _, finding in found]
-
-
-def finding_at(boot: Boot, position: int, *, with_remedy: bool = True) -> Finding | None:
-    """Return the finding about the location at `position`, None if the boot serves it."""
-    failure = boot.failure_at.get(position)
-    if failure is None:
-        return None
-    shortages = {} if failure.area is None else {failure.area: shortage(boot, failure.area)}
-    return _failed(boot, failure, shortages, suggest_remedy(boot, failure.rule) if with_remedy else None)
 
 
 def _skipped(kernel: Kernel, address: int) -> Finding:
@@ -260,15 +223,25 @@ def _skipped(kernel: Kernel, address: int) -> Finding:
     return Finding("location-skipped", EntrySkipped(), function=function, location=address)
 
 
-def _failed(
-    boot: Boot, failure: Failure, shortages: Mapping[int, AreaShortage], remedy: Remedy | None
-) -> Finding:
-    location = boot.locations[failure.position]
+def failure_findings(
+    boot: Boot, failures: Iterable[Failure], remedies: Remedies | None = None
+) -> Iterator[Finding]:
+    """Yield failures of a boot as findings; the first of a cause, a rule or an area, has the remedy."""
+    remedies = remedies or Remedies(boot)
+    explained: set[tuple[str, int | None]] = set()
+    for failure in failures:
+        cause = failure.rule, failure.area
+        yield failure_finding(boot, failure, None if cause in explained else remedies.for_rule(failure.rule))
+        explained.add(cause)
+
+
+def failure_finding(boot: Boot, failure: Failure, remedy: Remedy | None) -> Finding:
+    """Return one failure of a boot as a finding; only with a remedy is its cause part of the sentence."""
     return Finding(
         failure.rule,
-        _facts(failure, shortages),
-        function=boot.kernel.name(location),
-        location=location,
+        _facts(boot, failure),
+        function=boot.function(failure.position),
+        location=boot.locations[failure.position],
         stub=boot.insns[failure.position] or None,
         distance=failure.distance,
         limit=failure.limit,
@@ -276,31 +249,28 @@ def _failed(
     )
 
 
-def failure_finding(boot: Boot, failure: Failure, remedy: Remedy | None) -> Finding:
-    """Return one failure as a finding of its own."""
-    shortages = {} if failure.area is None else {failure.area: shortage(boot, failure.area)}
-    return _failed(boot, failure, shortages, remedy)
-
-
-def _facts(failure: Failure, shortages: Mapping[int, AreaShortage]) -> Facts:
+def _facts(boot: Boot, failure: Failure) -> Facts:
     if failure.rule == "location-not-nop":
         return WordFound(failure.word)
     if failure.area is not None:
-        return shortages[failure.area]
+        return _shortage(boot, failure.area)
     return StubTooFar() if failure.tracer is None else TracerTooFar(failure.tracer)
 
 
-def shortage(boot: Boot, position: int) -> AreaShortage:
+def _shortage(boot: Boot, position: int) -> AreaShortage:
     """Return by how much the area at that position of the kernel's areas is too small."""
-    area, reserve = boot.kernel.areas[position], boot.kernel.area(AreaRole.RESERVE)
-    facts = AreaShortage(area.spec, area.count, boot.needed[position], boot.unserved)
+    area, needed, reserve = boot.kernel.areas[position], boot.needed[position], None
+    if area.role is AreaRole.END:
+        reserve = boot.kernel.area(AreaRole.RESERVE)
     usable = boot.needed_of(AreaRole.RESERVE)
-    if area.role is AreaRole.END and reserve is not None and usable < reserve.count:
-        return AreaShortage(area.spec, area.count, facts.needed, boot.unserved, reserve.count, usable)
-    return facts
+    if reserve is None or usable >= reserve.count:
+        return AreaShortage(area.spec, area.count, needed)
+    return AreaShortage(area.spec, area.count, needed, reserve.count, usable)
 
 
-def _thresholds(boot: Boot, headroom: NamedHeadroom | None, options: CheckOptions) -> Iterator[Finding]:
+def _thresholds(
+    boot: Boot, headroom: Headroom | None, options: CheckOptions, remedies: Remedies
+) -> Iterator[Finding]:
     """Yield the thresholds that are not met; one that has nothing to measure is not."""
     count = len(boot.locations)
     minimum = options.min_headroom
@@ -315,7 +285,7 @@ def _thresholds(boot: Boot, headroom: NamedHeadroom | None, options: CheckOption
             facts,
             function=None if headroom is None else headroom.function,
             location=None if headroom is None else headroom.location,
-            remedy=None if headroom is None else suggest_for_headroom(boot, headroom.bytes, minimum),
+            remedy=None if headroom is None else remedies.for_headroom(headroom.bytes, minimum),
         )
     baseline, growth = options.baseline, options.max_growth
     if baseline is not None and growth is not None:
@@ -323,5 +293,5 @@ def _thresholds(boot: Boot, headroom: NamedHeadroom | None, options: CheckOption
         if not count or grown > growth.of(baseline.locations):
             yield Finding(
                 "growth",
-                Grown(count, baseline.locations, baseline.file, growth.amount, growth.unit),
+                Grown(count, baseline.locations, baseline.kernel.file, growth.amount, growth.unit),
             )

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress, pairwise
 from operator import not_, sub
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
+from pfestubs.rules.kernel.integrity import find_damage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pfestubs.model import Kernel
-    from pfestubs.rules.check.findings import BranchName
+    from pfestubs.model.findings import BranchName, Finding
 
 INSNS_SIZE: Final = 4 * ppc.INSN_SIZE
 """Bytes of a stub's four instructions; what a stub has beyond them comes first (the ops pointer)."""
@@ -34,26 +35,17 @@ RETURN_SHIFT: Final = ppc.INSN_SIZE - RETURN_INSN
 TRAMPOLINE_FREED: Final = "ftrace_tramp_init"
 """The trampoline that is freed with init memory."""
 
-LocationRule = Literal[
-    "location-not-nop",
-    "area-exhausted",
-    "stub-out-of-range",
-    "return-out-of-range",
-    "tracer-unreachable",
-    "init-trampoline-only",
-]
-
 
 class Failure(NamedTuple):
     """The first test that the kernel fails for a location (`position` in `Boot.locations`).
 
-    `distance` and `limit` are bytes, signed as the kernel computes them. `word` is what the location holds
-    (location-not-nop), `area` the position of the exhausted area, `tracer` the name of the one out of range;
-    each None where the rule has none.
+    `rule` is one of those about locations (`Scope.LOCATION`); `distance` and `limit` are bytes, signed as the
+    kernel computes them. `word` is what the location holds (location-not-nop), `area` the position of the
+    exhausted area, `tracer` the name of the one out of range; each None where the rule has none.
     """
 
     position: int
-    rule: LocationRule
+    rule: str
     distance: int | None = None
     limit: int | None = None
     word: int | None = None
@@ -62,11 +54,15 @@ class Failure(NamedTuple):
 
 
 class Headroom(NamedTuple):
-    """Bytes left before a branch goes out of range (negative: it is), and the location it belongs to."""
+    """Bytes left before a branch goes out of range (negative: it is), and the location it belongs to.
+
+    `function` is the location's, once it is asked for (`Boot.named`): the first name of a kernel costs 3 ms.
+    """
 
     bytes: int
     location: int
     branch: BranchName
+    function: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,9 +125,14 @@ class Boot:
         return {failure.position: failure for failure in self.failures}
 
     @cached_property
-    def unserved(self) -> int:
+    def damage(self) -> Sequence[Finding]:
+        """What is wrong with the location table and the areas; a boot of such a kernel proves nothing."""
+        return find_damage(self)
+
+    @cached_property
+    def without_stub(self) -> int:
         """How many locations found their area exhausted."""
-        return sum(failure.rule == "area-exhausted" for failure in self.failures)
+        return sum(max(0, n - area.count) for area, n in zip(self.kernel.areas, self.needed, strict=True))
 
     @cached_property
     def stops_at(self) -> int | None:
@@ -156,13 +157,13 @@ class Boot:
 
     @cached_property
     def headrooms(self) -> dict[BranchName, Headroom]:
-        """The tightest branch of each kind over all stubs handed out.
+        """The tightest branch of each kind over all stubs; none where a function gets no stub.
 
         For stubs the window of the stub handed out; for calls the best of the tracer and the trampolines that
-        the stub may use, the worse of the tracers.
+        the stub may use, the worse of the tracers. `headroom_at` says the same of one location.
         """
         locations, insns = self.locations, self.insns
-        if not locations:
+        if not locations or self.without_stub:
             return {}
         if self.kernel.layout is None:
             return {"tracer": self._call_headroom(locations, 0, locations)}
@@ -188,7 +189,35 @@ class Boot:
     @property
     def headroom(self) -> Headroom | None:
         """The tightest branch of all, None without any."""
-        return min(self.headrooms.values(), key=lambda room: room.bytes, default=None)
+        return min(self.headrooms.values(), key=lambda headroom: headroom.bytes, default=None)
+
+    def named(self, headroom: Headroom) -> Headroom:
+        """Return a headroom with the name of its function."""
+        return headroom._replace(function=self.kernel.name(headroom.location))
+
+    def headroom_at(self, position: int) -> Headroom | None:
+        """Return the tightest branch of one location, None if it has no stub."""
+        kernel, location, insns = self.kernel, self.locations[position], self.insns[position]
+        if kernel.layout is not None and not insns:
+            return None
+        site = ppc.add(insns, CALL_INSN) if insns else location
+        in_init = location in kernel.inittext
+        usable = [
+            address for name, address in kernel.trampolines.items() if in_init or name != TRAMPOLINE_FREED
+        ]
+        room = min(
+            max(ppc.branch_headroom(ppc.distance(site, target, kernel.bits)) for target in (tracer, *usable))
+            for tracer in kernel.tracers.values()
+        )
+        if not insns:
+            return Headroom(room, location, "tracer")
+        distance = ppc.distance(insns, location)
+        return min(
+            Headroom(ppc.branch_headroom(distance), location, "stub"),
+            Headroom(ppc.branch_headroom(distance + RETURN_SHIFT), location, "return"),
+            Headroom(room, location, "tracer"),
+            key=lambda headroom: headroom.bytes,
+        )
 
     def _call_headroom(self, sites: array[int], shift: int, locations: array[int]) -> Headroom:
         """Return the tightest call.
@@ -273,7 +302,7 @@ class BootRecorder:
         self.insns.extend(insns)
         self.target.extend(array("Q", [target]) * count)
 
-    def fail(self, rule: LocationRule, **facts: int | str | None) -> None:
+    def fail(self, rule: str, **facts: int | str | None) -> None:
         """Record why the location appended next fails."""
         self.failures.append(Failure(len(self.locations), rule, **facts))  # type: ignore[arg-type]
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
-from pfestubs.rules.check.integrity import measure_stub_size
 from pfestubs.rules.kernel import inline_sites
 from pfestubs.rules.kernel.boot import (
     CALL_INSN,
@@ -21,6 +20,7 @@ from pfestubs.rules.kernel.boot import (
     BootRecorder,
     Failure,
 )
+from pfestubs.rules.kernel.integrity import measure_stub_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,10 +14,11 @@ from bisect import bisect_left, bisect_right
 from operator import le, sub
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.layouts import AreaRole
+from pfestubs.errors import NoStubsError, UnprovenInlineError
+from pfestubs.layouts import LAYOUTS, AreaRole
 from pfestubs.model import ppc
-from pfestubs.model.columns import offsets_in_word
 from pfestubs.rules.kernel.boot import CALL_INSN, INSNS_SIZE, RETURN_SHIFT
+from pfestubs.rules.kernel.inline_sites import InlineSites
 from pfestubs.rules.kernel.replay import ReplayState, call_adjust, call_target, replay
 
 if TYPE_CHECKING:
@@ -31,8 +32,33 @@ _WINDOW_LOW: Final = ppc.BACKWARD_LIMIT - RETURN_SHIFT
 _WINDOW_HIGH: Final = ppc.FORWARD_LIMIT
 
 
+_STUB_SYMBOLS: Final = ", ".join(f"{layout.areas[0].symbol}*" for layout in LAYOUTS.values())
+
+
+def boot_kernel(kernel: Kernel, *, with_stubs: bool = False) -> Boot:
+    """Return the boot of a kernel as linked, once it is proved how it traces.
+
+    Absent stub symbols are not evidence, since `strip` removes them too: without them, the instructions must
+    prove that the kernel traces without stubs.
+
+    Args:
+        kernel: as read from its file.
+        with_stubs: refuse a kernel that traces without stubs.
+
+    Raises:
+        UnprovenInlineError: it has no stub symbols, and most locations do not have an inline shape.
+        NoStubsError: it traces without stubs.
+    """
+    if kernel.layout is None:
+        if not InlineSites(kernel).are_evident():
+            raise UnprovenInlineError(kernel.file, _STUB_SYMBOLS)
+        if with_stubs:
+            raise NoStubsError(kernel.file)
+    return simulate_boot(kernel)
+
+
 def simulate_boot(kernel: Kernel) -> Boot:
-    """Return the boot of `kernel`, as `pfestubs.rules.kernel.replay.replay` does."""
+    """Return the boot of any kernel, also of one that was only laid out, as `replay` does."""
     if kernel.layout is None or not _is_regular(kernel):
         return replay(kernel)
     state = ReplayState(kernel)
@@ -66,7 +92,7 @@ def _is_regular(kernel: Kernel) -> bool:
     addresses = [text.start, inittext.start, *kernel.tracers.values(), *kernel.trampolines.values()]
     addresses += [area.address for area in kernel.areas]
     near = max(addresses) - min(addresses) < ppc.DISTANCE_LIMIT
-    return separate and areas_fit and near and offsets_in_word(kernel.table) <= {0}
+    return separate and areas_fit and near and ppc.offsets_in_word(kernel.table) <= {0}
 
 
 def _select_locations(kernel: Kernel) -> tuple[array[int], list[int]]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pfestubs.model import VmlinuxO
-    from pfestubs.rules.check.findings import Remedy
+    from pfestubs.model.findings import Remedy
 
 TRAP_MARGIN: Final = 1 << 20
 """Bytes that the final link may add between a location and its stub, beyond what `vmlinux.o` shows."""
@@ -186,10 +186,10 @@ def judge_reserve(obj: VmlinuxO, counts: ObjectCounts) -> ReserveJudgement:
 def suggest_reserve(obj: VmlinuxO, layout: Layout, reserve: int) -> Remedy:
     """Return what to change in an exposed kernel: a reserve for which both areas are within the margin.
 
-    Another reserve moves the text after it together with the end area. So the reserve reaches a beginning of
-    the locations, the end area an end of them, whatever the reserve is; the value leaves both the same room.
+    Another reserve moves the text after it together with the end area. For any reserve, the reserve reaches a
+    prefix of the locations and the end area a suffix. The value returned leaves both the same margin.
     """
-    from pfestubs.rules.check.findings import Action, Remedy  # every `generate` would pay for it
+    from pfestubs.model.findings import Action, Remedy  # every `generate` would pay for it
 
     text = _place_text(obj, layout, reserve)
     first = text.end_at + ppc.BACKWARD_LIMIT

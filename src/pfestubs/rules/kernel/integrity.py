@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.layouts import AreaRole
-from pfestubs.model.columns import offsets_in_word
-from pfestubs.rules.check.findings import (
+from pfestubs.model.findings import (
     Action,
     AreaMisaligned,
     AreaOutside,
@@ -23,6 +22,7 @@ from pfestubs.rules.check.findings import (
     TableLength,
     TableWithoutLocations,
 )
+from pfestubs.model.ppc import offsets_in_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def _nearest_size(kernel: Kernel, usual: int) -> int:
     return min(_STUB_SIZES, key=lambda size: abs((largest.size or 0) - size * largest.count))
 
 
-def damaged_areas(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
+def _damaged_areas(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
     """Yield areas that are not what their counts say, not inside their text range, or not aligned."""
     for area in kernel.areas:
         expected = area.count * stub_size
@@ -99,14 +99,13 @@ def _overlapping(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
             yield Finding("area-damaged", facts, stub=second.address, remedy=_RESTORE_ORDER)
 
 
-def first_damage(boot: Boot) -> Finding | None:
-    """Return the first thing that is wrong with the location table or the areas, None if nothing is."""
-    found = chain(damaged_table(boot), damaged_areas(boot.kernel, boot.stub_size))
-    return next(found, None)
+def find_damage(boot: Boot) -> list[Finding]:
+    """Return what is wrong with the location table and the areas themselves, independent of the boot."""
+    return [*_damaged_table(boot), *_damaged_areas(boot.kernel, boot.stub_size)]
 
 
-def damaged_table(boot: Boot) -> Iterator[Finding]:
-    """Yield what is wrong with the location table itself, whatever the boot makes of it."""
+def _damaged_table(boot: Boot) -> Iterator[Finding]:
+    """Yield what is wrong with the location table itself."""
     kernel = boot.kernel
     word = kernel.bits // 8
     if kernel.table_bytes % word:

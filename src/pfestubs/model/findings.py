@@ -12,39 +12,7 @@ if TYPE_CHECKING:
     from pfestubs.layouts import AreaSpec
 
 Severity = Literal["error", "note"]
-RuleName = Literal[
-    "table-damaged",
-    "area-damaged",
-    "count-mismatch",
-    "location-not-nop",
-    "area-exhausted",
-    "stub-out-of-range",
-    "return-out-of-range",
-    "tracer-unreachable",
-    "init-trampoline-only",
-    "low-headroom",
-    "growth",
-    "location-skipped",
-    "area-unused",
-]
 BranchName = Literal["stub", "return", "tracer"]
-
-SEVERITIES: Final[dict[RuleName, Severity]] = {
-    "table-damaged": "error",
-    "area-damaged": "error",
-    "count-mismatch": "error",
-    "location-not-nop": "error",
-    "area-exhausted": "error",
-    "stub-out-of-range": "error",
-    "return-out-of-range": "error",
-    "tracer-unreachable": "error",
-    "init-trampoline-only": "error",
-    "low-headroom": "error",
-    "growth": "error",
-    "location-skipped": "note",
-    "area-unused": "note",
-}
-"""Every rule of `check`; a finding may be less severe than its rule."""
 
 
 class Action(Enum):
@@ -155,7 +123,7 @@ class AreaCountMismatch(NamedTuple):
 
 
 class EntryCountMismatch(NamedTuple):
-    """The table does not go with the object's counts: more entries, or no location at all."""
+    """The table does not match the object's counts: more entries, or no location at all."""
 
     entries: int
     expected: int
@@ -169,7 +137,7 @@ class WordFound(NamedTuple):
 
 
 class AreaShortage(NamedTuple):
-    """An area that ran out: stubs it has, stubs asked for, functions left without one.
+    """An area that ran out: stubs it has, and stubs requested.
 
     `reserve` and `usable` are stubs of the reserve and how many of them are in range, where some are not.
     """
@@ -177,7 +145,6 @@ class AreaShortage(NamedTuple):
     area: AreaSpec
     stubs: int
     needed: int
-    unserved: int
     reserve: int | None = None
     usable: int | None = None
 
@@ -245,6 +212,63 @@ Facts = (
 )
 
 
+class Scope(Enum):
+    """What a rule of `check` is about."""
+
+    FILE = "file"
+    """The table or the areas as a whole; `check` reports these first."""
+    LOCATION = "location"
+    """One location, which has at most one finding of these: the first test of the boot that it fails."""
+    SKIPPED = "skipped"
+    """An entry of the table that is not a location."""
+    THRESHOLD = "threshold"
+    """A limit given on the command line; `check` reports these last."""
+
+
+class Rule(NamedTuple):
+    """A rule of `check`.
+
+    Attributes:
+        severity: the usual one; a finding may be less severe.
+        facts: the classes of facts that its findings have.
+        option: of `check`, without which the rule is not tested, None if it always is.
+    """
+
+    name: str
+    severity: Severity
+    scope: Scope
+    facts: tuple[type[Facts], ...]
+    option: str | None = None
+
+
+RULES: Final[dict[str, Rule]] = {
+    rule.name: rule
+    for rule in (
+        Rule(
+            "table-damaged",
+            "error",
+            Scope.FILE,
+            (TableLength, TableEmpty, TableWithoutLocations, EntryMisaligned, EntryRepeated),
+        ),
+        Rule("area-damaged", "error", Scope.FILE, (AreaSize, AreaOutside, AreaMisaligned, AreaOverlap)),
+        Rule(
+            "count-mismatch", "error", Scope.FILE, (AreaCountMismatch, EntryCountMismatch), option="--prelink"
+        ),
+        Rule("location-not-nop", "error", Scope.LOCATION, (WordFound,)),
+        Rule("area-exhausted", "error", Scope.LOCATION, (AreaShortage,)),
+        Rule("stub-out-of-range", "error", Scope.LOCATION, (StubTooFar,)),
+        Rule("return-out-of-range", "error", Scope.LOCATION, (StubTooFar,)),
+        Rule("tracer-unreachable", "error", Scope.LOCATION, (TracerTooFar,)),
+        Rule("init-trampoline-only", "error", Scope.LOCATION, (TracerTooFar,)),
+        Rule("low-headroom", "error", Scope.THRESHOLD, (HeadroomBelow,), option="--min-headroom"),
+        Rule("growth", "error", Scope.THRESHOLD, (Grown,), option="--max-growth"),
+        Rule("location-skipped", "note", Scope.SKIPPED, (EntrySkipped,)),
+        Rule("area-unused", "note", Scope.FILE, (AreaUnused,)),
+    )
+}
+"""Every rule of `check` by its name, in the order of documents; `formats.findings.WORDS` has their words."""
+
+
 class Finding(NamedTuple):
     """One finding of a rule.
 
@@ -257,7 +281,7 @@ class Finding(NamedTuple):
         remedy: what to change; the first finding of a rule has it.
     """
 
-    rule: RuleName
+    rule: str
     facts: Facts
     function: str | None = None
     location: int | None = None
@@ -271,4 +295,4 @@ class Finding(NamedTuple):
         """The rule's severity, except that an area with more stubs than expected is a note."""
         if isinstance(self.facts, AreaCountMismatch) and self.facts.stubs > self.facts.expected:
             return "note"
-        return SEVERITIES[self.rule]
+        return RULES[self.rule].severity
