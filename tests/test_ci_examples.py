@@ -450,7 +450,10 @@ def test_tuxmakes_hook(directory: Path, calls: Callable[[str], str]) -> None:
     assert run(block_with("tuxmake "), directory).returncode == 0
     words = (directory / log).read_text().splitlines()
     assert words[-3:] == ["config", "kernel", "debugkernel"]
-    assert "--results-hook" in words
+    hook = words[words.index("--results-hook") + 1]
+    (directory / "vmlinux.xz").write_bytes(lzma.compress((directory / "healthy").read_bytes()))
+    assert run(hook, directory).returncode == 0
+    assert run(hook.replace("1MiB", "40MiB"), directory).returncode == 1
 
 
 BISECT = block_with("#!/bin/sh")

@@ -172,7 +172,9 @@ def write_table(document: Path, totals: dict[str, Any], seconds: float, *, guide
     executions = Counter(totals["executions"])
     statuses = {(name, code): number for name, code, number in totals["statuses"]}
     names = sorted(executions)
-    rows = [(name, executions[name], *(statuses.get((name, code), 0) for code in (0, 1, 2))) for name in names]
+    rows = [
+        (name, executions[name], *(statuses.get((name, code), 0) for code in (0, 1, 2))) for name in names
+    ]
     rows.append(("total", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))  # type: ignore[arg-type]
     found = len(totals["findings"])
     lines = [
