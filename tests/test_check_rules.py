@@ -269,7 +269,9 @@ def test_raise_the_reserve(check: Check) -> None:
     )
     result = check(kernel)
     assert errors(result) == [("stub-out-of-range", "fn2"), ("stub-out-of-range", "fn3")]
-    assert [x.remedy for x in result.errors] == [Remedy(Action.RAISE_RESERVE, RESERVE_CONFIG, 4), None]
+    assert result.errors[0].remedy is not None
+    assert result.errors[0].remedy[:4] == Remedy(Action.RAISE_RESERVE, RESERVE_CONFIG, 4, (4, 4))[:4]
+    assert result.errors[1].remedy is None
     assert check(LinkedKernel(text=kernel.text, inittext=[], reserve=4)).ok
 
 

@@ -36,7 +36,7 @@ RESTORE_ORDER = Remedy(Action.RESTORE_LINK_ORDER)
 
 def remedy(boot: Boot) -> Remedy:
     assert boot.failures
-    return Remedies(boot).for_rule(boot.failures[0].rule)
+    return Remedies(boot).for_rule(boot.failures[0].rule)._replace(working=None, growth=None)
 
 
 def lower(reserve: int) -> Remedy:

@@ -15,7 +15,7 @@ import pytest
 
 from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.address_map import MapScale, area_map
-from pfestubs.formats.check import SHOWN_PER_RULE, summary
+from pfestubs.formats.check import SHOWN_PER_CAUSE, summary
 from pfestubs.rules.analyses.address_map import AddressMap, AddressSpan, map_addresses
 from pfestubs.rules.analyses.report import BINS, TIGHTEST, older_kernel, report_boot
 from pfestubs.rules.kernel.simulation import simulate_boot
@@ -239,14 +239,14 @@ def test_verdict_and_setting() -> None:
     assert healthy.text("title").startswith("ok: ")
 
 
-def test_findings_are_cut_at_20_per_rule() -> None:
+def test_few_findings_of_a_cause_are_shown() -> None:
     kernel = EVERY_KIND["short"].kernel()
     errors = len(report_boot(simulate_boot(kernel)).check.errors)
     page = page_of(kernel)
     (items,) = re.findall(r'<ol class="findings">(.*?)</ol>', page, re.DOTALL)
-    assert items.count("<li") == SHOWN_PER_RULE
+    assert items.count("<li") == SHOWN_PER_CAUSE
     assert f"area-exhausted: {errors:,}</h3>" in page
-    assert f"{errors - SHOWN_PER_RULE:,} more;" in page
+    assert f"{errors - SHOWN_PER_CAUSE:,} more;" in page
 
 
 @pytest.mark.parametrize("kind", ["healthy", "short", "far", "no nop", "inline, far"])

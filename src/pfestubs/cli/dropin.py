@@ -95,7 +95,7 @@ def _check(_nm: str, vmlinux: str) -> int:
         result = check_boot(boot_kernel(kernel), CheckOptions(every_branch=False))
     if result.ok:
         return Exit.SUCCESS
-    print_messages(*(line.rstrip("\n") for line in render("check", "text", result, RenderOptions())))
+    print_messages(*"".join(render("check", "text", result, RenderOptions())).splitlines())
     return Exit.PROBLEMS
 
 

@@ -228,11 +228,10 @@ def _distance(finding: Finding, target: str) -> str:
 def _shortage(facts: f.AreaShortage) -> str:
     missing = facts.needed - facts.stubs
     sentence = (
-        f": area {facts.area.name} has {plural(facts.stubs, 'stub')}, {facts.needed:,} are needed;"
+        f": area {facts.area.name} has {plural(facts.stubs, 'stub')},"
+        f" {plural(facts.needed, 'function needs', 'functions need')} one:"
         f" {plural(missing, 'function gets', 'functions get')} no stub"
     )
     if facts.reserve is not None:
-        sentence += (
-            f", while only {facts.usable:,} of the {facts.reserve:,} stubs of the reserve are in range"
-        )
+        sentence += f"; of the {facts.reserve:,} stubs of the reserve only {facts.usable:,} are in range"
     return sentence

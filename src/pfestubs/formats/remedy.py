@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from pfestubs.formats.text import bytes_text, growth_text
 from pfestubs.model.findings import Action
 
 if TYPE_CHECKING:
     from pfestubs.model.findings import Remedy
 
+_LITTLE: Final = 1 << 20
+"""Bytes of growth that one release of a kernel can use up."""
 _SENTENCES: Final = {
     Action.LOWER_RESERVE: "lower the reserve: set {setting} in .config and link again",
     Action.RAISE_RESERVE: "raise the reserve: set {setting} in .config and link again",
@@ -26,8 +29,29 @@ _SENTENCES: Final = {
 def remedy_sentence(remedy: Remedy, setting: str | None = None) -> str:
     """Return what to do; `setting` replaces the line for `.config`, which is part of it if None."""
     if remedy.action is Action.SHRINK_TEXT and remedy.value is not None:
-        return f"make the kernel's text smaller by {remedy.value:,} bytes, or disable CONFIG_FUNCTION_TRACER"
+        return (
+            f"make the kernel's text smaller by {bytes_text(remedy.value)}, or disable CONFIG_FUNCTION_TRACER"
+        )
     return _SENTENCES[remedy.action].format(setting=setting or setting_line(remedy))
+
+
+def remedy_details(remedy: Remedy) -> list[str]:
+    """Return the command that makes a setting, and why this value; nothing for other remedies."""
+    if remedy.config is None or remedy.value is None:
+        return []
+    lines = [f"scripts/config --set-val {remedy.config.removeprefix('CONFIG_')} {remedy.value}"]
+    if remedy.working is not None:
+        low, high = remedy.working
+        reason = "only this value works" if low == high else f"values from {low:,} to {high:,} work"
+        if remedy.growth is not None and low != high:
+            reason += (
+                f"; {remedy.value:,} leaves the most room for text to grow, the same on both sides:"
+                f" {growth_text(remedy.growth)}"
+            )
+        if remedy.growth is not None and remedy.growth < _LITTLE:
+            reason += "; no value leaves more, only less text does"
+        lines.append(reason)
+    return lines
 
 
 def setting_line(remedy: Remedy) -> str | None:

@@ -29,7 +29,7 @@ class Table(NamedTuple):
 
     Attributes:
         columns: titles; ">" before one aligns its cells to the right, "`" says that they are names from
-            files, which each format writes safely.
+            files, which each format writes safely, "?" that a terminal too narrow for all goes without.
         rows: one cell per column.
     """
 
@@ -39,7 +39,7 @@ class Table(NamedTuple):
     @property
     def titles(self) -> list[str]:
         """The titles alone."""
-        return [column.lstrip(">`") for column in self.columns]
+        return [column.lstrip(">`?") for column in self.columns]
 
 
 def is_styled(options: RenderOptions) -> bool:
@@ -109,16 +109,21 @@ def _rich_table(table: Table, rows: Sequence[Sequence[str]], console: Console) -
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    wide = (
+        sum(max(map(len, column)) + 2 for column in zip(table.titles, *rows, strict=True)) - 2 > console.width
+    )
+    kept = [i for i, column in enumerate(table.columns) if not (wide and column.startswith("?"))]
     grid = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), collapse_padding=True)
-    for column, title in zip(table.columns, table.titles, strict=True):
+    for i in kept:
+        column = table.columns[i]
         grid.add_column(
-            title,
+            table.titles[i],
             justify="right" if column.startswith(">") else "left",
             no_wrap=not column.startswith("`"),
             overflow="fold",
         )
     for row in rows:
-        grid.add_row(*map(Text, row))
+        grid.add_row(*(Text(row[i]) for i in kept))
     with console.capture() as capture:
         console.print(grid)
     return "".join(line.rstrip() + "\n" for line in capture.get().splitlines())

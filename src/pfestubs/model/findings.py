@@ -28,11 +28,20 @@ class Action(Enum):
 
 
 class Remedy(NamedTuple):
-    """An action; `config` and `value` name a setting, `value` alone the bytes of text to remove."""
+    """What to change.
+
+    Attributes:
+        config, value: a setting; `value` alone is the bytes of text to remove.
+        working: the least and the greatest value of the setting with which the kernel boots.
+        growth: the bytes by which text can then grow, wherever that is; None without a limit, or
+            where it is not known.
+    """
 
     action: Action
     config: str | None = None
     value: int | None = None
+    working: tuple[int, int] | None = None
+    growth: int | None = None
 
 
 # -- facts: what a finding's message is made from ------------------------------------------------------------

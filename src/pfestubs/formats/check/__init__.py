@@ -7,22 +7,23 @@ Text is one line on a healthy kernel, else a line per finding and a summary.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.formats.findings import finding_message
-from pfestubs.formats.remedy import remedy_sentence
+from pfestubs.formats.remedy import remedy_details, remedy_sentence
 from pfestubs.formats.tables import Table, paragraph, table_text, terminal_width
-from pfestubs.formats.text import escape_line, hex_address, plural
+from pfestubs.formats.text import bytes_text, escape_line, hex_address, plural
+from pfestubs.model.findings import AreaShortage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pfestubs.formats import RenderOptions
     from pfestubs.model.findings import Finding
     from pfestubs.rules.check.check import CheckResult
 
-SHOWN_PER_RULE: Final = 20
-"""Findings shown per rule in human-readable output without --all."""
+SHOWN_PER_CAUSE: Final = 4
+"""Findings of one cause that people are shown without --all: the first one, and three more functions."""
 _SCREEN: Final = 24
 """Lines of a screen: after more of them the summary repeats the remedy."""
 _ANNOTATIONS: Final = 10
@@ -31,8 +32,8 @@ _ANNOTATIONS: Final = 10
 
 def render_text(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     """Yield the lines for a terminal or a build log."""
-    findings = list(_findings(result, options))
-    yield from findings
+    findings = "".join(_findings(result, options))
+    yield findings
     if options.verbose:
         yield table_text(area_table(result), options)
         width = terminal_width(options)
@@ -41,7 +42,10 @@ def render_text(result: CheckResult, options: RenderOptions) -> Iterator[str]:
 
             yield "".join(line + "\n" for line in area_map(result.address_map, width))
         yield table_text(branch_table(result), options)
-    remedy = first_remedy(result) if len(findings) >= _SCREEN - 4 else ""
+        no_headroom = no_headroom_sentence(result)
+        if no_headroom:
+            yield f"{no_headroom}\n"
+    remedy = first_remedy(result) if findings.count("\n") > _SCREEN - 4 else ""
     last = f"{escape_line(result.kernel.file)}: {summary(result)}{f'; {remedy}' if remedy else ''}"
     # A passing check does without rich.
     yield paragraph(last, options) if result.ok else paragraph(last, options, "failed:", "bad")
@@ -49,13 +53,43 @@ def render_text(result: CheckResult, options: RenderOptions) -> Iterator[str]:
 
 def _findings(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     file = escape_line(result.kernel.file)
-    kept, more = shown([f for f in result.findings if options.verbose or f.severity == "error"], options)
-    for finding in kept:
-        severity, style = f"{finding.severity}:", "bad" if finding.severity == "error" else "bold"
-        line = f"{file}: {severity} {finding.rule}: {escape_line(finding_message(finding))}"
-        yield paragraph(line, options, severity, style)
-    for rule, number in more.items():
-        yield f"{file}: {number:,} more of {rule} (--all shows all)\n"
+    for cause in causes([f for f in result.findings if options.verbose or f.severity == "error"], options):
+        for finding in cause.shown:
+            severity, style = f"{finding.severity}:", "bad" if finding.severity == "error" else "bold"
+            line = f"{file}: {severity} {finding.rule}: {escape_line(finding_message(finding))}"
+            yield paragraph(line, options, severity, style)
+            for detail in remedy_details(finding.remedy) if finding.remedy else ():
+                yield paragraph(f"    {detail}", options)
+        if cause.more:
+            yield paragraph(f"{file}: {cause.more:,} more of {finding.rule} (--all shows all)", options)
+
+
+class Cause(NamedTuple):
+    """Findings of one cause: the first ones, and how many more there are."""
+
+    shown: Sequence[Finding]
+    more: int
+
+
+def causes(findings: Iterable[Finding], options: RenderOptions) -> list[Cause]:
+    """Return findings by cause, in the order of their first ones.
+
+    Functions that fail by one rule, of one area if it ran out, have one cause; what is not about functions
+    stands for itself.
+    """
+    found: dict[object, list[Finding]] = {}
+    for number, finding in enumerate(findings):
+        area = finding.facts.area if isinstance(finding.facts, AreaShortage) else None
+        key = (finding.rule, finding.severity, type(finding.facts), area)
+        found.setdefault(number if finding.location is None else key, []).append(finding)
+    limit = None if options.show_all else SHOWN_PER_CAUSE
+    return [Cause(group[:limit], len(group[limit:]) if limit else 0) for group in found.values()]
+
+
+def messages(cause: Cause) -> list[str]:
+    """Return the findings of a cause as sentences, and how many more there are."""
+    more = [f"{cause.more:,} more (--all shows all)"] if cause.more else []
+    return [escape_line(finding_message(finding)) for finding in cause.shown] + more
 
 
 def area_table(result: CheckResult) -> Table:
@@ -74,25 +108,50 @@ def area_table(result: CheckResult) -> Table:
 
 
 def branch_table(result: CheckResult) -> Table:
-    """Return the tightest branch of each kind."""
+    """Return the tightest branch of each kind; no rows where functions get no stub at all."""
     rows = [
         (room.branch, f"{room.bytes:,}", hex_address(room.location), room.function)
         for room in result.by_branch
     ]
-    return Table(("branch", ">headroom, bytes", "location", "`function"), rows)
+    return Table(("branch", ">headroom, bytes", "?location", "`function"), [] if _unserved(result) else rows)
+
+
+def no_headroom_sentence(result: CheckResult) -> str:
+    """Return that a kernel has no headroom, "" for one in which every function gets a stub."""
+    unserved = _unserved(result)
+    return f"headroom: none, {plural(unserved, 'function gets', 'functions get')} no stub" if unserved else ""
+
+
+def _unserved(result: CheckResult) -> int:
+    return sum(finding.rule == "area-exhausted" for finding in result.findings)
 
 
 def render_github(result: CheckResult, options: RenderOptions) -> Iterator[str]:
-    """Yield the summary first, then the first findings; with `show_all` all of them, for the log."""
+    """Yield the summary first, then the first causes; with `show_all` every finding, for the log."""
     level = "notice" if result.ok else "error"
     yield _command(level, result.kernel.file, "pfestubs check", f"{result.kernel.file}: {summary(result)}")
-    errors = result.errors
-    for finding in errors if options.show_all else errors[: _ANNOTATIONS - 1]:
-        yield _command("error", result.kernel.file, finding.rule, finding_message(finding))
-    if options.verbose:
-        notes = [finding for finding in result.findings if finding.severity == "note"]
-        for finding in notes if options.show_all else notes[: _ANNOTATIONS - result.ok]:
-            yield _command("notice", result.kernel.file, finding.rule, finding_message(finding))
+    notes = [f for f in result.findings if f.severity == "note"] if options.verbose else []
+    for level, findings, room in (
+        ("error", result.errors, _ANNOTATIONS - 1),
+        ("notice", notes, _ANNOTATIONS - result.ok),
+    ):
+        if options.show_all:
+            for finding in findings:
+                yield _command(level, result.kernel.file, finding.rule, finding_message(finding))
+        else:
+            for cause in causes(findings, options)[:room]:
+                yield _command(level, result.kernel.file, cause.shown[0].rule, cause_message(cause))
+
+
+def cause_message(cause: Cause) -> str:
+    """Return a cause as one sentence: its first finding, the next functions, a count."""
+    first, *others = cause.shown
+    message = finding_message(first)
+    if not others:
+        return message
+    names = ", ".join(f.function or hex_address(f.location or 0) for f in others)
+    more = f" and {cause.more:,} more" if cause.more else ""
+    return f"{message}; {len(cause.shown) + cause.more:,} functions fail so, also {names}{more}"
 
 
 def _command(level: str, file: str, title: str, message: str) -> str:
@@ -106,18 +165,6 @@ def _command_data(text: str) -> str:
 
 def _command_property(text: str) -> str:
     return _command_data(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def shown(findings: Sequence[Finding], options: RenderOptions) -> tuple[list[Finding], Counter[str]]:
-    """Return the findings to show, and how many more there are by rule."""
-    seen: Counter[str] = Counter()
-    kept = []
-    for finding in findings:
-        seen[finding.rule] += 1
-        if options.show_all or seen[finding.rule] <= SHOWN_PER_RULE:
-            kept.append(finding)
-    more = Counter({rule: n - SHOWN_PER_RULE for rule, n in seen.items() if n > SHOWN_PER_RULE})
-    return kept, Counter() if options.show_all else more
 
 
 def summary(result: CheckResult, name: Callable[[str], str] = escape_line) -> str:
@@ -145,7 +192,7 @@ def _ok(result: CheckResult, name: Callable[[str], str]) -> str:
         sentence = f"ok: {every} {verb} the tracer (layout {result.kernel.layout})"
     if result.headroom is not None:
         room = result.headroom
-        sentence += f", headroom {room.bytes:,} bytes ({room.branch} branch of {name(room.function)})"
+        sentence += f", headroom {bytes_text(room.bytes, f'{room.branch} branch of {name(room.function)}')}"
     return sentence
 
 

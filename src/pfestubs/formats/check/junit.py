@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from pfestubs.formats.check import shown, summary
-from pfestubs.formats.findings import WORDS, finding_message
+from pfestubs.formats.check import causes, messages, summary
+from pfestubs.formats.findings import WORDS
 from pfestubs.formats.text import escape_line
 from pfestubs.model.findings import RULES
 
@@ -49,9 +50,7 @@ def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
 def _add_findings(case: Element, rule: str, findings: Sequence[Finding], options: RenderOptions) -> None:
     if not findings:
         return
-    kept, more = shown(findings, options)
-    lines = [escape_line(finding_message(finding)) for finding in kept]
-    lines += [f"{n:,} more (--all shows all)" for n in more.values()]
+    lines = list(chain.from_iterable(map(messages, causes(findings, options))))
     text = "\n".join(lines)
     if not any(finding.severity == "error" for finding in findings):
         SubElement(case, "system-out").text = text

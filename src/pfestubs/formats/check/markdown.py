@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from pfestubs.formats.check import area_table, branch_table, shown, summary
+from pfestubs.formats.check import area_table, branch_table, causes, no_headroom_sentence, summary
 from pfestubs.formats.findings import WORDS, finding_message
 from pfestubs.formats.markdown import LIMIT, FoldedList, code, folded_lists, sentence, table_lines
-from pfestubs.formats.remedy import remedy_sentence, setting_line
+from pfestubs.formats.remedy import remedy_details, remedy_sentence, setting_line
 from pfestubs.formats.text import machine_words, plural
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ def _head(result: CheckResult) -> Iterator[str]:
         if table.rows:
             yield ""
             yield from table_lines(table)
+    no_headroom = no_headroom_sentence(result)
+    if no_headroom:
+        yield from ("", sentence(no_headroom))
 
 
 def _kernel(kernel: KernelIdentity) -> str:
@@ -55,19 +59,20 @@ def _remedy(remedy: Remedy) -> Iterator[str]:
         yield sentence(remedy_sentence(remedy))
     else:
         yield sentence(remedy_sentence(remedy, "this line"))
-        yield from ("", "```", setting, "```")
+        command, *reasons = remedy_details(remedy)
+        yield from ("", "```", setting, "```", "", f"As a command: `{command}`.", *map(sentence, reasons))
 
 
 def _lists(result: CheckResult, options: RenderOptions) -> list[FoldedList]:
-    findings = [f for f in result.findings if options.verbose or f.severity == "error"]
-    kept, more = shown(findings, options)
     lines: dict[tuple[str, str], list[str]] = {}
-    for finding in kept:
-        lines.setdefault((finding.rule, finding.severity), []).append(finding_message(finding))
-    lists = []
-    for (rule, severity), messages in lines.items():
-        # Of a rule with errors and notes, those left out are counted with the last.
-        left_out = more[rule] if severity == [s for r, s in lines if r == rule][-1] else 0
-        number = plural(len(messages) + left_out, severity)
-        lists.append(FoldedList(f"{rule}: {WORDS[rule].title} ({number})", messages, left_out))
-    return lists
+    more: Counter[tuple[str, str]] = Counter()
+    for cause in causes([f for f in result.findings if options.verbose or f.severity == "error"], options):
+        key = cause.shown[0].rule, cause.shown[0].severity
+        lines.setdefault(key, []).extend(map(finding_message, cause.shown))
+        more[key] += cause.more
+    return [
+        FoldedList(
+            f"{key[0]}: {WORDS[key[0]].title} ({plural(len(found) + more[key], key[1])})", found, more[key]
+        )
+        for key, found in lines.items()
+    ]

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from pfestubs import __version__
-from pfestubs.formats.check import shown
-from pfestubs.formats.findings import WORDS, finding_message
+from pfestubs.formats.check import Cause, cause_message, causes
+from pfestubs.formats.findings import WORDS
 from pfestubs.formats.markdown import sentence
 from pfestubs.formats.text import dump_json_list, escape, hex_address
 from pfestubs.model.findings import RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from pfestubs.formats import RenderOptions
     from pfestubs.formats.findings import Words
@@ -34,14 +34,16 @@ _INDEX: Final = {rule: index for index, rule in enumerate(RULES)}
 def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     """Yield the document; errors come first.
 
-    Without --all only the first findings of each rule are written: one setting caused 14,885 alerts.
+    One result per cause, with its first functions as related locations: one setting is one alert, not 14,885.
+    With --all one per finding.
     """
-    kept, _ = shown(result.errors + [f for f in result.findings if f.severity == "note"], options)
-    totals = Counter(finding.rule for finding in result.findings)
+    notes = [finding for finding in result.findings if finding.severity == "note"]
+    found = causes([*result.errors, *notes], options)
+    if options.show_all:
+        found = [Cause([finding], 0) for cause in found for finding in cause.shown]
     invocation: dict[str, Any] = {"executionSuccessful": True}
-    if len(kept) < len(result.findings) or len(kept) > LIMIT:
-        shown_count = min(len(kept), LIMIT)
-        text = f"{len(result.findings):,} findings, of which {shown_count:,} are given; --format json has all"
+    if len(found) > LIMIT:
+        text = f"{len(found):,} findings, of which {LIMIT:,} are given; --format json has all"
         invocation["toolExecutionNotifications"] = [{"level": "note", "message": {"text": text}}]
     uri = _uri(result.kernel.file)
     yield from dump_json_list(
@@ -61,7 +63,7 @@ def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:
             ],
         },
         "results",
-        _results(uri, kept[:LIMIT], totals),
+        _results(uri, found[:LIMIT]),
         depth=3,
     )
 
@@ -92,35 +94,41 @@ def _help(words: Words) -> dict[str, str]:
     }
 
 
-def _results(uri: str, findings: Sequence[Finding], totals: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+def _results(uri: str, found: Sequence[Cause]) -> Iterator[dict[str, Any]]:
     seen: Counter[str] = Counter()
-    rules_seen: set[str] = set()
-    for finding in findings:
-        identity = f"{finding.rule}:{_stable_name(finding.function)}"
+    for cause in found:
+        first = cause.shown[0]
+        # Which function of several is the first may change with each build.
+        identity = f"{first.rule}:{_stable_name(first.function) if len(cause.shown) == 1 else ''}"
         seen[identity] += 1
-        message = escape(finding_message(finding))
-        if finding.rule not in rules_seen and totals[finding.rule] > 1:
-            message += f" ({totals[finding.rule]:,} findings of this rule)"
-        rules_seen.add(finding.rule)
-        # A kernel has no lines; viewers want a region all the same.
-        physical = {"artifactLocation": {"uri": uri}, "region": {"startLine": 1}}
-        location: dict[str, Any] = {"physicalLocation": physical}
-        if finding.function is not None:
-            location["logicalLocations"] = [
-                {"fullyQualifiedName": escape(finding.function), "kind": "function"}
-            ]
-        yield {
-            "ruleId": finding.rule,
-            "ruleIndex": _INDEX[finding.rule],
-            "level": finding.severity,
-            "message": {"text": message},
-            "locations": [location],
+        result = {
+            "ruleId": first.rule,
+            "ruleIndex": _INDEX[first.rule],
+            "level": first.severity,
+            "message": {"text": escape(cause_message(cause))},
+            "locations": [_location(uri, first)],
             # Hash and occurrence, as GitHub computes it for source lines.
             "partialFingerprints": {
                 "primaryLocationLineHash": f"{_digest(identity)}:{seen[identity]}",
             },
-            "properties": _properties(finding),
+            "properties": _properties(first),
         }
+        if len(cause.shown) > 1:
+            result["relatedLocations"] = [
+                {"id": i, **_location(uri, finding)} for i, finding in enumerate(cause.shown[1:], 1)
+            ]
+        yield result
+
+
+def _location(uri: str, finding: Finding) -> dict[str, Any]:
+    # A kernel has no lines; viewers want a region all the same.
+    location: dict[str, Any] = {
+        "physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": 1}}
+    }
+    if finding.function is not None:
+        name = escape(finding.function)
+        location["logicalLocations"] = [{"fullyQualifiedName": name, "kind": "function"}]
+    return location
 
 
 def _properties(finding: Finding) -> dict[str, Any]:

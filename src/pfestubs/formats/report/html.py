@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs import __version__
 from pfestubs.formats.address_map import part_label
-from pfestubs.formats.check import shown, summary
+from pfestubs.formats.check import causes, summary
 from pfestubs.formats.findings import WORDS, finding_sentence
 from pfestubs.formats.remedy import remedy_sentence
 from pfestubs.formats.report import pictures
@@ -205,7 +205,7 @@ def _room(limit: GrowthLimit) -> str:
 
 
 def _groups(findings: Sequence[Finding], options: RenderOptions) -> Sequence[FindingGroup]:
-    kept, _ = shown(findings, options)
+    kept = [finding for cause in causes(findings, options) for finding in cause.shown]
     totals = Counter(finding.rule for finding in findings)
     groups = []
     for rule in dict.fromkeys(finding.rule for finding in kept):

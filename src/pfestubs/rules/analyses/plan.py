@@ -350,7 +350,7 @@ class Planner:
         """The reserve whose smallest growth over the shapes is largest; of equals, the nearest to linked."""
         if self.linked is None or not self.working:
             return None
-        candidates = self._range_with(self._best_growth())
+        candidates = self._range_with(self._best_growth)
         if not candidates:
             candidates = self.working[0]
         choice = min(max(self.linked, candidates[0]), candidates[-1])
@@ -398,8 +398,18 @@ class Planner:
         beyond = _first(lambda reserve: not self._allows(reserve, growth), low, RESERVE_MAX + 1)
         return range(low, RESERVE_MAX + 1 if beyond is None else beyond)
 
+    @property
+    def best_growth(self) -> int | None:
+        """The bytes by which text can grow in any shape with the recommended reserve.
+
+        None without a limit, and where the conditions do not tell.
+        """
+        growth = self._best_growth
+        return growth if growth < GROWTH_MAX and self.recommended in self._range_with(growth) else None
+
+    @cached_property
     def _best_growth(self) -> int:
-        """Return the largest growth, in bytes, that works in any shape with one and the same reserve."""
+        """The largest growth, in bytes, that works in any shape with one and the same reserve."""
         steps = GROWTH_MAX // ppc.INSN_SIZE
         beyond = _first(lambda step: not self._range_with(step * ppc.INSN_SIZE), 0, steps)
         return (steps if beyond is None else max(0, beyond - 1)) * ppc.INSN_SIZE

@@ -48,7 +48,9 @@ class Remedies:
         if recommended is None or recommended == reserve.count:
             shrink = self.planner.shrink
             return Remedy(Action.SHRINK_TEXT, value=shrink[0] if shrink else None)
-        return _set_reserve(reserve.count, recommended)
+        span = next(span for span in self.planner.working if recommended in span)
+        remedy = _set_reserve(reserve.count, recommended)
+        return remedy._replace(working=(span[0], span[-1]), growth=self.planner.best_growth)
 
     def for_headroom(self, headroom: int, minimum: int) -> Remedy:
         """Return what to change so that at least `minimum` bytes of headroom are left, not `headroom`.
