@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`pfestubs verify` on cores made by hand: a miniature kernel's memory as its boot would leave it.
+"""`pfestubs verify` on cores made by hand: a small kernel's memory as its boot would leave it.
 
 The memory is written by `naive_boot`, from the kernel's rules alone; nothing of pfestubs is in it.
 """
@@ -13,69 +13,59 @@ import struct
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
 
-from support import SCHEMAS, clean_environment, executable_path, naive_boot, tool
+from fuzz.seeds import map_of
+from support import SCHEMAS, clean_environment, executable_path, naive_boot
 from support.elfwriter import EM_PPC64, EM_X86_64, ET_CORE, PT_LOAD, PT_NOTE, Segment, note, write_elf
+from support.kernelwriter import LinkedKernel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from support import Call, MiniKernel, Outcome
+    from support import Call, Outcome
 
 BASE = 0xC000000000000000
-EXTRA = BASE + 0x10000
+EXTRA = BASE + 0x800
 BANNER = b"Linux version 7.2.0-mini (me@here) (cc 14) #1 SMP Mon Nov  2 12:00:00 UTC 2026\n\0"
 OTHER = b"Linux version 7.2.1-other (me@here) (cc 14) #7 SMP Tue Nov  3 12:00:00 UTC 2026\n\0"
 BUILD_ID = bytes(range(20))
 NOTES, TRAMPS, DISABLED, EXTRA_SIZE = 0x200, 0x300, 0x310, 0x400
 NOP = 0x60000000
-KINDS = [("gcc-ppc64le", "ool"), ("gcc-ppc64", "ool"), ("gcc-ppc64le", "pfe"), ("gcc-ppc64", "pfe")]
+KINDS = [("<", "ool"), (">", "ool"), ("<", "pfe"), (">", "pfe")]
 
 
 @dataclass
 class Mini:
-    """The miniature kernel with what `verify` reads in addition to the stubs: banner, build id, ftrace_tramps."""
+    """A kernel of 16 functions with what `verify` reads in addition to the stubs: banner, notes, ftrace_tramps."""
 
+    kernel: LinkedKernel
     vmlinux: Path
-    order: str
-    layout: str
-    symbols: dict[str, int]
     linked: bytes
+
+    @property
+    def order(self) -> str:
+        return self.kernel.order
+
+    @property
+    def symbols(self) -> dict[str, int]:
+        places = {name: value for name, value in self.kernel.places.items() if value is not None}
+        return places | self.kernel.function_names()
 
     def booted(self) -> Guest:
         """Its memory after boot."""
         guest = Guest(self, bytearray(self.linked))
-        s, stubs = self.symbols, f"ftrace_{self.layout}_stub"
-
-        def area(name: str) -> tuple[int, int]:
-            return s[f"{stubs}_{name}"], guest.word(s[f"{stubs}_{name}_count"])
-
-        machine = naive_boot.Machine(
-            table=[guest.number(a) for a in range(s["__start_mcount_loc"], s["__stop_mcount_loc"], 8)],
-            text=(s["_stext"], s["_etext"]),
-            inittext=(s["_sinittext"], s["_einittext"]),
-            reserve=area("text") if self.layout == "ool" else None,
-            end=area("text_end" if self.layout == "ool" else "text"),
-            init=area("inittext"),
-            stub_size=24 if self.layout == "ool" else 16,
-            caller=s["ftrace_caller"],
-            regs_caller=s["ftrace_regs_caller"],
-            tramp_text=s["ftrace_tramp_text"],
-            tramp_init=s["ftrace_tramp_init"],
-            word=guest.word,
-        )
-        guest.stubs = naive_boot.boot(machine).locations
-        assert len(guest.stubs) == 16
+        guest.stubs = naive_boot.boot(self.kernel.machine()).locations
         for stub in guest.stubs:
             guest.put(stub["insn0"], *naive_boot.stub_words(stub["ip"], stub["insn0"], stub["target"]))
-        guest.put_number(EXTRA + TRAMPS, s["ftrace_tramp_text"])
-        guest.put_number(EXTRA + TRAMPS + 8, s["ftrace_tramp_init"])
+        guest.put_number(EXTRA + TRAMPS, self.symbols["ftrace_tramp_text"])
+        guest.put_number(EXTRA + TRAMPS + 8, self.symbols["ftrace_tramp_init"])
         return guest
 
 
@@ -132,27 +122,41 @@ def branch(offset: int) -> int:
     return 0x48000000 | (offset & 0x03FFFFFC)
 
 
-@pytest.fixture(scope="session", params=KINDS, ids="-".join)
-def mini(
-    request: pytest.FixtureRequest, mini_kernel: MiniKernel, tmp_path_factory: pytest.TempPathFactory
+@pytest.fixture(params=KINDS, ids=lambda kind: f"{'le' if kind[0] == '<' else 'be'}-{kind[1]}")
+def mini(request: pytest.FixtureRequest, tmp_path: Path) -> Mini:
+    order, layout = request.param
+    return make_mini(tmp_path, order, layout)
+
+
+@pytest.fixture
+def little(tmp_path: Path) -> Mini:
+    return make_mini(tmp_path)
+
+
+def make_mini(
+    directory: Path,
+    order: str = "<",
+    layout: str = "ool",
+    functions: int = 12,
+    without: str = "",
+    **changes: Any,
 ) -> Mini:
-    toolchain, layout = request.param
-    return make_mini(mini_kernel, tmp_path_factory.mktemp("verify"), toolchain, layout)
-
-
-@pytest.fixture(scope="session")
-def little(mini_kernel: MiniKernel, tmp_path_factory: pytest.TempPathFactory) -> Mini:
-    return make_mini(mini_kernel, tmp_path_factory.mktemp("verify"), "gcc-ppc64le", "ool")
-
-
-def make_mini(mini_kernel: MiniKernel, directory: Path, toolchain: str, layout: str, more: int = 0) -> Mini:
-    order = "<" if toolchain.endswith("le") else ">"
-    prefix = f"powerpc64{'le' if order == '<' else ''}-linux-gnu-"
+    """Write a kernel; `without` is a symbol that it lacks, `changes` are of `LinkedKernel`."""
     extra = bytearray(EXTRA_SIZE)
     extra[: len(BANNER)] = BANNER
     build_id = note(b"GNU", 3, BUILD_ID, order)
     extra[NOTES : NOTES + len(build_id)] = build_id
-    (directory / "extra").write_bytes(extra)
+    kernel = LinkedKernel(
+        text=[0x1000 + 16 * i for i in range(functions)],
+        inittext=[16 * i for i in range(4)],
+        layout=layout,
+        order=order,
+        stub_size=24 if layout == "ool" else 16,
+        reserve=5,
+        **changes,
+    )
+    words = struct.unpack(f"{order}{EXTRA_SIZE // 4}I", extra)
+    kernel.words |= {EXTRA + 4 * i: word for i, word in enumerate(words) if word}
     places = {
         "linux_banner": 0,
         "__start_notes": NOTES,
@@ -160,27 +164,12 @@ def make_mini(mini_kernel: MiniKernel, directory: Path, toolchain: str, layout: 
         "ftrace_tramps": TRAMPS,
         "ftrace_disabled": DISABLED,
     }
-    vmlinux = directory / "vmlinux"
-    subprocess.run(
-        [
-            tool(f"{prefix}objcopy"),
-            *("--add-section", f".extra={directory}/extra"),
-            *("--set-section-flags", ".extra=alloc,contents,load,data"),
-            *("--change-section-address", f".extra={EXTRA:#x}"),
-            *(w for n, at in places.items() for w in ("--add-symbol", f"{n}=.extra:{at},global,object")),
-            mini_kernel(TOOLCHAIN=toolchain, LAYOUT=layout, RELOCATABLE="pie", MORE=more) / "vmlinux",
-            vmlinux,
-        ],
-        check=True,
-        capture_output=True,
-    )
-    image = directory / "image"
-    subprocess.run([tool(f"{prefix}objcopy"), "-O", "binary", vmlinux, image], check=True)
-    listed = subprocess.run([tool(f"{prefix}nm"), vmlinux], check=True, capture_output=True, text=True).stdout
-    symbols = {name: int(at, 16) for at, _, name in (line.split() for line in listed.splitlines())}
-    linked = image.read_bytes()
-    assert len(linked) == EXTRA - BASE + EXTRA_SIZE
-    return Mini(vmlinux, order, layout, symbols, linked)
+    kernel.places |= {name: EXTRA + at for name, at in places.items() if name != without}
+    end = kernel.init_base + kernel.init_size
+    image = bytearray(end - BASE)
+    for address, word in {**dict.fromkeys(kernel.locations, NOP), **kernel.words}.items():
+        struct.pack_into(order + "I", image, address - BASE, word)
+    return Mini(kernel, kernel.save(directory / "vmlinux"), bytes(image))
 
 
 def qemu(memory: bytes | bytearray, order: str, notes: bytes = b"") -> bytes:
@@ -253,7 +242,19 @@ def test_kdump_with_the_first_pages_apart(mini: Mini, run: Verify) -> None:
     cut = stub["insn0"] + 4 - BASE
     document = run.json(mini.vmlinux, kdump([(0, memory[:cut]), (cut, memory[cut:])], mini.order))
     assert (document["as_predicted"], document["offset"], document["findings"]) == (16, "0x0", [])
-    assert (document["layout"], document["ftrace_disabled"]) == (mini.layout, False)
+    assert (document["layout"], document["ftrace_disabled"]) == (mini.kernel.layout, False)
+
+
+def test_segments_that_continue_or_hide_one_another(little: Mini, run: Verify) -> None:
+    """Borders amid the banner and amid a word; a small segment inside the large one; the file's order is free."""
+    memory = little.booted().move(0x400000)
+    banner, word = 0x400000 + EXTRA - BASE + 20, 0x400000 + little.booted().stubs[6]["insn0"] - BASE + 2
+    cuts = sorted((0, banner, word, len(memory)))
+    pieces = [(start, memory[start:stop]) for start, stop in pairwise(cuts)]
+    inside = (0x401000, memory[0x401000:0x401010])
+    for segments in (pieces, pieces[::-1], [(0, memory), inside], [inside, (0, memory)]):
+        document = run.json(little.vmlinux, kdump(segments, "<"))
+        assert (document["as_predicted"], document["offset"]) == (16, "0x400000")
 
 
 def test_all_lists_every_stub_in_boot_order(mini: Mini, run: Verify) -> None:
@@ -264,7 +265,7 @@ def test_all_lists_every_stub_in_boot_order(mini: Mini, run: Verify) -> None:
         words = naive_boot.stub_words(stub["ip"], stub["insn0"], stub["target"])
         assert found["expected"] == found["found"] == [f"{w:#010x}" for w in words]
         assert (found["area"], found["index"]) == (stub["area"], stub["index"])
-        assert int(found["address"], 16) == stub["insn0"] - (8 if mini.layout == "ool" else 0)
+        assert int(found["address"], 16) == stub["insn0"] - (8 if mini.kernel.layout == "ool" else 0)
     text = run.text(mini.vmlinux, qemu(guest.memory, mini.order), "--all").out
     assert text.count("as predicted: ") == 16
 
@@ -349,18 +350,18 @@ def test_kcore(mini: Mini, run: Verify, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_traced_functions_are_in_use(mini: Mini, run: Verify) -> None:
     guest = mini.booted()
-    guest.trace("mini_read")
-    stub = guest.trace("mini_write", "ftrace_regs_caller")
-    if mini.layout == "ool":
+    guest.trace("fn1")
+    stub = guest.trace("fn2", "ftrace_regs_caller")
+    if mini.kernel.layout == "ool":
         guest.put_number(stub["insn0"] - 8, EXTRA + DISABLED)  # the ops pointer is anybody's
     document = run.json(mini.vmlinux, qemu(guest.memory, mini.order))
     assert (document["as_predicted"], document["in_use"]) == (14, 2)
     assert [(f["state"], f["function"], f["target_symbol"]) for f in document["findings"]] == [
-        ("in use", symbolic(guest, "mini_read"), "ftrace_caller"),
-        ("in use", symbolic(guest, "mini_write"), "ftrace_regs_caller"),
+        ("in use", symbolic(guest, "fn1"), "ftrace_caller"),
+        ("in use", symbolic(guest, "fn2"), "ftrace_regs_caller"),
     ]
     text = run.text(mini.vmlinux, qemu(guest.memory, mini.order)).out.splitlines()
-    assert "in use: mini_read" in text[0]
+    assert "in use: fn1" in text[0]
     assert text[1].endswith("calls ftrace_regs_caller")
     assert text[2] == f"{mini.vmlinux}: ok: 14 of 16 stubs as predicted, 2 in use"
 
@@ -390,18 +391,27 @@ def test_poison_alone_does_not_excuse(mini: Mini, run: Verify) -> None:
     assert run.json(mini.vmlinux, qemu(guest.memory, mini.order))["different"] == 4
 
 
-def test_poison_counts_where_ftrace_tramps_is_not_known(little: Mini, run: Verify, tmp_path: Path) -> None:
-    vmlinux = tmp_path / "vmlinux"
-    subprocess.run(
-        [tool("powerpc64le-linux-gnu-objcopy"), "--strip-symbol=ftrace_tramps", little.vmlinux, vmlinux],
-        check=True,
-        capture_output=True,
-    )
-    guest = little.booted()
+def test_poison_counts_where_ftrace_tramps_is_not_known(run: Verify, tmp_path: Path) -> None:
+    unknown = make_mini(tmp_path, without="ftrace_tramps")
+    guest = unknown.booted()
     guest.fill_init(0xCCCCCCCC)
-    assert run.json(vmlinux, qemu(guest.memory, "<"))["freed"] == 4
+    assert run.json(unknown.vmlinux, qemu(guest.memory, "<"))["freed"] == 4
     guest.fill_init(0x12345678)
-    assert run.json(vmlinux, qemu(guest.memory, "<"))["different"] == 4
+    assert run.json(unknown.vmlinux, qemu(guest.memory, "<"))["different"] == 4
+
+
+@pytest.mark.parametrize("where", ["location", "stub", "a word of the stub"])
+def test_poison_in_one_place_is_no_freed_memory(run: Verify, where: str, tmp_path: Path) -> None:
+    unknown = make_mini(tmp_path, without="ftrace_tramps")
+    guest = unknown.booted()
+    stub = guest.stub("init1")
+    if where == "location":
+        guest.put(stub["ip"], 0xCCCCCCCC)
+    else:
+        guest.put(stub["insn0"], *[0xCCCCCCCC] * (4 if where == "stub" else 1))
+    document = run.json(unknown.vmlinux, qemu(guest.memory, "<"))
+    assert (document["different"], document["freed"]) == (1, 0)
+    assert document["findings"][0]["function"] == "init1"
 
 
 def test_freed_pages_may_be_left_out(little: Mini, run: Verify) -> None:
@@ -424,14 +434,14 @@ def test_freed_pages_may_be_left_out(little: Mini, run: Verify) -> None:
 @pytest.mark.parametrize("traced", [False, True])
 def test_one_altered_word_is_found_and_named(mini: Mini, run: Verify, word: int, traced: bool) -> None:
     guest = mini.booted()
-    stub = guest.trace("mini_cold") if traced else guest.stub("mini_cold")
+    stub = guest.trace("fn3") if traced else guest.stub("fn3")
     at = stub["insn0"] + 4 * word
     before = guest.word(at)
     guest.put(at, before ^ 0x04000000)  # another opcode
     outcome = run.text(mini.vmlinux, qemu(guest.memory, mini.order))
     assert outcome.code == 1
     first, last = outcome.out.splitlines()
-    assert f"error: stub-different: {symbolic(guest, 'mini_cold')} at {stub['ip']:#x}, stub " in first
+    assert f"error: stub-different: {symbolic(guest, 'fn3')} at {stub['ip']:#x}, stub " in first
     assert f"has {before ^ 0x04000000:#010x} at {at:#x}, expected {before:#010x}" in first
     assert last == f"{mini.vmlinux}: failed: 15 of 16 stubs as predicted, 1 different"
     (finding,) = run.json(mini.vmlinux, qemu(guest.memory, mini.order))["findings"]
@@ -441,7 +451,7 @@ def test_one_altered_word_is_found_and_named(mini: Mini, run: Verify, word: int,
 @pytest.mark.parametrize("what", ["zero", "to another stub", "bl to its stub"])
 def test_a_location_that_is_neither_nop_nor_branch_to_its_stub(little: Mini, run: Verify, what: str) -> None:
     guest = little.booted()
-    stub, other = guest.stub("mini_ref"), guest.stub("mini_open")
+    stub, other = guest.stub("fn4"), guest.stub("fn5")
     word = {
         "zero": 0,
         "to another stub": branch(other["insn0"] - stub["ip"]),
@@ -449,7 +459,7 @@ def test_a_location_that_is_neither_nop_nor_branch_to_its_stub(little: Mini, run
     }[what]
     guest.put(stub["ip"], word)
     (finding,) = run.json(little.vmlinux, qemu(guest.memory, "<"))["findings"]
-    assert (finding["state"], finding["function"]) == ("different", symbolic(guest, "mini_ref"))
+    assert (finding["state"], finding["function"]) == ("different", symbolic(guest, "fn4"))
     assert finding["location_word"] == f"{word:#010x}"
     assert f"it holds {word:#010x}, expected nop 0x60000000 or a branch to its stub" in finding["problem"]
 
@@ -457,7 +467,7 @@ def test_a_location_that_is_neither_nop_nor_branch_to_its_stub(little: Mini, run
 def test_an_idle_stub_calls_whom_the_boot_said(little: Mini, run: Verify) -> None:
     """ftrace puts the first call back when tracing ends."""
     guest = little.booted()
-    stub = guest.trace("mini_read", "ftrace_regs_caller")
+    stub = guest.trace("fn1", "ftrace_regs_caller")
     guest.put(stub["ip"], NOP)
     (finding,) = run.json(little.vmlinux, qemu(guest.memory, "<"))["findings"]
     assert (finding["state"], finding["target_symbol"]) == ("different", "ftrace_regs_caller")
@@ -478,10 +488,8 @@ def test_ftrace_switched_off_is_said(little: Mini, run: Verify) -> None:
     assert "the kernel has disabled ftrace" in run.text(little.vmlinux, qemu(guest.memory, "<")).out
 
 
-def test_only_twenty_are_shown_unless_all_are_asked_for(
-    run: Verify, mini_kernel: MiniKernel, tmp_path: Path
-) -> None:
-    many = make_mini(mini_kernel, tmp_path, "gcc-ppc64le", "ool", more=30)
+def test_only_twenty_are_shown_unless_all_are_asked_for(run: Verify, tmp_path: Path) -> None:
+    many = make_mini(tmp_path, functions=42)
     core = qemu(many.linked, "<")
     outcome = run.text(many.vmlinux, core)
     assert outcome.out.count("stub-different") == 20
@@ -490,19 +498,12 @@ def test_only_twenty_are_shown_unless_all_are_asked_for(
     assert len(run.json(many.vmlinux, core)["findings"]) == 46
 
 
-def test_a_boot_that_gives_up(run: Verify, mini_kernel: MiniKernel, tmp_path: Path) -> None:
+def test_a_boot_that_gives_up(run: Verify, tmp_path: Path) -> None:
     """A location that is not a nop: the kernel stops there, and what follows stays as linked."""
-    broken = make_mini(mini_kernel, tmp_path, "gcc-ppc64le", "ool")
-    content = bytearray(broken.vmlinux.read_bytes())
-    guest = broken.booted()
-    stub = guest.stub("mini_schedule")
-    at = content.index(broken.linked[:0x200]) + stub["ip"] - BASE
-    assert content[at : at + 4] == struct.pack("<I", NOP)
-    content[at : at + 4] = bytes(4)
-    broken.vmlinux.write_bytes(content)
+    broken = make_mini(tmp_path, words={BASE + 0x1060: 0})
     core = qemu(broken.linked, "<")
     document = run.json(broken.vmlinux, core)
-    assert document["stops_at"] == symbolic(guest, "mini_schedule")
+    assert document["stops_at"] == "fn6"
     finding = next(f for f in document["findings"] if f["function"] == document["stops_at"])
     assert (finding["area"], finding["problem"]) == (None, "the boot has no stub for it")
     assert (
@@ -513,7 +514,7 @@ def test_a_boot_that_gives_up(run: Verify, mini_kernel: MiniKernel, tmp_path: Pa
 
 def test_output_goes_to_a_file(little: Mini, call: Call, tmp_path: Path) -> None:
     guest = little.booted()
-    guest.put(guest.stub("mini_read")["ip"], 0)
+    guest.put(guest.stub("fn1")["ip"], 0)
     core, target = tmp_path / "core", tmp_path / "out.json"
     core.write_bytes(qemu(guest.memory, "<"))
     outcome = call("verify", little.vmlinux, core, "--format", "json", "-o", target)
@@ -522,19 +523,25 @@ def test_output_goes_to_a_file(little: Mini, call: Call, tmp_path: Path) -> None
     assert json.loads(target.read_text())["different"] == 1
 
 
-def test_stripped_kernel_with_its_system_map(little: Mini, call: Call, tmp_path: Path) -> None:
-    stripped, system_map, core = tmp_path / "vmlinux", tmp_path / "System.map", tmp_path / "core"
-    subprocess.run(
-        [tool("powerpc64le-linux-gnu-strip"), "-o", stripped, little.vmlinux], check=True, capture_output=True
-    )
-    listed = subprocess.run(
-        [tool("powerpc64le-linux-gnu-nm"), "-n", little.vmlinux], check=True, capture_output=True, text=True
-    )
-    system_map.write_text(listed.stdout)
+def test_with_a_system_map(little: Mini, call: Call, tmp_path: Path) -> None:
+    system_map, core = tmp_path / "System.map", tmp_path / "core"
+    system_map.write_bytes(map_of(little.kernel))
     core.write_bytes(qemu(little.booted().memory, "<"))
-    outcome = call("verify", stripped, core, "--system-map", system_map)
-    assert (outcome.code, outcome.out) == (0, f"{stripped}: ok: 16 of 16 stubs as predicted\n"), outcome
-    assert call("verify", stripped, core).code == 2
+    outcome = call("verify", little.vmlinux, core, "--system-map", system_map)
+    assert (outcome.code, outcome.out, outcome.err) == (
+        0,
+        f"{little.vmlinux}: ok: 16 of 16 stubs as predicted\n",
+        "",
+    )
+
+
+def test_a_table_that_lost_its_entries_predicts_nothing(run: Verify, tmp_path: Path) -> None:
+    """Nothing to compare is not "as predicted"."""
+    whole = make_mini(tmp_path)
+    core = qemu(whole.booted().memory, "<")
+    for table in ([0] * 16,):
+        lost = make_mini(tmp_path, table=table)
+        assert "table-damaged" in run.refused(lost.vmlinux, core)
 
 
 # -- what does not belong, and what is not a dump -----------------------------------------------------------------
@@ -561,13 +568,13 @@ def test_another_build_of_the_same_name(mini: Mini, run: Verify) -> None:
     assert run.json(mini.vmlinux, qemu(mini.booted().memory, mini.order, notes=info))["as_predicted"] == 16
 
 
-def test_a_kernel_without_banner_cannot_be_told(mini_kernel: MiniKernel, little: Mini, run: Verify) -> None:
-    plain = mini_kernel(TOOLCHAIN="gcc-ppc64le") / "vmlinux"
+def test_a_kernel_without_banner_cannot_be_told(little: Mini, run: Verify, tmp_path: Path) -> None:
+    plain = LinkedKernel().save(tmp_path / "plain")
     assert "no linux_banner" in run.refused(plain, qemu(little.booted().memory, "<"))
 
 
-def test_a_kernel_without_stubs(mini_kernel: MiniKernel, little: Mini, run: Verify) -> None:
-    inline = mini_kernel(TOOLCHAIN="gcc-ppc64le", LAYOUT="inline") / "vmlinux"
+def test_a_kernel_without_stubs(little: Mini, run: Verify, tmp_path: Path) -> None:
+    inline = LinkedKernel(layout=None).save(tmp_path / "inline")
     assert "traces without stubs" in run.refused(inline, qemu(little.booted().memory, "<"))
 
 

@@ -197,6 +197,15 @@ class MissingMemoryError(UnreadableError):
         )
 
 
+class DamagedKernelError(UnsuitableError):
+    """A kernel whose location table or areas are damaged, for a command that predicts its stubs."""
+
+    def __init__(self, file: str, rule: str) -> None:
+        super().__init__(
+            file, f"is damaged ({rule}): its stubs cannot be predicted", f"see pfestubs check {file}"
+        )
+
+
 class PartialListingError(UnsuitableError):
     """A saved listing of some functions, to be compared with a whole kernel."""
 

@@ -23,7 +23,7 @@ FORMATS: Final[dict[str, dict[str, str]]] = {
         "markdown": "check.markdown:render",
     },
     "stubs": {"text": "stubs:render_text", "json": "stubs:render_json"},
-    "verify": {"text": "verify.text:render", "json": "verify.json:render"},
+    "verify": {"text": "verify:render_text", "json": "verify:render_json"},
     "modules": {"text": "modules.text:render", "json": "modules.json:render"},
     "plan": {"text": "plan:render_text", "json": "plan:render_json"},
     "diff": {"text": "diff:render_text", "json": "diff:render_json", "markdown": "diff:render_markdown"},

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
-
 import click
 
 from pfestubs.cli.help_text import epilog
@@ -18,17 +16,12 @@ from pfestubs.cli.options import (
 )
 from pfestubs.cli.output import finish
 from pfestubs.cli.progress import track
-from pfestubs.formats.verify.text import verify_summary
+from pfestubs.formats.verify import verify_summary
 from pfestubs.read.dump import open_dump
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.stub_states import verify_stubs
 from pfestubs.rules.kernel.simulation import boot_kernel
 from pfestubs.system.files import refuse_input
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-_Item = TypeVar("_Item")
 
 
 @click.command(
@@ -54,20 +47,15 @@ def command(
     refuse_input(output, vmlinux, dump, system_map)
     with open_kernel(vmlinux, system_map) as kernel:
         boot = boot_kernel(kernel, with_stubs=True)
-        with open_dump(dump, kernel, _show_progress) as running:
+        # To find a kernel that moved, a search of 1 GiB takes a second.
+        with open_dump(dump, kernel, lambda runs: track(runs, len(runs), "searching the dump")) as running:
             result = verify_stubs(boot, running, show_all=show_all)
-    closing = [f"{vmlinux}: {verify_summary(result)}"]
     return finish(
         "verify",
         result,
         ok=result.ok,
         format_=format_,
         output=output,
-        closing=closing,
+        closing=[f"{vmlinux}: {verify_summary(result)}"],
         show_all=show_all,
     )
-
-
-def _show_progress(pieces: Sequence[_Item]) -> Iterator[_Item]:
-    """Yield pieces of a dump while it is searched for a kernel that moved; 1 GiB takes a second."""
-    return track(pieces, len(pieces), "searching the dump")

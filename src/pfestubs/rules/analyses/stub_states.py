@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.errors import MissingMemoryError
+from pfestubs.errors import DamagedKernelError, MissingMemoryError
 from pfestubs.model import ppc
 from pfestubs.rules.kernel.stubs import stub_words, traced_word
 
@@ -114,28 +114,33 @@ def verify_stubs(boot: Boot, running: RunningKernel, *, show_all: bool = False) 
         show_all: list every location, not just those that are different or in use.
 
     Raises:
+        DamagedKernelError: the kernel's table or areas are damaged: nothing is predicted.
         MissingMemoryError: the dump lacks memory that was not freed.
     """
     kernel = boot.kernel
-    assert kernel.layout is not None  # noqa: S101 - the command requires stubs
+    if boot.damage:
+        raise DamagedKernelError(kernel.file, boot.damage[0].rule)
     comparison = _Comparison(boot, running)
-    counts: Counter[StubState] = Counter()
-    listed = []
-    for position in range(len(boot.locations)):
-        state = comparison.state(position)
-        counts[state] += 1
-        if show_all or state in {StubState.DIFFERENT, StubState.IN_USE}:
-            listed.append((position, state))
-    comparison.require_memory()
+    positions = range(len(boot.locations))
+    states = [comparison.state(position) for position in positions]
+    if comparison.missing:
+        first = comparison.missing[0]
+        raise MissingMemoryError(
+            running.file, len(comparison.missing), len(positions), kernel.name(first), first
+        )
     return Verification(
         file=kernel.file,
         dump=running.file,
-        layout=kernel.layout.name,
+        layout=kernel.layout_name,
         offset=running.offset,
         stub_size=boot.stub_size,
-        locations=len(boot.locations),
-        counts=counts,
-        stubs=[comparison.compared(position, state) for position, state in listed],
+        locations=len(positions),
+        counts=Counter(states),
+        stubs=[
+            comparison.compared(position, state)
+            for position, state in zip(positions, states, strict=True)
+            if show_all or state in {StubState.DIFFERENT, StubState.IN_USE}
+        ],
         stops_at=None if boot.stops_at is None else boot.function(boot.stops_at),
         disabled=None if running.disabled is None else running.disabled != 0,
     )
@@ -155,16 +160,19 @@ def init_memory_freed(running: RunningKernel, init_trampoline: int | None) -> bo
 
 
 class _Comparison:
-    """Memory by position in the boot."""
+    """Memory by position in the boot.
+
+    Attributes:
+        missing: locations of which memory lacks the word, or one of their stub.
+    """
 
     def __init__(self, boot: Boot, running: RunningKernel) -> None:
         self._boot = boot
-        self._running = running
         self._word_at = running.word_at
         self._freed = init_memory_freed(running, boot.kernel.trampolines.get("ftrace_tramp_init"))
-        self._missing: list[int] = []
+        self.missing: list[int] = []
 
-    def found(self, position: int) -> Found:
+    def _found(self, position: int) -> Found:
         """Return the stub's words in memory."""
         insns, word_at = self._boot.insns[position], self._word_at
         at = ppc.add
@@ -179,27 +187,19 @@ class _Comparison:
         here = self._word_at(location)
         if not self._boot.has_stub(position):
             if here is None:
-                self._missing.append(location)
+                self.missing.append(location)
             return StubState.DIFFERENT
-        expected, found = stub_words(self._boot, position), self.found(position)
+        expected, found = stub_words(self._boot, position), self._found(position)
         if found == expected and here == ppc.NOP:
             return StubState.AS_PREDICTED
         if here is None or None in found:
-            self._missing.append(location)
+            self.missing.append(location)
             return StubState.DIFFERENT
         if in_init and self._freed is None and here == _POISON and set(found) == {_POISON}:
             return StubState.FREED
-        if here == traced_word(self._boot, position) and _calls_something(expected, found):
+        if here == traced_word(self._boot, position) and not _odd_words(expected, found, in_use=True):
             return StubState.IN_USE
         return StubState.DIFFERENT
-
-    def require_memory(self) -> None:
-        """Refuse a dump that leaves out what it should hold."""
-        if self._missing:
-            first, total = self._missing[0], len(self._boot.locations)
-            raise MissingMemoryError(
-                self._running.file, len(self._missing), total, self._boot.kernel.name(first), first
-            )
 
     def compared(self, position: int, state: StubState) -> ComparedStub:
         """Return all about one location."""
@@ -208,19 +208,11 @@ class _Comparison:
         function, here = boot.function(position), self._word_at(location)
         if not boot.has_stub(position):
             return ComparedStub(state, function, location, here)
-        insns, expected, found = boot.insns[position], stub_words(boot, position), self.found(position)
+        insns, expected, found = boot.insns[position], stub_words(boot, position), self._found(position)
         traced = traced_word(boot, position)
         call, target = found[_CALL], None
         if call is not None and ppc.is_branch(call, link=True):
             target = ppc.branch_target(call, ppc.add(insns, _CALL * ppc.INSN_SIZE))
-        odd_words: list[int] = []
-        if here != traced or not _calls_something(expected, found):
-            odd_words = [
-                i
-                for i in range(4)
-                if found[i] != expected[i]
-                and not (i == _CALL and here == traced and ppc.is_branch(found[i] or 0, link=True))
-            ]
         return ComparedStub(
             state=state,
             function=function,
@@ -236,15 +228,17 @@ class _Comparison:
             target_name=None if target is None else boot.kernel.name(target),
             traced=traced,
             odd_location=here not in {ppc.NOP, traced},
-            odd_words=odd_words,
+            odd_words=_odd_words(expected, found, in_use=here == traced),
         )
 
 
-def _calls_something(expected: Words, found: Found) -> bool:
-    """Return whether a stub is as written except for the target of its `bl` (`ftrace_replace_code`)."""
-    call = found[_CALL]
-    return (
-        call is not None
-        and ppc.is_branch(call, link=True)
-        and all(found[i] == expected[i] for i in range(4) if i != _CALL)
-    )
+def _odd_words(expected: Words, found: Found, *, in_use: bool) -> Sequence[int]:
+    """Return the positions of words that are not as written at boot.
+
+    In use, the `bl` may have another target (`ftrace_replace_code`).
+    """
+    return [
+        i
+        for i in range(len(expected))
+        if found[i] != expected[i] and not (i == _CALL and in_use and ppc.is_branch(found[i] or 0, link=True))
+    ]
