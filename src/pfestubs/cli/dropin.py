@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pfestubs import __version__
 from pfestubs.cli.inputs import input_file
 from pfestubs.errors import ContradictionError, Exit, UsageError
-from pfestubs.system.files import refuse_input, write_atomic, write_stdout
+from pfestubs.system.files import refuse_input, write_output, write_stdout
 from pfestubs.system.messages import print_messages
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _generate_ool(num_reserve: str, is_64bit: str, _objdump: str, vmlinux_o: str
     _compare_class(obj, is_64bit)
     refuse_input(out_s, vmlinux_o)
     text = generate(obj, GenerateOptions(layout="ool", reserve=int(num_reserve)))
-    write_atomic(out_s, text.encode())
+    write_output(out_s, text)
 
 
 def _compare_class(obj: VmlinuxO, is_64bit: str) -> None:

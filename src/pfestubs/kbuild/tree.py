@@ -16,7 +16,7 @@ from pfestubs.formats.templates import render_template
 from pfestubs.kbuild import makefiles as kbuild
 from pfestubs.kbuild.makefiles import POSTLINK_MAKEFILE, TOOLS_MAKEFILE, VENDORED
 from pfestubs.system import signals
-from pfestubs.system.files import write_atomic
+from pfestubs.system.files import write_file
 from pfestubs.system.zipapp import version_of_zipapp
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _restore(root: Path, written: Mapping[str, bytes | None]) -> None:
 
 def _put(path: Path, data: bytes | None) -> None:
     if data is not None:
-        write_atomic(str(path), data)
+        write_file(str(path), [data])
         return
     try:
         path.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ def print_messages(*lines: str) -> None:
 
 
 def redirect_to_null(stream: TextIO | None) -> None:
-    """Send what a stream still holds nowhere: else the interpreter would fail on it and exit with 120."""
+    """Discard buffered output: else the interpreter would fail on it and exit with 120."""
     if stream is None:
         return
     with suppress(OSError, ValueError):

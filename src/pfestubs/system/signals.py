@@ -9,7 +9,6 @@ a clean-up. It runs what was registered with `on_end`, last first, and ends the 
 from __future__ import annotations
 
 import os
-import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ class _State:
     """What the handler needs to know; one process has one."""
 
     def __init__(self) -> None:
-        self.owner = os.getpid()
         self.installed: frozenset[signal.Signals] = frozenset()
         self.deferred = 0
         self.pending = 0
@@ -44,12 +42,6 @@ def install() -> None:
     for number in wanted:
         signal.signal(number, _handle)
     _state.installed = frozenset(wanted)
-    _state.owner = os.getpid()
-
-
-def installed() -> frozenset[signal.Signals]:
-    """Return the signals that are handled; none where the code runs in another program."""
-    return _state.installed
 
 
 def block() -> None:
@@ -60,21 +52,12 @@ def block() -> None:
 def end(number: int) -> NoReturn:
     """Clean up and end the process as signal `number` asks; further signals change nothing."""
     _state.ending = True
-    if os.getpid() == _state.owner:  # else a worker that was forked: the files are not its own
-        for action in [*_state.actions, _end_workers][::-1]:
-            try:  # noqa: SIM105 - contextlib takes 5 ms, in which signals would not be handled yet
-                action()
-            except Exception:  # noqa: BLE001, S110 - the other actions matter, and nobody is left to be told
-                pass
+    for action in _state.actions[::-1]:
+        try:  # noqa: SIM105 - contextlib takes 5 ms, in which signals would not be handled yet
+            action()
+        except Exception:  # noqa: BLE001, S110 - the other actions matter, and there is nowhere to report it
+            pass
     os._exit(128 + number)
-
-
-def _end_workers() -> None:
-    """End the processes that multiprocessing has forked; they would wait for work for ever."""
-    multiprocessing = sys.modules.get("multiprocessing.process")
-    if multiprocessing is not None:
-        for worker in multiprocessing.active_children():
-            worker.kill()
 
 
 def _handle(number: int, _frame: FrameType | None) -> None:
