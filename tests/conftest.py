@@ -46,6 +46,7 @@ MARKED_MODULES = {
     "test_install": "slow",
     "test_objdump_differential": "cross",
     "test_properties": "slow",
+    "test_recipes": "slow",
     "test_report": "slow",
     "test_report_browser": "slow",
     "test_robustness": "slow",

@@ -584,7 +584,7 @@ def test_markdown_fits_a_comment(length: int) -> None:
     for options in (RenderOptions(), RenderOptions(show_all=True, verbose=True)):
         out = markdown(given, options)
         assert len(out) <= LIMIT
-        assert out.count("<details>") == out.count("</details>") == (13 if options.verbose else 11)
+        assert out.count("<details>") == out.count("</details>") == len(RULES if options.verbose else ERRORS)
         assert out.endswith("</pre>\n\n</details>\n")
 
 
