@@ -33,7 +33,8 @@ def replay(kernel: Kernel) -> Boot:
     """Boot: sort the table, skip addresses outside kernel text, prepare each location.
 
     Mirrors `kernel/trace/ftrace.c: ftrace_process_locs` and `ftrace_update_code`, as of 6.15: earlier kernels
-    skip an entry when `ftrace_call_adjust` returns 0, which differs for exit text only.
+    skip an entry when `ftrace_call_adjust` returns 0, which differs for exit text only. With
+    CONFIG_BUILDTIME_MCOUNT_SORT the kernel does not sort; powerpc does not select it.
     """
     state: ReplayState = ReplayState(kernel) if kernel.layout else InlineReplayState(kernel)
     for address in sorted(kernel.table):
