@@ -182,7 +182,9 @@ def test_commands_print_what_the_document_shows(
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_line_is_in_a_console_block(document: Path) -> None:
     for block in blocks_of(document):
-        if block.language == "console" or (block.language == "sh" and document.name in {"ci.md", "recipes.md"}):
+        if block.language == "console" or (
+            block.language == "sh" and document.name in {"ci.md", "recipes.md"}
+        ):
             continue  # test_ci_examples.py and test_recipes.py run them
         for line in block.lines:
             assert not _COMMAND_LINE.match(line) or _SYNOPSIS.match(line), f"{block.name}: {line}"

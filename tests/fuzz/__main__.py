@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import importlib.util
 import json
 import os
@@ -175,10 +175,10 @@ def write_table(document: Path, totals: dict[str, Any], seconds: float, *, guide
     rows = [
         (name, executions[name], *(statuses.get((name, code), 0) for code in (0, 1, 2))) for name in names
     ]
-    rows.append(("total", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))  # type: ignore[arg-type]
+    rows.append(("total", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))
     found = len(totals["findings"])
     lines = [
-        f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}, {seconds:,.0f} s, "
+        f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {seconds:,.0f} s, "
         f"{'guided by coverage' if guided else 'random'}, {found} finding{'s' * (found != 1)}:",
         "",
         "| Target | Executions | Status 0 | Status 1 | Status 2 |",
