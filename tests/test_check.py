@@ -115,6 +115,40 @@ def test_names_of_the_file_cannot_forge_lines(tmp_path: Path, call: Call) -> Non
     assert {f["function"] for f in document(call, evil)["findings"]} == {"f\n\x1b"}
 
 
+# -- several kernels -------------------------------------------------------------------------------------
+
+
+def test_each_of_several_kernels_gets_a_line(good: Path, bad: Path, call: Call, tmp_path: Path) -> None:
+    assert call("check", good, good) == call("check", good)._replace(out=2 * call("check", good).out)
+    outcome = call("check", bad, good)
+    assert (outcome.code, outcome.err) == (1, "")
+    first, second = outcome.out.splitlines()
+    last = call("check", bad).out.splitlines()[-1]
+    assert (
+        first
+        == f"{last}; generate the assembly file again from this kernel's vmlinux.o (or with --spare), and link again"
+    )
+    assert f"{second}\n" == call("check", good).out
+    missing = tmp_path / "missing"
+    outcome = call("check", missing, bad, good)
+    assert (outcome.code, outcome.out) == (2, f"{first}\n{second}\n")
+    assert outcome.err == call("check", missing).err
+    assert call("check", bad, good, "--all").out == call("check", bad, "--all").out + call("check", good).out
+    for words in (["--format", "json"], ["--system-map", "x"], ["--prelink", "x"], ["--baseline", "x"]):
+        outcome = call("check", bad, good, *words)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert "several kernels take --format text only" in outcome.err
+
+
+def test_github_shows_a_kernel_that_cannot_be_read(call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "vmlinux"
+    path.write_bytes(b"no kernel")
+    outcome = call("check", path, "--format", "github")
+    assert outcome.code == 2
+    assert outcome.out == f"::error file={path},title=pfestubs check::{outcome.err}"
+    assert call("check", path).out == ""
+
+
 # -- colour -----------------------------------------------------------------------------------------------
 
 

@@ -87,8 +87,12 @@ def test_no_command(words: list[str], run_cli: RunCli) -> None:
     outcome = run_cli(*words)
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith(f"Usage: {' '.join(['pfestubs', *words])} ")
-    if not words:
-        assert all(f"\n  {name} " in outcome.err for name in main.COMMANDS)
+    if words:
+        assert "error: missing command: install, remove, status; see pfestubs help kbuild\n" in outcome.err
+    else:
+        listed = re.findall(r"^  (\w+) ", outcome.err.split("Commands:\n")[1], re.MULTILINE)
+        assert listed == list(main.COMMANDS)
+        assert listed[:3] == ["check", "explain", "plan"]
 
 
 def test_help_of_nested_commands(call: Call) -> None:
@@ -107,7 +111,7 @@ def test_help_of_nested_commands(call: Call) -> None:
         ("gen", "did you mean generate?"),
         ("version", "no such command 'version'; did you mean --version?"),
         ("count-stubs", "did you mean stubs or count?"),
-        ("xyzzy", "the commands are count, generate, hook, check"),
+        ("xyzzy", "the commands are check, explain, plan"),
         (str(OBJECT), "is a file, not a command; name a command first: pfestubs check "),
     ],
 )
@@ -130,7 +134,18 @@ def test_shared_options(command: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("0", 0), ("17000", 17_000), ("0x8000", 0x8000), ("0XfF", 255), ("4294967295", 0xFFFFFFFF), ("007", 7)],
+    [
+        ("0", 0),
+        ("17000", 17_000),
+        ("17,000", 17_000),
+        ("4,294,967,295", 0xFFFFFFFF),
+        ("32k", 32_768),
+        ("1M", 1 << 20),
+        ("0x8000", 0x8000),
+        ("0XfF", 255),
+        ("4294967295", 0xFFFFFFFF),
+        ("007", 7),
+    ],
 )
 def test_count(text: str, number: int) -> None:
     assert Count().convert(text, None, None) == number
@@ -139,7 +154,8 @@ def test_count(text: str, number: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-1", "+1", "1_0", " 1", "0x", "0x100000000", "4294967296", "1e3", "\u0663", "9" * 5000, "0b1"],
+    ["", "-1", "+1", "1_0", " 1", "0x", "0x100000000", "4294967296", "1e3", "\u0663", "9" * 5000, "0b1"]
+    + ["17,00", "1,7000", ",000", "17,000,", "1kB", "0x1k", "4g"],
 )
 def test_not_a_count(text: str) -> None:
     for kind in (Count(), CountOrAuto()):
@@ -163,6 +179,7 @@ def test_not_a_count(text: str) -> None:
         ("2g", 2 << 30),
         ("2GB", 2 << 30),
         ("2GIB", 2 << 30),
+        ("6,649,412", 6_649_412),
     ],
 )
 def test_size(text: str, size: int) -> None:
@@ -172,7 +189,23 @@ def test_size(text: str, size: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "M", "-1", "1 M", "1.5M", "1T", "1B", "1MBB", "0x10K", "0x", "1e6", "\u0661K", "--1", "9" * 21],
+    [
+        "",
+        "M",
+        "-1",
+        "1 M",
+        "1.5M",
+        "1T",
+        "1B",
+        "1MBB",
+        "0x10K",
+        "0x",
+        "1e6",
+        "\u0661K",
+        "--1",
+        "9" * 21,
+        "1,00",
+    ],
 )
 def test_not_a_size(text: str) -> None:
     with pytest.raises(click.BadParameter, match=r"decimal or 0x.*KiB, MiB, GiB"):
@@ -184,6 +217,40 @@ def test_hexadecimal_on_the_command_line(call: Call) -> None:
     decimal = call("generate", "--layout", "ool", "--reserve", "5", "--spare", "16", plain)
     assert decimal.code == 0
     assert call("generate", "--layout", "ool", "--reserve", "0x5", "--spare", "0x10", plain) == decimal
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["check"], "missing argument 'VMLINUX...'; see pfestubs help check"),
+        (["stubs"], "missing argument 'VMLINUX'; see pfestubs help stubs"),
+        (
+            ["plan", "--reserve", "a", "x"],
+            "use a number from 0 to 4294967295, decimal or 0x...; see pfestubs help plan",
+        ),
+        (["kbuild", "install"], "missing argument 'SRCTREE'; see pfestubs help kbuild install"),
+        (["kbuild", "instal", "x"], "see pfestubs help kbuild"),
+        (["check", "--formt", "x"], " See pfestubs help check"),
+    ],
+)
+def test_a_mistake_names_the_help(words: list[str], problem: str, call: Call) -> None:
+    outcome = call(*words)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.endswith(f"{problem}\n")
+
+
+def test_help_after_the_command(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call("plan", "help") == call("plan", "--help")
+    (tmp_path / "help").touch()  # then it is the kernel
+    assert call("plan", "help").code == 2
+
+
+def test_a_page_is_html(call: Call, vmlinux: Path, tmp_path: Path) -> None:
+    outcome = call("report", vmlinux, "-o", tmp_path / "r.PDF")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.endswith("is not the name of a page; the report is HTML: name it *.html\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_size_on_the_command_line(call: Call, vmlinux: Path) -> None:

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pfestubs.cli.main import COMMANDS
 from support import clean_environment, executable_path, tool
+from support.kernelwriter import LinkedKernel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +65,20 @@ def test_commands(shell: str, run_cli: RunCli) -> None:
 )
 def test_choices(words: list[str], expected: list[str], run_cli: RunCli) -> None:
     assert set(complete(run_cli, *words)) >= {f"plain,{value}" for value in expected}
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_commands_have_the_texts_of_the_help(shell: str, run_cli: RunCli) -> None:
+    found = "\n".join(complete(run_cli, "", shell=shell))
+    for name, text in COMMANDS.items():
+        assert re.search(rf"{name}[\n\t]{re.escape(text)}", found), name
+
+
+def test_functions_of_the_kernel(run_cli: RunCli, tmp_path: Path) -> None:
+    path = LinkedKernel().save(tmp_path / "vmlinux")
+    assert complete(run_cli, "stubs", str(path), "fn") == [f"plain,fn{i}" for i in range(5)]
+    assert complete(run_cli, "stubs", str(path), "fn0", "fn1") == ["plain,fn1"]
+    assert complete(run_cli, "stubs", "missing", "fn") == []
 
 
 def test_options(run_cli: RunCli) -> None:

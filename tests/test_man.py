@@ -28,6 +28,15 @@ def test_the_pages_are_up_to_date(generator: dict[str, Any]) -> None:
     assert files(ROOT / "man") == generator["pages"]()
 
 
+def test_sections_are_there_once() -> None:
+    for name, page in files(ROOT / "man").items():
+        sections = [line for line in page.splitlines() if line.startswith(".SH ")]
+        assert len(sections) == len(set(sections)), name
+        assert "success, no problems found; 1" not in page, name
+        assert (".SH EXAMPLES" in sections) == (name.count("-") > 0 and name.startswith("pfestubs-")), name
+        assert sections[-1] == ".SH SEE ALSO"
+
+
 def test_there_is_a_completion_file_per_shell(generator: dict[str, Any]) -> None:
     """Their text is click's, which differs between its versions; what they ask pfestubs for does not."""
     found = files(ROOT / "completions")

@@ -35,6 +35,20 @@ problems found in the kernel
 .B 2
 error: usage, unreadable input, failed tool
 """
+_RELATED: Final = {
+    "check": ("plan", "explain", "report"),
+    "explain": ("check", "stubs", "verify"),
+    "plan": ("check", "report"),
+    "stubs": ("verify", "explain"),
+    "diff": ("check", "report"),
+    "report": ("check", "plan"),
+    "modules": ("check",),
+    "verify": ("stubs", "explain"),
+    "count": ("generate", "check"),
+    "generate": ("count", "hook"),
+    "hook": ("generate", "kbuild"),
+    "kbuild": ("hook", "check"),
+}
 _DROP_INS: Final = {
     "gen-ftrace-pfe-stubs": (
         ("VMLINUX_O", "ARCH_VMLINUX_O"),
@@ -105,22 +119,17 @@ def _page(words: list[str], command: click.Command) -> Iterator[str]:
             yield from (".TP", f".B {_roff(name)}", _text(child.get_short_help_str(200)))
     yield _EXIT_STATUS.rstrip("\n")
     if command.epilog and len(words) > 1:
-        yield ".SH NOTES"
-        for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(command.epilog)):
-            yield from _block(paragraph)
+        examples, *_ = re.split(r"\n\s*\n", inspect.cleandoc(command.epilog))
+        lines = [line.strip() for line in examples.splitlines() if line.startswith(" ")]
+        yield from (".SH EXAMPLES", ".nf", *map(_roff, lines), ".fi")
     yield ".SH SEE ALSO"
-    related = ["-".join([*words, name]) for name, _ in children] or ["-".join(words[:-1])]
+    related = ["-".join([*words, name]) for name, _ in children]
     if len(words) == 1:
         related += _DROP_INS
-    yield ",\n".join(f".BR {_roff(name)} (1)" for name in related)
-
-
-def _block(paragraph: str) -> Iterator[str]:
-    """Yield a paragraph; one that starts with a backspace, which click does not wrap, keeps its lines."""
-    if paragraph.startswith("\b"):
-        yield from (".PP", ".nf", *map(_roff, paragraph.strip("\b\n").splitlines()), ".fi")
     else:
-        yield from (".PP", _text(paragraph))
+        parents = ["-".join(words[:length]) for length in range(1, len(words))]
+        related = [*parents, *(f"pfestubs-{name}" for name in _RELATED.get(words[1], ())), *related]
+    yield ",\n".join(f".BR {_roff(name)} (1)" for name in related)
 
 
 def _head(words: list[str], summary: str) -> list[str]:

@@ -169,9 +169,8 @@ class _Finder:
             own = {boot.function(p) for start in addresses for p in self._owned.get(start, ())}
             return f"is not a location: {name} has {' and '.join(sorted(own))}"
         if addresses:
-            return (
-                f"{'matches only code that' if is_pattern else 'is code that'} has no location: not traceable"
-            )
+            subject = "matches only functions" if is_pattern else "is a function"
+            return f"{subject} that ftrace cannot trace: notrace, assembly, or not built for tracing"
         if is_pattern:
             return "matches no symbol of this kernel"
         if self._kernel.symbols.find([name]):

@@ -23,17 +23,17 @@ _COMPLETE: Final = "_PFESTUBS_COMPLETE"
 
 # A command's module is imported only when it is used: the tool runs on every link of a kernel.
 COMMANDS: Final = {
+    "check": "replay the boot of a kernel and fail if it would fail",
+    "explain": "what ftrace's messages in a boot log mean, and the remedy",
+    "plan": "which reserves work, and how much text can still grow",
+    "stubs": "each function's stub: instructions before and after boot",
+    "diff": "what changed between two kernels",
+    "report": "write an HTML report: layout, distances, room for growth",
+    "modules": "stubs that each module asks for",
+    "verify": "compare the predicted stubs with the memory in a dump",
     "count": "entries by kind, and the stubs to reserve",
     "generate": "the assembly file that reserves the stubs",
     "hook": "generate and assemble, as kbuild's hook",
-    "check": "replay the boot of a linked kernel and fail if it would fail",
-    "stubs": "each function's stub: instructions before and after boot",
-    "verify": "compare the predicted stubs with the memory in a dump",
-    "plan": "which reserves work, and how much text can still grow with each",
-    "diff": "what changed between two kernels",
-    "report": "one page with pictures of where a kernel is and when it runs out",
-    "modules": "stubs that each module asks for",
-    "explain": "what ftrace's messages in a boot log mean for this kernel, and the remedy",
     "kbuild": "put the hook and the check into a kernel tree, or take them out",
     "help": "show the help of a command",
 }
@@ -47,6 +47,7 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"pfestubs.cli.commands.{cmd_name}").command
+        command.short_help = COMMANDS[cmd_name]  # what shells show beside the name
         if isinstance(command, click.Group):
             command.no_args_is_help = False  # exit status 0 with click 8.1; without it "Missing command."
         return command
@@ -123,6 +124,8 @@ def call(words: list[str]) -> int | None:
     instruction = os.environ.get(_COMPLETE)
     if instruction:
         return _complete(instruction)
+    if len(words) == 2 and words[0] in COMMANDS and words[1] == "help" and not os.path.lexists("help"):
+        words = ["help", words[0]]
     try:
         with cli.make_context("pfestubs", words) as context:
             result: int | None = cli.invoke(context)
@@ -179,7 +182,19 @@ def _report_usage(error: click.UsageError) -> None:
         print_messages(*error.message.splitlines())
         return
     usage = error.ctx.get_usage().splitlines() if error.ctx else []
-    print_messages(*usage, f"pfestubs: error: {error.format_message()}")
+    print_messages(*usage, f"pfestubs: error: {_usage_problem(error)}")
+
+
+def _usage_problem(error: click.UsageError) -> str:
+    """Return what is wrong with a command line, and which help has the answer."""
+    problem = error.format_message().rstrip(".")
+    if error.ctx is None or isinstance(error.ctx.command, _Commands):
+        return problem
+    if isinstance(error.ctx.command, click.Group) and problem == "Missing command":
+        problem = f"missing command: {', '.join(error.ctx.command.commands)}"
+    words = error.ctx.command_path.split(" ")[1:]
+    advice = f"{' See' if problem.endswith('?') else '; see'} pfestubs help {' '.join(words)}"
+    return f"{problem[:1].lower()}{problem[1:]}{advice}"
 
 
 def _unexpected_error_message(error: Exception) -> str:

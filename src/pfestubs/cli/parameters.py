@@ -23,16 +23,29 @@ else:
 
 COUNT_LIMIT: Final = 0xFFFFFFFF
 """A count in a kernel has 32 bits."""
-_NUMBER: Final = re.compile(r"0x[0-9a-f]{1,16}|[0-9]{1,20}", re.ASCII | re.IGNORECASE)
 _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_DECIMAL: Final = r"[0-9]{1,3}(?:,[0-9]{3}){1,6}|[0-9]{1,20}"
+"""With the thousands separators that pfestubs prints, or without."""
+_NUMBER: Final = re.compile(
+    rf"(?P<sign>-?)(?:(?P<hex>0x[0-9a-f]{{1,16}})|(?P<decimal>{_DECIMAL})(?:(?P<unit>[kmg])(?P<bytes>i?b)?)?)",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def _value(match: re.Match[str]) -> int:
+    if match["hex"]:
+        number = int(match["hex"], 16)
+    else:
+        number = int(match["decimal"].replace(",", "")) * _UNITS[(match["unit"] or "").lower()]
+    return -number if match["sign"] else number
 
 
 def parse_count(text: str) -> int | None:
-    """Return a count of 32 bits, decimal or hexadecimal with 0x, None if it is not one."""
-    if not _NUMBER.fullmatch(text):
+    """Return a count of 32 bits, None if it is not one: decimal, also 32,768 or 32K, or hexadecimal."""
+    match = _NUMBER.fullmatch(text)
+    if match is None or match["sign"] or match["bytes"]:
         return None
-    number = int(text, 16 if text[1:2] in {"x", "X"} else 10)
-    return number if number <= COUNT_LIMIT else None
+    return number if (number := _value(match)) <= COUNT_LIMIT else None
 
 
 class InputFile(click.Path):
@@ -110,27 +123,19 @@ class Size(_ParamType):
 
     def __init__(self, *, signed: bool = False) -> None:
         super().__init__()
-        self._pattern = re.compile(
-            rf"(?P<sign>{'-?' if signed else ''})(?:(?P<hex>0x[0-9a-f]{{1,16}})"
-            r"|(?P<number>[0-9]{1,20})(?:(?P<unit>[kmg])(?:i?b)?)?)",
-            re.ASCII | re.IGNORECASE,
-        )
+        self._signed = signed
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the bytes."""
-        match = self._pattern.fullmatch(str(value))
-        if match is None:
+        match = _NUMBER.fullmatch(str(value))
+        if match is None or (match["sign"] and not self._signed):
             self.fail(
                 f"invalid size {value!r}: use bytes (decimal or 0x...), or a suffix K, M, G, KB, MB, GB, KiB,"
                 " MiB, GiB",
                 param,
                 ctx,
             )
-        if match["hex"]:
-            size = int(match["hex"], 16)
-        else:
-            size = int(match["number"]) * _UNITS[(match["unit"] or "").lower()]
-        return -size if match["sign"] else size
+        return _value(match)
 
 
 class MaxGrowth(_ParamType):
@@ -140,7 +145,7 @@ class MaxGrowth(_ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> AllowedGrowth:
         """Return the allowance, exact."""
-        match = re.fullmatch(r"([0-9]{1,20})|([0-9]{1,9}(?:\.[0-9]{1,9})?)%", str(value), re.ASCII)
+        match = re.fullmatch(rf"({_DECIMAL})|([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)%", str(value), re.ASCII)
         if match is None:
             self.fail(f"{value!r} is neither a number of locations nor a percentage", param, ctx)
         from decimal import Decimal  # exact: 2.3% of 1,000 is 23
@@ -148,5 +153,5 @@ class MaxGrowth(_ParamType):
         from pfestubs.rules.check.check import AllowedGrowth
 
         if match[1] is not None:
-            return AllowedGrowth(Decimal(match[1]), "locations")
+            return AllowedGrowth(Decimal(match[1].replace(",", "")), "locations")
         return AllowedGrowth(Decimal(match[2]), "percent")

@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from threading import Event
 
 _Item = TypeVar("_Item")
 _INTERVAL: Final = 0.1
 """Seconds between two refreshes."""
+_PATIENCE: Final = 1.0
+"""Seconds of work without a bar."""
 
 
 def track(items: Iterable[_Item], total: int, label: str) -> Iterator[_Item]:
@@ -34,6 +38,36 @@ def track(items: Iterable[_Item], total: int, label: str) -> Iterator[_Item]:
             bar.update(task, advance=1, refresh=now - shown >= _INTERVAL)
             if now - shown >= _INTERVAL:
                 shown = now
+
+
+@contextmanager
+def working(label: str) -> Iterator[None]:
+    """Show for work of unknown length that it goes on, once it has taken a second."""
+    if not _is_terminal():
+        yield
+        return
+    from threading import Event, Thread
+
+    done = Event()
+    thread = Thread(target=_show_working, args=(label, done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _show_working(label: str, done: Event) -> None:
+    if done.wait(_PATIENCE):
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn(label), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        bar.add_task(label, total=None)
+        done.wait()
 
 
 def _is_terminal() -> bool:

@@ -13,16 +13,18 @@ from pfestubs.cli.options import (
     format_option,
     output_option,
     system_map_option,
-    vmlinux_argument,
 )
 from pfestubs.cli.output import finish
 from pfestubs.cli.parameters import InputFile, MaxGrowth, Size
-from pfestubs.formats.check import summary
+from pfestubs.errors import Exit, PfestubsError
+from pfestubs.formats import RenderOptions, render
+from pfestubs.formats.check import github_error, summary, verdict
 from pfestubs.formats.findings import finding_message
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.check.check import CheckOptions, check_boot
 from pfestubs.rules.kernel.simulation import boot_kernel
-from pfestubs.system.files import refuse_input
+from pfestubs.system.files import is_stdout, refuse_input, write_output
+from pfestubs.system.messages import print_messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,18 +37,19 @@ if TYPE_CHECKING:
     "check",
     help="""Simulate the boot of VMLINUX and fail if ftrace would fail.
 
-    Each location gets its stub as the kernel would hand it out, and each branch is measured.
+    Each location gets its stub as the kernel would hand it out, and each branch is measured. Of several
+    kernels, each gets one line, and the exit status is the worst.
     """,
     epilog=epilog(
         "pfestubs check vmlinux",
         "pfestubs check --min-headroom 1M --format junit -o pfestubs.xml vmlinux",
     ),
 )
-@vmlinux_argument
+@click.argument("vmlinux", nargs=-1, required=True, metavar="VMLINUX...", type=InputFile("vmlinux"))
 @format_option("check")
 @output_option
 @system_map_option
-@all_option("Show every finding, not only 20 per rule.")
+@all_option("Show every finding, not only the first of each cause.")
 @click.option(
     "-v",
     "--verbose",
@@ -78,7 +81,7 @@ if TYPE_CHECKING:
     help="Fail if the number of locations grew by more than N (or N%) since the baseline.",
 )
 def command(
-    vmlinux: str,
+    vmlinux: tuple[str, ...],
     format_: str,
     output: str | None,
     system_map: str | None,
@@ -92,12 +95,22 @@ def command(
     """Run `pfestubs check`."""
     if max_growth is not None and baseline is None:
         raise click.UsageError("--max-growth requires --baseline.")
-    refuse_input(output, vmlinux, system_map, prelink, baseline)
+    refuse_input(output, *vmlinux, system_map, prelink, baseline)
+    if len(vmlinux) > 1 and (format_ != "text" or system_map or prelink or baseline):
+        raise click.UsageError("several kernels take --format text only, and no file that belongs to one.")
     check_options = _check_options(prelink, min_headroom, baseline, max_growth)._replace(
         every_branch=verbose or format_ != "text"
     )
-    with open_kernel(vmlinux, system_map) as kernel:
-        result = check_boot(boot_kernel(kernel), check_options)
+    if len(vmlinux) > 1:
+        options = RenderOptions(show_all, verbose, is_stdout(output))
+        return _check_each(vmlinux, check_options, options, output)
+    try:
+        with open_kernel(vmlinux[0], system_map) as kernel:
+            result = check_boot(boot_kernel(kernel), check_options)
+    except PfestubsError as e:
+        if format_ == "github":
+            write_output(output, [github_error(vmlinux[0], str(e))])
+        raise
     return finish(
         "check",
         result,
@@ -108,6 +121,30 @@ def command(
         show_all=show_all,
         verbose=verbose,
     )
+
+
+def _check_each(
+    files: Sequence[str], check_options: CheckOptions, options: RenderOptions, output: str | None
+) -> int:
+    """Check each kernel, one line for each unless more is asked for; return the worst exit status."""
+    status = Exit.SUCCESS
+    pieces: list[str] = []
+    for file in files:
+        try:
+            with open_kernel(file, None) as kernel:
+                result = check_boot(boot_kernel(kernel), check_options)
+        except PfestubsError as e:
+            print_messages(str(e))
+            status = Exit.ERROR
+            continue
+        if options.verbose or options.show_all:
+            pieces += render("check", "text", result, options)
+        else:
+            pieces.append(verdict(result, options, with_remedy=True))
+        if not result.ok:
+            status = max(status, Exit.PROBLEMS)
+    write_output(output, pieces)
+    return status
 
 
 def _check_options(

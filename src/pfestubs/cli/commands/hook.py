@@ -21,7 +21,7 @@ from pfestubs.cli.options import sizing_options, vmlinux_o_argument
     """,
     epilog=epilog(
         "pfestubs hook vmlinux.o .vmlinux.arch.o",
-        "CC=powerpc64le-linux-gnu-gcc pfestubs hook --spare auto vmlinux.o .vmlinux.arch.o",
+        "CC=powerpc64le-linux-gnu-gcc pfestubs hook vmlinux.o .vmlinux.arch.o",
     ),
 )
 @vmlinux_o_argument

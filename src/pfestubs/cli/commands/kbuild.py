@@ -39,6 +39,7 @@ def command() -> None:
 
 @command.command(
     "install",
+    short_help="make SRCTREE call pfestubs",
     help="""Make SRCTREE call pfestubs in place of its scripts.
 
     SRCTREE may also be an object directory (make O=): its source tree is edited.
@@ -94,6 +95,7 @@ def _report_install(srctree: str, tree: kbuild.KernelTree, changed: Sequence[str
 
 @command.command(
     "remove",
+    short_help="restore the makefiles of SRCTREE",
     help="Restore the makefiles of SRCTREE bit for bit, and delete the copy that --vendor made.",
     epilog=epilog("pfestubs kbuild remove linux", "pfestubs kbuild remove ../build-ppc64le"),
 )
@@ -108,6 +110,7 @@ def remove(srctree: str) -> None:
 
 @command.command(
     "status",
+    short_help="whether SRCTREE calls pfestubs",
     help="Print in one line what SRCTREE is and whether it calls pfestubs.",
     epilog=epilog("pfestubs kbuild status linux", "pfestubs kbuild status . | grep -q ': installed'"),
 )

@@ -9,6 +9,7 @@ from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import format_option, output_option, system_map_option, vmlinux_argument
 from pfestubs.cli.output import finish
 from pfestubs.cli.parameters import Count, Size
+from pfestubs.cli.progress import working
 from pfestubs.errors import UsageError
 from pfestubs.formats.plan import plan_summary
 from pfestubs.model import ppc
@@ -25,8 +26,8 @@ from pfestubs.system.files import refuse_input
 
     The boot is replayed for other values of CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE. Text is added in three
     places: early (directly after the reserve), even (spread over the text after it) or late (after the last
-    function). The recommended reserve is the one whose smallest growth over the three is largest. It fails if
-    the kernel as linked does.
+    function). The recommended reserve is the one whose smallest growth over the three is largest. The exit
+    status is 1 if the kernel as linked fails.
     """,
     epilog=epilog("pfestubs plan vmlinux", "pfestubs plan --reserve 20000 --grow 8MiB --shape even vmlinux"),
 )
@@ -64,12 +65,11 @@ def command(
     """Run `pfestubs plan`."""
     refuse_input(output, vmlinux, system_map)
     with open_kernel(vmlinux, system_map) as kernel:
-        result = plan_reserve(
-            boot_kernel(kernel),
-            reserves=reserves,
-            growths=[_instructions(size) for size in growths],
-            shape=GrowthShape(shape),
-        )
+        sizes = [_instructions(size) for size in growths]
+        with working("planning"):
+            result = plan_reserve(
+                boot_kernel(kernel), reserves=reserves, growths=sizes, shape=GrowthShape(shape)
+            )
     closing = [f"{result.kernel.file}: {plan_summary(result)}"]
     return finish("plan", result, ok=result.ok, format_=format_, output=output, closing=closing)
 

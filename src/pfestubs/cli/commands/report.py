@@ -9,16 +9,20 @@ from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import old_system_map_option, system_map_option, vmlinux_argument
 from pfestubs.cli.output import finish
 from pfestubs.cli.parameters import InputFile
+from pfestubs.cli.progress import working
+from pfestubs.errors import UsageError
 from pfestubs.formats.check import summary
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.report import older_kernel, report_boot
 from pfestubs.rules.kernel.simulation import boot_kernel
 from pfestubs.system.files import refuse_input
 
+_OTHER_FORMATS = (".pdf", ".png", ".svg", ".jpg", ".json", ".xml", ".md", ".txt", ".ps", ".docx")
+
 
 @click.command(
     "report",
-    help="""Write a page about VMLINUX with pictures: one HTML file that loads nothing.
+    help="""Write a self-contained HTML report about VMLINUX.
 
     It shows the verdict of check and what to set, where text and stubs are, how far each function is from its
     stub, the plan, and the functions with the least headroom. The exit status is that of check: 1 if it finds
@@ -52,12 +56,15 @@ def command(
     """Run `pfestubs report`."""
     if old_system_map is not None and compare is None:
         raise click.UsageError("--old-system-map requires --compare.")
+    if output.lower().endswith(_OTHER_FORMATS):
+        raise UsageError(output, "is not the name of a page", "the report is HTML: name it *.html")
     refuse_input(output, vmlinux, system_map, compare, old_system_map)
     with open_kernel(vmlinux, system_map) as kernel:
         older = None
         if compare is not None:
             with open_kernel(compare, old_system_map) as old:
                 older = older_kernel(boot_kernel(old), vmlinux, kernel.layout_name)
-        result = report_boot(boot_kernel(kernel), older)
+        with working("reporting"):
+            result = report_boot(boot_kernel(kernel), older)
     closing = [f"{vmlinux}: {summary(result.check)}"]
     return finish("report", result, ok=result.check.ok, format_="html", output=output, closing=closing)

@@ -4,18 +4,29 @@
 from __future__ import annotations
 
 import click
+from click.shell_completion import CompletionItem
 
 from pfestubs.cli.help_text import epilog
 from pfestubs.cli.inputs import refuse_swapped
 from pfestubs.cli.lookup import FoundLocations, find_locations
 from pfestubs.cli.options import format_option, output_option, system_map_option, vmlinux_argument
 from pfestubs.cli.output import finish
-from pfestubs.errors import Exit
+from pfestubs.errors import Exit, PfestubsError
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.listing import list_stubs
 from pfestubs.rules.kernel.simulation import boot_kernel
 from pfestubs.system.files import refuse_input
 from pfestubs.system.messages import print_messages
+
+
+def _complete_function(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the functions with a location, of the kernel that was named before."""
+    try:
+        with open_kernel(ctx.params["vmlinux"], None) as kernel:
+            names = {kernel.symbols.locate(address)[0] for address in kernel.table}
+    except (PfestubsError, KeyError, TypeError):  # no kernel yet, or not one
+        return []
+    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
 
 @click.command(
@@ -31,7 +42,7 @@ from pfestubs.system.messages import print_messages
     ),
 )
 @vmlinux_argument
-@click.argument("functions", nargs=-1, metavar="[FUNCTION]...")
+@click.argument("functions", nargs=-1, metavar="[FUNCTION]...", shell_complete=_complete_function)
 @format_option("stubs")
 @output_option
 @system_map_option

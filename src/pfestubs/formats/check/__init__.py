@@ -45,10 +45,15 @@ def render_text(result: CheckResult, options: RenderOptions) -> Iterator[str]:
         no_headroom = no_headroom_sentence(result)
         if no_headroom:
             yield f"{no_headroom}\n"
-    remedy = first_remedy(result) if findings.count("\n") > _SCREEN - 4 else ""
-    last = f"{escape_line(result.kernel.file)}: {summary(result)}{f'; {remedy}' if remedy else ''}"
+    yield verdict(result, options, with_remedy=findings.count("\n") > _SCREEN - 4)
+
+
+def verdict(result: CheckResult, options: RenderOptions, *, with_remedy: bool) -> str:
+    """Return the outcome as one line."""
+    remedy = first_remedy(result) if with_remedy else ""
+    line = f"{escape_line(result.kernel.file)}: {summary(result)}{f'; {remedy}' if remedy else ''}"
     # A passing check does without rich.
-    yield paragraph(last, options) if result.ok else paragraph(last, options, "failed:", "bad")
+    return paragraph(line, options) if result.ok else paragraph(line, options, "failed:", "bad")
 
 
 def _findings(result: CheckResult, options: RenderOptions) -> Iterator[str]:
@@ -141,6 +146,11 @@ def render_github(result: CheckResult, options: RenderOptions) -> Iterator[str]:
         else:
             for cause in causes(findings, options)[:room]:
                 yield _command(level, result.kernel.file, cause.shown[0].rule, cause_message(cause))
+
+
+def github_error(file: str, message: str) -> str:
+    """Return the annotation of a kernel that cannot be checked."""
+    return _command("error", file, "pfestubs check", message)
 
 
 def cause_message(cause: Cause) -> str:
