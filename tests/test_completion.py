@@ -76,9 +76,9 @@ def test_commands_have_the_texts_of_the_help(shell: str, run_cli: RunCli) -> Non
 
 def test_functions_of_the_kernel(run_cli: RunCli, tmp_path: Path) -> None:
     path = LinkedKernel().save(tmp_path / "vmlinux")
-    assert complete(run_cli, "stubs", str(path), "fn") == [f"plain,fn{i}" for i in range(5)]
+    assert complete(run_cli, "stubs", str(path), "fn") == [f"plain,fn{i}" for i in range(3)]
     assert complete(run_cli, "stubs", str(path), "fn0", "fn1") == ["plain,fn1"]
-    assert complete(run_cli, "stubs", "missing", "fn") == []
+    assert complete(run_cli, "stubs", "missing", "fn") == [""]
 
 
 def test_options(run_cli: RunCli) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
@@ -187,7 +188,7 @@ def _report_usage(error: click.UsageError) -> None:
 
 def _usage_problem(error: click.UsageError) -> str:
     """Return what is wrong with a command line, and which help has the answer."""
-    problem = error.format_message().rstrip(".")
+    problem = re.sub(r"(?<!\.)\.$", "", error.format_message())
     if error.ctx is None or isinstance(error.ctx.command, _Commands):
         return problem
     if isinstance(error.ctx.command, click.Group) and problem == "Missing command":
