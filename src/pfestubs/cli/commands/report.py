@@ -47,7 +47,7 @@ _OTHER_FORMATS = (".pdf", ".png", ".svg", ".jpg", ".json", ".xml", ".md", ".txt"
     "--compare",
     metavar="OLD",
     type=InputFile("vmlinux"),
-    help="Also show the distances of the kernel OLD, in grey.",
+    help="Also show the figures and the distances of the kernel OLD.",
 )
 @old_system_map_option
 def command(
@@ -67,4 +67,4 @@ def command(
         with working("reporting"):
             result = report_boot(boot_kernel(kernel), older)
     closing = [f"{vmlinux}: {summary(result.check)}"]
-    return finish("report", result, ok=result.check.ok, format_="html", output=output, closing=closing)
+    return finish("report", result, ok=result.ok, format_="html", output=output, closing=closing)

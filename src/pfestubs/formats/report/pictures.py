@@ -6,49 +6,46 @@ Shapes have a class (`kind`), which the style sheet colours: an area by its role
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Literal
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from pfestubs.formats.address_map import MapScale, part_label
 from pfestubs.formats.text import escape_line, plural, size_text
 from pfestubs.model import ppc
-from pfestubs.rules.analyses.report import BIN_SIZE, BINS, CALLS
+from pfestubs.rules.analyses.relink import GrowthShape
+from pfestubs.rules.analyses.report import CALLS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from pfestubs.rules.analyses.address_map import MapPart
-    from pfestubs.rules.analyses.plan import PlanResult
-    from pfestubs.rules.analyses.report import DistanceHistogram, ReportResult
+    from pfestubs.rules.analyses.address_map import AddressSpan, MapPart
+    from pfestubs.rules.analyses.plan import CurvePoint, GrowthCurve, PlanResult
+    from pfestubs.rules.analyses.report import ReportedKernel
 
 _ROW: Final = 22
 """Pixels of a row."""
 _BAR: Final = 14
 _TICKS: Final = 8
-"""Intervals that the scale of addresses has at most."""
+"""Intervals that a scale has at most."""
+_HEAD: Final = 34
+"""Pixels above a plot, for labels."""
 _PLOT: Final = 200
-"""Pixels of the histogram's bars and of the profile."""
+"""Pixels of a plot."""
+_FOOT: Final = 20
+"""Pixels below the profile, for what has no stub."""
 _AXIS: Final = 22
-_LEAST: Final = 2.0
-"""Pixels of the lowest bar: a single location is seen too."""
 _THIN: Final = 0.2
 """Percent of the width that the thinnest bar has."""
-_SLOTS: Final = BINS + 4
-"""Places in the histogram: the bins, a gap, and the locations without a stub."""
-_SLOT: Final = 100 / _SLOTS
-_WITHOUT: Final = BINS + 3
-_TOP: Final = 18
-"""Pixels above the histogram's bars."""
 _SHOWN: Final = 40 << 20
 """The distance, in bytes, at the edge of the profile; farther ones are drawn there."""
-_NAME: Final = 32
+_NAME: Final = 24
 """Characters of a name in a picture."""
 
 Anchor = Literal["start", "middle", "end"]
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """A rectangle; `x` and `width` in percent, `y` and `height` in pixels."""
 
     kind: str
@@ -59,8 +56,7 @@ class Box:
     title: str = ""
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """A straight line; `x` in percent, `y` in pixels."""
 
     kind: str
@@ -70,8 +66,14 @@ class Line:
     y2: float
 
 
-@dataclass(frozen=True)
-class Label:
+class Curve(NamedTuple):
+    """A line through points: `x` in percent, `y` in pixels."""
+
+    kind: str
+    points: Sequence[tuple[float, float]]
+
+
+class Label(NamedTuple):
     """A text; `x` in percent, `y` (of its baseline) in pixels."""
 
     text: str
@@ -88,40 +90,57 @@ class Picture:
     height: float
     boxes: list[Box] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
 
 
-def roles(result: ReportResult) -> Mapping[str, str]:
-    """Return the class of each series: an area by its role, the calls of a kernel without stubs."""
-    return {use.area.name: use.area.role.value for use in result.check.areas} or {CALLS: "reserve"}
+class ProfileScale:
+    """Positions in the picture of distances; the script that draws it for another reserve has the same."""
+
+    top, plot, shown = _HEAD, _PLOT, _SHOWN
+
+    def __init__(self, spans: Sequence[AddressSpan]) -> None:
+        self.addresses = MapScale(spans)
+
+    def level(self, distance: int) -> float:
+        """Return the position of a distance, pixels from the top."""
+        return self.top + self.plot / 2 * (1 - max(-1.0, min(1.0, distance / self.shown)))
+
+    def across(self, span: AddressSpan) -> tuple[float, float]:
+        """Return the position and the width of addresses, in percent."""
+        x = 100 * self.addresses.at(span.start)
+        width = max(_THIN, 100 * self.addresses.at(span.stop) - x)
+        return min(x, 100 - width), width
 
 
-def lacking(result: ReportResult) -> str:
+def series_text(name: str) -> str:
+    """Return the name of a series."""
+    return "calls" if name == CALLS else f"area {name}"
+
+
+def lacking(kernel: ReportedKernel) -> str:
     """Return what a location that fails has not got: a stub, or a call in a kernel without stubs."""
-    return "stub" if result.check.areas else "call"
+    return "call" if CALLS in kernel.series else "stub"
 
 
-def draw_map(result: ReportResult) -> Picture:
+def draw_map(kernel: ReportedKernel) -> Picture:
     """Return the address map: a row per part; a pale band shows from where an area can be reached."""
-    check = result.check
-    scale = MapScale(check.address_map.spans)
-    kinds = roles(result)
-    parts = [part for part in check.address_map.parts if part.span.size]
+    scale = MapScale(kernel.address_map.spans)
+    parts = [part for part in kernel.address_map.parts if part.span.size]
     bottom = len(parts) * _ROW + 4
     picture = Picture(bottom + _AXIS)
     for gap in scale.gaps:
         x, width = 100 * gap.start, 100 * (gap.stop - gap.start)
         cut = ", not to scale" if gap.cut else ""
-        picture.boxes.append(
-            Box("gap", x, 0, width, bottom, f"{size_text(gap.bytes)} between the texts{cut}")
-        )
+        title = f"{size_text(gap.bytes)} between the texts{cut}"
+        picture.boxes.append(Box("gap", x, 0, width, bottom, title))
         if gap.cut:
             picture.labels.append(Label("≈", x + width / 2, bottom - 2, "middle", "tick"))
     for row, part in enumerate(parts):
         y = row * _ROW + 4
         x = min(100 * scale.at(part.span.start), 100 - _THIN)
         stop = max(x + _THIN, 100 * scale.at(part.span.stop))
-        kind = kinds[part.name] if part.kind == "area" else part.kind
+        kind = kernel.series[part.name].value if part.kind == "area" else part.kind
         if part.reach is not None:
             low, high = 100 * scale.at(part.reach.start), 100 * scale.at(part.reach.stop)
             title = f"every stub of area {part.name} can be reached from here"
@@ -130,8 +149,8 @@ def draw_map(result: ReportResult) -> Picture:
         if part.stubs != 0:
             picture.boxes.append(Box(f"part {kind}", x, y, stop - x, _BAR, title))
         picture.labels.append(_beside(_part_text(part), x, stop, y + 11))
-    picture.lines += [Line("axis", 0, bottom, 100, bottom)]
-    picture.labels += _address_ticks(result, scale, bottom + 15)
+    picture.lines.append(Line("axis", 0, bottom, 100, bottom))
+    picture.labels += _address_ticks(kernel.address_map.spans, scale, bottom + 15)
     return picture
 
 
@@ -142,16 +161,15 @@ def _part_text(part: MapPart) -> str:
     return f"{label}, {size_text(part.span.size)}" if part.kind == "text" else escape_line(label)
 
 
-def _beside(text: str, x: float, stop: float, y: float) -> Label:
+def _beside(text: str, x: float, stop: float, y: float, kind: str = "") -> Label:
     """Return a label inside a wide bar, else to the side of it that has room."""
     if stop - x > 50:
         return Label(text, x + 1, y, kind="inside")
-    return Label(text, stop + 1, y) if x < 50 else Label(text, x - 1, y, "end")
+    return Label(text, stop + 1, y, kind=kind) if x < 50 else Label(text, x - 1, y, "end", kind)
 
 
-def _address_ticks(result: ReportResult, scale: MapScale, y: float) -> Iterator[Label]:
+def _address_ticks(spans: Sequence[AddressSpan], scale: MapScale, y: float) -> Iterator[Label]:
     """Yield distances from the start of the first text, in steps of a power of two."""
-    spans = result.check.address_map.spans
     if not spans:
         return
     start, stop = spans[0].start, spans[-1].stop
@@ -162,176 +180,144 @@ def _address_ticks(result: ReportResult, scale: MapScale, y: float) -> Iterator[
         inside = any(span.start <= start + offset < span.stop for span in spans)
         x = 100 * scale.at(start + offset)
         if (inside or not any(gap.cut for gap in scale.gaps)) and x < 92:
-            yield Label(f"+{_round_size(offset)}", x, y, "middle", "tick")
+            yield Label(f"+{round_size(offset)}", x, y, "middle", "tick")
 
 
-def _round_size(size: int) -> str:
+def round_size(size: int) -> str:
     """Return a power of two, or few times it, without decimals."""
     return size_text(size).replace(".0 ", " ")
 
 
-def draw_histogram(result: ReportResult) -> Picture:
-    """Return the locations by distance, the series stacked, an older kernel's first."""
-    new, old = result.histogram, result.older.histogram if result.older else None
-    top = max([1, *bin_totals(new), *(bin_totals(old) if old else [])])
-    picture = Picture(_TOP + _PLOT + _AXIS)
-    for side in (0, BINS + 1):
-        picture.boxes.append(Box("outside", side * _SLOT, _TOP, _SLOT, _PLOT))
-    if old is not None:
-        picture.boxes += _old_bars(old, top)
-    picture.boxes += _bars(new, top, roles(result), inset=_SLOT * (0.18 if old else 0.04))
-    base = _TOP + _PLOT
-    if new.without:
-        noun = lacking(result)
-        title = f"{plural(new.without, 'location')} without a {noun}"
-        picture.boxes.append(_bar("bad", _WITHOUT, new.without, top, title))
-        picture.labels.append(Label(f"no {noun}: {new.without:,}", 100, _TOP - 4, "end", "bad"))
-    picture.lines += [Line("axis", 0, base, 100, base), Line("grid", 0, _TOP, 100 * _WITHOUT / _SLOTS, _TOP)]
-    picture.lines += [Line("limit", place * _SLOT, _TOP, place * _SLOT, base) for place in (1, BINS + 1)]
-    picture.labels.append(Label(plural(top, "function"), 0, _TOP - 4, kind="tick"))
-    for mib in (-32, -16, 0, 16, 32):
-        x = (1 + (mib << 20) / BIN_SIZE + BINS / 2) * _SLOT
-        anchor: Anchor = "start" if mib == -32 else "middle"
-        picture.labels.append(Label(f"{mib:+d} MiB" if mib else "0", x, base + 15, anchor, "tick"))
+def draw_profile(kernel: ReportedKernel, *, failed: bool) -> Picture:
+    """Return the distances along the text between a branch's limits, and at the foot what has no stub."""
+    scale = ProfileScale(kernel.address_map.spans)
+    bottom = _HEAD + _PLOT + _FOOT
+    picture = Picture(bottom + _AXIS)
+    forward, backward = scale.level(ppc.FORWARD_LIMIT), scale.level(ppc.BACKWARD_LIMIT)
+    picture.boxes.append(Box("outside", 0, _HEAD, 100, forward - _HEAD))
+    picture.boxes.append(Box("outside", 0, backward, 100, _HEAD + _PLOT - backward))
+    for gap in scale.addresses.gaps:
+        x, width = 100 * gap.start, 100 * (gap.stop - gap.start)
+        title = f"{size_text(gap.bytes)} between the texts"
+        picture.boxes.append(Box("gap", x, _HEAD, width, bottom - _HEAD, title))
+    picture.boxes += _profile_boxes(kernel, scale)
+    for distance, kind in ((ppc.FORWARD_LIMIT, "limit"), (0, "grid"), (ppc.BACKWARD_LIMIT, "limit")):
+        y = scale.level(distance)
+        picture.lines.append(Line(kind, 0, y, 100, y))
+        text = f"{round(distance / (1 << 20)):+d} MiB" if distance else "0"
+        picture.labels.append(Label(text, 0.5, y - 4, kind="tick"))
+    picture.lines.append(Line("axis", 0, bottom, 100, bottom))
+    picture.labels += _address_ticks(kernel.address_map.spans, scale.addresses, bottom + 15)
+    if kernel.reserve_end is not None:
+        location, stubs = kernel.reserve_end
+        x = 100 * scale.addresses.at(location)
+        kind = "bad" if failed else "note"
+        picture.lines.append(Line(f"cause {kind}", x, 4, x, forward + 8))
+        lines = ("the reserve ends here:", f"{plural(stubs, 'stub')} out of reach")
+        picture.labels += [_at(text, x, y, kind) for text, y in zip(lines, (13, 27), strict=True)]
+    if kernel.stop is not None:
+        x = 100 * scale.addresses.at(kernel.stop)
+        picture.lines.append(Line("stop", x, scale.level(0), x, bottom))
+        name = escape_line(kernel.stop_name)
+        name = name if len(name) <= _NAME else name[: _NAME - 1] + "…"
+        picture.labels += [
+            _at(text, x, y, "bad") for text, y in (("ftrace stops at", backward - 4), (name, backward + 13))
+        ]
     return picture
 
 
-def _bar(kind: str, place: int, count: int, top: int, title: str) -> Box:
-    """Return a bar of the full width; one that is higher than `top` is cut there."""
-    height = min(_PLOT, max(_LEAST, _PLOT * count / top))
-    return Box(kind, place * _SLOT, _TOP + _PLOT - height, _SLOT, height, title)
+def _at(text: str, x: float, y: float, kind: str) -> Label:
+    """Return a label beside a vertical line."""
+    return Label(text, x - 0.6, y, "end", kind) if x > 50 else Label(text, x + 0.6, y, kind=kind)
 
 
-def _old_bars(old: DistanceHistogram, top: int) -> Iterator[Box]:
-    for place, count in [*enumerate(bin_totals(old)), (_WITHOUT, old.without)]:
-        if count:
-            where = "without any" if place == _WITHOUT else f"at {bin_text(place)}"
-            yield _bar("old", place, count, top, f"old kernel: {plural(count, 'location')} {where}")
-
-
-def _bars(histogram: DistanceHistogram, top: int, kinds: Mapping[str, str], inset: float) -> Iterator[Box]:
-    """Yield the stacked bars of the bins, `inset` percent narrower on each side."""
-    for place in range(BINS + 2):
-        level = float(_TOP + _PLOT)
-        for name, counts in histogram.counts.items():
-            count = counts[place]
-            if not count:
-                continue
-            kind = kinds[name] if 0 < place <= BINS else "bad"
-            title = f"{_series_text(name)}: {plural(count, 'location')} at {bin_text(place)}"
-            bar = _bar(kind, place, count, top, title)
-            level -= bar.height
-            yield replace(bar, x=bar.x + inset, width=bar.width - 2 * inset, y=level)
-
-
-def bin_totals(histogram: DistanceHistogram) -> list[int]:
-    """Return the locations by bin, all series together."""
-    return [sum(column) for column in zip(*histogram.counts.values(), strict=True)]
-
-
-def _series_text(name: str) -> str:
-    return "calls" if name == CALLS else f"area {name}"
-
-
-def bin_text(place: int) -> str:
-    """Return the distances of a bin of the histogram."""
-    if place == 0:
-        return "less than -32 MiB"
-    if place == BINS + 1:
-        return "more than +32 MiB"
-    low = (ppc.BACKWARD_LIMIT + (place - 1) * BIN_SIZE) >> 20
-    high = low + (BIN_SIZE >> 20)
-    return f"{f'{low:+d}' if low else '0'} to {f'{high:+d}' if high else '0'} MiB"
-
-
-def draw_profile(result: ReportResult) -> Picture:
-    """Return the distances along the text between a branch's limits, and at the foot what has no stub."""
-    scale = MapScale(result.check.address_map.spans)
-    kinds = roles(result)
-    picture = Picture(_PLOT + 20 + _AXIS)
-    middle = _PLOT / 2
-    margin = middle - middle * ppc.FORWARD_LIMIT / _SHOWN
-
-    def level(distance: int) -> float:
-        return middle - middle * max(-1.0, min(1.0, distance / _SHOWN))
-
-    picture.boxes.append(Box("outside", 0, 0, 100, margin))
-    picture.boxes.append(Box("outside", 0, _PLOT - margin, 100, margin))
-    for gap in scale.gaps:
-        x, width = 100 * gap.start, 100 * (gap.stop - gap.start)
-        picture.boxes.append(Box("gap", x, 0, width, _PLOT + 20, f"{size_text(gap.bytes)} between the texts"))
-    for column in result.profile:
-        x = 100 * scale.at(column.span.start)
-        width = max(_THIN, 100 * scale.at(column.span.stop) - x)
-        x = min(x, 100 - width)
+def _profile_boxes(kernel: ReportedKernel, scale: ProfileScale) -> Iterator[Box]:
+    """Yield the distances of each piece; those of kernel text ("data") change with the reserve."""
+    for column in kernel.profile:
+        x, width = scale.across(column.span)
         where = f"from {column.span.start:#x}"
+        data = " data" if column.in_text else ""
         for name, distances in column.distances.items():
-            high, low = level(distances.greatest), level(distances.least)
+            high, low = scale.level(distances.greatest), scale.level(distances.least)
             title = (
-                f"{where}: {plural(distances.locations, 'location')}, {_series_text(name)},"
+                f"{where}: {plural(distances.locations, 'location')}, {series_text(name)},"
                 f" {size_text(distances.least)} to {size_text(distances.greatest)}"
             )
             height = max(3.0, low - high)
-            picture.boxes.append(Box(kinds[name], x, (high + low - height) / 2, width, height, title))
+            y = min(max(_HEAD, (high + low - height) / 2), _HEAD + _PLOT - height)
+            yield Box(f"{kernel.series[name].value}{data}", x, y, width, height, title)
         if column.without:
-            title = f"{where}: {plural(column.without, 'location')} without a {lacking(result)}"
-            picture.boxes.append(Box("bad", x, _PLOT + 4, width, 14, title))
-    for distance, kind, text in (
-        (ppc.FORWARD_LIMIT, "limit", "+32 MiB"),
-        (0, "grid", "0"),
-        (ppc.BACKWARD_LIMIT, "limit", "-32 MiB"),
-    ):
-        y = level(distance)
-        picture.lines.append(Line(kind, 0, y, 100, y))
-        picture.labels.append(Label(text, 0.5, y - 4, kind="tick"))
-    bottom = _PLOT + 20
-    picture.lines.append(Line("axis", 0, bottom, 100, bottom))
-    picture.labels += _address_ticks(result, scale, bottom + 15)
-    if result.stop is not None:
-        x = 100 * scale.at(result.stop)
-        picture.lines.append(Line("stop", x, 0, x, bottom))
-        name = escape_line(result.check.stops_at or "")
-        name = name if len(name) <= _NAME else name[: _NAME - 1] + "…"
-        label = f"stops at {name}"
-        picture.labels.append(
-            Label(label, x - 0.6, 13, "end", "bad") if x > 50 else Label(label, x + 0.6, 13, kind="bad")
-        )
-    return picture
+            title = f"{where}: {plural(column.without, 'location')} without a {lacking(kernel)}"
+            yield Box(f"bad{data}", x, _HEAD + _PLOT + 4, width, _BAR, title)
 
 
-def draw_reserves(plan: PlanResult) -> Picture:
-    """Return the reserves that work, with the one as linked and the one to set."""
-    linked, recommended = plan.reserve or 0, plan.recommended
-    limit = max(plan.entries, linked, recommended or 0, 1) * 1.25
+class GrowthScale:
+    """Positions in the picture of growth: reserves across, growth in bytes up."""
 
-    def at(reserve: float) -> float:
-        return 100 * min(1.0, reserve / limit)
+    bottom = _HEAD + _PLOT
 
-    markers: Sequence[tuple[str, int, str]] = [
-        ("bad" if not plan.outcomes[0].ok else "marker", linked, f"as linked: {linked:,}"),
-        *([("good", recommended, f"recommended: {recommended:,}")] if recommended is not None else []),
-    ]
-    bottom = (len(markers) + 1) * _ROW + 4
+    def __init__(self, points: Sequence[CurvePoint], minimum: int | None) -> None:
+        self.right = max(1, points[-1].reserve)
+        working = [point.growth.values() for point in points if point.growth]
+        # The least of the three is what counts: the others are cut where they are much larger.
+        least, most = (max(map(end, working), default=0) for end in (min, max))
+        self.top = max(1 << 20, minimum or 0, min(2 * least, most))
+
+    def across(self, reserve: int) -> float:
+        """Return the position of a reserve, in percent."""
+        return 100 * reserve / self.right
+
+    def level(self, growth: int) -> float:
+        """Return the position of a growth, pixels from the top."""
+        return self.bottom - _PLOT * min(1.0, growth / self.top)
+
+
+def draw_growth(plan: PlanResult, curve: GrowthCurve, minimum: int | None) -> Picture:
+    """Return the growth left against the reserve: a line per shape, their minimum, and what fails hatched."""
+    scale = GrowthScale(curve.points, minimum)
+    bottom = scale.bottom
     picture = Picture(bottom + _AXIS)
-    for span in plan.working:
-        x, stop = at(span[0]), at(span[-1] + 1)
-        if x < 100:
-            title = f"reserves that work: {span[0]:,} to {span[-1]:,}"
-            picture.boxes.append(Box("working", x, 4, max(0.3, stop - x), bottom - 4, title))
-    if len(plan.working) == 1:
-        span = plan.working[0]
-        picture.labels.append(_beside(f"{span[0]:,} to {span[-1]:,} work", at(span[0]), at(span[-1]), 15))
-    else:
-        text = "none works" if not plan.working else f"{len(plan.working):,} ranges work"
-        picture.labels.append(Label(text, 1, 15))
-    for row, (kind, reserve, text) in enumerate(markers, 1):
-        x, y = at(reserve), row * _ROW + 4
-        picture.boxes.append(Box(f"part {kind}", max(0.0, x - 0.3), y, 0.6, _BAR, text))
-        picture.labels.append(Label(text, x + 1.2, y + 11) if x < 50 else Label(text, x - 1.2, y + 11, "end"))
+    for works, group in groupby(curve.points, key=lambda point: bool(point.growth)):
+        members = list(group)
+        if works:
+            picture.curves += _growth_curves(members, scale)
+            continue
+        x, stop = (scale.across(members[end].reserve) for end in (0, -1))
+        title = f"reserves that fail: {members[0].reserve:,} to {members[-1].reserve:,}"
+        picture.boxes.append(Box("bad fails", x, _HEAD, max(_THIN, stop - x), _PLOT, title))
+        if stop - x > 12:
+            picture.labels.append(Label("fails", (x + stop) / 2, _HEAD + _PLOT / 2, "middle", "bad"))
+    step = 1 << max(18, (scale.top // 4 - 1).bit_length())
+    for size in range(step, scale.top + 1, step):
+        picture.lines.append(Line("grid", 0, scale.level(size), 100, scale.level(size)))
+        picture.labels.append(Label(f"+{round_size(size)}", 0.5, scale.level(size) - 4, kind="tick"))
+    if minimum is not None:
+        y = scale.level(minimum)
+        picture.lines.append(Line("limit", 0, y, 100, y))
+        picture.labels.append(Label(f"required: {size_text(minimum)}", 99.5, y - 4, "end", "tick"))
     picture.lines.append(Line("axis", 0, bottom, 100, bottom))
-    step = 10 ** max(0, len(str(int(limit / 4))) - 1)
-    step *= next(factor for factor in (1, 2, 5, 10) if limit / (step * factor) <= _TICKS)
-    for reserve in range(0, int(limit * 0.95) + 1, step):
+    linked = plan.reserve or 0
+    marks = [(linked, f"as linked: {linked:,}", "note" if plan.outcomes[0].ok else "bad")]
+    if plan.recommended not in {None, linked}:
+        marks.append((plan.recommended or 0, f"recommended: {plan.recommended:,}", "good"))
+    for (reserve, text, kind), y in zip(marks, (13, 27), strict=False):
+        x = scale.across(reserve)
+        picture.lines.append(Line(f"mark {kind}", x, y - 9, x, bottom))
+        picture.labels.append(_at(text, x, y, kind))
+    step = 10 ** max(0, len(str(scale.right // 4)) - 1)
+    step *= next(factor for factor in (1, 2, 5, 10) if scale.right / (step * factor) <= _TICKS)
+    for reserve in range(0, int(scale.right * 0.95) + 1, step):
         anchor: Anchor = "middle" if reserve else "start"
-        picture.labels.append(Label(f"{reserve:,}", at(reserve), bottom + 15, anchor, "tick"))
+        picture.labels.append(Label(f"{reserve:,}", scale.across(reserve), bottom + 15, anchor, "tick"))
     return picture
+
+
+def _growth_curves(points: Sequence[CurvePoint], scale: GrowthScale) -> Iterator[Curve]:
+    """Yield the lines of neighbouring reserves that work: their minimum first, filled, below the others."""
+    xs = [scale.across(point.reserve) for point in points]
+    least = [scale.level(min(point.growth.values())) for point in points]
+    floor: list[tuple[float, float]] = [(xs[-1], scale.bottom), (xs[0], scale.bottom)]
+    yield Curve("least", [*zip(xs, least, strict=True), *floor])
+    for shape in GrowthShape:
+        levels = [scale.level(point.growth[shape]) for point in points]
+        yield Curve(shape.value, list(zip(xs, levels, strict=True)))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from operator import sub
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pfestubs.model import ppc
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from pfestubs.model import Kernel
+    from pfestubs.rules.kernel.boot import Boot
 
 PartKind = Literal["text", "area", "tracer", "trampoline"]
 
@@ -50,6 +53,35 @@ class AddressMap(NamedTuple):
 
     spans: Sequence[AddressSpan]
     parts: Sequence[MapPart]
+
+
+class TextGap(NamedTuple):
+    """A piece of kernel text without traced functions or stubs: its bytes, and the symbols around it."""
+
+    bytes: int
+    before: str
+    after: str
+
+
+def largest_gap(boot: Boot) -> TextGap | None:
+    """Return the largest gap between traced functions and areas of kernel text, None if there is none."""
+    kernel = boot.kernel
+    areas = {area.address: area for area in kernel.areas if area.count and area.address in kernel.text}
+    stops = {address + area.count * boot.stub_size: area for address, area in areas.items()}
+    first, last = (bisect_left(boot.locations, end) for end in (kernel.text.start, kernel.text.stop))
+    marks = sorted([*boot.locations[first:last], *areas, *stops])
+    gaps = [
+        0 if mark in areas else size for mark, size in zip(marks, map(sub, marks[1:], marks), strict=False)
+    ]
+    size = max(gaps, default=0)
+    if not size:
+        return None
+    before, after = marks[gaps.index(size) :][:2]
+    return TextGap(
+        size,
+        stops[before].spec.symbol if before in stops else kernel.name(before),
+        areas[after].spec.symbol if after in areas else kernel.name(after),
+    )
 
 
 def map_addresses(kernel: Kernel, stub_size: int) -> AddressMap:

@@ -10,13 +10,13 @@ those conditions assume.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from math import inf
 from operator import sub
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import UnexpectedReserveError
 from pfestubs.layouts import AreaRole
@@ -53,6 +53,8 @@ _CHEAPEST_FIRST: Final = (GrowthShape.EARLY, GrowthShape.LATE, GrowthShape.EVEN)
 _SCAN_MAX: Final = 2_000
 """The most reserves that are all booted where the conditions do not hold; else `_SAMPLES` of them."""
 _SAMPLES: Final = 16
+_CURVE_STEPS: Final = 96
+"""Steps of the reserves for which the curve of growth tells the growth."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,43 @@ class PlanResult:
         return self.outcomes[0].ok and self.damage is None
 
 
+class CurvePoint(NamedTuple):
+    """What a reserve allows.
+
+    Attributes:
+        growth: bytes by shape, at most `GROWTH_MAX`; empty if a function gets no working stub as it is.
+        served: text functions that get their stubs from the reserve: the first ones.
+        end_stubs: of the end area that goes with the reserve.
+        without: text functions that get no working stub.
+    """
+
+    reserve: int
+    growth: Mapping[GrowthShape, int]
+    served: int
+    end_stubs: int
+    without: int
+
+
+class GrowthCurve(NamedTuple):
+    """What each reserve allows, and where the stubs of text are: distances with another reserve follow.
+
+    Attributes:
+        points: by reserve, ascending.
+        stub_size: bytes.
+        reserve, end: address of the first instructions in each area of text, as linked.
+        first, moving, after: positions of the first location in text, after the reserve, and after the end
+            area: with the reserve those from `moving` on move, with the end area those from `after` on.
+    """
+
+    points: Sequence[CurvePoint]
+    stub_size: int
+    reserve: int
+    end: int
+    first: int
+    moving: int
+    after: int
+
+
 def plan_reserve(
     boot: Boot,
     *,
@@ -174,6 +213,22 @@ def plan_reserve(
     )
 
 
+def growth_curve(planner: Planner) -> GrowthCurve | None:
+    """Return what reserves up to beyond the linked one and those that work allow, by the conditions alone.
+
+    None for a layout without a reserve, and where the conditions do not tell what the boots do.
+    """
+    limits = planner.confirmed_limits()
+    if limits is None:
+        return None
+    linked, recommended = planner.linked or 0, planner.recommended or 0
+    ends = [end for span in planner.working for end in (span[0], span[-1])]
+    top = max(linked, min(limits.entries, max([recommended, *ends]))) * 5 // 4 + 1
+    near = [end + step for end in ends for step in (-1, 0, 1) if 0 <= end + step <= top]
+    reserves = {*range(0, top + 1, max(1, top // _CURVE_STEPS)), linked, recommended, *near}
+    return limits.curve(sorted(reserves))
+
+
 class _Limits:
     """The conditions of a boot for any reserve and growth, from columns of the text functions.
 
@@ -187,6 +242,7 @@ class _Limits:
         assert reserve is not None and end is not None  # noqa: S101, PT018 - the planner asks for a reserve
         self._locations = locations = text_locations(boot)
         self.count = n = len(locations)
+        self._first = bisect_left(boot.locations, kernel.text.start)
         self.entries = text_entries(boot)
         self._size = size = boot.stub_size
         self._linked, self._end_count = reserve.count, end.count
@@ -229,6 +285,38 @@ class _Limits:
             min(self.reserve_limit(reserve, served, shape), self.end_limit(reserve, served, shape))
             for served in {low, min(low + 1, most)}
         )
+
+    def curve(self, reserves: Sequence[int]) -> GrowthCurve:
+        """Return what each of these reserves allows."""
+        offset = self._size - INSNS_SIZE
+        return GrowthCurve(
+            points=[self.point(reserve) for reserve in reserves],
+            stub_size=self._size,
+            reserve=self._reserve_at + offset,
+            end=self._end_at,
+            first=self._first,
+            moving=self._first + self._moving,
+            after=self._first + self._after,
+        )
+
+    def point(self, reserve: int) -> CurvePoint:
+        """Return what a reserve allows: which functions it serves, and how many get no working stub."""
+        room = ppc.FORWARD_LIMIT + self._reserve_at - (reserve - self._linked) * self._size
+        served = self._moving + bisect_right(self._middle_max, room) - 1
+        end_count = self.end_count(reserve)
+        if served == self._after:
+            served += bisect_right(self._after_max, room - (end_count - self._end_count) * self._size) - 1
+        served = min(reserve, served)
+        last = served + min(end_count, self.count - served)
+        lowest = _LOW + self._end_at - served * self._size
+        far = 0
+        if self._middle_min_from[min(max(served, self._moving), self._after) - self._moving] < lowest:
+            far = sum(map(lowest.__gt__, self._line[served : min(self._after, last)]))
+        without = self.count - last + far
+        growth: Mapping[GrowthShape, int] = {}
+        if not without:
+            growth = {s: int(max(0, min(GROWTH_MAX, self.limit(reserve, s)))) for s in GrowthShape}
+        return CurvePoint(reserve, growth, served, end_count, without)
 
     def reserve_limit(self, reserve: int, served: int, shape: GrowthShape) -> float:
         """Return the limit at which the first `served` functions still reach their slots in the reserve."""
@@ -434,6 +522,15 @@ class Planner:
         return range(first, (RESERVE_MAX if above is None else reserve + above - 1) + 1)
 
     # -- growth
+
+    def confirmed_limits(self) -> _Limits | None:
+        """Return the conditions if they tell what the boots of the linked and the recommended reserve do."""
+        for reserve in {self.linked, self.recommended} - {None}:
+            boot, point = self.boot_of(reserve), self._limits.point(reserve or 0)
+            needed = boot.needed_of(AreaRole.RESERVE)
+            if (point.served, point.without) != (needed, len(boot.failures)):
+                return None
+        return None if self.linked is None else self._limits
 
     def outcome(self, reserve: int | None, growth: Growth) -> Outcome:
         """Return the boot with that reserve and growth, and the limits of growth for that reserve."""

@@ -3,54 +3,38 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import Counter
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from heapq import nsmallest
+from itertools import combinations, repeat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import LayoutMismatchError
+from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
-from pfestubs.rules.analyses.address_map import AddressSpan
-from pfestubs.rules.analyses.plan import Planner, plan_reserve
+from pfestubs.rules.analyses.address_map import AddressSpan, largest_gap, map_addresses
+from pfestubs.rules.analyses.plan import Planner, growth_curve, plan_reserve
+from pfestubs.rules.analyses.relink import text_locations
 from pfestubs.rules.check.check import CheckOptions, check_boot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pfestubs.model import KernelIdentity
-    from pfestubs.model.findings import BranchName
-    from pfestubs.rules.analyses.address_map import AddressMap
-    from pfestubs.rules.analyses.plan import PlanResult
+    from pfestubs.model.findings import BranchName, Finding
+    from pfestubs.rules.analyses.address_map import AddressMap, TextGap
+    from pfestubs.rules.analyses.plan import GrowthCurve, PlanResult
     from pfestubs.rules.check.check import CheckResult
     from pfestubs.rules.kernel.boot import Boot
 
-BIN_SIZE: Final = 1 << 20
-"""Bytes of distance that a bin of the histogram covers."""
-BINS: Final = (ppc.FORWARD_LIMIT + ppc.INSN_SIZE - ppc.BACKWARD_LIMIT) // BIN_SIZE
-"""Bins of the window; one more on each side holds what is out of range."""
-TIGHTEST: Final = 200
-"""Functions that are listed by what is left of their tightest branch."""
+TIGHTEST: Final = 100
+"""Functions of each area that are listed by what is left of their tightest branch."""
 CALLS: Final = "calls"
 """The series of a kernel without stubs: from each location to the tracer."""
 _COLUMNS: Final = 160
 """Pieces of the texts for which the profile tells the distances."""
-
-
-@dataclass(frozen=True)
-class DistanceHistogram:
-    """How many locations are how far from their stub.
-
-    Attributes:
-        counts: for each series (an area, or `CALLS`) the locations by bin: out of range backward, the `BINS`
-            of the window from -32 MiB on, out of range forward.
-        without: count of locations that have no stub (or no call).
-        extremes: the least and the greatest distance, bytes; None without any.
-    """
-
-    counts: Mapping[str, Sequence[int]]
-    without: int
-    extremes: tuple[int, int] | None
+_NEIGHBOURS: Final = 16
+"""Locations that may be between two functions of one row of the tightest."""
 
 
 class DistanceRange(NamedTuple):
@@ -63,45 +47,86 @@ class DistanceRange(NamedTuple):
 
 @dataclass(frozen=True)
 class ProfileColumn:
-    """The locations in a piece of text: their distances by series, and how many have no stub."""
+    """The locations in a piece of text.
+
+    Attributes:
+        distances: by series (an area, or `CALLS`).
+        without: locations that have no stub (or no call).
+        first: position of the first location in boot order.
+        ends: addresses of the first and the last location.
+        in_text: whether it is a piece of kernel text.
+    """
 
     span: AddressSpan
     distances: Mapping[str, DistanceRange]
     without: int
+    first: int
+    ends: tuple[int, int]
+    in_text: bool
+
+
+class ReserveEnd(NamedTuple):
+    """The first location out of range of the reserve's next stub, and the stubs of the reserve left over."""
+
+    location: int
+    stubs: int
 
 
 @dataclass(frozen=True)
-class TightFunction:
-    """A location that has a stub, and what is left of its tightest branch.
+class ReportedKernel:
+    """What is shown of one kernel, and compared with another.
 
     Attributes:
-        area: the area's name, None for a kernel without stubs.
-        index: of the stub in its area.
-        stub: the address of the stub's first instruction, None for a kernel without stubs.
-        distance: bytes to the stub (to the tracer without stubs), as the kernel computes it.
-        headroom: bytes, negative when out of range.
-        rule: the test that the location fails, None if it works.
+        series: areas by name, or `CALLS`; the value is the role that colours them.
+        without: locations that have no stub (or no call).
+        headroom: bytes of the tightest branch, None where a function gets no stub.
+        extremes: the least and the greatest distance from a location to its stub, bytes; None without any.
+        profile: ascending pieces of the two texts; those without locations are left out.
+        stop, stop_name: the location at which the boot disables ftrace, None if it does not; its function.
+        reserve_end: None where all stubs of the reserve that are needed are in range.
     """
 
-    function: str
-    location: int
-    area: str | None
-    index: int | None
-    stub: int | None
-    distance: int
-    headroom: int
-    branch: BranchName
-    rule: str | None
+    identity: KernelIdentity
+    series: Mapping[str, AreaRole]
+    locations: int
+    without: int
+    headroom: int | None
+    text: int
+    inittext: int
+    gap: TextGap | None
+    extremes: tuple[int, int] | None
+    profile: Sequence[ProfileColumn]
+    address_map: AddressMap
+    stop: int | None
+    stop_name: str
+    reserve_end: ReserveEnd | None
 
 
 @dataclass(frozen=True)
-class OlderKernel:
-    """The kernel that the report compares with."""
+class TightGroup:
+    """Neighbouring locations of one area that the same branch limits, and what is left of it.
 
-    kernel: KernelIdentity
-    locations: int
-    headroom: int | None
-    histogram: DistanceHistogram
+    Attributes:
+        headroom: of the tightest of them, bytes, negative when out of range.
+        function, location, stub, index, distance: of the tightest; `stub` and `index` None without stubs,
+            `distance` in bytes to the stub (to the tracer without stubs), as the kernel computes it.
+        count: of the locations.
+        ends: the first and the last of their functions in boot order.
+        area: the area's name, None for a kernel without stubs.
+        rule: the test that the tightest fails, None if it works.
+    """
+
+    headroom: int
+    function: str
+    location: int
+    stub: int | None
+    index: int | None
+    distance: int
+    count: int
+    ends: tuple[str, str]
+    area: str | None
+    branch: BranchName
+    rule: str | None
 
 
 @dataclass(frozen=True)
@@ -110,137 +135,208 @@ class ReportResult:
 
     Attributes:
         plan: None for a kernel without stubs, and for one whose areas or table are damaged.
-        stop: the location at which the boot disables ftrace, None if it does not.
-        profile: ascending pieces of the two texts; those without locations are left out.
-        tightest: the functions with the least headroom, ascending.
+        damage: the first thing that is wrong with the areas or the table, None if nothing is.
+        curve: what each reserve allows, None where that cannot be told.
+        tightest: the functions of each area with the least headroom, ascending.
         older: what is compared with, None without it.
+        min_growth: bytes, as required; None if nothing is.
     """
 
     check: CheckResult
+    kernel: ReportedKernel
     plan: PlanResult | None
-    stop: int | None
-    histogram: DistanceHistogram
-    profile: Sequence[ProfileColumn]
-    tightest: Sequence[TightFunction]
-    older: OlderKernel | None = None
+    damage: Finding | None
+    curve: GrowthCurve | None
+    tightest: Sequence[TightGroup]
+    older: ReportedKernel | None = None
+    min_growth: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong and text can grow as much as is required."""
+        if self.min_growth is None or not self.check.ok or self.plan is None:
+            return self.check.ok
+        limits = self.plan.outcomes[0].limits.values()
+        return all(
+            limit.works and (limit.bytes is None or limit.bytes >= self.min_growth) for limit in limits
+        )
 
 
-def report_boot(boot: Boot, older: OlderKernel | None = None) -> ReportResult:
-    """Return what a report shows of the kernel of a boot."""
-    planner = Planner(boot)
-    check = check_boot(boot, CheckOptions(), planner)
+def report_boot(
+    boot: Boot, older: ReportedKernel | None = None, min_growth: int | None = None
+) -> ReportResult:
+    """Return what a report shows of a kernel whose boot was simulated.
+
+    Args:
+        boot: of the kernel.
+        older: what it is compared with.
+        min_growth: bytes of text that can be added anywhere, at least.
+    """
+    planner, distances = Planner(boot), _distances(boot)
+    planned = boot.kernel.layout is not None and not boot.damage
     return ReportResult(
-        check=check,
-        plan=plan_reserve(boot, planner=planner) if boot.kernel.layout and not boot.damage else None,
-        stop=None if boot.stops_at is None else boot.locations[boot.stops_at],
-        histogram=_histogram(boot),
-        profile=_profile(boot, check.address_map),
-        tightest=_tightest(boot),
+        check=check_boot(boot, CheckOptions(), planner),
+        kernel=_reported(boot, distances),
+        plan=plan_reserve(boot, planner=planner) if planned else None,
+        damage=next(iter(boot.damage), None),
+        curve=growth_curve(planner) if planned else None,
+        tightest=_tightest(boot, distances),
         older=older,
+        min_growth=min_growth,
     )
 
 
-def older_kernel(boot: Boot, file: str, layout: str) -> OlderKernel:
-    """Return what a report on another kernel, `file` with that layout, shows of the kernel of `boot`.
+def older_kernel(boot: Boot, file: str, layout: str) -> ReportedKernel:
+    """Return what a report on another kernel, `file` with that layout, shows of this one.
 
     Raises:
         LayoutMismatchError: one of them traces without stubs: its distances mean something else.
     """
-    kernel, headroom = boot.kernel, boot.headroom
-    own = kernel.layout_name
+    own = boot.kernel.layout_name
     if own != layout and "inline" in {own, layout}:
-        raise LayoutMismatchError(kernel.file, own, file, layout)
-    return OlderKernel(
-        kernel=kernel.identity,
+        raise LayoutMismatchError(boot.kernel.file, own, file, layout)
+    return _reported(boot, _distances(boot))
+
+
+def _reported(boot: Boot, distances: Sequence[int]) -> ReportedKernel:
+    kernel = boot.kernel
+    known = [distance for distance, served in zip(distances, _served(boot), strict=True) if served]
+    address_map = map_addresses(kernel, boot.stub_size)
+    headroom = boot.headroom
+    return ReportedKernel(
+        identity=kernel.identity,
+        series={area.name: area.role for area in kernel.areas} or {CALLS: AreaRole.RESERVE},
         locations=len(boot.locations),
+        without=len(distances) - len(known),
         headroom=None if headroom is None else headroom.bytes,
-        histogram=_histogram(boot),
+        text=AddressSpan(kernel.text.start, kernel.text.stop).size,
+        inittext=AddressSpan(kernel.inittext.start, kernel.inittext.stop).size,
+        gap=largest_gap(boot),
+        extremes=(min(known), max(known)) if known else None,
+        profile=_profile(boot, address_map.spans, distances),
+        address_map=address_map,
+        stop=None if boot.stops_at is None else boot.locations[boot.stops_at],
+        stop_name="" if boot.stops_at is None else boot.function(boot.stops_at),
+        reserve_end=_reserve_end(boot),
     )
 
 
-def _distances(boot: Boot) -> Iterator[tuple[str, int] | None]:
-    """Yield each location's series and distance in boot order, None for one without a stub (or a call)."""
+def _served(boot: Boot) -> Sequence[int]:
+    """Return for each location the address of its stub (without stubs, where its call goes), 0 for none."""
+    return boot.insns if boot.kernel.layout else boot.target
+
+
+def _distances(boot: Boot) -> Sequence[int]:
+    """Return each location's distance in boot order, in bytes; where there is no stub, it means nothing."""
     if boot.kernel.layout is None:
-        for location, target in zip(boot.locations, boot.target, strict=True):
-            yield (CALLS, target - location) if target else None
-        return
-    names = [area.name for area in boot.kernel.areas]
-    for location, area, insns in zip(boot.locations, boot.area, boot.insns, strict=True):
-        yield (names[area], location - insns) if area >= 0 else None
+        tracer = next(iter(boot.kernel.tracers.values()))
+        targets = (target or tracer for target in boot.target)
+        return list(map(ppc.distance, boot.locations, targets, repeat(boot.kernel.bits)))
+    return list(map(ppc.distance, boot.insns, boot.locations))
 
 
-def _series(boot: Boot) -> list[str]:
-    return [area.name for area in boot.kernel.areas] if boot.kernel.layout else [CALLS]
+def _reserve_end(boot: Boot) -> ReserveEnd | None:
+    """Return where the reserve ends because its next stub is out of range."""
+    kernel = boot.kernel
+    reserve = kernel.area(AreaRole.RESERVE)
+    used = boot.needed_of(AreaRole.RESERVE)
+    if reserve is None or used >= reserve.count:
+        return None
+    locations = text_locations(boot)
+    reach = reserve.address + used * boot.stub_size + ppc.FORWARD_LIMIT
+    position = bisect_right(locations, reach)
+    return ReserveEnd(locations[position], reserve.count - used) if position < len(locations) else None
 
 
-def _bin_of(distance: int) -> int:
-    return min(max(-1, (distance - ppc.BACKWARD_LIMIT) // BIN_SIZE), BINS) + 1
-
-
-def _histogram(boot: Boot) -> DistanceHistogram:
-    found: Counter[tuple[str, int]] = Counter()
-    without, extremes = 0, None
-    for entry in _distances(boot):
-        if entry is None:
-            without += 1
-            continue
-        name, distance = entry
-        found[name, _bin_of(distance)] += 1
-        low, high = extremes or (distance, distance)
-        extremes = min(low, distance), max(high, distance)
-    counts = {name: [found[name, i] for i in range(BINS + 2)] for name in _series(boot)}
-    return DistanceHistogram(counts, without, extremes)
-
-
-def _profile(boot: Boot, address_map: AddressMap) -> Sequence[ProfileColumn]:
+def _profile(boot: Boot, spans: Sequence[AddressSpan], distances: Sequence[int]) -> Sequence[ProfileColumn]:
     """Return the distances by piece of text; the pieces are of one size, each span has its own."""
-    spans = address_map.spans
     size = max(ppc.INSN_SIZE, -(-sum(span.size for span in spans) // _COLUMNS))
     starts = [span.start for span in spans]
-    columns: dict[tuple[int, int], tuple[dict[str, DistanceRange], int]] = {}
-    for location, entry in zip(boot.locations, _distances(boot), strict=True):
+    pieces: dict[tuple[int, int], list[int]] = {}
+    for position, location in enumerate(boot.locations):
         span = bisect_right(starts, location) - 1
-        key = span, (location - starts[span]) // size
-        ranges, without = columns.get(key) or ({}, 0)
-        if entry is None:
-            without += 1
-        else:
-            name, distance = entry
-            old = ranges.get(name, DistanceRange(distance, distance, 0))
-            ranges[name] = DistanceRange(
-                min(old.least, distance), max(old.greatest, distance), old.locations + 1
-            )
-        columns[key] = ranges, without
+        pieces.setdefault((span, (location - starts[span]) // size), []).append(position)
+    names = [area.name for area in boot.kernel.areas] or [CALLS]
+    served = _served(boot)
     profile = []
-    for (span, column), (ranges, without) in sorted(columns.items(), key=lambda item: item[0]):
-        start = starts[span] + column * size
-        piece = AddressSpan(start, min(start + size, spans[span].stop))
-        profile.append(ProfileColumn(piece, ranges, without))
+    for (span, piece), positions in sorted(pieces.items()):
+        found: dict[str, list[int]] = {}
+        for position in positions:
+            if served[position]:
+                found.setdefault(names[max(0, boot.area[position])], []).append(distances[position])
+        ranges = {name: DistanceRange(min(own), max(own), len(own)) for name, own in found.items()}
+        start = starts[span] + piece * size
+        profile.append(
+            ProfileColumn(
+                AddressSpan(start, min(start + size, spans[span].stop)),
+                ranges,
+                len(positions) - sum(map(len, found.values())),
+                positions[0],
+                (boot.locations[positions[0]], boot.locations[positions[-1]]),
+                boot.locations[positions[0]] in boot.kernel.text,
+            )
+        )
     return profile
 
 
-def _tightest(boot: Boot) -> Sequence[TightFunction]:
-    """Return the functions whose tightest branch, of stub, return and call, has the least headroom."""
+def _tightest(boot: Boot, distances: Sequence[int]) -> Sequence[TightGroup]:
+    """Return the locations of each area whose tightest branch has the least headroom, neighbours together."""
+    by_area: dict[int, list[int]] = {}
+    for position, served in enumerate(boot.insns if boot.kernel.layout else boot.locations):
+        if served:
+            by_area.setdefault(boot.area[position], []).append(position)
+    groups: list[list[tuple[int, int, BranchName]]] = []
+    for positions in by_area.values():
+        rooms = ((boot.headroom_at(i), i) for i in _candidates(boot, positions, distances))
+        tightest = nsmallest(TIGHTEST, ((room.bytes, i, room.branch) for room, i in rooms if room))
+        before, same = -_NEIGHBOURS - 1, None
+        for entry in sorted(tightest, key=lambda entry: entry[1]):
+            _, position, branch = entry
+            if branch != same or position - before > _NEIGHBOURS:
+                groups.append([])
+            groups[-1].append(entry)
+            before, same = position, branch
+    return [_group(boot, members, distances) for members in sorted(groups, key=min)]
+
+
+def _group(
+    boot: Boot, members: Sequence[tuple[int, int, BranchName]], distances: Sequence[int]
+) -> TightGroup:
+    """Return a group from the headroom, the position and the branch of its members, in boot order."""
+    headroom, position, branch = min(members)
+    area, failure = boot.area[position], boot.failure_at.get(position)
+    return TightGroup(
+        headroom=headroom,
+        function=boot.function(position),
+        location=boot.locations[position],
+        stub=boot.insns[position] or None,
+        index=None if area < 0 else boot.index[position],
+        distance=distances[position],
+        count=len(members),
+        ends=(boot.function(members[0][1]), boot.function(members[-1][1])),
+        area=None if area < 0 else boot.kernel.areas[area].name,
+        branch=branch,
+        rule=None if failure is None else failure.rule,
+    )
+
+
+def _candidates(boot: Boot, positions: Sequence[int], distances: Sequence[int]) -> Iterable[int]:
+    """Return those of the positions among which are the ones of the least headroom.
+
+    A branch to or from a stub is tightest at the extremes of the distances. A call is so at the first and the
+    last call of text and of init text, and midway between two targets.
+    """
     kernel = boot.kernel
-    headrooms = ((boot.headroom_at(position), position) for position in range(len(boot.locations)))
-    known = ((headroom, position) for headroom, position in headrooms if headroom is not None)
-    found = []
-    for headroom, position in nsmallest(TIGHTEST, known):
-        location, stub = boot.locations[position], boot.insns[position] or None
-        failure = boot.failure_at.get(position)
-        area = kernel.areas[boot.area[position]].name if stub is not None else None
-        target = stub or boot.target[position] or next(iter(kernel.tracers.values()))
-        found.append(
-            TightFunction(
-                function=kernel.name(location),
-                location=location,
-                area=area,
-                index=None if stub is None else boot.index[position],
-                stub=stub,
-                distance=location - target if stub else target - location,
-                headroom=headroom.bytes,
-                branch=headroom.branch,
-                rule=None if failure is None else failure.rule,
-            )
-        )
+    sites = boot.insns if kernel.layout else boot.locations
+    targets = [*kernel.tracers.values(), *kernel.trampolines.values()]
+    by_site = sorted(positions, key=sites.__getitem__)
+    ends = [*targets, sites[by_site[0]], sites[by_site[-1]]]
+    if max(ends) - min(ends) >= 1 << kernel.bits - 1:  # distances wrap
+        return positions
+    by_distance = sorted(positions, key=distances.__getitem__)
+    found = {*by_distance[:TIGHTEST], *by_distance[-TIGHTEST:], *by_site[-TIGHTEST:]}
+    cuts = [0, kernel.inittext.start, kernel.inittext.stop]
+    for cut in (*cuts, *(sum(pair) // 2 for pair in combinations(targets, 2))):
+        place = bisect_left(by_site, cut, key=sites.__getitem__)
+        found.update(by_site[max(0, place - TIGHTEST) : place + TIGHTEST])
     return found
