@@ -47,7 +47,6 @@ MARKED_MODULES = {
     "test_objdump_differential": "cross",
     "test_properties": "slow",
     "test_recipes": "slow",
-    "test_report": "slow",
     "test_report_browser": "slow",
     "test_robustness": "slow",
     "test_scripts_differences": "cross",

@@ -19,7 +19,7 @@ from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.model.findings import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from pfestubs.formats import RenderOptions
     from pfestubs.model.findings import Finding
@@ -54,7 +54,7 @@ class FindingGroup(NamedTuple):
 def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
     """Yield the page; with `show_all` with every finding."""
     style, script = page_part("report.css"), page_part("report.js")
-    values = {
+    values: dict[str, object] = {
         "style": style,
         "script": script,
         "style_hash": _hash(style),
@@ -78,7 +78,7 @@ def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
     yield render_page("report.html.j2", values | _pictures(result) | _tables(result))
 
 
-def _pictures(result: ReportResult) -> Mapping[str, object]:
+def _pictures(result: ReportResult) -> dict[str, object]:
     kernel, older, plan = result.kernel, result.older, result.plan
     return {
         "map": pictures.draw_map(kernel),
@@ -90,7 +90,7 @@ def _pictures(result: ReportResult) -> Mapping[str, object]:
     }
 
 
-def _tables(result: ReportResult) -> Mapping[str, object]:
+def _tables(result: ReportResult) -> dict[str, object]:
     kernel, older, plan, curve = result.kernel, result.older, result.plan, result.curve
     return {
         "addresses_table": tables.addresses(kernel),
