@@ -99,7 +99,7 @@ class RelocatedWords:
         booted = self._dynamic_tables()
         if not self._elf.sections:
             return booted
-        tables = self._section_tables()
+        tables = self._section_tables() or booted
         if self._dynamic_address is not None:
             named, found = ((min(t)[0], sum(r.size for r in t)) if t else (0, 0) for t in (tables, booted))
             if named != found:

@@ -7,9 +7,9 @@ from array import array
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.errors import UnreadableError, UnsuitableError
+from pfestubs.errors import ContradictionError, UnreadableError, UnsuitableError
 from pfestubs.layouts import LAYOUTS, Layout, detect_layout
-from pfestubs.model import Area, Kernel
+from pfestubs.model import Area, Kernel, ppc
 from pfestubs.read import elf as e
 from pfestubs.read.dynamic import DYNAMIC_SYMBOLS, RelocatedWords
 from pfestubs.read.file_types import require_linked_kernel
@@ -152,7 +152,27 @@ def _read(elf: Elf, symbols: SymbolView, source: str) -> tuple[Kernel, Relocated
         banner=_banner(memory, found),
         build_id=_build_id(elf, memory, found),
     )
+    _require_tracers(kernel, source)
     return kernel, relocated
+
+
+def _require_tracers(kernel: Kernel, source: str) -> None:
+    """Refuse symbols that place what stubs call where the kernel has no text that stays.
+
+    The trampoline of init text is freed with it; kernels without stubs have it after `_einittext`.
+
+    Raises:
+        ContradictionError: naming the first one.
+    """
+    for name, address in {**kernel.tracers, **kernel.trampolines}.items():
+        fits = address in kernel.text
+        if name == _TRAMPOLINES[1]:
+            fits = fits or address in kernel.inittext or kernel.layout is None
+        if not fits or address % ppc.INSN_SIZE or kernel.memory.word(address) is None:
+            problem = f"has {name} at {address:#x}, where {kernel.file} has no instruction of its text"
+            if source != kernel.file:
+                problem = f"is not of {kernel.file}: it {problem}"
+            raise ContradictionError(source, problem, "are the symbols those of this build?")
 
 
 def _banner(memory: Memory, found: Mapping[str, SymbolInfo]) -> str | None:
