@@ -51,7 +51,7 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 .PHONY: tools
 tools: ## Install the cross compilers and QEMU that the tests need (Debian, as root)
 	@for program in $(PROGRAMS); do \
-		command -v $$program >/dev/null || exec $(MAKE) --no-print-directory apt-install; \
+		command -v $$program >/dev/null || exec $(MAKE) --no-print-directory apt-install PACKAGES="$(PACKAGES)"; \
 	done
 
 .PHONY: apt-install
@@ -128,6 +128,19 @@ $(VENV)-minimum/.ready: pyproject.toml
 test-debian: ## Run the fast tests in chroots of Debian 12 and 13, with their packages (as root)
 	tools/test-debian $(SUITES)
 
+# A Python of another machine, in which nothing is run to install it. "testing": of each release, or Debian's next.
+ROOTS := build/debian
+PYTHON_PACKAGES := base-files,python3,python3-pyelftools,python3-click,python3-jinja2,python3-rich
+boot-test live-test: PROGRAMS := qemu-system-ppc64
+boot-test live-test: PACKAGES := qemu-system-ppc
+test-foreign: PROGRAMS := qemu-s390x
+test-foreign: PACKAGES := qemu-user
+
+.PHONY: test-foreign
+test-foreign: setup tools ## Compare with a big-endian host (s390x) by QEMU, as root; VMLINUX=FILE adds a kernel
+	tools/debian-root make $(ROOTS)/s390x testing s390x $(PYTHON_PACKAGES)
+	$(BIN)/python tests/foreign.py $(ROOTS)/s390x $(VMLINUX)
+
 .PHONY: lint
 lint: $(VENV)/.ready-dev ## Lint, check the format and the types
 	$(BIN)/ruff check
@@ -161,13 +174,32 @@ fuzz: $(VENV)/.ready-dev ## Fuzz every command for SECONDS, then the properties;
 torture: $(VENV)/.ready-dev ## Send N signals to commands that write files; cut inputs short, fill disks
 	$(BIN)/python tests/torture.py $(N)
 
+KERNEL_PACKAGES := gcc,libc6-dev,gcc-14-powerpc64le-linux-gnu,gcc-14-powerpc64-linux-gnu,make,flex,bison,bc,xz-utils
+KERNEL_PACKAGES := $(KERNEL_PACKAGES),python3,qemu-system-ppc,linux-source/trixie-backports
+
+# Without KERNEL_SRC: Debian's source and compilers, in a chroot.
 .PHONY: kernel-test
-kernel-test: setup ## Build and boot kernels with and without pfestubs: KERNEL_SRC=TREE CROSS_COMPILE=PREFIX
+kernel-test: zipapp ## Build and boot kernels with and without pfestubs: KERNEL_SRC=TREE CROSS_COMPILE=PREFIX KERNEL_VARIANTS
+ifneq ($(KERNEL_SRC),)
 	PFESTUBS="$(or $(PFESTUBS),$(abspath $(BIN))/pfestubs)" tests/kernel/kernel-test
+else
+	tools/debian-root make $(ROOTS)/kernel "trixie trixie-backports" "$$(dpkg --print-architecture)" $(KERNEL_PACKAGES)
+	tools/debian-root run $(ROOTS)/kernel . sh -c 'cd /usr/src && [ -d linux ] || \
+		{ mkdir -p part && tar -xf linux-source-*.tar.xz -C part && mv part/* linux; }'
+	tools/debian-root run $(ROOTS)/kernel . env KERNEL_SRC=/usr/src/linux KERNEL_CC=gcc-14 KERNEL_OUT=/var/tmp/out \
+		CROSS_COMPILE=powerpc64le-linux-gnu- CROSS_COMPILE_BE=powerpc64-linux-gnu- \
+		PFESTUBS="python3 /src/dist/pfestubs.pyz" KERNEL_VARIANTS="$(or $(KERNEL_VARIANTS),le be)" \
+		/src/tests/kernel/kernel-test
+endif
 
 .PHONY: boot-test
 boot-test: setup tools ## Boot VMLINUX=FILE in QEMU and compare its memory with the prediction
 	$(BIN)/python tests/bootguest.py $(VMLINUX)
+
+.PHONY: live-test
+live-test: zipapp tools ## Run pfestubs on the live kernel VMLINUX=FILE (ppc64le) in QEMU, as root
+	tools/debian-root make $(ROOTS)/ppc64el testing ppc64el $(PYTHON_PACKAGES),busybox-static
+	$(BIN)/python tests/liveguest.py $(VMLINUX) $(ROOTS)/ppc64el dist/pfestubs.pyz
 
 # ---- Clean -------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 QEMU: Final = "qemu-system-ppc64"
 MEMORY: Final = "512M"
@@ -113,7 +113,9 @@ def boot(
     append: str = "",
     *,
     until: re.Pattern[str] = STUBS_WRITTEN,
-    initramfs: bool = False,
+    initramfs: bytes = b"",
+    memory: str = MEMORY,
+    dump: bool = True,
     timeout: float = 600,
 ) -> Iterator[Guest]:
     """Boot `vmlinux` until its console shows `until` or it panics, and dump its memory.
@@ -122,7 +124,9 @@ def boot(
         vmlinux: the kernel.
         append: words for its command line.
         until: what ends the boot.
-        initramfs: give it one with an /init that cannot run: enough to get there, after init memory is freed.
+        initramfs: its root file system (`cpio`).
+        memory: how much it has.
+        dump: dump it.
         timeout: seconds for the boot.
 
     Raises:
@@ -134,7 +138,7 @@ def boot(
         scratch = Path(directory)
         command = [
             QEMU,
-            *("-M", "pseries,cap-htm=off", "-cpu", "POWER9", "-m", MEMORY),
+            *("-M", "pseries,cap-htm=off", "-cpu", "POWER9", "-m", memory),
             *("-nodefaults", "-nographic", "-vga", "none", "-serial", "stdio"),
             *("-qmp", f"unix:{scratch}/monitor,server=on,wait=off"),
             *("-action", "panic=pause,shutdown=pause,reboot=shutdown"),
@@ -142,20 +146,19 @@ def boot(
         ]
         if initramfs:
             archive = scratch / "initramfs"
-            archive.write_bytes(_cpio({"init": b"not a program\n"}))
+            archive.write_bytes(initramfs)
             command += ["-initrd", str(archive)]
-        dump = scratch / "memory.core"
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as process:
             try:
-                yield _drive(process, scratch / "monitor", dump, until, timeout)
+                yield _drive(process, scratch, dump, until, timeout)
             finally:
                 process.kill()
 
 
 def _drive(
-    process: subprocess.Popen[bytes], path: Path, dump: Path, until: re.Pattern[str], timeout: float
+    process: subprocess.Popen[bytes], scratch: Path, dump: bool, until: re.Pattern[str], timeout: float
 ) -> Guest:
     began = time.monotonic()
     heard: list[bytes] = []
@@ -173,7 +176,7 @@ def _drive(
 
     monitor = None
     try:
-        monitor = _Monitor(path, process)
+        monitor = _Monitor(scratch / "monitor", process)
         while monitor.ask("query-status")["running"]:
             if until.search(console()):
                 break
@@ -182,9 +185,11 @@ def _drive(
             time.sleep(0.1)
         monitor.ask("stop")
         seconds = time.monotonic() - began
-        monitor.ask("dump-guest-memory", paging=False, protocol=f"file:{dump}")
+        core = scratch / "memory.core"
+        if dump:
+            monitor.ask("dump-guest-memory", paging=False, protocol=f"file:{core}")
         found = _ALLOCATING.search(console())
-        return Guest(console(), int(found[1]) if found else None, dump, seconds)
+        return Guest(console(), int(found[1]) if found else None, core, seconds)
     except BootError as e:
         raise BootError("\n".join([str(e), *console().splitlines()[-_LAST_LINES:]])) from e
     finally:
@@ -193,15 +198,18 @@ def _drive(
                 monitor.close()
 
 
-def _cpio(files: dict[str, bytes]) -> bytes:
-    """An initramfs (cpio, "newc") of executable files at the top."""
-    archive = b""
-    for inode, (name, content) in enumerate([*files.items(), ("TRAILER!!!", b"")], 1):
-        mode = 0o100755 if name in files else 0
-        fields = (inode, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
+def cpio(members: Iterable[tuple[str, int, bytes]]) -> bytes:
+    """Return an initramfs (cpio, "newc"): the path, the mode and the content of each member."""
+    archive = []
+    for inode, (name, mode, content) in enumerate([*members, ("TRAILER!!!", 0, b"")], 1):
+        fields = (inode, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name.encode()) + 1, 0)
         head = b"070701" + b"".join(b"%08x" % field for field in fields) + name.encode() + b"\0"
-        archive += head + bytes(-len(head) % 4) + content + bytes(-len(content) % 4)
-    return archive
+        archive += [head, bytes(-len(head) % 4), content, bytes(-len(content) % 4)]
+    return b"".join(archive)
+
+
+NO_PROGRAM: Final = cpio([("init", 0o100755, b"not a program\n")])
+"""With it a kernel comes as far as `INIT_FREED`."""
 
 
 def filtered_locations(vmlinux: Path, pattern: str) -> dict[int, str]:
@@ -264,7 +272,7 @@ def _traced(vmlinux: Path, pattern: str) -> bool:
 
 def _freed(vmlinux: Path) -> bool:
     print("== init memory freed")
-    with boot(vmlinux, until=INIT_FREED, initramfs=True, timeout=40) as guest:
+    with boot(vmlinux, until=INIT_FREED, initramfs=NO_PROGRAM, timeout=40) as guest:
         return _compare(vmlinux, guest, {})
 
 

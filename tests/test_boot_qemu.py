@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from bootguest import INIT_FREED, TRACING, boot
+from bootguest import INIT_FREED, NO_PROGRAM, TRACING, boot
 from support import SCHEMAS, tool
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def test_exactly_the_filtered_functions_are_in_use(call: Call, kernels: Kernels)
 
 def test_freed_init_memory_is_told_apart(call: Call, kernels: Kernels) -> None:
     vmlinux = kernels(f"{DEBIAN}/vmlinux")
-    with boot(vmlinux, until=INIT_FREED, initramfs=True) as guest:
+    with boot(vmlinux, until=INIT_FREED, initramfs=NO_PROGRAM) as guest:
         document = document_of(call, vmlinux, guest.dump)
     assert (document["ok"], document["as_predicted"], document["freed"]) == (True, 40889, 1759)
 
