@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HERE: Final = Path(__file__).parent.parent
 INIT: Final = f"""\
 #!/bin/busybox sh
-export PATH=/bin:/usr/bin
+export PATH=/bin:/usr/bin NO_COLOR=1
 busybox mount -t proc proc /proc; busybox mount -t devtmpfs dev /dev; busybox mount -t sysfs sys /sys
 busybox mount -t tracefs tracing /sys/kernel/tracing
 report() {{ echo "[$1]"; shift; "$@" 2>&1; echo "[status $?]"; }}
@@ -102,7 +102,7 @@ def main(vmlinux: Path, root: Path, pyz: Path) -> int:
     print(f"live-test: booting {vmlinux}", flush=True)
     try:
         initramfs = cpio(members(vmlinux, root, pyz))
-        with boot(vmlinux, "quiet", until=END, initramfs=initramfs, memory="2G", dump=False) as guest:
+        with boot(vmlinux, "loglevel=1", until=END, initramfs=initramfs, memory="2G", dump=False) as guest:
             reports = {name: (text, status) for name, text, status in _REPORT.findall(guest.console)}
     except BootError as e:
         print(f"{vmlinux}: error: {e}", file=sys.stderr)
