@@ -11,11 +11,9 @@ import os
 import pty
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from pfestubs.read import compressed, modules
-from support import OBJECTS, SCHEMAS, executable_path, tool
+from pfestubs.read import compressed
+from support import OBJECTS, SCHEMAS, call_in_process, clean_environment, executable_path, tool
 from support.elfwriter import (
     AX,
     EM_386,
@@ -33,9 +31,16 @@ from support.elfwriter import (
     EM_PPC64,
     ENTRIES,
     ET_EXEC,
+    R_PPC64_ADDR64,
+    R_PPC_ADDR32,
     SHT_NOBITS,
+    SHT_PROGBITS,
+    STB_LOCAL,
+    STT_SECTION,
     WA,
+    Relocation,
     Section,
+    Symbol,
     write_elf,
 )
 
@@ -63,15 +68,41 @@ def module(
     extra: bytes = b"",
     type_: int = 1,
     machine: int | None = None,
+    relocated: int | None = None,
+    flags: int = WA,
+    kind: int = SHT_PROGBITS,
+    code: bytes = b"",
+    more: Sequence[Section] = (),
+    symbols: Sequence[Symbol] = (),
+    has_symbols: bool = True,
+    abi: int = 2,
 ) -> bytes:
     """A module with that many entries in each section of the name; its code takes no space in the file."""
-    sections = [Section(".text", flags=AX, size=text, type=SHT_NOBITS, align=16)]
-    sections += [Section(".rodata", b"something", flags=2), Section(".comment", b"GCC")]
-    sections += [Section(ENTRIES, bytes(bits // 8 * n) + extra, flags=WA, align=8) for n in tables]
-    sections.append(Section(".init.text", bytes(16), flags=AX))
+    word = bits // 8
+    start = Symbol("", type=STT_SECTION, bind=STB_LOCAL)
+    start.section = Section(".text", code, flags=AX, size=None if code else text, align=16)
+    if not code:
+        start.section.type = SHT_NOBITS
+    sections = [start.section, Section(".rodata", b"something", flags=2), Section(".comment", b"GCC")]
+    for number in tables:
+        found = range(number if relocated is None else relocated)
+        type_of_word = R_PPC64_ADDR64 if bits == 64 else R_PPC_ADDR32
+        rows = [Relocation(word * i, start, type_of_word, 16 * i) for i in found] if has_symbols else []
+        data = bytes(word * number) + extra
+        table = Section(ENTRIES, data, flags=flags, align=8, type=kind, relocations=rows)
+        if kind == SHT_NOBITS:
+            table.data, table.size = b"", len(data)
+        sections.append(table)
+    sections += [Section(".init.text", bytes(16), flags=AX), *more]
     own = EM_PPC64 if bits == 64 else EM_PPC
     return write_elf(
-        sections, type_=type_, machine=own if machine is None else machine, bits=bits, order=order
+        sections,
+        [start, *symbols] if has_symbols else None,
+        type_=type_,
+        machine=own if machine is None else machine,
+        bits=bits,
+        order=order,
+        flags=abi,
     )
 
 
@@ -134,6 +165,7 @@ def test_reserved(
     assert (row["locations"], row["stub_bytes"], row["stub_entries"]) == (entries, stub_bytes, stub_entries)
     assert (row["file"], row["flags"], value["stub_size"]) == (str(path), [], stub_size)
     assert value["totals"] == {
+        "files": 1,
         "modules": 1,
         "locations": entries,
         "unseen": 0,
@@ -143,47 +175,133 @@ def test_reserved(
     }
 
 
-def test_the_usual_stub_size_is_that_of_mainline(document: Any, tmp_path: Path) -> None:
-    path = save(tmp_path / "a.ko", module([10]))
-    assert document(path) == document(path, "--stub-size", "24")
-
-
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_byte_orders(document: Any, tmp_path: Path, order: str) -> None:
-    value, code, _ = document(save(tmp_path / "a.ko", module([7], order=order)))
-    assert (value["modules"][0]["locations"], code) == (7, 0)
-    assert value["modules"][0]["byte_order"] == {"<": "little", ">": "big"}[order]
+@pytest.mark.parametrize(
+    ("options", "flags", "seen", "unseen", "stub_bytes", "code"),
+    [
+        ({}, [], 7, 0, 168, 0),
+        ({"bits": 32}, ["no-stubs"], 7, 0, 0, 0),
+        ({"tables": [4, 0, 5]}, ["duplicate-section"], 4, 5, 96, 1),
+        ({"tables": [4, 0]}, [], 4, 0, 96, 0),
+        ({"tables": []}, ["no-section"], 0, 0, 0, 0),
+        ({"extra": bytes(5)}, ["partial-entry"], 7, 0, 168, 1),
+        ({"relocated": 0}, ["no-relocations"], 0, 7, 168, 1),
+        ({"relocated": 6}, ["no-relocations"], 6, 1, 168, 1),
+        ({"kind": SHT_NOBITS}, ["no-contents"], 0, 7, 168, 1),
+        ({"flags": 1}, ["not-allocated"], 0, 7, 168, 1),
+        ({"has_symbols": False}, ["stripped"], 0, 7, 0, 1),
+        ({"has_symbols": False, "tables": []}, ["stripped"], 0, 0, 0, 1),
+    ],
+)
+def test_what_the_loader_sees(
+    options: dict[str, Any],
+    flags: list[str],
+    seen: int,
+    unseen: int,
+    stub_bytes: int,
+    code: int,
+    order: str,
+    document: Any,
+    tmp_path: Path,
+) -> None:
+    value, status, err = document(
+        save(tmp_path / "a.ko", module(**{"tables": [7], "order": order, **options}))
+    )
+    (row,) = value["modules"]
+    assert (row["flags"], row["locations"], row["unseen"], row["stub_bytes"]) == (
+        flags,
+        seen,
+        unseen,
+        stub_bytes,
+    )
+    assert (status, err) == (code, "")
+    assert (row["byte_order"], row["class"]) == ({"<": "little", ">": "big"}[order], options.get("bits", 64))
+    assert value["totals"]["unseen"] == unseen
+    assert value["totals"]["flags"] == dict.fromkeys(flags, 1)
 
 
-def test_32_bits_trace_without_stubs(document: Any, tmp_path: Path) -> None:
-    value, code, _ = document(save(tmp_path / "a.ko", module([7], bits=32, order=">")))
-    row = value["modules"][0]
-    assert (row["locations"], row["stub_bytes"], row["stub_entries"], code) == (7, 0, 0, 0)
-    assert row["flags"] == ["no-stubs"]
+NOP, MFLR = 0x60000000, 0x7C0802A6
 
 
-def test_the_loader_finds_the_first_section_of_the_name(document: Any, tmp_path: Path) -> None:
-    value, code, _ = document(save(tmp_path / "a.ko", module([4, 0, 5])))
-    row = value["modules"][0]
-    assert (row["locations"], row["unseen"], row["stub_bytes"], code) == (4, 5, 96, 1)
-    assert row["flags"] == ["duplicate-section"]
-    assert (value["totals"]["unseen"], value["totals"]["flags"]) == (5, {"duplicate-section": 1})
+def words(*values: int) -> bytes:
+    return b"".join(value.to_bytes(4, "little") for value in values)
 
 
-def test_a_second_section_without_entries_costs_nothing(document: Any, tmp_path: Path) -> None:
-    value, code, _ = document(save(tmp_path / "a.ko", module([4, 0])))
-    assert (value["modules"][0]["flags"], code) == ([], 0)
+@pytest.mark.parametrize(
+    ("options", "tracing", "facts"),
+    [
+        ({"code": words(NOP, MFLR, 0, 0) * 3}, "stubs", {"nops": 1, "abi": 2}),
+        ({"code": words(NOP, NOP, MFLR, 0) * 3}, "two-nops", {"nops": 2, "abi": 2}),
+        ({"code": words(NOP, NOP, 0, 0) * 2 + words(NOP, MFLR, 0, 0)}, "stubs", {"nops": 1}),
+        ({"code": words(MFLR, 0, 0, 0) * 3}, "stubs", {"nops": None}),
+        ({"order": ">", "abi": 1}, "elf-v1", {"abi": 1}),
+        ({"order": ">", "abi": 0}, "elf-v1", {"abi": 1}),
+        ({"more": [Section(".opd", bytes(24), flags=WA)]}, "elf-v1", {"abi": 1}),
+        ({"abi": 0}, "stubs", {"abi": 2}),
+        ({"bits": 32, "order": ">"}, "32-bit", {"abi": None}),
+        ({"tables": [], "symbols": [Symbol("_mcount")]}, "mcount", {"mcount": True}),
+        ({"tables": [], "more": [Section("__mcount_loc", bytes(8), flags=WA)]}, "mcount", {"mcount": True}),
+        ({"tables": []}, None, {"mcount": False, "vermagic": None}),
+        (
+            {"more": [Section(".modinfo", b"license=GPL\0vermagic=7.2.13 SMP \0", flags=2)]},
+            "stubs",
+            {"vermagic": "7.2.13 SMP"},
+        ),
+    ],
+)
+def test_what_a_module_is_for(
+    options: dict[str, Any],
+    tracing: str | None,
+    facts: dict[str, Any],
+    document: Any,
+    call: Call,
+    tmp_path: Path,
+) -> None:
+    path = save(tmp_path / "a.ko", module(**options))
+    value, status, err = document(path)
+    (row,) = value["modules"]
+    assert row["tracing"] == tracing
+    assert {key: row[key] for key in facts} == facts
+    assert (status, err) == (0, "")
+    assert (row["stub_bytes"] > 0) == (tracing == "stubs")
+    assert ("no-stubs" in row["flags"]) == (tracing not in {None, "stubs"})
+    assert ("for another kind of kernel" in call("modules", path).out) == ("no-stubs" in row["flags"])
 
 
-def test_a_module_of_data_has_no_section(document: Any, tmp_path: Path) -> None:
-    value, code, _ = document(save(tmp_path / "a.ko", module([])))
-    assert (value["modules"][0]["flags"], value["modules"][0]["locations"], code) == (["no-section"], 0, 0)
+@pytest.mark.tools
+@pytest.mark.parametrize(
+    ("compiler", "flags", "tracing"),
+    [
+        ("powerpc64le-linux-gnu-gcc", "-fpatchable-function-entry=2", "two-nops"),
+        ("powerpc64le-linux-gnu-gcc", "-pg -mprofile-kernel", "mcount"),
+        ("powerpc64-linux-gnu-gcc", "-mabi=elfv1 -pg", "elf-v1"),
+        ("powerpc64-linux-gnu-gcc", "-mabi=elfv1 -fpatchable-function-entry=2", "elf-v1"),
+    ],
+)
+def test_modules_of_kernels_without_stubs(
+    compiler: str, flags: str, tracing: str, document: Any, tmp_path: Path
+) -> None:
+    """As their kernels compile them; two functions."""
+    source = save(tmp_path / "a.c", b"int x; void f(void) { x = 1; } int g(int a) { return a * x; }\n")
+    path = tmp_path / "a.ko"
+    subprocess.run(
+        [tool(compiler), "-O2", *flags.split(), "-c", source, "-o", path], env=clean_environment(), check=True
+    )
+    value, status, err = document(path)
+    (row,) = value["modules"]
+    assert (row["tracing"], row["stub_bytes"], row["flags"], status, err) == (tracing, 0, ["no-stubs"], 0, "")
 
 
-def test_part_of_an_entry(document: Any, tmp_path: Path) -> None:
-    value, code, _ = document(save(tmp_path / "a.ko", module([4], extra=bytes(5))))
-    row = value["modules"][0]
-    assert (row["flags"], row["locations"], code) == (["partial-entry"], 4, 1)
+def test_copies_of_a_module_are_one(document: Any, tmp_path: Path) -> None:
+    """Packed and not, under another path too; another kernel's module of the same name is another one."""
+    for name in ("a.ko", "a.ko.xz", "updates/a.ko.gz", "b.ko"):
+        save(tmp_path / name, PACKERS[Path(name).suffix.replace(".ko", "")](module([5])))
+    save(tmp_path / "old/a.ko", module([6]))
+    value, status, _ = document(tmp_path)
+    assert (len(value["modules"]), status) == (5, 0)
+    totals = value["totals"]
+    assert (totals["files"], totals["modules"], totals["locations"]) == (5, 3, 16)
+    assert "3 modules in 5 files: 16 locations" in call_in_process("modules", tmp_path).out
 
 
 @pytest.mark.parametrize(("more", "flags"), [(0, []), (1, ["text-out-of-range"])])
@@ -287,15 +405,21 @@ def test_zstd_is_missing(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_directory_is_searched_and_sorted(document: Any, tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
+    """Links to directories are followed once, but not kbuild's to its trees; what cannot be read is named."""
+    tree, elsewhere = tmp_path / "tree", tmp_path / "elsewhere"
     for name in ("net/b.ko", "net/a.ko", "fs/xfs/xfs.ko", "c.ko", "net/a.ko.notes", "net/Module.ko.txt"):
         save(tree / name, module([1]))
-    (tree / "build").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    save(tmp_path / "elsewhere" / "no.ko", module([1]))
+    save(elsewhere / "d.ko", module([1]))
+    for name, target in {"build": elsewhere, "kernel": elsewhere, "same": elsewhere, "up": tree}.items():
+        (tree / name).symlink_to(target, target_is_directory=True)
+    value, code, err = document(tree)
+    names = [str(tree / name) for name in ("c.ko", "fs/xfs/xfs.ko", "kernel/d.ko", "net/a.ko", "net/b.ko")]
+    assert ([row["file"] for row in value["modules"]], code, err) == (names, 0, "")
     os.mkfifo(tree / "fifo.ko")
-    value, code, _ = document(tree)
-    names = [str(tree / name) for name in ("c.ko", "fs/xfs/xfs.ko", "net/a.ko", "net/b.ko")]
-    assert ([row["file"] for row in value["modules"]], code) == (names, 0)
+    value, code, err = document(tree)
+    assert ([row["file"] for row in value["modules"]], code) == (names, 2)
+    assert [entry["file"] for entry in value["unread"]] == [str(tree / "fifo.ko")]
+    assert err.startswith(f"{tree / 'fifo.ko'}: error: is a pipe, not a file")
 
 
 def test_files_keep_their_order_and_count_once(document: Any, tmp_path: Path) -> None:
@@ -354,18 +478,26 @@ def test_no_path_is_a_usage_error(call: Call) -> None:
 
 def test_text(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    save(tmp_path / "big.ko", module([16701]))
-    save(tmp_path / "data.ko", module([]))
+    modinfo = Section(".modinfo", b"vermagic=7.2.13 SMP\0", flags=2)
+    save(tmp_path / "big.ko", module([16701], more=[modinfo]))
+    save(tmp_path / "net/data.ko", module([]))
+    save(tmp_path / "net/old.ko", module([3], bits=32, order=">"))
     save(tmp_path / "two.ko", module([4, 5]))
-    outcome = call("modules", ".")
-    assert outcome.code == 1
+    outcome = call("modules", tmp_path)
+    assert (outcome.code, outcome.err) == (1, "")
     assert outcome.out.splitlines() == [
-        "module     locations  stub bytes  stub entries  flags",
-        "./big.ko      16,701     400,824        10,021",
-        "./data.ko          0           0             0  no-section",
-        "./two.ko           4          96             3  duplicate-section",
-        "3 modules: 16,705 locations, 400,920 stub bytes, 10,024 stub entries, 5 entries that the loader would"
-        " not see; duplicate-section 1, no-section 1",
+        f"in {tmp_path}:",
+        "module       locations  stub bytes  stub entries  flags",
+        "big.ko          16,701     400,824        10,021",
+        "net/data.ko          0           0             0  no-section",
+        "net/old.ko           3           0             0  no-stubs",
+        "two.ko               4          96             3  duplicate-section",
+        'for vermagic "7.2.13 SMP", ELFv2, out-of-line stubs: 1 file',
+        "for an unknown vermagic, no stubs (32 bits): 1 file",
+        "for an unknown vermagic, ELFv2, out-of-line stubs: 1 file",
+        "1 file is for another kind of kernel, which traces without stubs: nothing is reserved for it",
+        "4 modules: 16,708 locations, 400,920 stub bytes, 10,024 stub entries, 5 entries that the loader would"
+        " not see; duplicate-section 1, no-section 1, no-stubs 1",
     ]
 
 
@@ -374,7 +506,7 @@ def test_names_cannot_write_lines(call: Call, tmp_path: Path) -> None:
     save(tmp_path / "b\nok: \x1b[31m.ko", b"x")
     outcome = call("modules", tmp_path)
     assert "\x1b" not in outcome.out + outcome.err
-    assert (outcome.out.count("\n"), outcome.err.count("\n")) == (3, 1)
+    assert (outcome.out.count("\n"), outcome.err.count("\n")) == (4, 1)
 
 
 def test_a_file_instead_of_standard_output(call: Call, tmp_path: Path) -> None:
@@ -382,100 +514,6 @@ def test_a_file_instead_of_standard_output(call: Call, tmp_path: Path) -> None:
     shown = call("modules", path).out
     outcome = call("modules", path, "-o", tmp_path / "out")
     assert (outcome.code, outcome.out, (tmp_path / "out").read_text()) == (0, "", shown)
-
-
-# -- processes -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def parallel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(modules, "_SERIAL_BYTES", 0)
-    monkeypatch.setattr(modules, "_processors", lambda: 3)
-
-
-@pytest.mark.usefixtures("parallel")
-def test_processes_change_nothing(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for i in range(60):
-        # The first take longest: results would come out of order.
-        content = module([200_000 // (i + 1)]) if i % 7 else b"damaged"
-        save(tmp_path / f"{i:02}.ko.xz", lzma.compress(content))
-    together = call("modules", tmp_path, "--format", "json")
-    assert together.code == 2
-    assert together.err.count("\n") == 9
-    monkeypatch.setattr(modules, "_workers", lambda _files: 1)
-    assert call("modules", tmp_path, "--format", "json") == together
-
-
-@pytest.mark.usefixtures("parallel")
-def test_a_killed_process_is_an_error(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for i in range(60):
-        save(tmp_path / f"{i}.ko", module())
-    parent = os.getpid()
-
-    def die(path: str) -> None:
-        assert os.getpid() != parent
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    monkeypatch.setattr(modules, "read_module", die)
-    outcome = call("modules", tmp_path)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err == (
-        "pfestubs: error: a process that read modules was killed; is there enough memory?\n"
-    )
-
-
-@pytest.mark.timeout(60)
-@pytest.mark.usefixtures("parallel")
-@pytest.mark.parametrize("possible", [0, 1, 2])
-def test_processes_that_cannot_be_started(
-    possible: int, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for i in range(60):
-        save(tmp_path / f"{i:02}.ko", module([i]))
-    expected = call("modules", tmp_path)
-    fork = os.fork
-    started: list[int] = []
-
-    def limited() -> int:
-        if len(started) == possible:
-            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        started.append(1)
-        return fork()
-
-    monkeypatch.setattr(os, "fork", limited)
-    assert call("modules", tmp_path) == expected
-    assert expected.code == 0
-    assert len(started) == possible
-
-
-@pytest.mark.timeout(60)
-@pytest.mark.usefixtures("parallel")
-def test_no_thread_is_needed(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory may suffice for the modules and not for a thread's stack."""
-
-    def fail(_thread: object) -> None:
-        raise RuntimeError("can't start new thread")
-
-    for i in range(60):
-        save(tmp_path / f"{i:02}.ko", module())
-    monkeypatch.setattr(threading.Thread, "start", fail)
-    assert call("modules", tmp_path).code == 0
-
-
-@pytest.mark.usefixtures("parallel")
-def test_an_unexpected_error_in_a_process(
-    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for i in range(60):
-        save(tmp_path / f"{i:02}.ko", module())
-
-    def fail(_path: str) -> None:
-        raise ZeroDivisionError("boom")
-
-    monkeypatch.setattr(modules, "read_module", fail)
-    outcome = call("modules", tmp_path)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "internal error: ZeroDivisionError('boom')" in outcome.err
 
 
 def test_a_bar_on_a_terminal(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ FORMATS: Final[dict[str, dict[str, str]]] = {
     },
     "stubs": {"text": "stubs:render_text", "json": "stubs:render_json"},
     "verify": {"text": "verify:render_text", "json": "verify:render_json"},
-    "modules": {"text": "modules.text:render", "json": "modules.json:render"},
+    "modules": {"text": "modules:render_text", "json": "modules:render_json"},
     "plan": {"text": "plan:render_text", "json": "plan:render_json"},
     "diff": {"text": "diff:render_text", "json": "diff:render_json", "markdown": "diff:render_markdown"},
     "report": {"html": "report.html:render"},

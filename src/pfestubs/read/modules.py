@@ -1,39 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Read kernel modules, compressed or not, with all processors."""
+"""Find and read kernel modules, packed or not."""
 
 from __future__ import annotations
 
 import os
-import signal
-import stat
-import sys
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import PfestubsError, ToolError, UnreadableError
-from pfestubs.model.modules import ModuleFile
+from pfestubs.model import ByteOrder, ppc
+from pfestubs.model.modules import EntriesTable, ModuleFile
 from pfestubs.read import elf as e
-from pfestubs.read.elf import Elf
 from pfestubs.read.file_types import require_module
-from pfestubs.read.source import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from multiprocessing.connection import Connection
-    from multiprocessing.context import ForkProcess
+
+    from pfestubs.read.elf import Elf
 
 ENTRIES_SECTION: Final = "__patchable_function_entries"
 _SUFFIXES: Final = (".ko", ".ko.xz", ".ko.gz", ".ko.zst")
-_SERIAL_BYTES: Final = 1 << 20
-"""Input below this size is read in this process: to start others takes longer."""
-_CHUNK: Final = 8
-"""Modules that a process takes at a time: most are small."""
+_KBUILD_LINKS: Final = ("build", "source")
+"""Links of `/lib/modules/RELEASE` to the trees that the kernel was built from and in."""
+_SAMPLE: Final = 16
+"""Locations whose instructions are read: all functions of a module are compiled with the same option."""
 
 
 def find_modules(paths: Sequence[str]) -> tuple[Sequence[str], Sequence[PfestubsError]]:
     """Return the files that `paths` name or hold, each once, and the errors of directories.
 
-    The modules of a directory are sorted by path. It is searched to any depth; symbolic links to other
-    directories are not followed (`/lib/modules/RELEASE/build`). A directory without modules is an error.
+    The modules of a directory are sorted by path. It is searched to any depth; a symbolic link to another
+    directory is followed, but for kbuild's links `build` and `source`, and each directory is searched once. A
+    directory without modules is an error.
     """
     found: dict[str, None] = {}
     problems: list[PfestubsError] = []
@@ -56,176 +53,122 @@ def _walk(directory: str, problems: list[PfestubsError]) -> Iterator[str]:
     def record(error: OSError) -> None:
         problems.append(UnreadableError(error.filename or directory, f"cannot be read: {error.strerror}"))
 
-    for parent, _, names in os.walk(directory, onerror=record):
-        for name in names:
+    searched = {os.path.realpath(directory)}
+    for parent, directories, names in os.walk(directory, onerror=record, followlinks=True):
+        wanted = []
+        for name in sorted(directories):
             path = os.path.join(parent, name)
-            if name.endswith(_SUFFIXES) and not _is_special(path):
-                yield path
-
-
-def _is_special(path: str) -> bool:
-    """Return whether `path` is something else than a file (a pipe would block); False if nothing is there."""
-    try:
-        return not stat.S_ISREG(os.stat(path).st_mode)
-    except OSError:  # said when it is opened
-        return False
+            real = os.path.realpath(path)
+            if real not in searched and not (name in _KBUILD_LINKS and os.path.islink(path)):
+                searched.add(real)
+                wanted.append(name)
+        directories[:] = wanted
+        yield from (os.path.join(parent, name) for name in names if name.endswith(_SUFFIXES))
 
 
 def read_modules(files: Sequence[str]) -> Iterator[ModuleFile | PfestubsError]:
     """Yield each module of `files`, in their order, or the error if it cannot be read.
 
     Raises:
-        ToolError: a program that unpacks modules is missing, or a process of this command was killed.
+        ToolError: a program that unpacks modules is missing.
     """
-    workers = _workers(files)
-    outcomes = map(_try_read, files) if workers < 2 else _read_parallel(files, workers)
-    for outcome in outcomes:
-        if isinstance(outcome, ToolError):  # the same for every module
-            raise outcome
-        yield outcome
+    for path in files:
+        try:
+            yield read_module(path)
+        except ToolError:  # the same for every module
+            raise
+        except PfestubsError as error:
+            yield error
+        except MemoryError:
+            yield UnreadableError(path, "does not fit into memory")
 
 
 def read_module(path: str) -> ModuleFile:
     """Read the module at `path`.
 
     Raises:
-        UnreadableError: it, or its compressed form, is damaged.
+        UnreadableError: it, or its packed form, is damaged.
         UnsuitableError: it is not a module for powerpc.
         ToolError: the program that unpacks it is missing.
     """
-    with open_source(path) as source:
-        return _read(Elf(source))
-
-
-def _read(elf: Elf) -> ModuleFile:
-    require_module(elf)
-    loaded = [i for i, section in enumerate(elf.sections) if section.flags & e.SHF_ALLOC]
-    for index in loaded:  # kernel/module/main.c: elf_validity_cache_sechdrs
-        section = elf.sections[index]
-        if not section.is_nobits:
-            elf.require_in_file(section.offset, section.size, f"section {elf.section_label(index)}")
-    code = [s for s in map(elf.sections.__getitem__, loaded) if s.flags & e.SHF_EXECINSTR]
-    end = 0
-    for section in code:  # kernel/module/main.c: module_get_offset_and_type
-        end += -end % max(section.align, 1) + section.size
-    return ModuleFile(
-        file=elf.path,
-        bits=elf.bits,
-        byte_order=elf.byte_order,
-        tables=[elf.sections[i].size for i in elf.sections_named(ENTRIES_SECTION)],
-        text_bytes=end,
-    )
-
-
-def _try_read(path: str) -> ModuleFile | PfestubsError:
-    try:
-        return read_module(path)
-    except PfestubsError as error:
-        return error
-    except MemoryError:
-        return UnreadableError(path, "does not fit into memory")
-
-
-# -- processes -----------------------------------------------------------------------------------------------
-
-
-def _workers(files: Sequence[str]) -> int:
-    """Return how many processes to use."""
-    if sys.platform != "linux" or sum(map(_size, files)) < _SERIAL_BYTES:
-        return 1
-    return min(_processors(), -(-len(files) // _CHUNK))
-
-
-class _Worker(NamedTuple):
-    """A process that reads every n-th chunk of the files, and where its outcomes arrive."""
-
-    process: ForkProcess
-    outcomes: Connection
-
-
-def _read_parallel(files: Sequence[str], workers: int) -> Iterator[ModuleFile | PfestubsError]:
-    """Deal the files in chunks to processes. What a process that cannot be started would read is read here.
-
-    Not with `concurrent.futures`: it takes threads, and waits for ever where one cannot be started.
-    """
-    chunks = [files[i : i + _CHUNK] for i in range(0, len(files), _CHUNK)]
-    started: list[_Worker] = []
-    try:
-        try:
-            for number in range(workers):
-                started.append(_start(chunks[number::workers], started))
-        except (OSError, ImportError, MemoryError):  # a limit of processes, files or memory
-            pass
-        for number, chunk in enumerate(chunks):
-            if number % workers < len(started):
-                yield from _receive(started[number % workers])
-            else:
-                yield from map(_try_read, chunk)
-    finally:
-        for worker in started:
-            worker.outcomes.close()
-            worker.process.kill()
-            worker.process.join()
-
-
-def _start(chunks: Sequence[Sequence[str]], others: Sequence[_Worker]) -> _Worker:
-    from multiprocessing import get_context
-
-    # A fork needs nothing of the main module, which may be a zipapp; this process has one thread.
-    context = get_context("fork")
-    here, there = context.Pipe(duplex=False)
-    try:
-        process = context.Process(
-            target=_work, args=(chunks, there, [here, *(o.outcomes for o in others)]), daemon=True
+    with e.open_elf(path) as elf:
+        require_module(elf)
+        loaded = [i for i, section in enumerate(elf.sections) if section.flags & e.SHF_ALLOC]
+        for index in loaded:  # kernel/module/main.c: elf_validity_cache_sechdrs
+            section = elf.sections[index]
+            if not section.is_nobits:
+                elf.require_in_file(section.offset, section.size, f"section {elf.section_label(index)}")
+        end = 0
+        for section in (elf.sections[i] for i in loaded if elf.sections[i].is_code):
+            # kernel/module/main.c: module_get_offset_and_type
+            end += -end % max(section.align, 1) + section.size
+        relocations = _relocations(elf)
+        return ModuleFile(
+            file=elf.path,
+            size=elf.source.size,
+            bits=elf.bits,
+            byte_order=elf.byte_order,
+            vermagic=_vermagic(elf),
+            abi=_abi(elf),
+            nops=_nops(elf, next(iter(relocations.values()), [])),
+            has_mcount=bool(elf.sections_named("__mcount_loc")) or _calls_mcount(elf),
+            has_symbols=elf.symtab is not None,
+            tables=[_table(elf, index, indices) for index, indices in relocations.items()],
+            text_bytes=end,
         )
-        process.start()
-    except BaseException:
-        here.close()
-        raise
-    finally:
-        there.close()
-    return _Worker(process, here)
 
 
-def _work(chunks: Sequence[Sequence[str]], outcomes: Connection, others: Sequence[Connection]) -> None:
-    """Send the outcomes of each chunk, or the exception that a module raised; the parent reports it."""
-    try:
-        # The first process alone answers Ctrl-C; SIGTERM ends a process at once.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        for other in others:  # else it would not be noticed that nobody reads any more
-            other.close()
-        for chunk in chunks:
-            try:
-                outcomes.send([_try_read(path) for path in chunk])
-            except Exception as error:  # noqa: BLE001
-                outcomes.send(error)
-                break
-    finally:  # also if nobody reads any more, or memory is out: the parent notices
-        os._exit(0)
-
-
-def _receive(worker: _Worker) -> Sequence[ModuleFile | PfestubsError]:
-    try:
-        found: Sequence[ModuleFile | PfestubsError] | Exception = worker.outcomes.recv()
-    except (EOFError, OSError) as error:
-        raise ToolError(
-            "pfestubs", "a process that read modules was killed", "is there enough memory?"
-        ) from error
-    if isinstance(found, Exception):
-        raise found
+def _relocations(elf: Elf) -> dict[int, list[int]]:
+    """Return the relocation sections of each section of entries."""
+    found: dict[int, list[int]] = {index: [] for index in elf.sections_named(ENTRIES_SECTION)}
+    for i, section in enumerate(elf.sections):
+        if section.type in {e.SHT_RELA, e.SHT_REL} and section.info in found:
+            found[section.info].append(i)
     return found
 
 
-def _processors() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        return os.cpu_count() or 1
+def _table(elf: Elf, index: int, relocations: Sequence[int]) -> EntriesTable:
+    section = elf.sections[index]
+    filled = {
+        offset // elf.word
+        for columns in map(elf.relocations, relocations)
+        for offset, info in zip(columns.offsets, columns.infos, strict=True)
+        if elf.info_type(info) and offset < section.size
+    }
+    return EntriesTable(section.size, len(filled), bool(section.flags & e.SHF_ALLOC), not section.is_nobits)
 
 
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
+def _vermagic(elf: Elf) -> str | None:
+    for index in elf.sections_named(".modinfo"):
+        for item in elf.section_data(index).split(b"\0"):
+            if item.startswith(b"vermagic="):
+                return item.removeprefix(b"vermagic=").decode("utf-8", "backslashreplace").strip()
+    return None
+
+
+def _abi(elf: Elf) -> int | None:
+    """Return the version of the 64-bit ELF ABI: as the header says, else what the byte order means."""
+    if elf.bits == 32:
+        return None
+    usual = 1 if elf.byte_order is ByteOrder.BIG else 2
+    return 1 if elf.sections_named(".opd") else elf.flags & 3 or usual
+
+
+def _calls_mcount(elf: Elf) -> bool:
+    return elf.symtab is not None and bool(elf.symbols_named(["_mcount"]))
+
+
+def _nops(elf: Elf, relocations: Sequence[int]) -> int | None:
+    """Return how many nops all of the first locations have at least, up to 2; None if that is not known."""
+    counts = []
+    for index in relocations[:1]:
+        _, infos, addends = elf.relocations(index)
+        for info, addend in zip(infos[:_SAMPLE], (addends or ())[:_SAMPLE], strict=False):
+            symbol = elf.symbol(elf.info_symbol(info))
+            section = elf.sections[0 if symbol.reserved else symbol.section]
+            at = (symbol.value + addend) % (1 << elf.bits)
+            if section.is_code and not section.is_nobits and at + 2 * ppc.INSN_SIZE <= section.size:
+                content = elf.source.read_up_to(section.offset + at, 2 * ppc.INSN_SIZE)
+                words = elf.words(content, ppc.INSN_SIZE)
+                counts.append(2 if list(words) == [ppc.NOP] * 2 else list(words[:1]).count(ppc.NOP))
+    return min(counts, default=0) or None

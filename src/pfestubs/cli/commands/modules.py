@@ -22,7 +22,8 @@ from pfestubs.system.messages import print_messages
     help="""Count the stubs that each module asks for when it is loaded.
 
     PATH is a module (.ko, .ko.xz, .ko.gz, .ko.zst) or a directory, which is searched to any depth. Exit
-    status 1 if a module would not be traced as it was built to be, 2 if some of the modules cannot be read.
+    status 1 if the loader would not trace every function that a module was built to trace, 2 if some of
+    the modules cannot be read.
     """,
     epilog=epilog(
         "pfestubs modules xfs.ko.xz", "pfestubs modules --format json /lib/modules/7.2.13/kernel/fs"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the module loader reserves for each module's stubs, and what it would not see.
 
-Mirrors `arch/powerpc/kernel/module_64.c: get_stubs_size` (since 6.13). Modules for 32 bits trace without
-stubs (`arch/powerpc/Kconfig: PPC_FTRACE_OUT_OF_LINE`).
+Mirrors `arch/powerpc/kernel/module_64.c: get_stubs_size` (since 6.13). Modules of kernels that trace without
+stubs are told by what their compiler did (`arch/powerpc/Makefile: CC_FLAGS_FTRACE`).
 """
 
 from __future__ import annotations
@@ -24,10 +24,32 @@ DEFAULT_STUB_SIZE: Final = max(layout.stub_size for layout in LAYOUTS.values())
 STUB_ENTRY_SIZE: Final = 40
 """Bytes of an entry of the section `.stubs` (`sizeof(struct ppc64_stub_entry)`, ELFv2)."""
 
-ModuleFlag = Literal["no-section", "duplicate-section", "partial-entry", "text-out-of-range", "no-stubs"]
+ModuleFlag = Literal[
+    "stripped",
+    "no-section",
+    "not-allocated",
+    "no-contents",
+    "no-relocations",
+    "duplicate-section",
+    "partial-entry",
+    "text-out-of-range",
+    "no-stubs",
+]
+TracingKind = Literal["stubs", "32-bit", "elf-v1", "mcount", "two-nops"]
+"""How the kernel traces that a module was built for: with out-of-line stubs, or why it has none."""
 
-HARMFUL: Final[frozenset[ModuleFlag]] = frozenset({"duplicate-section", "partial-entry", "text-out-of-range"})
-"""Flags of modules that would not be traced as they were built to be."""
+HARMFUL: Final[frozenset[ModuleFlag]] = frozenset(
+    {
+        "stripped",
+        "not-allocated",
+        "no-contents",
+        "no-relocations",
+        "duplicate-section",
+        "partial-entry",
+        "text-out-of-range",
+    }
+)
+"""Flags of modules of which the loader would not trace every function that they were built to trace."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +57,15 @@ class ModuleStubs:
     """A module's stubs.
 
     Attributes:
+        kind: how the kernel traces that it is for; None if nothing of the tracer is in it.
         locations: entries that the loader sees: those of the first section of the name.
-        unseen: entries of further sections of the name.
-        stub_bytes: of the locations' stubs.
-        stub_entries: entries of the section `.stubs` that the loader reserves for them.
+        unseen: entries that it does not see.
+        stub_bytes: that the loader reserves for the stubs.
+        stub_entries: entries of the section `.stubs` that it reserves for them.
     """
 
     module: ModuleFile
+    kind: TracingKind | None
     locations: int
     unseen: int
     stub_bytes: int
@@ -51,8 +75,9 @@ class ModuleStubs:
 
 @dataclass(frozen=True)
 class ModuleTotals:
-    """Sums over all modules, and how many modules have each flag."""
+    """Sums over all modules, and how many modules have each flag; copies of a module count once."""
 
+    files: int
     modules: int
     locations: int
     unseen: int
@@ -63,35 +88,69 @@ class ModuleTotals:
 
 def size_module(module: ModuleFile, stub_size: int) -> ModuleStubs:
     """Return what the loader reserves for `module`, with stubs of `stub_size` bytes."""
+    kind = _kind(module)
     word = module.bits // 8
-    seen, *others = [size // word for size in module.tables] or [0]
-    stub_bytes = seen * stub_size if module.bits == 64 else 0
+    first, seen, flags = 0, 0, _table_flags(module)
+    if module.tables and module.has_symbols:
+        table = module.tables[0]
+        first = table.size // word
+        seen = min(first, table.relocations) if table.is_loaded and table.has_content else 0
+    stub_bytes = first * stub_size if kind == "stubs" else 0
     stub_entries = -(-stub_bytes // STUB_ENTRY_SIZE)
-    unseen = sum(others)
-    flags: list[ModuleFlag] = []
-    if not module.tables:
-        flags.append("no-section")
-    if unseen:
-        flags.append("duplicate-section")
-    if any(size % word for size in module.tables):
-        flags.append("partial-entry")
     # A function and its stub, or what it calls, may be at opposite ends of the module's code.
     if module.text_bytes + stub_entries * STUB_ENTRY_SIZE > ppc.FORWARD_LIMIT + ppc.INSN_SIZE:
         flags.append("text-out-of-range")
-    if module.tables and module.bits != 64:
+    if kind not in {None, "stubs"}:
         flags.append("no-stubs")
-    return ModuleStubs(module, seen, unseen, stub_bytes, stub_entries, flags)
+    unseen = sum(table.size // word for table in module.tables) - seen
+    return ModuleStubs(module, kind, seen, unseen, stub_bytes, stub_entries, flags)
+
+
+def _kind(module: ModuleFile) -> TracingKind | None:
+    if not module.tables and not module.has_mcount:
+        return None
+    if module.bits == 32:
+        return "32-bit"
+    if module.abi == 1:  # arch/powerpc/Kconfig: PPC_FTRACE_OUT_OF_LINE needs ELFv2
+        return "elf-v1"
+    if module.has_mcount:
+        return "mcount"
+    return "two-nops" if module.nops == 2 else "stubs"
+
+
+def _table_flags(module: ModuleFile) -> list[ModuleFlag]:
+    """Return what is wrong with the sections of entries, for the loader."""
+    if not module.has_symbols:  # kernel/module/main.c: elf_validity_cache_index_sym
+        return ["stripped"]
+    if not module.tables:
+        return [] if module.has_mcount else ["no-section"]
+    word, table = module.bits // 8, module.tables[0]
+    found: dict[ModuleFlag, bool] = {
+        "not-allocated": not table.is_loaded,
+        "no-contents": not table.has_content,
+        "no-relocations": table.relocations < table.size // word,
+        "duplicate-section": any(table.size >= word for table in module.tables[1:]),
+        "partial-entry": any(table.size % word for table in module.tables),
+    }
+    return [flag for flag, is_set in found.items() if is_set]
 
 
 def total(modules: Iterable[ModuleStubs]) -> ModuleTotals:
-    """Return the sums over `modules`."""
+    """Return the sums over `modules`; copies of a module, packed or not, count once."""
     rows = list(modules)
-    flags: Counter[ModuleFlag] = Counter(flag for row in rows for flag in row.flags)
+    distinct = list({_identity(row.module): row for row in rows}.values())
+    flags: Counter[ModuleFlag] = Counter(flag for row in distinct for flag in row.flags)
     return ModuleTotals(
-        modules=len(rows),
-        locations=sum(row.locations for row in rows),
-        unseen=sum(row.unseen for row in rows),
-        stub_bytes=sum(row.stub_bytes for row in rows),
-        stub_entries=sum(row.stub_entries for row in rows),
+        files=len(rows),
+        modules=len(distinct),
+        locations=sum(row.locations for row in distinct),
+        unseen=sum(row.unseen for row in distinct),
+        stub_bytes=sum(row.stub_bytes for row in distinct),
+        stub_entries=sum(row.stub_entries for row in distinct),
         flags=dict(sorted(flags.items())),
     )
+
+
+def _identity(module: ModuleFile) -> tuple[object, ...]:
+    name = module.file.rsplit("/", 1)[-1].split(".ko")[0].replace("-", "_")
+    return name, module.size, module.vermagic, module.text_bytes, tuple(module.tables)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The stubs of modules as text, and as `pfestubs/modules/1`, one module per line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from pfestubs.formats.tables import Table, paragraph, table_text
+from pfestubs.formats.text import escape_line, plural
+from pfestubs.model import MODULES_SCHEMA
+from pfestubs.rules.analyses.modules import total
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pfestubs.errors import PfestubsError
+    from pfestubs.formats import RenderOptions
+    from pfestubs.rules.analyses.modules import ModuleStubs, ModuleTotals, TracingKind
+
+_COLUMNS: Final = ("`module", ">locations", ">stub bytes", ">stub entries", "flags")
+_KINDS: Final[dict[TracingKind, str]] = {
+    "stubs": "out-of-line stubs",
+    "32-bit": "no stubs (32 bits)",
+    "elf-v1": "no stubs (ELFv1)",
+    "mcount": "no stubs (calls of _mcount, __mcount_loc)",
+    "two-nops": "no stubs (two nops at each function)",
+}
+
+
+@dataclass(frozen=True)
+class ModuleListing:
+    """What to list: the modules that were read, and why others were not."""
+
+    stub_size: int
+    modules: Sequence[ModuleStubs]
+    unread: Sequence[PfestubsError]
+
+    @cached_property
+    def totals(self) -> ModuleTotals:
+        """The sums over the modules that were read."""
+        return total(self.modules)
+
+
+def render_text(listing: ModuleListing, options: RenderOptions) -> Iterator[str]:
+    """Yield a table, what kernels the modules are for, and the totals in the last line."""
+    files = [row.module.file for row in listing.modules]
+    parent = _common_directory(files)
+    if parent:
+        yield f"in {escape_line(parent)}:\n"
+    names = [file.removeprefix(f"{parent}/") for file in files] if parent else files
+    rows = [_row(name, row) for name, row in zip(names, listing.modules, strict=True)]
+    yield table_text(Table(_COLUMNS, rows), options)
+    for line in _kernels(listing.modules):
+        yield paragraph(line, options)
+    yield paragraph(_totals(listing), options)
+
+
+def _row(name: str, row: ModuleStubs) -> tuple[str, ...]:
+    numbers = (row.locations, row.stub_bytes, row.stub_entries)
+    return (name, *(f"{n:,}" for n in numbers), ", ".join(row.flags))
+
+
+def _common_directory(files: Sequence[str]) -> str:
+    """Return the directory that all files are below, "" for a single file or without one."""
+    try:
+        return os.path.commonpath([os.path.dirname(file) for file in files]) if len(files) > 1 else ""
+    except ValueError:  # absolute and relative paths
+        return ""
+
+
+def _kernels(modules: Sequence[ModuleStubs]) -> Iterator[str]:
+    """Yield a line for each kernel that files are for, and one for those of kernels without stubs."""
+    kernels = Counter((row.module.vermagic, row.module.abi, row.kind) for row in modules if row.kind)
+    for (vermagic, abi, kind), number in kernels.items():
+        words = [f'vermagic "{escape_line(vermagic)}"' if vermagic else "an unknown vermagic"]
+        words += [f"ELFv{abi}"] if abi else []
+        yield f"for {', '.join(words)}, {_KINDS[kind]}: {plural(number, 'file')}"
+    other = sum(row.kind not in {None, "stubs"} for row in modules)
+    if other:
+        files, they = ("1 file is", "it") if other == 1 else (f"{other:,} files are", "them")
+        yield (
+            f"{files} for another kind of kernel, which traces without stubs: nothing is reserved for {they}"
+        )
+
+
+def _totals(listing: ModuleListing) -> str:
+    totals = listing.totals
+    copies = totals.files - totals.modules
+    sentence = (
+        f"{plural(totals.modules, 'module')}{f' in {totals.files:,} files' if copies else ''}:"
+        f" {plural(totals.locations, 'location')}, {plural(totals.stub_bytes, 'stub byte')},"
+        f" {plural(totals.stub_entries, 'stub entry', 'stub entries')}"
+    )
+    if totals.unseen:
+        sentence += f", {plural(totals.unseen, 'entry', 'entries')} that the loader would not see"
+    if totals.flags:
+        sentence += "; " + ", ".join(f"{flag} {number:,}" for flag, number in totals.flags.items())
+    if listing.unread:
+        sentence += f"; {len(listing.unread):,} not read"
+    return sentence
+
+
+def render_json(listing: ModuleListing, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
+    """Yield the document, keys sorted."""
+    encode = json.JSONEncoder(sort_keys=True, allow_nan=False).encode
+    unread = [{"file": error.subject, "problem": error.problem} for error in listing.unread]
+    yield '{"modules": ['
+    separator = "\n"
+    for row in listing.modules:
+        yield separator + encode(_module(row))
+        separator = ",\n"
+    tail = {
+        "schema": MODULES_SCHEMA,
+        "stub_size": listing.stub_size,
+        "totals": asdict(listing.totals),
+        "unread": unread,
+    }
+    yield "\n], " + encode(tail)[1:] + "\n"
+
+
+def _module(row: ModuleStubs) -> dict[str, Any]:
+    module = row.module
+    return {
+        "file": module.file,
+        "class": module.bits,
+        "byte_order": module.byte_order.value,
+        "vermagic": module.vermagic,
+        "abi": module.abi,
+        "nops": module.nops,
+        "mcount": module.has_mcount,
+        "tracing": row.kind,
+        "locations": row.locations,
+        "unseen": row.unseen,
+        "stub_bytes": row.stub_bytes,
+        "stub_entries": row.stub_entries,
+        "text_bytes": module.text_bytes,
+        "flags": list(row.flags),
+    }
