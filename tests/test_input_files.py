@@ -4,24 +4,30 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import lzma
 import os
+import shutil
 import struct
 import subprocess
 import threading
+from array import array
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 import pytest
 
+from fuzz.seeds import map_of, with_banner
 from pfestubs.errors import UnreadableError
 from pfestubs.model import ByteOrder
 from pfestubs.read import dump, headers, names
 from pfestubs.read.elf import Elf, open_elf
+from pfestubs.read.memory import Extent, Memory
 from pfestubs.read.source import Source, open_source, read_document
 from pfestubs.read.symbols import ElfSymbols
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.read.vmlinux_o import read_vmlinux_o
-from support import FIXTURES, OBJECTS, clean_environment, executable_path
+from support import FIXTURES, OBJECTS, clean_environment, executable_path, tool
 from support.elfwriter import (
     AX,
     ET_CORE,
@@ -37,8 +43,10 @@ from support.elfwriter import (
     save_elf,
     write_elf,
 )
+from support.kernelwriter import LinkedKernel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from support import Call, MiniKernel
@@ -361,6 +369,200 @@ def test_a_search_names_what_the_index_names(bits: int, order: ByteOrder, tmp_pa
         assert [indexed.locate(address) for address in addresses] == searched
     assert searched[:3] == [("0xc0000000", 0), ("global", 0), ("global", 4)]
     assert searched[4:] == [("global", 0x104), ("global", 0xFEFC), ("far", 0), ("far", 0x20000)]
+
+
+# -- packed files, and directories -----------------------------------------------------------------------------
+
+
+PACKERS = {"xz": lzma.compress, "gz": gzip.compress}
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> LinkedKernel:
+    kernel = with_banner(LinkedKernel())
+    kernel.save(tmp_path / "vmlinux")
+    (tmp_path / "System.map").write_bytes(map_of(kernel))
+    shutil.copy(OBJECT, tmp_path / "vmlinux.o")
+    return kernel
+
+
+@pytest.mark.parametrize("packer", sorted(PACKERS))
+def test_packed_files_are_read_by_their_content(
+    packer: str, kernel: LinkedKernel, call: Call, tmp_path: Path
+) -> None:
+    """As tuxmake and distributions keep kernels; the name says nothing."""
+    assert kernel.layout == "ool"
+    plain = {name: tmp_path / name for name in ("vmlinux", "vmlinux.o", "System.map")}
+    packed = {name: tmp_path / f"{name}.packed" for name in plain}
+    for name, path in packed.items():
+        path.write_bytes(PACKERS[packer](plain[name].read_bytes()))
+    for words in (
+        ["check", "--format", "json", "vmlinux"],
+        ["check", "--format", "json", "--system-map", "System.map", "vmlinux"],
+        ["stubs", "vmlinux"],
+        ["count", "vmlinux.o"],
+        ["generate", "vmlinux.o"],
+        ["diff", "vmlinux", "vmlinux"],
+    ):
+        want, found = (call(*(files.get(word, word) for word in words)) for files in (plain, packed))
+        assert (found.code, found.err) == (want.code, want.err) == (0, "")
+        assert found.out.replace(".packed", "") == want.out
+    wrong = call("check", packed["vmlinux.o"])
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "is a relocatable object, not a linked kernel" in wrong.err
+
+
+@pytest.mark.tools
+def test_a_kernel_packed_with_zstd(kernel: LinkedKernel, call: Call, tmp_path: Path) -> None:
+    assert kernel.layout == "ool"
+    subprocess.run([tool("zstd"), "-q", tmp_path / "vmlinux"], check=True)
+    outcome = call("check", tmp_path / "vmlinux.zst")
+    assert (outcome.code, outcome.err) == (0, "")
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes((tmp_path / "vmlinux.zst").read_bytes()[:-20])
+    outcome = call("check", damaged)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"{damaged}: error: ")
+
+
+@pytest.mark.parametrize("packer", sorted(PACKERS))
+def test_a_packed_kernel_that_is_cut_short(
+    packer: str, kernel: LinkedKernel, call: Call, tmp_path: Path
+) -> None:
+    assert kernel.layout == "ool"
+    path = tmp_path / "packed"
+    path.write_bytes(PACKERS[packer]((tmp_path / "vmlinux").read_bytes())[:-30])
+    outcome = call("check", path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"{path}: error: is cut short: its {packer.replace('gz', 'gzip')} stream")
+
+
+def test_a_packed_kernel_leaves_no_file(
+    kernel: LinkedKernel, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kernel.layout == "ool"
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    (tmp_path / "packed").write_bytes(lzma.compress((tmp_path / "vmlinux").read_bytes()))
+    assert call("check", tmp_path / "packed").code == 0
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_directory_stands_for_the_file_in_it(kernel: LinkedKernel, call: Call, tmp_path: Path) -> None:
+    assert kernel.layout == "ool"
+    for words, name in (
+        (["check"], "vmlinux"),
+        (["stubs"], "vmlinux"),
+        (["count"], "vmlinux.o"),
+        (["generate"], "vmlinux.o"),
+        (["check", tmp_path / "vmlinux", "--system-map"], "System.map"),
+    ):
+        assert call(*words, tmp_path) == call(*words, tmp_path / name)
+    (tmp_path / "vmlinux.xz").write_bytes(lzma.compress((tmp_path / "vmlinux").read_bytes()))
+    (tmp_path / "vmlinux").unlink()
+    assert call("check", tmp_path) == call("check", tmp_path / "vmlinux.xz")
+    (tmp_path / "vmlinux.xz").unlink()
+    outcome = call("check", tmp_path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == f"{tmp_path}: error: cannot be read: Is a directory; it holds no vmlinux\n"
+
+
+# -- saved documents that are not as pfestubs writes them --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: b"\xef\xbb\xbf" + text.encode(), "is not in UTF-8 without a byte order mark"),
+        (lambda text: text.encode("utf-16"), "is not in UTF-8 without a byte order mark"),
+        (lambda text: text.encode("utf-16-le"), "is not in UTF-8 without a byte order mark"),
+        (lambda text: text.replace("{", '{"schema": "x", ', 1).encode(), "has the key 'schema' twice"),
+        (lambda text: text.replace('"layout"', '"layout": "pfe", "layout"').encode(), "'layout' twice"),
+    ],
+)
+def test_one_reader_refuses_documents_alike(
+    change: Callable[[str], bytes], words: str, kernel: LinkedKernel, call: Call, tmp_path: Path
+) -> None:
+    assert kernel.layout == "ool"
+    vmlinux, check, count = tmp_path / "vmlinux", tmp_path / "check.json", tmp_path / "count.json"
+    check.write_bytes(change(call("check", "--format", "json", vmlinux).out))
+    count.write_bytes(change(call("count", "--format", "json", tmp_path / "vmlinux.o").out))
+    for command in (
+        ["check", vmlinux, "--baseline", check],
+        ["diff", check, vmlinux],
+        ["diff", vmlinux, check],
+        ["check", vmlinux, "--prelink", count],
+        ["diff", count, vmlinux],
+    ):
+        document = check if check in command else count
+        outcome = call(*command)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err.startswith(f"{document}: error: ")
+        assert words in outcome.err
+        assert outcome.err.count("\n") == 1
+
+
+# -- what the machine loads and relocates ------------------------------------------------------------------------
+
+
+def test_text_that_is_not_what_is_loaded(call: Call, tmp_path: Path, mini_kernel: MiniKernel) -> None:
+    """PT_LOAD of another part of the file than the section: the machine runs what is loaded."""
+    image = bytearray((mini_kernel(TOOLCHAIN="gcc-ppc64le") / "vmlinux").read_bytes())
+    (headers,), (count,) = struct.unpack_from("<Q", image, 32), struct.unpack_from("<H", image, 56)
+    for at in range(headers, headers + 56 * count, 56):
+        if struct.unpack_from("<I", image, at)[0] == PT_LOAD:
+            struct.pack_into("<Q", image, at + 8, struct.unpack_from("<Q", image, at + 8)[0] + 0x100)
+    path = tmp_path / "vmlinux"
+    path.write_bytes(image)
+    outcome = call("check", path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "its program headers do not load what its section headers have" in outcome.err
+
+
+def test_compressed_code(call: Call, tmp_path: Path) -> None:
+    path = LinkedKernel().save(tmp_path / "vmlinux")
+    image = bytearray(path.read_bytes())
+    (headers,) = struct.unpack_from("<Q", image, 40)
+    flags = headers + 64 + 8
+    struct.pack_into("<Q", image, flags, struct.unpack_from("<Q", image, flags)[0] | 0x800)
+    path.write_bytes(image)
+    outcome = call("check", path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "SHF_COMPRESSED" in outcome.err
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_words_at_the_end_of_an_extent(order: str) -> None:
+    """A word that begins in the last three bytes is known only where the next extent continues."""
+    content = bytes(range(1, 33))
+    for second, known in ((0x1010, True), (0x1011, False)):
+        extents = [Extent(0x1000, 0, 16), Extent(second, 16, 16)]
+        memory = Memory(lambda at, size: content[at : at + size], extents, order)
+        for address in range(0x100C, 0x1011):
+            fits = address == 0x100C or known
+            want = struct.unpack_from(order + "I", content, address - 0x1000)[0] if fits else None
+            assert memory.word(address) == want, hex(address)
+            assert memory.words_at(array("Q", [0x1000, address]))[1] == want
+            assert memory.words_at(array("Q", [address, 0x1000]))[0] == want
+        assert memory.read(0x100E, 4) == (content[14:18] if known else None)
+        assert memory.word(0x0FFE) is memory.word(second + 14) is None
+
+
+@pytest.mark.parametrize(
+    "extents",
+    [
+        [Extent(0x1000, 0, 32), Extent(0x1008, 8, 4)],
+        [Extent(0x1000, 0, 16), Extent(0x1008, 8, 24)],
+        [Extent(0x1000, 0, 4), Extent(0x1000, 0, 32), Extent(0x1010, 16, 8)],
+    ],
+)
+def test_extents_that_overlap_hide_nothing(extents: list[Extent]) -> None:
+    content = bytes(range(1, 33))
+    memory = Memory(lambda at, size: content[at : at + size], extents, "<")
+    assert memory.read(0x1000, 32) == content
+    assert memory.runs == [range(0x1000, 0x1020)]
+    assert [memory.word(0x1000 + i) for i in range(0, 32, 4)] == list(struct.unpack("<8I", content))
 
 
 # -- the formats people hand over by mistake -------------------------------------------------------------------
