@@ -24,21 +24,6 @@
   headers.forEach((header, column) => {
     header.querySelector("button").addEventListener("click", () => sort(column));
   });
-
-  const search = document.getElementById("search");
-  const matches = document.getElementById("matches");
-  function filter() {
-    const text = search.value.trim().toLowerCase();
-    let shown = 0;
-    for (const row of rows) {
-      row.hidden = !row.textContent.toLowerCase().includes(text);
-      shown += row.hidden ? 0 : 1;
-    }
-    matches.textContent = text ? `${shown} of ${rows.length} shown` : "";
-  }
-  search.addEventListener("input", filter);
-  search.closest("p").hidden = rows.length < 10;
-  filter();
 })();
 
 (() => {

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pfestubs.rules.analyses.plan import Planner
+from pfestubs.rules.kernel.simulation import boot_kernel
 from support.browser import Browser
-from support.kernelwriter import LinkedKernel
+from support.kernelwriter import MIB, LinkedKernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +30,16 @@ SORTS = (
     "Array.from(document.querySelectorAll('#tightest th[aria-sort]'),"
     " h => h.textContent + ' ' + h.getAttribute('aria-sort'))"
 )
+SLIDE = """
+(() => {
+  const slider = document.getElementById("reserve");
+  slider.value = %d;
+  slider.dispatchEvent(new Event("input"));
+})()
+"""
+DRAWN = """
+Array.from(document.querySelectorAll("#profile .%s.tried"), r => r.y.baseVal.value + r.height.baseVal.value / 2)
+"""
 SCHEMES = ("light", "dark")
 # The contrast of two colours of the page (WCAG 2.2, relative luminance).
 CONTRAST = """
@@ -58,6 +70,12 @@ CONTRAST = """
 """
 
 
+KERNELS = {
+    "exhausted": LinkedKernel(text=[0x100000 + i * 100_000 for i in range(600)], reserve=500),
+    "healthy": LinkedKernel(text=[0x1000 + i * 64 for i in range(600)], reserve=300),
+}
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     assert CHROMIUM is not None, "chromium is not installed (make tools)"
@@ -69,8 +87,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def pages(tmp_path_factory: pytest.TempPathFactory, call: Call, mini_kernel: MiniKernel) -> dict[str, Path]:
     """The pages of an exhausted, a healthy, a big-endian and a hostile kernel, and of one without stubs."""
     directory = tmp_path_factory.mktemp("pages")
-    text = [0x100000 + i * 100_000 for i in range(600)]
-    healthy = LinkedKernel(text=[0x1000 + i * 64 for i in range(600)]).save(directory / "healthy")
+    healthy = KERNELS["healthy"].save(directory / "healthy")
     hostile = LinkedKernel(text=[0x1000, 0x2000], counts={"text_end": 0}, reserve=1).save(
         directory / "hostile"
     )
@@ -81,7 +98,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory, call: Call, mini_kernel: Min
     inline = LinkedKernel(layout=None)
     inline.words |= {location + 4: 0x60000000 for location in inline.locations}
     kernels = {
-        "exhausted": LinkedKernel(text=text, reserve=500).save(directory / "exhausted"),
+        "exhausted": KERNELS["exhausted"].save(directory / "exhausted"),
         "healthy": healthy,
         "compared": healthy,
         "big-endian": mini_kernel(TOOLCHAIN="gcc-ppc64") / "vmlinux",
@@ -142,7 +159,7 @@ def test_paper(browser: Browser, pages: dict[str, Path]) -> None:
 def test_sort_with_the_keyboard(browser: Browser, pages: dict[str, Path]) -> None:
     browser.open(pages["healthy"])
     before = browser.evaluate(NAMES)
-    assert len(before) == 200
+    assert len(before) == 3
     assert browser.evaluate(SORTS) == ["Headroom ascending"]
     button = "document.querySelectorAll('#tightest thead button')[%d]"
     browser.evaluate(f"{button % 0}.focus()")
@@ -161,20 +178,65 @@ def test_sort_with_the_keyboard(browser: Browser, pages: dict[str, Path]) -> Non
     assert browser.complaints == []
 
 
-def test_search(browser: Browser, pages: dict[str, Path]) -> None:
-    browser.open(pages["healthy"])
-    names = browser.evaluate(NAMES)
-    browser.evaluate("document.getElementById('search').focus()")
-    browser.type(names[7].upper())
-    expected = [name for name in names if names[7] in name]
-    assert browser.evaluate(NAMES) == expected
-    matches = "document.getElementById('matches').textContent"
-    assert browser.evaluate(matches) == f"{len(expected)} of 200 shown"
-    browser.evaluate("document.querySelectorAll('#tightest thead button')[0].click()")
-    assert browser.evaluate(NAMES) == sorted(expected)
-    browser.type("absent")
-    assert browser.evaluate(NAMES) == []
-    assert browser.evaluate(matches) == "0 of 200 shown"
+@pytest.mark.parametrize("name", ["exhausted", "healthy"])
+def test_slider_draws_another_reserve(name: str, browser: Browser, pages: dict[str, Path]) -> None:
+    """What the script draws for a reserve is what a boot of the kernel relinked with it does."""
+    browser.open(pages[name])
+    as_linked = "document.querySelectorAll('#profile .data:not(.off)').length"
+    count, linked = browser.evaluate(as_linked), browser.evaluate("+document.getElementById('reserve').value")
+    tried = "document.getElementById('tried').textContent"
+    for reserve in (0, 7, 200, 480):
+        boot = Planner(boot_kernel(KERNELS[name].kernel())).boot_of(reserve)
+        browser.evaluate(SLIDE % reserve)
+        chosen = int(browser.evaluate(tried).partition(":")[0].replace(",", ""))
+        if chosen != reserve:
+            boot = Planner(boot_kernel(KERNELS[name].kernel())).boot_of(chosen)
+        text = [i for i, ip in enumerate(boot.locations) if ip in boot.kernel.text]
+        failed = sum(not boot.insns[i] for i in text)
+        assert (f"fails: {failed:,} functions" in browser.evaluate(tried)) == bool(failed)
+        assert browser.evaluate(as_linked) == 0
+        assert bool(browser.evaluate("document.querySelectorAll('#profile .bad.tried').length")) == bool(
+            failed
+        )
+        # The highest and the lowest box of each area, from pixels to bytes.
+        for area, kind in enumerate(("reserve", "end")):
+            distances = [boot.locations[i] - boot.insns[i] for i in text if boot.area[i] == area]
+            distances = [max(-40 * MIB, min(40 * MIB, distance)) for distance in distances]
+            drawn = browser.evaluate(DRAWN % kind)
+            assert bool(drawn) == bool(distances)
+            if distances:
+                ends = [40 * MIB * (1 - (y - 34) / 100) for y in (max(drawn), min(drawn))]
+                assert ends == pytest.approx([min(distances), max(distances)], abs=3 * 40 * MIB / 100)
+    browser.evaluate(SLIDE % linked)
+    assert browser.evaluate(as_linked) == count
+    assert browser.complaints == []
+
+
+@pytest.mark.parametrize("name", NAMES_OF_PAGES)
+def test_complete_without_a_script(name: str, browser: Browser, pages: dict[str, Path]) -> None:
+    """Only the slider is missing; what it would need is not shown."""
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(pages[name])
+        assert browser.evaluate("document.querySelectorAll('svg.picture rect, svg.picture line').length") > 0
+        hidden = "Array.from(document.querySelectorAll('.slider, #drawn'), e => getComputedStyle(e).display)"
+        assert set(browser.evaluate(hidden)) <= {"none"}
+    finally:
+        browser.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+@pytest.mark.parametrize("width", [320, 400])
+@pytest.mark.parametrize("name", NAMES_OF_PAGES)
+def test_rows_become_blocks(name: str, width: int, browser: Browser, pages: dict[str, Path]) -> None:
+    """No table is wider than its place, so that no column is lost; each cell has its title."""
+    browser.open(pages[name], width=width)
+    wide = (
+        "Array.from(document.querySelectorAll('.scroll')).filter(e => e.scrollWidth > e.clientWidth).length"
+    )
+    browser.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    assert browser.evaluate(wide) == 0
+    titles = "getComputedStyle(document.querySelector('#tightest td'), '::before').content"
+    assert browser.evaluate(titles) == '"Headroom"'
 
 
 def accessible_nodes(browser: Browser) -> list[tuple[str, str]]:
@@ -194,7 +256,7 @@ def test_screen_reader(name: str, browser: Browser, pages: dict[str, Path]) -> N
     images = [label for role, label in nodes if role in {"image", "img"}]
     assert len(images) == browser.evaluate("document.querySelectorAll('svg.picture').length")
     assert all(images)
-    for role in ("button", "searchbox", "region", "link", "DisclosureTriangle"):
+    for role in ("button", "region", "link", "DisclosureTriangle"):
         labels = [label for found, label in nodes if found == role]
         assert labels, role
         assert all(labels), role

@@ -8,10 +8,10 @@ import click
 from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import old_system_map_option, system_map_option, vmlinux_argument
 from pfestubs.cli.output import finish
-from pfestubs.cli.parameters import InputFile
+from pfestubs.cli.parameters import InputFile, Size
 from pfestubs.cli.progress import working
 from pfestubs.errors import UsageError
-from pfestubs.formats.check import summary
+from pfestubs.formats.report import outcome
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.report import older_kernel, report_boot
 from pfestubs.rules.kernel.simulation import boot_kernel
@@ -26,7 +26,7 @@ _OTHER_FORMATS = (".pdf", ".png", ".svg", ".jpg", ".json", ".xml", ".md", ".txt"
 
     It shows the verdict of check and what to set, where text and stubs are, how far each function is from its
     stub, the plan, and the functions with the least headroom. The exit status is that of check: 1 if it finds
-    errors; the page is written anyway.
+    errors, or if text can grow by less than --min-growth; the page is written anyway.
     """,
     epilog=epilog(
         "pfestubs report vmlinux -o report.html",
@@ -50,8 +50,19 @@ _OTHER_FORMATS = (".pdf", ".png", ".svg", ".jpg", ".json", ".xml", ".md", ".txt"
     help="Also show the figures and the distances of the kernel OLD.",
 )
 @old_system_map_option
+@click.option(
+    "--min-growth",
+    type=Size(),
+    metavar="SIZE",
+    help="Fail if less than SIZE of text can be added, wherever: bytes, decimal or 0x..., or with K, M, G.",
+)
 def command(
-    vmlinux: str, output: str, system_map: str | None, compare: str | None, old_system_map: str | None
+    vmlinux: str,
+    output: str,
+    system_map: str | None,
+    compare: str | None,
+    old_system_map: str | None,
+    min_growth: int | None,
 ) -> int:
     """Run `pfestubs report`."""
     if old_system_map is not None and compare is None:
@@ -65,6 +76,6 @@ def command(
             with open_kernel(compare, old_system_map) as old:
                 older = older_kernel(boot_kernel(old), vmlinux, kernel.layout_name)
         with working("reporting"):
-            result = report_boot(boot_kernel(kernel), older)
-    closing = [f"{vmlinux}: {summary(result.check)}"]
+            result = report_boot(boot_kernel(kernel), older, min_growth)
+    closing = [f"{vmlinux}: {outcome(result)}"]
     return finish("report", result, ok=result.ok, format_="html", output=output, closing=closing)

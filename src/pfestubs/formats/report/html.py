@@ -8,15 +8,15 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs import __version__
-from pfestubs.formats.check import causes, summary
+from pfestubs.formats.check import causes
 from pfestubs.formats.findings import WORDS, finding_sentence
-from pfestubs.formats.plan import smallest_growth
 from pfestubs.formats.remedy import remedy_sentence, setting_line
-from pfestubs.formats.report import pictures, tables
+from pfestubs.formats.report import outcome, pictures, tables
 from pfestubs.formats.templates import page_part, render_page
 from pfestubs.formats.text import bytes_text, machine_words, size_text
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.model.findings import Action
+from pfestubs.rules.analyses.plan import GROWTH_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -111,9 +111,9 @@ def _hash(part: str) -> str:
 
 def _verdict(result: ReportResult) -> Verdict:
     check = result.check
-    outcome = summary(check).partition(": ")[2]
+    summary = outcome(result).partition(": ")[2]
     if check.ok:
-        return Verdict(outcome, _next_failure(result), "", "", _room(result))
+        return Verdict(summary, _next_failure(result), "", "", _room(result))
     first = check.errors[0]
     if check.stops_at is not None:
         first = next((error for error in check.errors if error.location == result.kernel.stop), first)
@@ -127,7 +127,7 @@ def _verdict(result: ReportResult) -> Verdict:
             verb = "lowers" if remedy.action is Action.LOWER_RESERVE else "raises"
             linked = result.plan.reserve if result.plan and result.plan.reserve else 0
             todo = f"This {verb} the reserve from {linked:,}. Link the kernel again."
-    return Verdict(outcome, f"{first.rule}: {finding_sentence(first)}.", todo, setting, _room(result))
+    return Verdict(summary, f"{first.rule}: {finding_sentence(first)}.", todo, setting, _room(result))
 
 
 def _room(result: ReportResult) -> str:
@@ -137,22 +137,21 @@ def _room(result: ReportResult) -> str:
         return ""
     linked = plan.outcomes[0]
     if linked.ok:
-        growth = smallest_growth(linked)
-        if growth < 0:
+        if result.growth is None:
             return ""
-        words = "without a limit" if growth > 1 << 32 else f"by {bytes_text(int(growth))}"
-        words = f"Text can grow {words}, wherever it is added."
-        if result.min_growth is not None:
-            verb = "Required" if growth >= result.min_growth else "Too little: required"
-            words += f" {verb} are {bytes_text(result.min_growth)}."
-        return words
+        size = "without a limit" if result.growth == GROWTH_MAX else f"by {bytes_text(result.growth)}"
+        required = "" if result.min_growth is None else f" Required are {bytes_text(result.min_growth)}."
+        return f"Text can grow {size}, wherever it is added.{required}"
     losses = [
         f"{bytes_text(-limit.bytes)} {tables.shape_words(plan, shape)}"
         for shape, limit in linked.limits.items()
         if limit.bytes is not None and limit.bytes < 0
     ]
+    sizes = {limit.bytes for limit in linked.limits.values() if limit.works}
     if not losses:
         return "None: a function gets no working stub, and no loss of text alone changes that."
+    if len(losses) == len(linked.limits) and len(sizes) == 1:
+        losses = [f"{bytes_text(-(sizes.pop() or 0))}, wherever"]
     return f"None: as linked, text must lose {', or '.join(losses)}."
 
 

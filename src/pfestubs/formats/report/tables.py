@@ -196,9 +196,8 @@ def compared(new: ReportedKernel, old: ReportedKernel) -> Table:
         known = new_value is not None and old_value is not None
         change = f"{(new_value or 0) - (old_value or 0):+,}".replace("+0", "0", 1) if known else "-"
         rows.append((Cell(label), number(old_value), number(new_value), Cell(change, "number")))
-    for label, kernel in (("Around the largest gap, old", old), ("Around the largest gap, new", new)):
-        if kernel.gap is not None:
-            rows.append((Cell(label), _name(kernel.gap.before), _name(kernel.gap.after), Cell("")))
+    around = [_name(f"{k.gap.before} and {k.gap.after}" if k.gap else "-") for k in (old, new)]
+    rows.append((Cell("It is between"), *around, Cell("")))
     titles = ("Figure", f"Old: {kernel_name(old, new)}", f"New: {kernel_name(new, old)}", "Change")
     return Table("Compared with an old kernel", titles, rows)
 
@@ -219,9 +218,9 @@ def _figures(kernel: ReportedKernel) -> Iterator[tuple[str, int | None]]:
     yield "Headroom, bytes", kernel.headroom
     yield "Kernel text, bytes", kernel.text
     yield "Init text, bytes", kernel.inittext
-    yield "Largest gap without a function, bytes", None if kernel.gap is None else kernel.gap.bytes
     for side, label in enumerate(("Least distance, bytes", "Greatest distance, bytes")):
         yield label, None if kernel.extremes is None else kernel.extremes[side]
+    yield "Largest gap without a traced function, bytes", None if kernel.gap is None else kernel.gap.bytes
 
 
 def tightest(result: ReportResult) -> Table:

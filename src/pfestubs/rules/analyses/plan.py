@@ -222,10 +222,10 @@ def growth_curve(planner: Planner) -> GrowthCurve | None:
     if limits is None:
         return None
     linked, recommended = planner.linked or 0, planner.recommended or 0
-    ends = [end for span in planner.working for end in (span[0], span[-1])]
-    top = max(linked, min(limits.entries, max([recommended, *ends]))) * 5 // 4 + 1
+    ends = [recommended, *(end for span in planner.working for end in (span[0], span[-1]))]
+    top = max(linked, min(limits.entries, max(ends))) * 5 // 4 + 1
     near = [end + step for end in ends for step in (-1, 0, 1) if 0 <= end + step <= top]
-    reserves = {*range(0, top + 1, max(1, top // _CURVE_STEPS)), linked, recommended, *near}
+    reserves = {*range(0, top + 1, max(1, top // _CURVE_STEPS)), linked, *near}
     return limits.curve(sorted(reserves))
 
 

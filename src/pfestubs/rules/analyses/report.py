@@ -13,7 +13,7 @@ from pfestubs.errors import LayoutMismatchError
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
 from pfestubs.rules.analyses.address_map import AddressSpan, largest_gap, map_addresses
-from pfestubs.rules.analyses.plan import Planner, growth_curve, plan_reserve
+from pfestubs.rules.analyses.plan import GROWTH_MAX, Planner, growth_curve, plan_reserve
 from pfestubs.rules.analyses.relink import text_locations
 from pfestubs.rules.check.check import CheckOptions, check_boot
 
@@ -152,14 +152,19 @@ class ReportResult:
     min_growth: int | None = None
 
     @property
+    def growth(self) -> int | None:
+        """The most bytes of text that can be added anywhere, at most `GROWTH_MAX`; None without any."""
+        limits = self.plan.outcomes[0].limits.values() if self.plan else ()
+        if not limits or not all(limit.works for limit in limits):
+            return None
+        return min(GROWTH_MAX if limit.bytes is None else limit.bytes for limit in limits)
+
+    @property
     def ok(self) -> bool:
         """Whether nothing is wrong and text can grow as much as is required."""
-        if self.min_growth is None or not self.check.ok or self.plan is None:
+        if self.min_growth is None or not self.check.ok:
             return self.check.ok
-        limits = self.plan.outcomes[0].limits.values()
-        return all(
-            limit.works and (limit.bytes is None or limit.bytes >= self.min_growth) for limit in limits
-        )
+        return self.growth is not None and self.growth >= self.min_growth
 
 
 def report_boot(
