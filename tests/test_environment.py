@@ -128,22 +128,6 @@ def test_old_python_can_read_what_refuses_it(name: str) -> None:
     ast.parse((SOURCE / name).read_text(), feature_version=(3, 7))
 
 
-def test_help_does_not_depend_on_docstrings() -> None:
-    for words in (["--help"], ["check", "--help"], ["help", "generate"]):
-        plain, optimised = (
-            subprocess.run(
-                [sys.executable, *flags, "-m", "pfestubs", *words],
-                env=clean_environment(),
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-            for flags in ([], ["-OO"])
-        )
-        assert plain == optimised
-        assert "Exit status: 0 success" in plain
-
-
 # -- streams ---------------------------------------------------------------------------------------------------
 
 

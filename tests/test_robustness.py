@@ -15,7 +15,6 @@ import signal
 import struct
 import subprocess
 import sys
-import threading
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
@@ -23,32 +22,21 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from fuzz import seeds
-from pfestubs.cli.main import COMMANDS
 from pfestubs.formats import FORMATS
 from pfestubs.formats.text import dump_json, dump_json_list
 from pfestubs.model import ppc
 from pfestubs.read import boot_log
-from pfestubs.read.elf import Elf, open_elf
+from pfestubs.read.elf import open_elf
 from pfestubs.read.system_map import read_system_map
 from pfestubs.rules.kernel import simulation
 from support import FIXTURES, OBJECTS, SCHEMAS, clean_environment, executable_path
 from support.elfwriter import (
-    ABS,
-    AX,
     EM_PPC64,
-    ENTRIES,
     ET_CORE,
     PT_LOAD,
     PT_NOTE,
-    R_PPC64_ADDR64,
-    SHT_REL,
-    WA,
-    Relocation,
-    Section,
     Segment,
-    Symbol,
     note,
-    save_elf,
     write_elf,
 )
 from support.kernelwriter import BASE, LinkedKernel
@@ -58,7 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fuzz.seeds import KernelSeed
-    from support import Call, Outcome, RunCli
+    from support import Call, Outcome
 
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
 TOP = 1 << 64
@@ -370,77 +358,6 @@ def test_memory_for_the_lines_of_a_map(tmp_path: Path) -> None:
     assert peak_memory(lambda: read_system_map(str(path))) < 20 * path.stat().st_size
 
 
-def test_one_table_of_addends_named_by_many_sections(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
-) -> None:
-    """SHT_REL keeps addends in the table itself: it is decoded once, however many sections relocate it."""
-    count, parts = 2000, 200
-    text = Section(".text", bytes(16), flags=AX, align=16)
-    table = Section(ENTRIES, bytes(8 * count), flags=WA, align=8)
-    start = Symbol("f", 0, text)
-    table.relocations = [Relocation(8 * i, start, R_PPC64_ADDR64, 0) for i in range(count)]
-    path = save_elf(tmp_path / "vmlinux.o", [text, table], [start, Symbol("_x", 0, ABS)], rel=True)
-    split_relocations(path, parts)
-    decoded = 0
-    words = Elf.words
-
-    def counted(elf: Elf, data: bytes, size: int) -> Any:
-        nonlocal decoded
-        decoded += len(data)
-        return words(elf, data, size)
-
-    monkeypatch.setattr(Elf, "words", counted)
-    outcome = call("count", path)
-    assert outcome.code == 0, outcome.err
-    assert decoded < 6 * path.stat().st_size
-
-
-def split_relocations(path: Path, parts: int) -> None:
-    """Make many relocation sections of the one that a file has."""
-    image = bytearray(path.read_bytes())
-    (offset,) = struct.unpack_from("<Q", image, 40)
-    (number,) = struct.unpack_from("<H", image, 60)
-    headers = [struct.unpack_from("<IIQQQQIIQQ", image, offset + 64 * i) for i in range(number)]
-    rel = next(header for header in headers if header[1] == SHT_REL)
-    size = rel[5] // parts
-    pieces = [(*rel[:4], rel[4] + size * i, size, *rel[6:]) for i in range(parts)]
-    headers = [header if header is not rel else pieces[0] for header in headers] + pieces[1:]
-    struct.pack_into("<Q", image, 40, len(image))
-    struct.pack_into("<H", image, 60, len(headers))
-    path.write_bytes(bytes(image) + b"".join(struct.pack("<IIQQQQIIQQ", *header) for header in headers))
-
-
-@pytest.mark.parametrize("kind", [PT_NOTE, PT_LOAD])
-def test_segments_that_overlap_are_not_read_again_and_again(
-    kind: int, seed: KernelSeed, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    vmlinux, core = tmp_path / "vmlinux", tmp_path / "core"
-    vmlinux.write_bytes(seed.vmlinux)
-    body = note(b"X", 1, b"Linux version " * 5000)
-    base = 0xC000000000000000
-    segments = [Segment(PT_LOAD, base, 0, data=body)]
-    segments += [Segment(kind, base, 0, data=b"") for _ in range(2000)]
-    image = bytearray(write_elf((), None, type_=ET_CORE, machine=EM_PPC64, order="<", segments=segments))
-    (headers,) = struct.unpack_from("<Q", image, 32)
-    first = struct.unpack_from("<Q", image, headers + 8)[0]
-    for i in range(1, len(segments)):
-        struct.pack_into("<QQQQQ", image, headers + 56 * i + 8, first, base, 0, len(body), len(body))
-    core.write_bytes(image)
-    taken = 0
-    pread = os.pread
-
-    def counted(handle: int, size: int, offset: int) -> bytes:
-        nonlocal taken
-        content = pread(handle, size, offset)
-        taken += len(content)
-        return content
-
-    monkeypatch.setattr(os, "pread", counted)
-    outcome = call("verify", vmlinux, core)
-    assert_sentence(outcome, core)
-    assert taken < 20 * len(image) + 20 * len(seed.vmlinux)
-
-
 def test_notes_that_are_not_utf8_are_decoded_fast(seed: KernelSeed, call: Call, tmp_path: Path) -> None:
     """The handler `backslashreplace` makes four characters, an object of its own, of every byte."""
     vmlinux, core = tmp_path / "vmlinux", tmp_path / "core"
@@ -473,56 +390,6 @@ def fifo(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_fifo_without_a_writer_is_not_waited_for(
-    fifo: Path, seed: KernelSeed, call: Call, tmp_path: Path
-) -> None:
-    vmlinux = tmp_path / "vmlinux"
-    vmlinux.write_bytes(seed.vmlinux)
-    lines: list[list[str | Path]] = [
-        ["count", fifo],
-        ["generate", fifo],
-        ["check", fifo],
-        ["check", vmlinux, "--system-map", fifo],
-        ["check", vmlinux, "--prelink", fifo],
-        ["check", vmlinux, "--baseline", fifo],
-        ["stubs", fifo],
-        ["verify", vmlinux, fifo],
-        ["diff", fifo, vmlinux],
-        ["explain", vmlinux, fifo],
-    ]
-    for words in lines:
-        outcome = call(*words)
-        assert outcome.code == 2, words
-        assert outcome.err.startswith(f"{fifo}: error: "), words
-
-
-def test_a_fifo_as_log_is_read_as_soon_as_somebody_writes(
-    fifo: Path, seed: KernelSeed, call: Call, tmp_path: Path
-) -> None:
-    vmlinux = tmp_path / "vmlinux"
-    vmlinux.write_bytes(seed.vmlinux)
-    log = (FIXTURES / "logs" / "trap-dmesg.log").read_bytes()
-    writer = threading.Timer(0.2, fifo.write_bytes, [log])
-    writer.start()
-    outcome = call("explain", vmlinux, fifo)
-    writer.join()
-    assert "is of another kernel" in outcome.err
-
-
-def test_a_writer_that_is_slow_is_waited_for(fifo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boot_log, "_WRITER_WAIT", 0.05)
-    descriptor = os.open(fifo, os.O_RDWR)
-
-    def write() -> None:
-        os.write(descriptor, b"<6>[    0.000000] ftrace: allocating 5 entries in 1 pages\n")
-        os.close(descriptor)
-
-    writer = threading.Timer(0.3, write)
-    writer.start()
-    assert boot_log.read_boot_log(str(fifo)).lines == 1
-    writer.join()
-
-
 @pytest.mark.parametrize(("limit", "word"), [("BYTES_MAX", "1,000 bytes"), ("LINES_MAX", "1,000 lines")])
 def test_an_endless_log_ends(
     limit: str,
@@ -551,20 +418,6 @@ def test_the_kernels_own_log_ends_with_its_last_message(seed: KernelSeed, call: 
     assert_sentence(call("explain", vmlinux, "/dev/kmsg"), "/dev/kmsg")
 
 
-@pytest.mark.parametrize("path", ["/dev/zero", "/dev/stdin"])
-def test_an_endless_input_is_refused(path: str, call: Call) -> None:
-    if path == "/dev/zero":
-        outcome = call("count", path)
-        assert_sentence(outcome, path)
-        return
-    with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as endless:
-        words = [executable_path("pfestubs"), "count", path]
-        done = subprocess.run(words, stdin=endless.stdout, capture_output=True, text=True, check=False)
-        endless.kill()
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"{path}: error: is a pipe")
-
-
 # -- names of outputs ------------------------------------------------------------------------------------------
 
 
@@ -577,45 +430,11 @@ def test_a_name_as_long_as_the_file_system_allows(length: int, call: Call, tmp_p
     assert call("generate", OBJECT, "-o", f"{path}{'n' * (256 - length)}").code == 2
 
 
-@pytest.mark.parametrize("name", ["-a.o", "@a.o", "--version.o", "-o.o"])
-def test_an_object_name_that_looks_like_an_option(name: str, tmp_path: Path) -> None:
-    compiler = tmp_path / "cc"
-    compiler.write_text(
-        f'#!/bin/sh\nfor word; do echo "$word" >> {tmp_path}/words; done\n'
-        f'while [ "$1" != -o ]; do shift; done\ncp {OBJECT} "$2"\n'
-    )
-    compiler.chmod(0o755)
-    directory = tmp_path / "out"
-    directory.mkdir()
-    words = [executable_path("pfestubs"), "hook", "--", str(OBJECT), name]
-    environment = clean_environment({"CC": str(compiler)})
-    done = subprocess.run(words, cwd=directory, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert (directory / name).read_bytes() == OBJECT.read_bytes()
-    given = (tmp_path / "words").read_text().split("\n")
-    assert given[:2] == ["-c", "-o"]
-    assert not any(word.startswith(("-", "@")) for word in given[2:])
-
-
-def test_a_compiler_that_writes_four_bytes(tmp_path: Path) -> None:
-    compiler = tmp_path / "cc"
-    compiler.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\nprintf "\\177ELF" > "$2"\n')
-    compiler.chmod(0o755)
-    directory = tmp_path / "out"
-    directory.mkdir()
-    words = [executable_path("pfestubs"), "hook", str(OBJECT), str(directory / "a.o")]
-    environment = clean_environment({"CC": str(compiler)})
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "wrote no ELF object" in done.stderr
-    assert list(directory.iterdir()) == []
-
-
 # -- streams and the interpreter -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("words", [["report", "-o", "-"], ["stubs", "--format", "json"], ["check", "--help"]])
+@pytest.mark.parametrize("words", [["report", "-o", "-"], ["stubs", "--format", "json"]])
 def test_an_output_of_which_only_a_part_arrives(words: list[str], unbuffered: str, tmp_path: Path) -> None:
     """A write that takes only a part succeeds; the next one fails."""
     room = 1000
@@ -638,24 +457,6 @@ def test_an_output_of_which_only_a_part_arrives(words: list[str], unbuffered: st
     )
     assert (done.returncode, out.stat().st_size) == (2, room)
     assert done.stderr == "standard output: error: cannot be written: File too large\n"
-
-
-@pytest.mark.parametrize("words", [["--version"], ["--help"], ["count", "--help"], ["help", "check"]])
-@pytest.mark.parametrize("stream", [">&-", ">/dev/full"])
-def test_standard_output_that_cannot_be_written(words: list[str], stream: str) -> None:
-    script = f'exec "$0" "$@" {stream}'
-    command = ["sh", "-c", script, executable_path("pfestubs"), *words]
-    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("standard output: error: cannot be written")
-
-
-@pytest.mark.parametrize("command", ["", *COMMANDS, "kbuild install", "kbuild remove", "kbuild status"])
-def test_help_without_docstrings(command: str, run_cli: RunCli) -> None:
-    usual = run_cli(*command.split(), "--help")
-    optimized = run_cli(*command.split(), "--help", env={"PYTHONOPTIMIZE": "2"})
-    assert usual.code == 0
-    assert optimized == usual
 
 
 # -- signals between two outputs -------------------------------------------------------------------------------
