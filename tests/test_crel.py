@@ -124,7 +124,7 @@ def test_damaged_section(call: Call, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "name"),
-    [(19, "0x13 (SHT_RELR)"), (0x60000002, "0x60000002 (SHT_ANDROID_RELA)"), (0x40000020, "0x40000020")],
+    [(19, "0x13"), (0x60000002, "0x60000002"), (0x40000020, "0x40000020")],
 )
 def test_other_types_are_named(number: int, name: str, call: Call, tmp_path: Path) -> None:
     obj = KernelObject()

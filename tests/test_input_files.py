@@ -374,7 +374,7 @@ def test_a_search_names_what_the_index_names(bits: int, order: ByteOrder, tmp_pa
 # -- packed files, and directories -----------------------------------------------------------------------------
 
 
-PACKERS = {"xz": lzma.compress, "gz": gzip.compress}
+PACKERS: dict[str, Callable[[bytes], bytes]] = {"xz": lzma.compress, "gz": gzip.compress}
 
 
 @pytest.fixture
@@ -451,13 +451,14 @@ def test_a_packed_kernel_leaves_no_file(
 
 def test_a_directory_stands_for_the_file_in_it(kernel: LinkedKernel, call: Call, tmp_path: Path) -> None:
     assert kernel.layout == "ool"
-    for words, name in (
+    rows: list[tuple[list[str | Path], str]] = [
         (["check"], "vmlinux"),
         (["stubs"], "vmlinux"),
         (["count"], "vmlinux.o"),
         (["generate"], "vmlinux.o"),
         (["check", tmp_path / "vmlinux", "--system-map"], "System.map"),
-    ):
+    ]
+    for words, name in rows:
         assert call(*words, tmp_path) == call(*words, tmp_path / name)
     (tmp_path / "vmlinux.xz").write_bytes(lzma.compress((tmp_path / "vmlinux").read_bytes()))
     (tmp_path / "vmlinux").unlink()
@@ -488,13 +489,14 @@ def test_one_reader_refuses_documents_alike(
     vmlinux, check, count = tmp_path / "vmlinux", tmp_path / "check.json", tmp_path / "count.json"
     check.write_bytes(change(call("check", "--format", "json", vmlinux).out))
     count.write_bytes(change(call("count", "--format", "json", tmp_path / "vmlinux.o").out))
-    for command in (
+    commands: list[list[str | Path]] = [
         ["check", vmlinux, "--baseline", check],
         ["diff", check, vmlinux],
         ["diff", vmlinux, check],
         ["check", vmlinux, "--prelink", count],
         ["diff", count, vmlinux],
-    ):
+    ]
+    for command in commands:
         document = check if check in command else count
         outcome = call(*command)
         assert (outcome.code, outcome.out) == (2, "")

@@ -7,14 +7,8 @@ import errno
 import os
 from typing import Final
 
-from pfestubs.errors import UnreadableError, UnsuitableError, UsageError
-from pfestubs.read.file_types import is_system_map
-from pfestubs.read.source import read_head
+from pfestubs.errors import UnreadableError, UsageError
 
-_ADVICE: Final = {
-    "vmlinux": "give vmlinux, and this file with --system-map",
-    "vmlinux.o": "give vmlinux.o",
-}
 _PACKED: Final = ("", ".xz", ".gz", ".zst")
 
 
@@ -31,22 +25,12 @@ def input_file(label: str, path: str, usual_name: str | None = None) -> str:
     Raises:
         UsageError: it is "-".
         UnreadableError: it is a directory without such a file.
-        UnsuitableError: it is a System.map in place of a kernel.
     """
     if path == "-":
         raise UsageError(label, "cannot be standard input: save it to a file and give its name")
     if os.path.isdir(path):
         return _file_in(path, usual_name)
-    if usual_name in _ADVICE and _begins_as_system_map(path):
-        raise UnsuitableError(path, "is a System.map, not an ELF file", _ADVICE[usual_name])
     return path
-
-
-def _begins_as_system_map(path: str) -> bool:
-    try:
-        return is_system_map(read_head(path))
-    except UnreadableError:  # the reader says so
-        return False
 
 
 def _file_in(directory: str, usual_name: str | None) -> str:

@@ -8,7 +8,7 @@ import re
 import struct
 from contextlib import contextmanager, suppress
 from io import BytesIO
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import ContradictionError, UnreadableError, UnsuitableError
 from pfestubs.model import RunningKernel
@@ -76,14 +76,6 @@ def _is_live(source: Source) -> bool:
     except (OSError, ValueError, OverflowError):
         return True
     return False
-
-
-class _Candidates(NamedTuple):
-    """What a search finds: the offset of the running kernel, offsets of copies, banners of other kernels."""
-
-    running: int | None
-    copies: list[int]
-    others: list[bytes]
 
 
 class _Dump:
@@ -158,42 +150,33 @@ class _Dump:
                 kernel.file, "has no linux_banner symbol", "it is needed to match the dump with the kernel"
             )
         banner = kernel.banner.encode("utf-8", "backslashreplace")
-        address = self.symbols["linux_banner"].address
-        copies = []
-        for offset in self._hints():
-            if self._memory.read(address + offset, len(banner)) == banner:
-                copies.append(offset)
-                if self._is_running(offset):
-                    return offset
+        copies: list[int] = []
         others: list[bytes] = []
-        if not self._is_live:
-            found = self._search(banner, address, track)
-            if found.running is not None:
-                return found.running
-            copies, others = copies + found.copies, found.others
+        for offset in self._candidates(banner, others, track):
+            copies.append(offset)
+            if any(self.trampolines(offset) or ()):
+                return offset
         if not copies:
             self._refuse_other_kernel(banner, others)
         return copies[0]
 
-    def _hints(self) -> Iterator[int]:
-        yield 0
+    def _candidates(self, banner: bytes, others: list[bytes], track: _Track) -> Iterator[int]:
+        """Yield the offsets at which memory holds the banner; add those of other kernels to `others`."""
+        address = self.symbols["linux_banner"].address
+        hints = [0]
         with suppress(KeyError, ValueError):
-            yield int(self._info["SYMBOL(_stext)"], 16) - self._kernel.text.start
+            hints.append(int(self._info["SYMBOL(_stext)"], 16) - self._kernel.text.start)
         with suppress(KeyError, ValueError):
-            yield int(self._info["KERNELOFFSET"], 16)
-
-    def _search(self, banner: bytes, address: int, track: _Track) -> _Candidates:
-        copies, others = [], []
-        for found, text in self.banners(track):
-            offset = found - address
-            if text.split(b"\n")[0] != banner:
-                if _BUILD_NUMBER.search(text):
-                    others.append(text)
-            elif offset % _ALIGNMENT == 0:
-                copies.append(offset)
-                if self._is_running(offset):
-                    return _Candidates(offset, copies, others)
-        return _Candidates(None, copies, others)
+            hints.append(int(self._info["KERNELOFFSET"], 16))
+        for offset in hints:
+            if self._memory.read(address + offset, len(banner)) == banner:
+                yield offset
+        for found, text in () if self._is_live else self.banners(track):
+            if text.split(b"\n")[0] == banner:
+                if (found - address) % _ALIGNMENT == 0:
+                    yield found - address
+            elif _BUILD_NUMBER.search(text):
+                others.append(text)
 
     def banners(self, track: _Track) -> Iterator[tuple[int, bytes]]:
         """Yield each "Linux version ..." in memory with its address, up to the zero that ends it."""
@@ -241,9 +224,6 @@ class _Dump:
                     f" {kernel.build_id}",
                     _WANTED,
                 )
-
-    def _is_running(self, offset: int) -> bool:
-        return any(self.trampolines(offset) or ())
 
     def trampolines(self, offset: int) -> Sequence[int] | None:
         """Return the slots of `ftrace_tramps`, as linked addresses.

@@ -14,7 +14,7 @@ from array import array
 from contextlib import contextmanager
 from functools import cached_property, partial
 from itertools import compress, count
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pfestubs.errors import UnreadableError
 from pfestubs.read.headers import Headers
@@ -26,20 +26,13 @@ if TYPE_CHECKING:
 
     from pfestubs.read.source import Source
 
-_SHT_SYMTAB, SHT_RELA, SHT_DYNAMIC, SHT_NOBITS, SHT_REL = 2, 4, 6, 8, 9
+SHT_PROGBITS, _SHT_SYMTAB, SHT_RELA, SHT_DYNAMIC, SHT_NOBITS, SHT_REL = 1, 2, 4, 6, 8, 9
 _SHT_SYMTAB_SHNDX, SHT_CREL = 18, 0x40000014
-SHF_ALLOC, SHF_EXECINSTR, SHF_INFO_LINK, _SHF_COMPRESSED = 0x2, 0x4, 0x40, 0x800
+SHF_ALLOC, SHF_EXECINSTR, _SHF_COMPRESSED = 0x2, 0x4, 0x800
 SHN_UNDEF, _SHN_LORESERVE, SHN_ABS, SHN_COMMON, _SHN_XINDEX = 0, 0xFF00, 0xFFF1, 0xFFF2, 0xFFFF
 STT_NOTYPE, STT_FUNC = 0, 2
 STB_LOCAL, STB_GLOBAL, STB_WEAK = 0, 1, 2
 R_PPC64_ADDR64, R_PPC64_UADDR64, R_PPC_ADDR32, R_PPC_UADDR32, R_PPC_RELATIVE = 38, 43, 1, 24, 22
-
-_RELOCATION_SECTIONS: Final = {
-    19: "SHT_RELR",
-    0x60000001: "SHT_ANDROID_REL",
-    0x60000002: "SHT_ANDROID_RELA",
-    0x6FFFFF00: "SHT_ANDROID_RELR",
-}
 
 
 class Section(NamedTuple):
@@ -389,12 +382,6 @@ class Elf(Headers):
         shift = 32 if self.bits == 64 else 8
         infos = array("Q", [symbol << shift | kind for symbol, kind in zip(symbols, types, strict=True)])
         return Relocations(offsets, infos, addends)
-
-    def relocation_section_type(self, index: int) -> str:
-        """Return the type of a relocation section, by name where it is known, for messages."""
-        number = self.sections[index].type
-        name = _RELOCATION_SECTIONS.get(number)
-        return f"{number:#x} ({name})" if name else f"{number:#x}"
 
     def info_symbol(self, info: int) -> int:
         """Return the symbol index in an r_info (ELF32_R_SYM, ELF64_R_SYM)."""

@@ -63,11 +63,6 @@ def is_packed(head: bytes) -> bool:
     return head.startswith((XZ, GZIP, ZSTD))
 
 
-def is_system_map(head: bytes) -> bool:
-    """Return whether a file begins with a line of a System.map."""
-    return _MAP_LINE.match(head) is not None
-
-
 def is_document(head: bytes) -> bool:
     """Return whether a file begins as JSON does, in whatever encoding."""
     mark = next((mark for mark in _BYTE_ORDER_MARKS if head.startswith(mark)), b"")
@@ -86,6 +81,12 @@ def refuse_other_than_elf(path: str, head: bytes) -> None:
         raise UnreadableError(path, "is empty")
     if head.startswith(ELF):
         return
+    if _MAP_LINE.match(head):
+        raise UnsuitableError(
+            path,
+            "is a System.map, not an ELF file",
+            "give vmlinux (and this file with --system-map) or vmlinux.o",
+        )
     for magic, problem, advice in _MAGICS:
         if head.startswith(magic):
             raise UnsuitableError(path, problem, advice)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 ENTRIES: Final = "__patchable_function_entries"
 _COUNT_SIZE: Final = 4
 _RELOCATION_TYPES: Final = frozenset({e.SHT_RELA, e.SHT_REL, e.SHT_CREL})
-_NO_RELOCATION_TYPES: Final = frozenset({0, 1, 2, 3, e.SHT_NOBITS})
-"""SHT_NULL, SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB: a name alone does not make them relocations."""
 
 
 class _Machine(NamedTuple):
@@ -90,11 +88,11 @@ def _relocation_sections(elf: Elf) -> dict[int, list[int]]:
         if section.info in relocations:
             if section.type in _RELOCATION_TYPES:
                 relocations[section.info].append(i)
-            elif _is_unknown_relocation(elf, i):
+            elif section.type != e.SHT_PROGBITS and elf.section_name(i).startswith((".rel", ".crel")):
                 raise UnreadableError(
                     elf.path,
                     f"the relocations of section {elf.section_label(section.info)} are in section"
-                    f" {elf.section_label(i)} of the unsupported type {elf.relocation_section_type(i)}",
+                    f" {elf.section_label(i)} of the unsupported type {section.type:#x}",
                     "link without packed relocations; SHT_RELA, SHT_REL and SHT_CREL are supported",
                 )
     return relocations
@@ -177,14 +175,6 @@ class _LocationReader:
 
 def _as_array(values: array[int]) -> array[int]:
     return values if values.typecode == "Q" else array("Q", values)
-
-
-def _is_unknown_relocation(elf: Elf, index: int) -> bool:
-    """Return whether a section with a section index in sh_info is one of relocations, by its flag or name."""
-    section = elf.sections[index]
-    if section.type in _NO_RELOCATION_TYPES:
-        return False
-    return bool(section.flags & e.SHF_INFO_LINK) or elf.section_name(index).startswith((".rel", ".crel"))
 
 
 def _refuse_bad_table(elf: Elf, table: int) -> None:
