@@ -26,10 +26,14 @@ if TYPE_CHECKING:
 HERE: Final = Path(__file__).parent.parent
 INIT: Final = f"""\
 #!/bin/busybox sh
-export PATH=/bin:/usr/bin NO_COLOR=1
+export PATH=/bin:/usr/bin
 busybox mount -t proc proc /proc; busybox mount -t devtmpfs dev /dev; busybox mount -t sysfs sys /sys
 busybox mount -t tracefs tracing /sys/kernel/tracing
-report() {{ echo "[$1]"; shift; "$@" 2>&1; echo "[status $?]"; }}
+report() {{
+    printf '\\n[%s]\\n' "$1"; shift
+    "$@" > /tmp/report 2>&1; status=$?  # not a terminal
+    busybox cat /tmp/report; echo "[status $status]"
+}}
 both() {{
     name=$1; shift
     PYTHONPATH=/pfestubs/src report "$name" python3 -m pfestubs "$@"
