@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +18,7 @@ from support import FIXTURES, OBJECTS, ROOT, call_in_process, clean_environment,
 from support.kbuildtree import CONFIG, KNOWN, MAKEFILES, TREES, Build, contents, copy_tree, edit, reserve_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from support import Call
@@ -130,23 +131,12 @@ def test_only_6_18_and_newer_are_told_that_checks_come_back(tmp_path: Path, call
 
 
 def test_a_tree_that_names_both_targets_keeps_its_line(mainline: Path, call: Call) -> None:
-    edit(mainline / POSTLINK_MAKEFILE, "\nvmlinux: FORCE\n", "\nvmlinux vmlinux.unstripped vmlinux: FORCE\n")
+    edit(mainline / POSTLINK_MAKEFILE, "\nvmlinux: FORCE\n", "\nvmlinux vmlinux.unstripped: FORCE\n")
     before = contents(mainline)
     assert "head_check" not in call("kbuild", "install", mainline).err
     assert "was: " not in (mainline / POSTLINK_MAKEFILE).read_text()
     call("kbuild", "remove", mainline)
     assert contents(mainline) == before
-
-
-def test_the_call_of_the_check_stands_at_the_end_of_the_recipe(tmp_path: Path, call: Call) -> None:
-    """Not inside a conditional that the recipe does not close, nor after one around the rule."""
-    tree = copy_tree("rfc-v3", tmp_path / "linux")
-    edit(tree / POSTLINK_MAKEFILE, "\nvmlinux: FORCE\n", "\nifdef A\nvmlinux: FORCE\n")
-    edit(tree / POSTLINK_MAKEFILE, "endif\n\nclean:\n", "endif\nendif\nifdef B\nclean:\n")
-    call("kbuild", "install", tree)
-    text = (tree / POSTLINK_MAKEFILE).read_text()
-    assert "head_check)\nendif\n# pfestubs kbuild: begin" in text
-    assert "# pfestubs kbuild: end\nendif\nifdef B\nclean:\n" in text
 
 
 def test_local_edits_elsewhere_survive(tree: Path, call: Call) -> None:
@@ -185,9 +175,46 @@ def test_a_block_edited_by_hand_is_refused(name: str, damage: str, mainline: Pat
         outcome = call("kbuild", *words, mainline)
         assert (outcome.code, outcome.out) == (2, "")
         assert re.fullmatch(
-            rf"{mainline / name}: error: line \d+: the pfestubs block .* by hand; undo .*\n", outcome.err
+            rf"{mainline / name}: error: (line \d+: the pfestubs block|has .* outside the blocks) .*\n",
+            outcome.err,
         )
     assert contents(mainline) == before
+
+
+def edit_markers(text: str) -> str:
+    return text.replace("# pfestubs kbuild: ", "# pfestubs-kbuild: ")
+
+
+def delete_markers(text: str) -> str:
+    return "".join(line for line in text.splitlines(keepends=True) if "pfestubs kbuild" not in line)
+
+
+def delete_the_first_end(text: str) -> str:
+    """And the last block's beginning: what is between them is one block now."""
+    return re.sub(
+        r"# pfestubs kbuild: end\n(.*)# pfestubs kbuild: begin[^\n]*\n", r"\1", text, flags=re.DOTALL
+    )
+
+
+def free_the_last_block(text: str) -> str:
+    head, _, tail = text.rpartition("# pfestubs kbuild: begin")
+    return head + tail.split("\n", 1)[1].replace("# pfestubs kbuild: end\n", "", 1)
+
+
+@pytest.mark.parametrize("name", MAKEFILES)
+@pytest.mark.parametrize("change", [edit_markers, delete_markers, delete_the_first_end, free_the_last_block])
+def test_remove_takes_the_blocks_of_both_makefiles_or_none(
+    change: Callable[[str], str], name: str, tree: Path, call: Call
+) -> None:
+    call("kbuild", "install", tree)
+    text = (tree / name).read_text()
+    (tree / name).write_text(change(text))
+    before = contents(tree)
+    for words in ("remove", "status", "install"):
+        outcome = call("kbuild", words, tree)
+        assert (outcome.code, outcome.out) == (2, ""), outcome
+        assert outcome.err.startswith(f"{tree / name}: error: ")
+    assert contents(tree) == before
 
 
 def test_a_tree_that_changed_under_the_blocks_can_still_be_cleaned(mainline: Path, call: Call) -> None:
@@ -231,6 +258,9 @@ def test_a_tree_of_another_kind_is_refused(name: str, reason: str, tmp_path: Pat
             "has 2 rules",
         ),
         (POSTLINK_MAKEFILE, "\nvmlinux: FORCE\n", "\nvmlinux: FORCE extra\n", 'has no rule "vmlinux: FORCE"'),
+        (POSTLINK_MAKEFILE, "clean:\n", "      cmd_ftrace_check += more\nclean:\n", "2 times and calls it"),
+        (POSTLINK_MAKEFILE, "clean:\n", "vmlinux.unstripped:\n\t@true\nclean:\n", "has 2 rules"),
+        (POSTLINK_MAKEFILE, "endif\n\nclean:\n", "endif\nendif\nifdef B\nclean:\n", "is interrupted"),
         (POSTLINK_MAKEFILE, "\t$(call cmd,ftrace_check)\n", "", "1 times and does not call it"),
         (POSTLINK_MAKEFILE, "      cmd_ftrace_check =", "      cmd_other =", "0 times and calls it"),
     ],
@@ -247,12 +277,6 @@ def test_a_makefile_that_is_not_as_expected_is_refused(
     assert contents(mainline) == before
 
 
-def test_bytes_that_are_no_text_are_refused(mainline: Path, call: Call) -> None:
-    with (mainline / TOOLS_MAKEFILE).open("ab") as file:
-        file.write(b"# \xff\n")
-    assert "is not UTF-8 text" in call("kbuild", "install", mainline).err
-
-
 def test_what_is_not_a_directory_is_refused(tmp_path: Path, call: Call) -> None:
     (tmp_path / "file").touch()
     for name, reason in (("missing", "does not exist"), ("file", "is not a directory")):
@@ -260,15 +284,10 @@ def test_what_is_not_a_directory_is_refused(tmp_path: Path, call: Call) -> None:
         assert (outcome.code, outcome.err) == (2, f"{tmp_path / name}: error: {reason}\n")
 
 
-def test_a_directory_in_place_of_a_makefile_is_refused(mainline: Path, call: Call) -> None:
-    (mainline / TOOLS_MAKEFILE).unlink()
-    (mainline / TOOLS_MAKEFILE).mkdir()
-    outcome = call("kbuild", "install", mainline)
-    assert outcome.code == 2
-    assert "cannot be read" in outcome.err
+@pytest.mark.parametrize("top", [".", ".."])
+def test_git_applies_what_print_prints(top: str, tree: Path, call: Call) -> None:
+    """Also where the tree is a directory of a repository."""
 
-
-def test_git_applies_what_print_prints(tree: Path, call: Call) -> None:
     def git(*words: str) -> str:
         done = subprocess.run(
             [tool("git"), "-c", "user.name=n", "-c", "user.email=e", *words],
@@ -280,17 +299,17 @@ def test_git_applies_what_print_prints(tree: Path, call: Call) -> None:
         )
         return done.stdout
 
-    git("init", "-q")
+    git("init", "-q", top)
     git("add", ".")
     git("commit", "-qm", "tree")
     printed = call("kbuild", "install", "--print", tree)
     assert printed.code == 0
-    assert git("status", "--short") == ""
+    assert git("status", "--short", ".") == ""
     patch = tree.parent / "patch"
     patch.write_bytes(printed.out.encode())
     git("apply", "--check", str(patch))
     git("apply", str(patch))
-    assert git("diff", "--name-only").splitlines() == sorted(MAKEFILES)
+    assert git("diff", "--name-only", "--relative").splitlines() == sorted(MAKEFILES)
     assert "installed (" in call("kbuild", "status", tree).out
     assert call("kbuild", "install", "--print", tree).out == ""
     call("kbuild", "remove", tree)
@@ -337,20 +356,8 @@ def test_a_tree_that_cannot_be_restored_says_so(
         patch.setattr(os, "replace", fail)
         outcome = call("kbuild", "install", mainline)
     assert outcome.code == 2
-    assert "stays changed" in outcome.err
+    assert "cannot be written: Read-only file system" in outcome.err
     assert "partly installed" in call("kbuild", "status", mainline).out
-
-
-def test_a_closed_standard_error_changes_nothing(mainline: Path) -> None:
-    before = contents(mainline)
-    for words in ("install", "install", "remove", "remove"):
-        done = subprocess.run(
-            ["sh", "-c", '"$@" 2>&-', "sh", executable_path("pfestubs"), "kbuild", words, mainline],
-            env=clean_environment(),
-            check=False,
-        )
-        assert done.returncode == 0
-    assert contents(mainline) == before
 
 
 def test_a_read_only_tree(mainline: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,16 +378,6 @@ def test_a_read_only_tree(mainline: Path, call: Call, monkeypatch: pytest.Monkey
         " for a read-only tree, print the change as a patch: kbuild install --print\n"
     )
     assert contents(mainline) == before
-
-
-@pytest.mark.parametrize("words", [["-h"], ["install", "-h"], ["remove", "-h"], ["status", "-h"]])
-def test_help(words: list[str], call: Call) -> None:
-    assert call("kbuild", *words).code == 0
-
-
-@pytest.mark.parametrize("words", [[], ["install"], ["install", "--diff", "x"], ["unknown", "x"]])
-def test_usage(words: list[str], call: Call) -> None:
-    assert call("kbuild", *words).code == 2
 
 
 # The makefiles at work, with the replacement for kbuild
@@ -489,16 +486,6 @@ def test_what_is_missing_is_made_again(build: Build) -> None:
 
 
 @pytest.mark.slow
-def test_a_missing_rfc_object_is_made_again(tmp_path: Path) -> None:
-    build = Build("rfc-v3", tmp_path)
-    build.steps()
-    (build.out / ".arch.vmlinux.o").unlink()
-    assert build.make().code == 0
-    assert (build.out / ".arch.vmlinux.o").is_file()
-    assert build.steps() == []
-
-
-@pytest.mark.slow
 def test_clean_leaves_nothing_of_ours(build: Build) -> None:
     build.steps()
     assert build.make("clean", "PFESTUBS=nowhere").code == 0
@@ -541,9 +528,22 @@ def test_a_failing_check_breaks_the_build_and_says_how_to_keep_the_file(build: B
     assert outcome.code == 2
     assert "stub-out-of-range: f\n" in outcome.err
     assert "build with PFESTUBS_CHECK=warn to keep it" in outcome.err
+    assert "earlier build" not in outcome.err
     assert not (build.out / "vmlinux.unstripped").exists()
     assert not (build.out / "vmlinux").exists()
     assert build.make().code == 2
+
+
+@pytest.mark.slow
+def test_a_failing_check_names_the_kernel_of_an_earlier_build(build: Build) -> None:
+    build.steps()
+    build.input()
+    build.check("exit 1")
+    outcome = build.make()
+    assert outcome.code == 2
+    assert "vmlinux is still the kernel of an earlier build\n" in outcome.err
+    assert (build.out / "vmlinux").exists()
+    assert not (build.out / "vmlinux.unstripped").exists()
 
 
 @pytest.mark.slow
@@ -593,12 +593,6 @@ def test_a_good_kernel_is_silent_unless_options_are_given(build: Build) -> None:
 
 
 @pytest.mark.slow
-def test_options_for_the_check(build: Build) -> None:
-    build.steps("PFESTUBS_CHECK_FLAGS=--min-headroom 1M -v")
-    assert build.checks() == ["--min-headroom 1M -v vmlinux.unstripped"]
-
-
-@pytest.mark.slow
 def test_no_check_where_mainline_has_none(build: Build) -> None:
     (build.tree / "config").write_text(
         CONFIG.format(reserve_of(build.object)) + "CONFIG_PPC64_ELF_ABI_V1=y\n"
@@ -644,13 +638,6 @@ def test_a_pfestubs_that_breaks_shows_the_last_line(build: Build) -> None:
 
 
 @pytest.mark.slow
-def test_a_command_of_several_words(build: Build) -> None:
-    words = f"PFESTUBS=env PFESTUBS_TEST=1 {build.directory / 'pfestubs'}"
-    assert build.steps(words) == ["LD vmlinux.o", *GENERATE, *LINK]
-    assert build.steps(words) == []
-
-
-@pytest.mark.slow
 def test_silent_and_verbose(build: Build) -> None:
     outcome = build.make("-s")
     assert (outcome.code, [line for line in outcome.out.splitlines() if "vmlinux.o" not in line]) == (0, [])
@@ -673,11 +660,14 @@ def test_a_failing_generate_leaves_nothing(build: Build) -> None:
 # Trees that an older version edited
 
 
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
 @pytest.mark.parametrize("name", KNOWN)
-def test_blocks_of_0_1_0_are_recognised_updated_and_removed(name: str, tmp_path: Path, call: Call) -> None:
+def test_blocks_of_every_version_are_recognised_updated_and_removed(
+    name: str, version: str, tmp_path: Path, call: Call
+) -> None:
     def old_tree(directory: str) -> Path:
         tree = copy_tree(name, tmp_path / directory)
-        shutil.copytree(TREES / "installed-by-0.1.0" / name, tree, dirs_exist_ok=True)
+        shutil.copytree(TREES / f"installed-by-{version}" / name, tree, dirs_exist_ok=True)
         return tree
 
     removed, updated = old_tree("removed"), old_tree("updated")
@@ -699,17 +689,13 @@ RECIPE = "\t$(call if_changed,gen_ftrace_ool_stubs)\n"
 @pytest.mark.parametrize(
     "recipe",
     [
-        f"\n{RECIPE}",
-        f"# a comment\n\n  # another\n{RECIPE}",
         f"ifdef CONFIG_64BIT\n{RECIPE}endif\n",
         f"ifndef CONFIG_64BIT\n\t@false\nelse\n{RECIPE}endif\n",
-        f"ifdef CONFIG_NONE\n\t@false\nelse ifdef CONFIG_64BIT\n\n{RECIPE}else\n\t@false\nendif\n",
-        f"ifdef CONFIG_64BIT\n  ifdef CONFIG_PPC64\n{RECIPE}  endif\nendif\n\t@true\n",
         f"\t@true \\\n  and more\n{RECIPE}",
     ],
 )
 @pytest.mark.slow
-def test_a_recipe_that_does_not_directly_follow_its_rule(recipe: str, tmp_path: Path) -> None:
+def test_a_recipe_with_conditionals_or_continued_lines(recipe: str, tmp_path: Path) -> None:
     """The kernel's script runs exactly when `PFESTUBS` is empty."""
     build = Build("mainline-7.2", tmp_path)
     call_in_process("kbuild", "remove", build.tree)
@@ -729,17 +715,20 @@ def test_a_recipe_that_does_not_directly_follow_its_rule(recipe: str, tmp_path: 
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        (RULE + RECIPE, f"ifdef CONFIG_64BIT\n{RULE}endif\n{RECIPE}", "is interrupted here"),
-        (RULE + RECIPE, f"ifdef CONFIG_64BIT\n{RULE}else\nX := 1\nendif\n{RECIPE}", "is interrupted here"),
-        (RULE + RECIPE, f"{RULE}ifdef CONFIG_64BIT\n{RECIPE}other:\nendif\n", "is interrupted here"),
-        (RULE + RECIPE, f"{RULE}ifdef CONFIG_X\nX := 1\nelse\n{RECIPE}endif\n", "is interrupted here"),
-        (RULE + RECIPE, f"{RULE}{RECIPE}ifdef CONFIG_X\nX := 1\nendif\n{RECIPE}", "is interrupted here"),
+        (RULE + RECIPE, f"{RULE}\n{RECIPE}", "has no recipe"),
+        (RULE + RECIPE, f"{RULE}# a comment\n{RECIPE}", "has no recipe"),
+        (RULE + RECIPE, f"ifdef CONFIG_64BIT\n{RULE}endif\n{RECIPE}", "is interrupted"),
+        (RULE + RECIPE, f"ifdef CONFIG_64BIT\n{RULE}{RECIPE}endif\n", "is interrupted"),
+        (RULE + RECIPE, f"{RULE}ifdef CONFIG_64BIT\n{RECIPE}other:\nendif\n", "is interrupted"),
+        (RULE + RECIPE, f"{RULE}{RECIPE}\n# a comment\n{RECIPE}", "is interrupted"),
+        (RULE + RECIPE, f"{RULE}{RECIPE}endif\nifdef A\n", "is interrupted"),
         (RULE + RECIPE, RULE, "has no recipe"),
         (RULE + RECIPE, f"{RULE}\n$(obj)/vmlinux.arch.S:\n{RECIPE}", "has 2 rules"),
         (RULE + RECIPE, f"{RULE}{RECIPE}\n$(obj)/x $(obj)/vmlinux.arch.S: y\n", "has 2 rules"),
         (RULE + RECIPE, RULE.rstrip("\n") + "; " + RECIPE.lstrip("\t"), "has neither"),
-        (RULE + RECIPE, f"define x\n{RULE}{RECIPE}endef\n", "has neither"),
-        (RULE + RECIPE, f"# \\\n{RULE}", "has neither"),
+        ("vmlinux.o FORCE", "\\\n\tvmlinux.o FORCE", "has neither"),
+        ("vmlinux.o FORCE", "another.o vmlinux.o FORCE", "has neither"),
+        (RULE + RECIPE, f"define x\n{RULE}{RECIPE}endef\n", "uses define"),
         ("quiet_cmd", ".RECIPEPREFIX := >\nquiet_cmd", "RECIPEPREFIX"),
     ],
 )
@@ -750,24 +739,8 @@ def test_a_recipe_in_pieces_is_refused(old: str, new: str, reason: str, mainline
     assert outcome.code == 2
     assert outcome.err.startswith(f"{mainline / TOOLS_MAKEFILE}: error: ")
     assert reason in outcome.err
+    assert "pfestubs kbuild install --print" in outcome.err
     assert contents(mainline) == before
-
-
-def test_a_rule_over_two_lines_is_recognised(mainline: Path, call: Call) -> None:
-    edit(mainline / TOOLS_MAKEFILE, "vmlinux.o FORCE", "\\\n\tvmlinux.o FORCE")
-    before = contents(mainline)
-    assert call("kbuild", "install", mainline).code == 0
-    call("kbuild", "remove", mainline)
-    assert contents(mainline) == before
-
-
-@pytest.mark.parametrize("name", MAKEFILES)
-def test_another_definition_or_rule_in_the_post_link_makefile(name: str, mainline: Path, call: Call) -> None:
-    for line in ("      cmd_ftrace_check += more\n", "vmlinux.unstripped:\n\t@true\n"):
-        text = (mainline / POSTLINK_MAKEFILE).read_text()
-        (mainline / POSTLINK_MAKEFILE).write_text(text.replace("clean:\n", f"{line}clean:\n"))
-        assert call("kbuild", "install", mainline).code == 2, name
-        (mainline / POSTLINK_MAKEFILE).write_text(text)
 
 
 # Files that are not what they seem
@@ -807,14 +780,15 @@ def test_a_link_inside_the_tree_is_followed(mainline: Path, call: Call) -> None:
     assert "$(PFESTUBS)" in (mainline / "Makefile.tools").read_text()
 
 
-@pytest.mark.timeout(30)
-@pytest.mark.parametrize("kind", ["fifo", "endless", "huge"])
+@pytest.mark.parametrize("kind", ["endless", "huge", "directory", "bytes"])
 @pytest.mark.parametrize("name", [*MAKEFILES, "Makefile", "scripts/Makefile.vmlinux"])
-def test_a_makefile_without_an_end_is_refused(kind: str, name: str, mainline: Path, call: Call) -> None:
+def test_a_makefile_that_cannot_be_read_is_refused(kind: str, name: str, mainline: Path, call: Call) -> None:
     path = mainline / name
     path.unlink()
-    if kind == "fifo":
-        os.mkfifo(path)
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "bytes":
+        path.write_bytes(b"# \xff\n")
     elif kind == "endless":
         path.symlink_to("/dev/zero")
     else:
@@ -823,45 +797,11 @@ def test_a_makefile_without_an_end_is_refused(kind: str, name: str, mainline: Pa
     outcome = call("kbuild", "status", mainline)
     if name in MAKEFILES:
         assert outcome.code == 2
-        assert re.search("is not a regular file|is larger than expected: more than 65,536 bytes", outcome.err)
+        assert re.search(
+            "cannot be read: Is|not UTF-8|is larger than expected: more than 65,536 bytes", outcome.err
+        )
     else:  # only looked at for the version
         assert outcome.code == 0
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "$(obj)/vmlinux.arch.S: " + "/ftrace-gen-ool-stubs.sh " * 2_500,
-        "VERSION =" + " " * 60_000 + "x",
-        "vmlinux" * 8_000,
-        "(" * 60_000,
-        "\\\n" * 30_000,
-        "ifdef A\n" * 8_000,
-        "define A\n" * 7_000,
-    ],
-)
-def test_the_steps_are_linear_in_the_makefile(line: str) -> None:
-    """Counted: executed lines, which a quadratic step would multiply."""
-    import sys
-
-    from pfestubs.kbuild import syntax
-
-    steps = 0
-
-    def count(_frame: object, event: str, _argument: object) -> Any:
-        nonlocal steps
-        steps += event == "line"
-        return count
-
-    lines = syntax.split_lines(line + "\n")
-    before = sys.gettrace()
-    sys.settrace(count)
-    try:
-        for statement in syntax.parse(lines):
-            syntax.rule_words(statement)
-    finally:
-        sys.settrace(before)
-    assert 0 < steps < 40 * (len(lines) + len(line))
 
 
 def test_the_name_of_the_tree_stays_on_its_line(tmp_path: Path, call: Call) -> None:
@@ -887,6 +827,14 @@ def test_an_object_directory_leads_to_its_source(mainline: Path, tmp_path: Path,
     assert call("kbuild", "install", objects).code == 0
     assert call("kbuild", "status", mainline).out == f"{mainline}: installed (mainline 7.2)\n"
     assert call("kbuild", "remove", objects).code == 0
+    mainline.rename(tmp_path / "moved")
+    for words in ("install", "remove", "status"):
+        outcome = call("kbuild", words, objects)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err == (
+            f"{objects}/source: error: is an object directory's link to its source tree, {mainline}, which does"
+            " not exist; give the kernel tree itself\n"
+        )
 
 
 # The kernel test (docs/kbuild.md): what it says where it cannot run

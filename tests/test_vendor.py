@@ -91,7 +91,14 @@ def test_a_missing_or_damaged_copy(damage: bytes | None, tree: Path, archive: by
         (tree / VENDORED).unlink()
     else:
         (tree / VENDORED).write_bytes(damage)
-    assert call("kbuild", "status", tree).out.endswith(f", calls {VENDORED} (damaged or missing)\n")
+    state = "missing" if damage is None else "damaged"
+    assert call("kbuild", "status", tree).out.endswith(f", calls {VENDORED} ({state})\n")
+    outcome = call("kbuild", "install", tree)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == (
+        f"{tree / VENDORED}: error: is {state}, and the makefiles call it; write it again:"
+        f" pfestubs kbuild install --vendor {tree}\n"
+    )
     assert call("kbuild", "install", "--vendor", tree).code == 0
     assert (tree / VENDORED).read_bytes() == archive
     (tree / VENDORED).unlink()
@@ -198,7 +205,13 @@ def test_a_python_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     outcome = build.make("PYTHON3=no-such-python3", pfestubs=None)
     assert outcome.code == 2
     assert re.search(
-        r'"no-such-python3 .*/pfestubs\.pyz --version" says ".*not found"; install Python 3\.11 or newer, '
-        r"name its command with PYTHON3=\.\.\., or ",
+        r'"no-such-python3 .*/pfestubs\.pyz --version" says ".*not found"; install Python 3\.11 or newer or'
+        r" name its command with PYTHON3=\.\.\., or ",
         outcome.err,
+    )
+    (build.tree / VENDORED).unlink()
+    outcome = build.make(pfestubs=None)
+    assert outcome.code == 2
+    assert (
+        f"{VENDORED} is gone: write it again with pfestubs kbuild install --vendor, or build" in outcome.err
     )

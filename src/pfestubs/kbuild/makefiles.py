@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Edit the two kernel makefiles that call the ftrace scripts, so that they call pfestubs instead.
 
-Text in, text out. Everything is written as marked blocks between the tree's own lines. A block contains a
+Text in, text out. The rules of the known generations are recognised by their lines; a makefile in which these
+differ is refused. Everything is written as marked blocks between the tree's own lines. A block contains a
 digest of itself and the lines that it replaces, so that any version of pfestubs can remove it bit for bit,
 whatever else the makefile contains, and can detect that it was edited by hand.
 """
@@ -12,15 +13,9 @@ import difflib
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from pfestubs.errors import UnsuitableError
-from pfestubs.kbuild.syntax import SplitRecipeError, end_of_recipe, parse, rule_words, split_lines
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pfestubs.kbuild.syntax import Statement
 
 TOOLS_MAKEFILE: Final = "arch/powerpc/tools/Makefile"
 POSTLINK_MAKEFILE: Final = "arch/powerpc/Makefile.postlink"
@@ -32,6 +27,7 @@ _MARK: Final = "# pfestubs kbuild: "
 _BEGIN: Final = re.compile(re.escape(_MARK) + r"begin ([0-9a-f]{16})\b.*")
 _END: Final = _MARK + "end"
 _WAS: Final = _MARK + "was: "
+_END_OF_CHOICE: Final = "endif\n"
 
 BlockState = Literal["absent", "current", "other"]
 """Of one makefile: no block, the blocks that this version writes, the blocks of another version."""
@@ -51,19 +47,29 @@ class HookVariant:
 
     name: str
     target: str
-    scripts: tuple[str, ...]
+    prerequisites: tuple[str, ...]
     template: str
 
 
 HOOK_VARIANTS: Final = (
-    HookVariant("mainline", "$(obj)/vmlinux.arch.S", ("ftrace-gen-ool-stubs.sh",), "kbuild-mainline.mk.j2"),
+    HookVariant(
+        "mainline",
+        "$(obj)/vmlinux.arch.S",
+        ("$(src)/ftrace-gen-ool-stubs.sh vmlinux.o FORCE",),
+        "kbuild-mainline.mk.j2",
+    ),
     HookVariant(
         "RFC",
         ".arch.vmlinux.o",
-        ("gen-ftrace-pfe-stubs.sh", "ftrace-gen-ool-stubs.sh"),
+        (
+            "$(srctree)/arch/powerpc/tools/gen-ftrace-pfe-stubs.sh $(objtree)/vmlinux.o FORCE",
+            "$(srctree)/arch/powerpc/tools/ftrace-gen-ool-stubs.sh $(objtree)/vmlinux.o FORCE",
+        ),
         "kbuild-rfc.mk.j2",
     ),
 )
+_KERNEL_RULES: Final = ("vmlinux", "vmlinux vmlinux.unstripped", "vmlinux.unstripped vmlinux")
+"""Targets of the rule in `arch/powerpc/Makefile.postlink`; its only prerequisite is FORCE."""
 
 CHECK_TEMPLATE: Final = "kbuild-check.mk.j2"
 
@@ -76,8 +82,14 @@ ifndef CONFIG_PPC64_ELF_ABI_V1
 endif
 endif
 """
-_CHECK_DEFINITION: Final = re.compile(r"(?:override\s+)?cmd_ftrace_check\s*[:?+!]*=")
-_KERNEL_NAMES: Final = ("vmlinux", "vmlinux.unstripped")
+_CHECK_DEFINITION: Final = re.compile(r"^[ \t]*cmd_ftrace_check *=(?:[^\n]*\\\n)*[^\n]*\n", re.MULTILINE)
+_CHECK_ASSIGNMENT: Final = re.compile(r"^[^\n#]*\bcmd_ftrace_check[ \t]*[:?+!]*=", re.MULTILINE)
+_RECIPE: Final = re.compile(r"(?:\t(?:[^\n]*\\\n)*[^\n]*\n|(?:ifn?def|ifn?eq|else|endif)\b[^\n]*\n)*")
+_BLANK: Final = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n)*")
+_CONDITIONAL: Final = re.compile(r"^[ \t]*(ifn?def|ifn?eq|endif)\b", re.MULTILINE)
+_OTHER_SYNTAX: Final = re.compile(r"^[ \t]*(?:define\b|\.RECIPEPREFIX\b)", re.MULTILINE)
+_LEFT_OVER: Final = re.compile(r"^#.*pfestubs.?kbuild|\$\(PFESTUBS\)", re.MULTILINE | re.IGNORECASE)
+_ADVICE: Final = "make the change by hand: pfestubs kbuild install --print prints it for an unchanged tree"
 
 
 def strip(file: str, text: str) -> str:
@@ -104,7 +116,22 @@ def strip(file: str, text: str) -> str:
             (lines if block is None else block).append(line)
     if block is not None:
         raise _edited(file, start)
-    return "".join(lines)
+    stripped = "".join(lines)
+    left = _LEFT_OVER.search(stripped)
+    if left:
+        raise UnsuitableError(
+            file,
+            f"has {left[0]!r} outside the blocks that pfestubs writes: was a marker edited by hand?",
+            "undo the edit, or remove what is left of the block, or that call, by hand",
+        )
+    is_undefined = _CHECK_CALL in stripped and not _CHECK_ASSIGNMENT.search(stripped)
+    if stripped != text and (is_undefined or not _is_balanced(stripped)):
+        raise UnsuitableError(
+            file,
+            "has a part of a block that pfestubs wrote, without its markers",
+            "undo the edit of the block, or remove what is left of it by hand",
+        )
+    return stripped
 
 
 def _edited(file: str, number: int) -> UnsuitableError:
@@ -115,15 +142,86 @@ def _edited(file: str, number: int) -> UnsuitableError:
     )
 
 
+def _is_balanced(text: str) -> bool:
+    """Return whether each conditional of `text` is closed in it, and no other."""
+    depth = 0
+    for match in _CONDITIONAL.finditer(text):
+        depth += -1 if match[1] == "endif" else 1
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def _line(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
+
+
+def split_lines(text: str) -> list[str]:
+    """Return the lines with their ends, as make and diff count them: at newlines only."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
 def _digest(body: str) -> str:
     return hashlib.sha256(body.encode()).hexdigest()[:16]
 
 
-def _block(body: str, was: Sequence[str] = ()) -> list[str]:
-    """Return `body` between markers, as lines; `was` are the lines that it replaces."""
-    body = "".join(_WAS + line for line in was) + body
-    begin = f'{_MARK}begin {_digest(body)} ("pfestubs kbuild remove" removes this block)\n'
-    return [begin, *split_lines(body), _END + "\n"]
+def _block(body: str, was: str = "") -> str:
+    """Return `body` between markers; `was` are the lines that it replaces."""
+    body = "".join(_WAS + line for line in split_lines(was)) + body
+    return f'{_MARK}begin {_digest(body)} ("pfestubs kbuild remove" removes this block)\n{body}{_END}\n'
+
+
+class _Rule(NamedTuple):
+    """A rule as positions in a makefile: of its line, of its recipe, and where that ends."""
+
+    start: int
+    recipe: int
+    end: int
+
+
+def _find_rule(file: str, text: str, rule: str, target: str) -> _Rule | None:
+    """Return the rule with exactly this line, None without one.
+
+    Args:
+        file: for messages.
+        text: of the makefile, stripped.
+        rule: the line.
+        target: a pattern; there has to be no other rule with such a target.
+
+    Raises:
+        UnsuitableError: there is another rule for the target, or the recipe is not one piece right after it.
+    """
+    pattern = r"[ \t]+".join(map(re.escape, rule.split(" ")))
+    found = list(re.finditer(rf"^{pattern}[ \t]*\n", text, re.MULTILINE))
+    if not found:
+        return None
+    _require_plain(file, text)
+    rules = re.findall(rf"^(?:[^\t#\n=:][^\n=:]*[ \t])?{target}(?:[ \t][^\n=:]*)?:(?!=)", text, re.MULTILINE)
+    if len(rules) != 1:
+        raise UnsuitableError(file, f"has {len(rules)} rules for the targets of {rule!r}, not one", _ADVICE)
+    start, recipe = found[0].span()
+    match = _RECIPE.match(text, recipe)
+    end = match.end() if match else recipe
+    after = _BLANK.match(text, end)
+    if "\t" not in {line[0] for line in split_lines(text[recipe:end])}:
+        raise UnsuitableError(file, f"line {_line(text, start)}: the rule has no recipe after it", _ADVICE)
+    if not _is_balanced(text[recipe:end]) or (after and text.startswith("\t", after.end())):
+        raise UnsuitableError(
+            file,
+            f"line {_line(text, end)}: the recipe of the rule in line {_line(text, start)} is interrupted",
+            f"put the whole recipe directly after its rule, each conditional with its endif; or {_ADVICE}",
+        )
+    return _Rule(start, recipe, end)
+
+
+def _require_plain(file: str, text: str) -> None:
+    if not text.endswith("\n"):
+        raise UnsuitableError(file, "does not end with a newline", "is the file complete?")
+    if "\r" in text:
+        raise UnsuitableError(file, "has carriage returns", "convert its line endings to plain newlines")
+    other = _OTHER_SYNTAX.search(text)
+    if other:
+        raise UnsuitableError(file, f"uses {other[0].strip()}, which pfestubs does not read", _ADVICE)
 
 
 def recognise(tools: str) -> HookVariant:
@@ -132,35 +230,23 @@ def recognise(tools: str) -> HookVariant:
     Raises:
         UnsuitableError: it has no rule of a known generation, or more than one.
     """
-    return _find_hook(parse(split_lines(tools)), tools)[0]
+    return _find_hook(tools)[0]
 
 
-def _find_hook(statements: Sequence[Statement], tools: str) -> tuple[HookVariant, int]:
-    _require_plain(TOOLS_MAKEFILE, tools)
-    found: list[tuple[HookVariant, int]] = []
-    rules = 0
-    for index, statement in enumerate(statements):
-        targets, prerequisites = rule_words(statement)
-        for variant in HOOK_VARIANTS:
-            if variant.target not in targets:
-                continue
-            rules += 1
-            scripts = {word.rsplit("/", 1)[-1] for word in prerequisites if "/" in word}
-            if (
-                targets == [variant.target]
-                and prerequisites[-1:] == ["FORCE"]
-                and scripts & {*variant.scripts}
-            ):
-                found.append((variant, index))
+def _find_hook(tools: str) -> tuple[HookVariant, _Rule]:
+    targets = f"(?:{'|'.join(re.escape(variant.target) for variant in HOOK_VARIANTS)})"
+    found = [
+        (variant, rule)
+        for variant in HOOK_VARIANTS
+        for needed in variant.prerequisites
+        if (rule := _find_rule(TOOLS_MAKEFILE, tools, f"{variant.target}: {needed}", targets))
+    ]
     if not found:
         raise UnsuitableError(
             TOOLS_MAKEFILE,
             "has neither mainline's rule for $(obj)/vmlinux.arch.S (6.13 and newer) nor the RFC patch's for"
             " .arch.vmlinux.o",
-        )
-    if rules > 1:
-        raise UnsuitableError(
-            TOOLS_MAKEFILE, f"has {rules} rules for the targets that the script makes, expected one"
+            _ADVICE,
         )
     return found[0]
 
@@ -173,17 +259,11 @@ def edit_tools(tools: str, hook: str) -> str:
         hook: the rendered template of the variant; it ends with an open `else`.
 
     Raises:
-        UnsuitableError: as `recognise`, or the rule's recipe is not one piece directly after it.
+        UnsuitableError: as `recognise`.
     """
-    lines = split_lines(tools)
-    statements = parse(lines)
-    _, rule = _find_hook(statements, tools)
-    start, end = statements[rule].start, _end_of_recipe(TOOLS_MAKEFILE, statements, rule)
-    if end == statements[rule].end:
-        raise UnsuitableError(
-            TOOLS_MAKEFILE, f"line {start + 1}: the rule that runs the script has no recipe"
-        )
-    return "".join([*lines[:start], *_block(hook), *lines[start:end], *_block("endif\n"), *lines[end:]])
+    _, rule = _find_hook(tools)
+    own = tools[rule.start : rule.end]
+    return f"{tools[: rule.start]}{_block(hook)}{own}{_block(_END_OF_CHOICE)}{tools[rule.end :]}"
 
 
 def edit_postlink(postlink: str, check: str) -> str:
@@ -196,82 +276,46 @@ def edit_postlink(postlink: str, check: str) -> str:
     Raises:
         UnsuitableError: the makefile does not have the expected form.
     """
-    _require_plain(POSTLINK_MAKEFILE, postlink)
-    lines = split_lines(postlink)
-    statements = parse(lines)
-    rule, targets = _postlink_rule(statements)
-    start, end = statements[rule].start, _end_of_recipe(POSTLINK_MAKEFILE, statements, rule)
-    definitions = [s for s in statements if _CHECK_DEFINITION.match(s.text)]
-    called = any(line.rstrip() == _CHECK_CALL for line in lines[start:end])
-    if len(definitions) > 1 or bool(definitions) != called:
+    targets, rule = _postlink_rule(postlink)
+    recipe = postlink[rule.recipe : rule.end]
+    is_called = f"{_CHECK_CALL}\n" in recipe
+    definition = _CHECK_DEFINITION.search(postlink)
+    number = len(_CHECK_ASSIGNMENT.findall(postlink))
+    if number != is_called or bool(definition) != is_called:
         raise UnsuitableError(
             POSTLINK_MAKEFILE,
-            f"defines cmd_ftrace_check {len(definitions)} times and"
-            f" {'calls' if called else 'does not call'} it; expected one definition and a call, or neither",
+            f"defines cmd_ftrace_check {number} times and {'calls' if is_called else 'does not call'} it;"
+            " expected one definition and a call, or neither",
+            _ADVICE,
         )
-    definition = definitions[0].end if definitions else start
-    if definition > start:
-        raise UnsuitableError(POSTLINK_MAKEFILE, "defines cmd_ftrace_check after the rule that calls it")
-    body = statements[rule].end
-    named = lines[start:body]
+    at = definition.end() if definition else rule.start
+    if at > rule.start:
+        raise UnsuitableError(
+            POSTLINK_MAKEFILE, "defines cmd_ftrace_check after the rule that calls it", _ADVICE
+        )
+    before, named = postlink[at : rule.start], postlink[rule.start : rule.recipe]
     if "vmlinux.unstripped" not in targets:
         named = _block("vmlinux vmlinux.unstripped: FORCE\n", was=named)
-    return "".join(
-        [
-            *lines[:definition],
-            *_block(check),
-            *lines[definition:start],
-            *named,
-            *lines[body:end],
-            *([] if called else _block(_CHECK_CALLS)),
-            *lines[end:],
-        ]
-    )
+    added = "" if is_called else _block(_CHECK_CALLS)
+    return f"{postlink[:at]}{_block(check)}{before}{named}{recipe}{added}{postlink[rule.end :]}"
 
 
-def _postlink_rule(statements: Sequence[Statement]) -> tuple[int, list[str]]:
-    """Return the index of the rule for the kernel, and its targets."""
-    rules = [(i, *rule_words(s)) for i, s in enumerate(statements)]
-    rules = [rule for rule in rules if not {*rule[1]}.isdisjoint(_KERNEL_NAMES)]
-    found = [
-        (i, targets) for i, targets, needed in rules if {*targets} <= {*_KERNEL_NAMES} and needed == ["FORCE"]
-    ]
-    if len(rules) != 1 or not found or "vmlinux" not in found[0][1]:
-        raise UnsuitableError(
-            POSTLINK_MAKEFILE,
-            f'has {len(found) or "no"} rule "vmlinux: FORCE" among {len(rules)} for the kernel,'
-            " expected only that one",
-        )
-    return found[0]
+def _postlink_rule(postlink: str) -> tuple[str, _Rule]:
+    """Return the targets of the rule for the kernel, and the rule.
 
-
-def _end_of_recipe(file: str, statements: Sequence[Statement], rule: int) -> int:
-    try:
-        return end_of_recipe(statements, rule)
-    except SplitRecipeError as e:
-        raise UnsuitableError(
-            file,
-            f"line {e.line}: the recipe of the rule in line {statements[rule].start + 1} is interrupted here",
-            "put the whole recipe directly after its rule, each conditional with its endif",
-        ) from e
+    Raises:
+        UnsuitableError: there is none of the known form, or another one too.
+    """
+    for targets in _KERNEL_RULES:
+        rule = _find_rule(POSTLINK_MAKEFILE, postlink, f"{targets}: FORCE", r"vmlinux(?:\.unstripped)?")
+        if rule:
+            return targets, rule
+    raise UnsuitableError(POSTLINK_MAKEFILE, 'has no rule "vmlinux: FORCE"', _ADVICE)
 
 
 def calls_vendored(text: str) -> bool:
     """Return whether a makefile's blocks call the zip application in the tree."""
     return _CALLS_VENDORED in text
-
-
-def _require_plain(file: str, text: str) -> None:
-    if not text.endswith("\n"):
-        raise UnsuitableError(file, "does not end with a newline", "is the file complete?")
-    if "\r" in text:
-        raise UnsuitableError(file, "has carriage returns", "convert its line endings to plain newlines")
-    if ".RECIPEPREFIX" in text:
-        raise UnsuitableError(file, "sets .RECIPEPREFIX; pfestubs edits recipes that start with a tab only")
-    if "$(PFESTUBS)" in text:
-        raise UnsuitableError(
-            file, "calls $(PFESTUBS) outside the blocks that pfestubs writes", "remove that call first"
-        )
 
 
 def state_of(text: str, stripped: str, edited: str) -> BlockState:
@@ -291,7 +335,7 @@ def revives_checks(makefile_vmlinux: str, stripped_postlink: str) -> bool:
         line.startswith("vmlinux.unstripped:") and "scripts/link-vmlinux.sh" in line.split()
         for line in makefile_vmlinux.split("\n")
     )
-    _, targets = _postlink_rule(parse(split_lines(stripped_postlink)))
+    targets, _ = _postlink_rule(stripped_postlink)
     return linked and "vmlinux.unstripped" not in targets
 
 
@@ -303,6 +347,9 @@ def release(makefile: str) -> str:
 
 
 def patch(file: str, old: str, new: str) -> str:
-    """Return the change of one file as a patch for `git apply`, "" if there is none."""
-    lines = list(difflib.unified_diff(split_lines(old), split_lines(new), f"a/{file}", f"b/{file}"))
-    return "".join([f"diff --git a/{file} b/{file}\n", *lines]) if lines else ""
+    """Return the change of one file as a patch for `git apply` or `patch -p1`, "" if there is none.
+
+    Without git's own header lines: after those, git takes the paths from the top of the repository, which the
+    kernel tree may be a directory of.
+    """
+    return "".join(difflib.unified_diff(split_lines(old), split_lines(new), f"a/{file}", f"b/{file}"))

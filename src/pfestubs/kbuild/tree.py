@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,6 +55,11 @@ class KernelTree:
         path = self.root / VENDORED
         return version_of_zipapp(path) if os.path.lexists(path) else None
 
+    def vendored_state(self) -> str:
+        """Return what the copy of pfestubs in the tree is: "version 1.2.3", "damaged" or "missing"."""
+        version = self.vendored_version()
+        return f"version {version}" if version else "missing" if version is None else "damaged"
+
     def patch(self) -> str:
         """Return what `install` would change, for `git apply`."""
         return "".join(kbuild.patch(name, self.found[name], self.edited[name]) for name in sorted(self.found))
@@ -69,8 +73,15 @@ class KernelTree:
 
         Raises:
             OutputError: a file cannot be written; nothing is changed.
-            UnsuitableError: a file is in another tree, by a symbolic link.
+            UnsuitableError: a file is in another tree, by a symbolic link; or the makefiles call a copy of
+                pfestubs that is missing or damaged, and no other is given.
         """
+        if zipapp is None and self.is_vendored and not self.vendored_version():
+            raise UnsuitableError(
+                str(self.root / VENDORED),
+                f"is {self.vendored_state()}, and the makefiles call it",
+                f"write it again: pfestubs kbuild install --vendor {self.root}",
+            )
         old: dict[str, bytes | None] = {name: text.encode() for name, text in self.found.items()}
         new: dict[str, bytes | None] = {name: text.encode() for name, text in self.edited.items()}
         if zipapp is not None:
@@ -93,7 +104,7 @@ def find_source_tree(srctree: str) -> str:
 
     Raises:
         UsageError: no name is given.
-        UnreadableError: it is not a directory.
+        UnreadableError: it is not a directory, or the source of an object directory is gone.
     """
     if not srctree:  # an unset variable, not the current directory
         raise UsageError("SRCTREE", "is empty", "give the kernel tree")
@@ -101,8 +112,14 @@ def find_source_tree(srctree: str) -> str:
     if not root.is_dir():
         raise UnreadableError(srctree, "is not a directory" if root.exists() else "does not exist")
     source = root / "source"  # kbuild's link
-    if (root / TOOLS_MAKEFILE).exists() or not (source.is_symlink() and (source / TOOLS_MAKEFILE).exists()):
+    if (root / TOOLS_MAKEFILE).exists() or not source.is_symlink():
         return srctree
+    if not source.exists():
+        raise UnreadableError(
+            str(source),
+            f"is an object directory's link to its source tree, {os.readlink(source)}, which does not exist",
+            "give the kernel tree itself",
+        )
     return os.path.realpath(source)
 
 
@@ -176,22 +193,11 @@ def _write(root: Path, old: Mapping[str, bytes | None], new: Mapping[str, bytes 
             for name in changed:
                 _put(root / name, new[name])
                 written.append(name)
-        except BaseException:
-            _restore(root, {name: old[name] for name in written})
+        except OutputError:
+            for name in written:
+                _put(root / name, old[name])
             raise
     return changed
-
-
-def _restore(root: Path, written: Mapping[str, bytes | None]) -> None:
-    for name, data in written.items():
-        try:
-            _put(root / name, data)
-        except OutputError as e:
-            raise OutputError(
-                e.subject,
-                f"{e.problem}, and stays changed although another file could not be written",
-                "run kbuild remove once the tree can be written",
-            ) from e
 
 
 def _put(path: Path, data: bytes | None) -> None:
@@ -232,7 +238,7 @@ def _strip(root: Path, found: Mapping[str, str]) -> dict[str, str]:
 def _read(root: Path, name: str) -> str:
     path = root / name
     try:
-        return _read_regular(path, _MAKEFILE_LIMIT).decode()
+        return _read_whole(path, _MAKEFILE_LIMIT).decode()
     except FileNotFoundError as e:
         raise UnsuitableError(
             str(root),
@@ -241,35 +247,30 @@ def _read(root: Path, name: str) -> str:
         ) from e
     except UnicodeDecodeError as e:
         raise UnsuitableError(str(path), "is not UTF-8 text") from e
-    except OSError as e:
-        raise UnreadableError(str(path), f"cannot be read: {e.strerror}") from e
 
 
 def _read_vendored(root: Path) -> bytes | None:
-    path = root / VENDORED
     try:
-        return _read_regular(path, _VENDORED_LIMIT)
+        return _read_whole(root / VENDORED, _VENDORED_LIMIT)
     except FileNotFoundError:
         return None
-    except OSError as e:
-        raise UnreadableError(str(path), f"cannot be read: {e.strerror}") from e
 
 
-def _read_regular(path: Path, limit: int) -> bytes:
-    """Return the content of a regular file; a FIFO, a device or a file above `limit` is refused at once.
+def _read_whole(path: Path, limit: int) -> bytes:
+    """Return the content of a file of at most `limit` bytes.
 
     Raises:
-        OSError: it cannot be read.
-        UnsuitableError: it is refused.
+        FileNotFoundError: there is none.
+        UnreadableError: it cannot be read.
+        UnsuitableError: it is larger.
     """
-    # Without O_NONBLOCK, opening a FIFO waits for a writer.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if not stat.S_ISREG(mode):
-            raise UnsuitableError(str(path), "is not a regular file")
-        data = file.read(limit + 1)
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as e:
+        raise UnreadableError(str(path), f"cannot be read: {e.strerror}") from e
     if len(data) > limit:
         raise UnsuitableError(str(path), f"is larger than expected: more than {limit:,} bytes")
     return data
@@ -277,9 +278,6 @@ def _read_regular(path: Path, limit: int) -> bytes:
 
 def _read_if_there(root: Path, name: str) -> str:
     """Return the beginning of a file that is only looked at, "" if it cannot be read."""
-    with suppress(OSError):
-        descriptor = os.open(root / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return file.read(_MAKEFILE_LIMIT).decode(errors="replace")
+    with suppress(OSError), (root / name).open("rb") as file:
+        return file.read(_MAKEFILE_LIMIT).decode(errors="replace")
     return ""

@@ -79,11 +79,10 @@ def _report_install(srctree: str, tree: kbuild.KernelTree, changed: Sequence[str
         print_messages(f"{srctree}: already installed ({tree.generation})")
     elif not print_:
         print_messages(f"{srctree}: installed ({tree.generation}): {', '.join(changed)}")
-    version = tree.vendored_version()
-    if tree.is_vendored and version != __version__:
+    if tree.is_vendored and tree.vendored_version() != __version__:
         print_messages(
             f"{srctree}: note: the tree calls its own copy, {VENDORED}"
-            f" ({f'version {version}' if version else 'damaged or missing'}); install --vendor renews it"
+            f" ({tree.vendored_state()}); install --vendor renews it"
         )
     if changed and tree.revives_checks:
         print_messages(
@@ -142,7 +141,6 @@ def _state(tree: kbuild.KernelTree) -> str:
 
 
 def _vendored(tree: kbuild.KernelTree) -> str:
-    version = tree.vendored_version()
     if tree.is_vendored:
-        return f", calls {VENDORED} ({f'version {version}' if version else 'damaged or missing'})"
-    return f", {VENDORED} is not called" if version else ""
+        return f", calls {VENDORED} ({tree.vendored_state()})"
+    return f", {VENDORED} is not called" if tree.vendored_version() else ""
