@@ -30,7 +30,7 @@ from pfestubs.system.files import refuse_input
 
     DUMP is an ELF core of the same kernel, running or crashed: kdump's vmcore, QEMU's dump-guest-memory, or
     /proc/kcore. Exit status 0 if each stub is as predicted, in use, or freed with init memory; 1 if one is
-    different; 2 if DUMP cannot be read or is not of this kernel.
+    different; 2 if DUMP cannot be read or is not of this kernel, or if VMLINUX is damaged.
     """,
     epilog=epilog("pfestubs verify vmlinux vmcore", "pfestubs verify --all vmlinux /proc/kcore"),
 )
