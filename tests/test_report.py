@@ -8,6 +8,7 @@ import hashlib
 import random
 import re
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -17,21 +18,22 @@ import pytest
 from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.address_map import MapScale, area_map
 from pfestubs.formats.check import SHOWN_PER_CAUSE, summary
+from pfestubs.formats.findings import finding_sentence
 from pfestubs.formats.report.tables import kernel_name
 from pfestubs.formats.templates import page_part
 from pfestubs.rules.analyses.address_map import AddressMap, AddressSpan, TextGap, map_addresses
-from pfestubs.rules.analyses.plan import GROWTH_MAX, Planner, growth_curve
+from pfestubs.rules.analyses.plan import GROWTH_MAX, Planner
 from pfestubs.rules.analyses.relink import Growth
 from pfestubs.rules.analyses.report import TIGHTEST, report_boot
 from pfestubs.rules.kernel.simulation import boot_kernel
 from support.kernelwriter import LinkedKernel, NamedAddresses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pfestubs.model import Kernel
-    from pfestubs.rules.analyses.report import ReportedKernel, ReportResult
+    from pfestubs.rules.analyses.report import ReportResult
     from support import Call, Kernels
 
 MIB = 1 << 20
@@ -88,12 +90,19 @@ class Page(HTMLParser):
         return "".join(self.texts.get(tag, []))
 
 
-def page_parts(result: ReportResult) -> Iterable[str]:
-    return render("report", "html", result, RenderOptions())
+def page_of(result: ReportResult, *, show_all: bool = False) -> str:
+    return "".join(render("report", "html", result, RenderOptions(show_all=show_all)))
 
 
-def page_of(kernel: Kernel) -> str:
-    return "".join(page_parts(report_boot(boot_kernel(kernel))))
+class Reported:
+    """A kernel, its boot, what is reported of it, and the page."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.boot = boot_kernel(kernel)
+        self.result = report_boot(self.boot)
+        self.text = page_of(self.result)
+        self.page = Page(self.text)
 
 
 def spread(count: int, step: int) -> list[int]:
@@ -125,42 +134,40 @@ def kernels_of_every_kind() -> Iterator[tuple[str, LinkedKernel]]:
 EVERY_KIND = dict(kernels_of_every_kind())
 
 
-@pytest.fixture(scope="module", params=EVERY_KIND)
-def kernel(request: pytest.FixtureRequest) -> Kernel:
-    return EVERY_KIND[request.param].kernel()
+@cache
+def reported(kind: str) -> Reported:
+    return Reported(EVERY_KIND[kind].kernel())
+
+
+@pytest.fixture(params=EVERY_KIND)
+def every(request: pytest.FixtureRequest) -> Reported:
+    return reported(request.param)
 
 
 # -- figures ----------------------------------------------------------------------------------------------
 
 
-def test_figures_agree_with_the_boot(kernel: Kernel) -> None:
-    boot = boot_kernel(kernel)
-    result = report_boot(boot)
-    figures = result.kernel
+def test_figures_agree_with_the_boot(every: Reported) -> None:
+    boot, figures = every.boot, every.result.kernel
     pieces = [d for column in figures.profile for d in column.distances.values()]
     assert sum(d.locations for d in pieces) + figures.without == len(boot.locations)
     assert figures.without == sum(column.without for column in figures.profile)
-    for position, area in enumerate(kernel.areas):
+    for position, area in enumerate(every.kernel.areas):
         counts = (column.distances.get(area.name) for column in figures.profile)
         assert sum(d.locations for d in counts if d) == boot.area.tolist().count(position)
-    assert figures.extremes == (
-        (min(d.least for d in pieces), max(d.greatest for d in pieces)) if pieces else None
-    )
+    ends = [end for d in pieces for end in (d.least, d.greatest)]
+    assert figures.extremes == ((min(ends), max(ends)) if ends else None)
     starts = [column.span.start for column in figures.profile]
     assert starts == sorted(set(starts))
     assert figures.headroom == (None if boot.headroom is None else boot.headroom.bytes)
 
 
-def test_tightest_functions_are_those_of_the_boot(kernel: Kernel) -> None:
+def test_tightest_functions_are_those_of_the_boot(every: Reported) -> None:
     """The candidates hold what a search of all locations finds, by area."""
-    boot = boot_kernel(kernel)
-    found = report_boot(boot).tightest
-    for position, name in enumerate([area.name for area in kernel.areas] or [None]):
-        rooms = [
-            room.bytes
-            for i, area in enumerate(boot.area)
-            if (area == position or name is None) and (room := boot.headroom_at(i))
-        ]
+    boot, found = every.boot, every.result.tightest
+    for position, name in enumerate([area.name for area in every.kernel.areas] or [None]):
+        mine = [i for i, area in enumerate(boot.area) if area == position or name is None]
+        rooms = [room.bytes for i in mine if (room := boot.headroom_at(i))]
         groups = [group for group in found if group.area == name]
         assert sum(group.count for group in groups) == min(TIGHTEST, len(rooms))
         assert min((group.headroom for group in groups), default=None) == min(rooms, default=None)
@@ -169,71 +176,49 @@ def test_tightest_functions_are_those_of_the_boot(kernel: Kernel) -> None:
 
 def test_calls_that_only_a_trampoline_serves() -> None:
     """A call's headroom is that of the best target that its stub may use, as everywhere."""
-    kernel = EVERY_KIND["init far away"].kernel()
-    (group,) = (group for group in report_boot(boot_kernel(kernel)).tightest if group.area == "inittext")
-    assert (group.branch, group.rule, group.headroom > 31 * MIB) == ("return", None, True)
-    moved = replace(kernel, trampolines={"ftrace_tramp_text": kernel.trampolines["ftrace_tramp_text"]})
-    (group,) = (group for group in report_boot(boot_kernel(moved)).tightest if group.area == "inittext")
-    assert (group.branch, group.rule, group.headroom < 0) == ("tracer", "tracer-unreachable", True)
+    kernel = reported("init far away").kernel
+    without = {name: kernel.trampolines[name] for name in ("ftrace_tramp_text",)}
+    for each, expected in ((kernel, "return"), (replace(kernel, trampolines=without), "tracer")):
+        (group,) = (g for g in report_boot(boot_kernel(each)).tightest if g.area == "inittext")
+        unreachable = expected == "tracer"
+        assert (group.branch, group.headroom < 0) == (expected, unreachable)
+        assert group.rule == ("tracer-unreachable" if unreachable else None)
 
 
 def test_neighbours_are_one_row() -> None:
-    """Functions that follow one another and are limited alike; a gap or another branch starts a row."""
+    """Functions that follow one another and are limited alike are one row with a count."""
     text = [*spread(40, 64), *(0x800000 + i * 64 for i in range(40))]
     result = report_boot(boot_kernel(LinkedKernel(text=text, reserve=200).kernel()))
     (group,) = (group for group in result.tightest if group.area == "text")
     assert (group.count, group.ends) == (80, ("fn0", "fn79"))
-    cells = re.findall(r'<table id="tightest".*?</table>', "".join(page_parts(result)), re.DOTALL)[0]
-    assert "79, to fn0" in cells
+    assert "79, to fn0" in re.findall(r'<table id="tightest".*?</table>', page_of(result), re.DOTALL)[0]
 
 
 def test_known_distances() -> None:
     kernel = LinkedKernel(text=[0x1000, 20 * MIB], inittext=[], reserve=2).kernel()
-    figures = report_boot(boot_kernel(kernel)).kernel
-    distances = [
-        location - (kernel.areas[0].address + i * 24 + 8) for i, location in enumerate(sorted(kernel.table))
-    ]
+    figures, locations = report_boot(boot_kernel(kernel)).kernel, sorted(kernel.table)
+    distances = [ip - (kernel.areas[0].address + i * 24 + 8) for i, ip in enumerate(locations)]
     assert figures.extremes == (distances[0], distances[1])
     assert [column.distances["text"].least for column in figures.profile] == distances
-    assert [column.first for column in figures.profile] == [0, 1]
-    assert [column.ends for column in figures.profile] == [(ip, ip) for ip in sorted(kernel.table)]
+    assert [(column.first, column.ends) for column in figures.profile] == [
+        (i, (ip, ip)) for i, ip in enumerate(locations)
+    ]
     assert figures.gap == TextGap(20 * MIB - 0x1000, "fn0", "fn1")
-
-
-def test_distances_of_an_inline_kernel_are_those_to_the_tracer() -> None:
-    kernel = EVERY_KIND["inline"].kernel()
-    boot, tracer = boot_kernel(kernel), next(iter(kernel.tracers.values()))
-    extremes = tracer - max(boot.locations), tracer - min(boot.locations)
-    assert report_boot(boot).kernel.extremes == extremes
-
-
-def test_out_of_range_is_among_the_tightest() -> None:
-    result = report_boot(boot_kernel(EVERY_KIND["far"].kernel()))
-    assert result.kernel.extremes is not None
-    assert result.kernel.extremes[0] < -32 * MIB
-    assert (result.tightest[0].rule, result.tightest[0].headroom < 0) == ("stub-out-of-range", True)
-
-
-def test_end_of_the_reserve() -> None:
-    """The first function for which the reserve's next stub is out of range, and the stubs it leaves."""
-    for kind, writer in EVERY_KIND.items():
-        boot = boot_kernel(writer.kernel())
-        found = report_boot(boot).kernel.reserve_end
-        assert (found is not None) == (kind == "trapped"), kind
-    boot = boot_kernel(EVERY_KIND["trapped"].kernel())
-    found = report_boot(boot).kernel.reserve_end
-    assert found is not None
-    served = boot.area.tolist().count(0)
-    assert (found.location, found.stubs) == (boot.locations[served], 500 - served)
+    assert (figures.text, figures.inittext) == (len(kernel.text), len(kernel.inittext))
+    inline = reported("inline")
+    tracer = next(iter(inline.kernel.tracers.values()))
+    ends = tracer - max(inline.boot.locations), tracer - min(inline.boot.locations)
+    assert inline.result.kernel.extremes == ends
+    far = reported("far").result
+    assert (far.kernel.extremes or (0,))[0] < -32 * MIB
+    assert (far.tightest[0].rule, far.tightest[0].headroom < 0) == ("stub-out-of-range", True)
 
 
 @pytest.mark.parametrize(
     "kind", ["healthy", "trapped", "far", "short", "spare", "32-bit", "without a reserve"]
 )
 def test_growth_curve_tells_what_the_boots_do(kind: str) -> None:
-    boot = boot_kernel(EVERY_KIND[kind].kernel())
-    planner = Planner(boot)
-    curve = growth_curve(planner)
+    curve, planner = reported(kind).result.curve, Planner(reported(kind).boot)
     assert curve is not None
     assert {planner.linked, planner.recommended or 0} <= {point.reserve for point in curve.points}
     for point in curve.points[:: max(1, len(curve.points) // 12)]:
@@ -248,17 +233,16 @@ def test_growth_curve_tells_what_the_boots_do(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["pfe", "inline", "none", "no nop"])
 def test_no_growth_curve_where_nothing_can_be_told(kind: str) -> None:
-    assert report_boot(boot_kernel(EVERY_KIND[kind].kernel())).curve is None
+    assert reported(kind).result.curve is None
 
 
 # -- the page ---------------------------------------------------------------------------------------------
 
 
-def test_page_is_well_formed_and_self_contained(kernel: Kernel) -> None:
-    text = page_of(kernel)
-    page = Page(text)
-    assert text.startswith("<!DOCTYPE html>\n")
-    assert len(text) < 2 * MIB
+def test_page_is_well_formed_and_self_contained(every: Reported) -> None:
+    page = every.page
+    assert every.text.startswith("<!DOCTYPE html>\n")
+    assert len(every.text) < 2 * MIB
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     for tag, attributes in page.elements:
@@ -266,26 +250,21 @@ def test_page_is_well_formed_and_self_contained(kernel: Kernel) -> None:
         assert not any(name.startswith("on") or name in {"src", "srcset"} for name in attributes), tag
         href = attributes.get("href", "data:,")
         assert href == "data:," or href.removeprefix("#") in ids, href
-        for name in ("aria-labelledby", "aria-controls", "for"):
+        for name in ("aria-labelledby", "aria-describedby", "for"):
             assert set(attributes.get(name, "").split()) <= set(ids)
-
-
-def test_policy_permits_only_the_style_and_the_script() -> None:
-    page = Page(page_of(LinkedKernel().kernel()))
     (policy,) = (meta["content"] for meta in page.all("meta") if "http-equiv" in meta)
     assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
     for tag in ("style", "script"):
         assert len(page.all(tag)) == 1
         digest = base64.b64encode(hashlib.sha256(page.text(tag).encode()).digest()).decode()
         assert f"{tag}-src 'sha256-{digest}'" in policy
-    assert "unsafe" not in policy
 
 
-def test_pictures_have_titles_and_tables(kernel: Kernel) -> None:
-    result = report_boot(boot_kernel(kernel))
-    text = "".join(page_parts(result))
+def test_pictures_have_titles_and_tables(every: Reported) -> None:
+    text = every.text
     pictures = re.findall(r'<svg class="picture" id="([a-z]+)"', text)
-    assert pictures == ["profile", *(["growth"] if result.curve else []), "map"]
+    assert pictures == ["profile", *(["growth"] if every.result.curve else []), "map"]
     for figure in re.findall(r"<figure>.*?</figure>", text, re.DOTALL):
         (name,) = re.findall(r'<svg class="picture" id="([a-z]+)"', figure)
         assert f'aria-labelledby="{name}-title {name}-description"' in figure
@@ -299,8 +278,8 @@ def test_pictures_have_titles_and_tables(kernel: Kernel) -> None:
             assert re.findall(r'data-label="([^"]*)"', row) == titles
 
 
-def test_shapes_are_inside_their_pictures(kernel: Kernel) -> None:
-    for svg in re.findall(r'<svg class="picture".*?</svg>', page_of(kernel), re.DOTALL):
+def test_shapes_are_inside_their_pictures(every: Reported) -> None:
+    for svg in re.findall(r'<svg class="picture".*?</svg>', every.text, re.DOTALL):
         height = float(re.findall(r'height="([0-9.]+)"', svg)[0])
         for x, y, width, tall in re.findall(
             r'<rect class="[a-z ]+" x="([-0-9.]+)%" y="([-0-9.]+)" width="([-0-9.]+)%" height="([-0-9.]+)"',
@@ -309,90 +288,94 @@ def test_shapes_are_inside_their_pictures(kernel: Kernel) -> None:
             assert -0.01 <= float(x) <= float(x) + float(width) <= 100.01
             assert 0 <= float(y) <= float(y) + float(tall) <= height + 0.1
             assert float(width) > 0 or float(tall) == 14  # a reach that ends where the text starts
+        for points in re.findall(r'points="([^"]*)"', svg):
+            for x, y in (point.split(",") for point in points.split()):
+                assert 0 <= float(x) <= 100.01
+                assert 0 <= float(y) <= height
 
 
-def test_verdict_and_setting() -> None:
-    kernel = EVERY_KIND["trapped"].kernel()
-    result = report_boot(boot_kernel(kernel))
-    text = page_of(kernel)
-    page = Page(text)
-    assert summary(result.check).partition(": ")[2] in page.text("p")
-    assert result.plan is not None
-    setting = f"CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE={result.plan.recommended}"
+def test_verdict_and_setting_come_first() -> None:
+    trapped = reported("trapped")
+    page, plan = trapped.page, trapped.result.plan
+    assert plan is not None
+    assert summary(trapped.result.check).partition(": ")[2] in page.text("p")
+    setting = f"CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE={plan.recommended}"
     assert setting in page.text("code")
     assert "This lowers the reserve from 500. Link the kernel again." in page.text("dd")
     assert page.text("title").startswith("failed: ftrace stubs of vmlinux")
-    order = [
-        text.index(mark) for mark in ('id="verdict"', setting, "What fails first", "<dt>File</dt>", "<nav")
-    ]
+    marks = ('id="verdict"', setting, "What fails first", "<dt>File</dt>", "<nav", '<svg class="picture')
+    order = [trapped.text.index(mark) for mark in marks]
     assert order == sorted(order)
-    healthy = Page(page_of(LinkedKernel().kernel()))
+    healthy = reported("healthy").page
     assert "would be the first to fail" in healthy.text("dd")
     assert healthy.text("title").startswith("ok: ")
 
 
 def test_failing_kernel_must_lose_text_and_has_no_headroom() -> None:
-    kernel = EVERY_KIND["trapped"].kernel()
-    result = report_boot(boot_kernel(kernel))
-    assert result.plan is not None
-    limits = result.plan.outcomes[0].limits.values()
+    trapped = reported("trapped")
+    assert trapped.result.plan is not None
+    limits = trapped.result.plan.outcomes[0].limits.values()
     losses = [-limit.bytes for limit in limits if limit.bytes is not None and limit.bytes < 0]
-    page = Page(page_of(kernel))
     assert losses
     for loss in losses:
-        assert f"must lose {loss:,} bytes" in page.text("dd").replace("or ", "must lose ")
-        assert any(cell.startswith(f"must lose {loss:,} bytes") for cell in page.texts["td"])
-    assert result.kernel.headroom is None
-    assert "has headroom" not in page_of(kernel)
+        assert f"{loss:,} bytes" in trapped.page.text("dd").partition("text must lose ")[2]
+        assert any(cell.startswith(f"must lose {loss:,} bytes") for cell in trapped.page.texts["td"])
+    assert trapped.result.kernel.headroom is None
+    assert "has headroom" not in trapped.text
 
 
 def test_cause_is_marked() -> None:
-    kernel = EVERY_KIND["trapped"].kernel()
-    found = report_boot(boot_kernel(kernel)).kernel.reserve_end
-    assert found is not None
-    text = page_of(kernel)
-    (picture,) = re.findall(r'<svg class="picture" id="profile".*?</svg>', text, re.DOTALL)
-    labels = re.findall(r'<text class="bad"[^>]*>([^<]*)</text>', picture)
-    assert labels[:2] == ["the reserve ends here:", f"{found.stubs:,} stubs out of reach"]
-    assert labels[2:] == ["ftrace stops at", boot_kernel(kernel).function(boot_kernel(kernel).stops_at or 0)]
+    """Where the next stub of the reserve is out of range a label says so, and how many stubs are left."""
+    for kind in EVERY_KIND:
+        assert (reported(kind).result.kernel.reserve_end is not None) == (kind == "trapped"), kind
+        assert ("the reserve ends here" in reported(kind).text) == (kind == "trapped"), kind
+    trapped = reported("trapped")
+    boot, found, served = trapped.boot, trapped.result.kernel.reserve_end, trapped.boot.area.tolist().count(0)
+    assert found == (boot.locations[served], 500 - served)
+    (picture,) = re.findall(r'<svg class="picture" id="profile".*?</svg>', trapped.text, re.DOTALL)
+    assert re.findall(r'<text class="bad"[^>]*>([^<]*)</text>', picture) == [
+        "the reserve ends here:",
+        f"{500 - served:,} stubs out of reach",
+        "ftrace stops at",
+        boot.function(boot.stops_at or 0),
+    ]
     (line,) = re.findall(r'<line class="cause bad" x1="([0-9.]+)%"', picture)
-    (map_scale,) = [MapScale(report_boot(boot_kernel(kernel)).kernel.address_map.spans)]
-    assert float(line) == pytest.approx(100 * map_scale.at(found.location), abs=0.001)
-    assert "the reserve ends here" not in page_of(LinkedKernel().kernel())
+    place = MapScale(trapped.result.kernel.address_map.spans).at(boot.locations[served])
+    assert float(line) == pytest.approx(100 * place, abs=0.001)
 
 
 def test_only_failures_are_hatched() -> None:
     """Full areas of a healthy kernel are as they should be; an area that is too small is not."""
-    (healthy,) = re.findall(r'id="areas".*?</section>', page_of(LinkedKernel().kernel()), re.DOTALL)
+    (healthy,), (short,) = (
+        re.findall(r'id="areas".*?</section>', reported(kind).text, re.DOTALL)
+        for kind in ("healthy", "short")
+    )
     assert "all 2 used" in healthy
     assert 'class="bad"' not in healthy
-    (short,) = re.findall(r'id="areas".*?</section>', page_of(EVERY_KIND["short"].kernel()), re.DOTALL)
-    missing = report_boot(boot_kernel(EVERY_KIND["short"].kernel())).kernel.without
-    assert f'<strong class="bad">{missing:,} too few</strong>' in short
-    css = page_part("report.css")
-    assert "rect.bad { fill: url(#hatch)" in css
-    assert 'id="hatch"' in page_of(LinkedKernel().kernel())
+    assert f'<strong class="bad">{reported("short").result.kernel.without:,} too few</strong>' in short
+    assert "rect.bad { fill: url(#hatch)" in page_part("report.css")
+    assert 'id="hatch"' in reported("healthy").text
 
 
 def test_flat_lines_are_said_to_be_good() -> None:
-    healthy = "".join(Page(page_of(LinkedKernel().kernel())).texts["figcaption"])
+    healthy = reported("healthy").page.text("figcaption")
     assert "Lines as flat as these are good" in healthy
     assert "A flat line is good" in healthy
     for kind in ("trapped", "far"):
-        assert "good" not in "".join(Page(page_of(EVERY_KIND[kind].kernel())).texts["figcaption"])
+        assert "good" not in reported(kind).page.text("figcaption")
 
 
-def test_no_plan_for_damaged_kernels(tmp_path: Path, call: Call) -> None:
+def test_no_plan_for_damaged_kernels() -> None:
     """The page names the damage; reserves and growth are not searched."""
-    writer = LinkedKernel(text=spread(30, 0x1000))
-    kernel = writer.kernel()
-    damaged = replace(kernel, areas=[replace(area, address=area.address + 2) for area in kernel.areas])
-    result = report_boot(boot_kernel(damaged))
-    assert (result.plan, result.curve, result.ok) == (None, None, False)
-    assert result.damage is not None
-    page = Page("".join(page_parts(result)))
-    assert "There is no plan for a damaged kernel: " in page.text("p")
-    assert 'id="growth"' not in "".join(page_parts(result))
+    kernel = reported("healthy").kernel
+    areas = [replace(area, address=area.address + 2) for area in kernel.areas]
+    damaged = Reported(replace(kernel, areas=areas))
+    assert (damaged.result.plan, damaged.result.curve, damaged.result.ok) == (None, None, False)
+    assert damaged.result.damage is not None
+    assert f"There is no plan for a damaged kernel: {finding_sentence(damaged.result.damage)}." in (
+        damaged.page.text("p")
+    )
+    assert 'id="growth"' not in damaged.text
 
 
 # -- colours ----------------------------------------------------------------------------------------------
@@ -443,33 +426,31 @@ def test_colours_differ_for_everyone(deficiency: str) -> None:
             assert contrast(colours[first], colours[second], deficiency) >= 1.7, (first, second)
         for name in ("reserve", "end", "init", "bad", "good"):
             assert contrast(colours[name], colours["back"], deficiency) >= 2.9, name
-        assert contrast(colours["bad"], colours["end"], deficiency) >= 1.15
+        assert contrast(colours["bad"], colours["end"], deficiency) >= 1.2
+
+
+# -- names and findings -----------------------------------------------------------------------------------
 
 
 def test_few_findings_of_a_cause_are_shown() -> None:
-    kernel = EVERY_KIND["short"].kernel()
-    errors = len(report_boot(boot_kernel(kernel)).check.errors)
-    page = page_of(kernel)
+    errors = len(reported("short").result.check.errors)
+    page = reported("short").text
     (items,) = re.findall(r'<ol class="findings">(.*?)</ol>', page, re.DOTALL)
     assert items.count("<li") == SHOWN_PER_CAUSE
     assert f"area-exhausted: {errors:,}</h3>" in page
     assert f"{errors - SHOWN_PER_CAUSE:,} more;" in page
 
 
-@pytest.mark.parametrize("kind", ["healthy", "short", "far", "no nop", "inline, far"])
+@pytest.mark.parametrize("kind", ["healthy", "short", "no nop", "inline, far"])
 def test_names_cannot_add_markup(kind: str) -> None:
-    writer = EVERY_KIND[kind]
-    plain = writer.kernel()
+    writer, plain = EVERY_KIND[kind], reported(kind).kernel
     names = {f"fn{i}": UNSAFE_NAMES[i % len(UNSAFE_NAMES)] + str(i) for i in range(len(writer.text))}
     symbols = NamedAddresses({names.get(n, n): address for n, address in writer.function_names().items()})
-    name = UNSAFE_NAMES[1]
-    unsafe = replace(
-        plain, symbols=symbols, file=name, banner=f"Linux version {UNSAFE_NAMES[2]}", build_id=UNSAFE_NAMES[0]
-    )
-    plain = replace(plain, banner="Linux version 7", build_id="0")
+    banner, build_id = f"Linux version {UNSAFE_NAMES[2]}", UNSAFE_NAMES[0]
+    unsafe = replace(plain, symbols=symbols, file=UNSAFE_NAMES[1], banner=banner, build_id=build_id)
     text, same = (
-        "".join(render("report", "html", report_boot(boot_kernel(each)), RenderOptions(show_all=True)))
-        for each in (unsafe, plain)
+        page_of(report_boot(boot_kernel(each)), show_all=True)
+        for each in (unsafe, replace(plain, banner="Linux version 7", build_id="0"))
     )
     assert [tag for tag, _ in Page(text).elements] == [tag for tag, _ in Page(same).elements]
     assert "\u202e" not in text
@@ -478,8 +459,7 @@ def test_names_cannot_add_markup(kind: str) -> None:
 
 
 def test_same_input_same_page() -> None:
-    kernel = EVERY_KIND["trapped"].kernel()
-    assert page_of(kernel) == page_of(kernel)
+    assert Reported(reported("trapped").kernel).text == reported("trapped").text
 
 
 def test_damaged_kernels_get_a_page() -> None:
@@ -505,14 +485,14 @@ def test_damaged_kernels_get_a_page() -> None:
             tracers={name: rng.choice([a, *addresses]) for name, a in plain.tracers.items()},
             trampolines={name: rng.choice([a, *addresses]) for name, a in plain.trampolines.items()},
         )
-        Page(page_of(damaged))
+        Reported(damaged)
 
 
 # -- the command ------------------------------------------------------------------------------------------
 
 
 def test_exit_status_and_streams(tmp_path: Path, call: Call) -> None:
-    good, bad = LinkedKernel().save(tmp_path / "good"), EVERY_KIND["short"].save(tmp_path / "bad")
+    good, bad = LinkedKernel().save(tmp_path / "good"), EVERY_KIND["trapped"].save(tmp_path / "bad")
     page = tmp_path / "report.html"
     outcome = call("report", good, "-o", page)
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
@@ -525,27 +505,47 @@ def test_exit_status_and_streams(tmp_path: Path, call: Call) -> None:
     assert (outcome.code, outcome.err) == (1, "")
 
 
+def test_required_growth(tmp_path: Path, call: Call) -> None:
+    """The exit status is 1 from one instruction on beyond what text can grow by."""
+    growth = reported("healthy").result.growth
+    assert growth is not None
+    kernel, page = LinkedKernel().save(tmp_path / "vmlinux"), tmp_path / "report.html"
+    outcome = call("report", kernel, "-o", page, "--min-growth", growth)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert f"Required are {growth:,} bytes" in Page(page.read_text()).text("dd")
+    outcome = call("report", kernel, "-o", page, "--min-growth", growth + 4)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith(
+        f"{kernel}: failed: the growth of text that still works is {growth:,} bytes"
+    )
+    assert Page(page.read_text()).text("h2").startswith(" Verdict: failed")
+    inline = inline_kernel().save(tmp_path / "inline")
+    outcome = call("report", inline, "-o", page, "--min-growth", "1")
+    assert (outcome.code, "cannot be told" in outcome.err) == (1, True)
+
+
 def test_errors(tmp_path: Path, call: Call) -> None:
     good = LinkedKernel().save(tmp_path / "good")
     inline = inline_kernel().save(tmp_path / "inline")
     page = tmp_path / "report.html"
-    outcome = call("report", good)
-    assert outcome.code == 2
-    assert "-o" in outcome.err
-    assert call("report", tmp_path / "absent", "-o", page).code == 2
-    assert call("report", good, "-o", good).code == 2
-    assert call("report", good, "-o", page, "--compare", page).code == 2
-    outcome = call("report", good, "-o", page, "--old-system-map", good)
-    assert (outcome.code, "--old-system-map requires --compare" in outcome.err) == (2, True)
-    outcome = call("report", good, "-o", page, "--compare", inline)
-    assert outcome.code == 2
-    assert f"{inline}: error: has layout inline, but {good} has layout ool" in outcome.err
+    for words, message in (
+        ([good], "-o"),
+        ([tmp_path / "absent", "-o", page], "absent: error: "),
+        ([good, "-o", good], "is an input of this command"),
+        ([good, "-o", tmp_path / "r.pdf"], "the report is HTML"),
+        ([good, "-o", page, "--compare", page], "report.html: error: "),
+        ([good, "-o", page, "--old-system-map", good], "--old-system-map requires --compare"),
+        ([good, "-o", page, "--compare", inline], f"has layout inline, but {good} has layout ool"),
+    ):
+        outcome = call("report", *words)
+        assert (outcome.code, outcome.out) == (2, ""), words
+        assert message in outcome.err
     assert not page.exists()
 
 
 def test_help(call: Call) -> None:
     text = " ".join(call("report", "--help").out.split())
-    assert "1 if it finds errors; the page is written anyway" in text
+    assert "or if text can grow by less than --min-growth; the page is written anyway" in text
     assert "Exit status: 0 success, no problems found; 1 problems found in the kernel; 2 error" in text
 
 
@@ -553,8 +553,7 @@ def test_compare(tmp_path: Path, call: Call) -> None:
     old = LinkedKernel(text=spread(600, 64), reserve=500).save(tmp_path / "old")
     new = EVERY_KIND["trapped"].save(tmp_path / "new")
     text = call("report", new, "-o", "-", "--compare", old).out
-    page = Page(text)
-    assert f"The distances of the old kernel, {old}:" in page.text("figcaption")
+    assert f"The distances of the old kernel, {old}:" in Page(text).text("figcaption")
     (section,) = re.findall(r'id="compared".*?</section>', text, re.DOTALL)
     assert re.findall(r'<svg class="picture" id="([a-z-]+)"', section) == ["old-profile"]
     rows = {
@@ -563,8 +562,10 @@ def test_compare(tmp_path: Path, call: Call) -> None:
     }
     assert rows["Functions"] == ["602", "602", "0"]
     assert rows["Headroom, bytes"][1:] == ["-", "-"]
-    for label in ("Kernel text, bytes", "Init text, bytes", "Largest gap without a function, bytes"):
-        assert all(rows[label]), label
+    sizes = ("Kernel text, bytes", "Init text, bytes", "Largest gap without a traced function, bytes")
+    for label in sizes:
+        before, after, change = (int(cell.replace(",", "")) for cell in rows[label])
+        assert change == after - before
     assert "old-profile" not in call("report", new, "-o", "-").out
 
 
@@ -581,12 +582,14 @@ def test_compare(tmp_path: Path, call: Call) -> None:
 def test_two_kernels_of_one_release_are_told_apart(
     own: tuple[str | None, str | None], other: tuple[str | None, str | None], name: str
 ) -> None:
-    def reported(release: str | None, build_id: str | None) -> ReportedKernel:
-        banner = None if release is None else f"Linux version {release} (a@b)"
-        kernel = replace(LinkedKernel().kernel(), banner=banner, build_id=build_id)
-        return report_boot(boot_kernel(kernel)).kernel
-
-    assert kernel_name(reported(*own), reported(*other)) == name
+    first, second = (
+        replace(
+            reported("healthy").result.kernel,
+            identity=reported("healthy").kernel.identity._replace(release=release, build_id=build_id),
+        )
+        for release, build_id in (own, other)
+    )
+    assert kernel_name(first, second) == name
 
 
 # -- maps -------------------------------------------------------------------------------------------------
