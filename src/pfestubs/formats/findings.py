@@ -156,6 +156,28 @@ def finding_sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case
                 f"none of the {plural(entries, 'entry', 'entries')} of the location table at {address:#x} is"
                 " in kernel text or init text: no function can be traced"
             )
+        case f.TableSkipped(address, skipped, locations):
+            return (
+                f"of the {skipped + locations:,} entries of the location table at {address:#x} only"
+                f" {locations:,} {'is a location' if locations == 1 else 'are locations'}: the others are empty,"
+                " or outside kernel text and init text"
+            )
+        case f.TableShort(address, found, expected, str() as source):
+            return (
+                f"the location table at {address:#x} has {plural(found, 'location')}, but {source} has"
+                f" {expected:,}: nearly all are missing"
+            )
+        case f.TableShort(address, found, expected, area):
+            return (
+                f"the location table at {address:#x} has {plural(found, 'location')}"
+                f"{' in init text' if area.role is AreaRole.INIT else ''}, but its areas were sized for"
+                f" {expected:,} or more: nearly all are missing"
+            )
+        case f.TableContinues(location):
+            return (
+                f"the location table continues beyond its symbols, with {location:#x}: __start_mcount_loc or"
+                " __stop_mcount_loc is wrong"
+            )
         case f.EntryMisaligned():
             return f"{where} is not aligned to an instruction"
         case f.EntryRepeated():
@@ -175,6 +197,18 @@ def finding_sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case
             return f"area {area.name} at {address:#x} is not aligned to {alignment} bytes"
         case f.AreaOverlap(area, end, other, other_address):
             return f"area {area.name} ends at {end:#x}, after area {other.name} starts ({other_address:#x})"
+        case f.AreaOccupied(area, address, size):
+            return (
+                f"area {area.name} at {address:#x} is not empty: the file does not hold {plural(size, 'zero byte')}"
+                " there, and the boot would overwrite what it holds"
+            )
+        case f.TextsOverlap(text, inittext):
+            return (
+                f"kernel text ({text.start:#x} to {text.stop:#x}) and init text ({inittext.start:#x} to"
+                f" {inittext.stop:#x}) overlap"
+            )
+        case f.TargetMisplaced(name, address, outer, problem):
+            return f"{name} at {address:#x} {_misplaced(outer, problem)}"
         case f.AreaCountMismatch(area, count, expected, source):
             return f"area {area.name} has {plural(count, 'stub')}, expected {expected:,} from {source}"
         case f.EntryCountMismatch(entries, expected, source) if entries > expected:
@@ -219,6 +253,14 @@ def finding_sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case
             return f"{where} is neither in kernel text nor in init text"
         case f.AreaUnused(area, unused, count):
             return f"{unused:,} of {count:,} stubs of area {area.name} are unused"
+
+
+def _misplaced(outer: range, problem: str) -> str:
+    if problem == "outside":
+        return f"is outside its text ({outer.start:#x} to {outer.stop:#x})"
+    if problem == "misaligned":
+        return "is not aligned to an instruction"
+    return "is not there: the file does not hold what is there before a boot"
 
 
 def _distance(finding: Finding, target: str) -> str:

@@ -246,6 +246,7 @@ class Kernel:
         symbols: for naming functions.
         banner: the text at `linux_banner` without its newline, None if the file has none.
         build_id: hexadecimal, None where the file has none.
+        beyond_table: returns the values in the slots right before and after the table; takes 50 ms each.
     """
 
     file: str
@@ -264,6 +265,7 @@ class Kernel:
     symbols: SymbolView
     banner: str | None = None
     build_id: str | None = None
+    beyond_table: Callable[[], Sequence[int]] = tuple
 
     @property
     def layout_name(self) -> str:

@@ -79,6 +79,32 @@ class TableWithoutLocations(NamedTuple):
     entries: int
 
 
+class TableSkipped(NamedTuple):
+    """The kernel skips more of the table's entries than it takes for locations."""
+
+    address: int
+    skipped: int
+    locations: int
+
+
+class TableShort(NamedTuple):
+    """Nearly all entries that something was sized or counted for are not in the table.
+
+    `source` is the area that was sized for `expected` of them, or the file that counts them.
+    """
+
+    address: int
+    found: int
+    expected: int
+    source: AreaSpec | str
+
+
+class TableContinues(NamedTuple):
+    """The value right before or after the table is a location, too: the table's symbols are wrong."""
+
+    location: int
+
+
 class EntryMisaligned(_NoFigures):
     """An entry is not aligned to an instruction."""
 
@@ -120,6 +146,34 @@ class AreaOverlap(NamedTuple):
     end: int
     other: AreaSpec
     other_address: int
+
+
+class AreaOccupied(NamedTuple):
+    """The file does not hold `size` zeros where an area is: the boot would overwrite something else."""
+
+    area: AreaSpec
+    address: int
+    size: int
+
+
+class TextsOverlap(NamedTuple):
+    """Kernel text and init text overlap."""
+
+    text: range
+    inittext: range
+
+
+class TargetMisplaced(NamedTuple):
+    """A tracer or a trampoline is not at an instruction of its text, `outer`.
+
+    `problem`: it is outside, misaligned, or the file does not hold what is there before a boot: code of a
+    tracer, zeros of a trampoline.
+    """
+
+    name: str
+    address: int
+    outer: range
+    problem: Literal["outside", "misaligned", "content"]
 
 
 class AreaCountMismatch(NamedTuple):
@@ -202,12 +256,18 @@ Facts = (
     TableLength
     | TableEmpty
     | TableWithoutLocations
+    | TableSkipped
+    | TableShort
+    | TableContinues
     | EntryMisaligned
     | EntryRepeated
     | AreaSize
     | AreaOutside
     | AreaMisaligned
     | AreaOverlap
+    | AreaOccupied
+    | TextsOverlap
+    | TargetMisplaced
     | AreaCountMismatch
     | EntryCountMismatch
     | WordFound
@@ -257,9 +317,31 @@ RULES: Final[dict[str, Rule]] = {
             "table-damaged",
             "error",
             Scope.FILE,
-            (TableLength, TableEmpty, TableWithoutLocations, EntryMisaligned, EntryRepeated),
+            (
+                TableLength,
+                TableEmpty,
+                TableWithoutLocations,
+                TableSkipped,
+                TableShort,
+                TableContinues,
+                EntryMisaligned,
+                EntryRepeated,
+            ),
         ),
-        Rule("area-damaged", "error", Scope.FILE, (AreaSize, AreaOutside, AreaMisaligned, AreaOverlap)),
+        Rule(
+            "area-damaged",
+            "error",
+            Scope.FILE,
+            (
+                AreaSize,
+                AreaOutside,
+                AreaMisaligned,
+                AreaOverlap,
+                AreaOccupied,
+                TextsOverlap,
+                TargetMisplaced,
+            ),
+        ),
         Rule(
             "count-mismatch", "error", Scope.FILE, (AreaCountMismatch, EntryCountMismatch), option="--prelink"
         ),

@@ -45,7 +45,6 @@ def require_matching_map(
     map_file: str,
     symbols: IndexedSymbols,
     own: IndexedSymbols | None,
-    neighbours: Sequence[int],
 ) -> None:
     """Refuse a System.map that is not of `kernel`.
 
@@ -54,18 +53,15 @@ def require_matching_map(
         map_file: the map, for messages.
         symbols: the map's.
         own: those that the file itself still has, if any.
-        neighbours: the values in the slots right before and after the location table.
 
     Raises:
         ContradictionError: naming the map and what does not fit.
     """
-    for problem in _problems(kernel, symbols, own, neighbours):
+    for problem in _problems(kernel, symbols, own):
         raise ContradictionError(map_file, f"is not of {kernel.file}: {problem}", _ADVICE)
 
 
-def _problems(
-    kernel: Kernel, symbols: IndexedSymbols, own: IndexedSymbols | None, neighbours: Sequence[int]
-) -> Iterator[str]:
+def _problems(kernel: Kernel, symbols: IndexedSymbols, own: IndexedSymbols | None) -> Iterator[str]:
     if own is not None:
         yield from _other_addresses(kernel.file, symbols, own)
     banner = symbols.find(["linux_banner"]).get("linux_banner")
@@ -75,7 +71,7 @@ def _problems(
             yield f"the file has no banner at linux_banner ({banner.address:#x})"
     if kernel.memory.word(kernel.text.start) is None:
         yield f"the file has nothing at _stext ({kernel.text.start:#x})"
-    yield from _strange_locations(kernel, symbols, neighbours)
+    yield from _strange_locations(kernel, symbols)
     for area in kernel.areas:
         yield from _strange_area(kernel, area)
 
@@ -105,7 +101,7 @@ def compare_symbols(
             raise ContradictionError(map_file, f"has {found}, {file} has it at {info.address:#x}", _ADVICE)
 
 
-def _strange_locations(kernel: Kernel, symbols: IndexedSymbols, neighbours: Sequence[int]) -> Iterator[str]:
+def _strange_locations(kernel: Kernel, symbols: IndexedSymbols) -> Iterator[str]:
     locations = [value for value in kernel.table if value in kernel.text or value in kernel.inittext]
     if len(locations) < _ENOUGH * len(kernel.table):
         yield (
@@ -127,7 +123,7 @@ def _strange_locations(kernel: Kernel, symbols: IndexedSymbols, neighbours: Sequ
     if nops < _ENOUGH * len(locations):
         yield f"only {nops:,} of {len(locations):,} locations hold a nop"
     known = set(kernel.table)
-    for value in neighbours:
+    for value in kernel.beyond_table():
         inside = value in kernel.text or value in kernel.inittext
         if inside and value not in known and word_at(value) == _NOP:
             yield f"the location table continues beyond the map's symbols, with {value:#x}"

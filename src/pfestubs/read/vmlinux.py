@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from array import array
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import ContradictionError, UnreadableError, UnsuitableError
@@ -18,7 +19,7 @@ from pfestubs.read.memory import Extent, Memory
 from pfestubs.read.symbols import ElfSymbols
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pfestubs.model import SymbolInfo, SymbolView
     from pfestubs.read.elf import Elf
@@ -51,8 +52,7 @@ def open_kernel(path: str, system_map: str | None = None) -> Iterator[Kernel]:
                 raise UnsuitableError(
                     elf.path, "has no symbol table: it was stripped", "give its System.map with --system-map"
                 )
-            kernel, _ = _read(elf, ElfSymbols(elf), elf.path)
-            yield kernel
+            yield _read(elf, ElfSymbols(elf), elf.path)
         else:
             yield _read_with_map(elf, system_map)
 
@@ -67,15 +67,8 @@ def _read_with_map(elf: Elf, system_map: str) -> Kernel:
     if own is not None:
         names = _known_symbols()
         compare_symbols(elf.path, system_map, own.find(names), symbols.find(names))
-    kernel, relocated = _read(elf, symbols, system_map)
-    start = kernel.table_address
-    stop = start + kernel.table_bytes
-    neighbours = [
-        value
-        for slot in (start - elf.word, stop)
-        for value in relocated.words(range(slot, slot + elf.word)) or ()
-    ]
-    require_matching_map(kernel, system_map, symbols, own, neighbours)
+    kernel = _read(elf, symbols, system_map)
+    require_matching_map(kernel, system_map, symbols, own)
     return kernel
 
 
@@ -84,8 +77,8 @@ def _known_symbols() -> list[str]:
     return [*TABLE_SYMBOLS, *_BRACKETS, *_TRACERS, *_TRAMPOLINES, *stub_symbols]
 
 
-def _read(elf: Elf, symbols: SymbolView, source: str) -> tuple[Kernel, RelocatedWords]:
-    """Read a kernel, and its words, with the symbols of `source`, the file itself or a System.map."""
+def _read(elf: Elf, symbols: SymbolView, source: str) -> Kernel:
+    """Read a kernel with the symbols of `source`, the file itself or a System.map."""
     found = symbols.find([*_known_symbols(), *_IDENTITY])
     if not any(name in found for name in TABLE_SYMBOLS):
         advice = "was it built with CONFIG_FUNCTION_TRACER?"
@@ -151,9 +144,19 @@ def _read(elf: Elf, symbols: SymbolView, source: str) -> tuple[Kernel, Relocated
         symbols=symbols,
         banner=_banner(memory, found),
         build_id=_build_id(elf, memory, found),
+        beyond_table=partial(_beyond, relocated, range(start, stop), elf.word),
     )
     _require_tracers(kernel, source)
-    return kernel, relocated
+    return kernel
+
+
+def _beyond(relocated: RelocatedWords, table: range, word: int) -> Sequence[int]:
+    """Return the values in the slots right before and after the table, as far as they can be read."""
+    values: list[int] = []
+    for slot in (table.start - word, table.stop):
+        with suppress(UnreadableError):
+            values += relocated.words(range(slot, slot + word)) or ()
+    return values
 
 
 def _require_tracers(kernel: Kernel, source: str) -> None:

@@ -32,8 +32,8 @@ from pfestubs.rules.analyses.relink import (
     text_entries,
     text_locations,
 )
-from pfestubs.rules.kernel.boot import INSNS_SIZE, RETURN_SHIFT
 from pfestubs.rules.kernel.simulation import simulate_boot
+from pfestubs.rules.kernel.stubs import INSNS_SIZE, RETURN_SHIFT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

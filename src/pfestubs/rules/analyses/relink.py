@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
-from pfestubs.rules.kernel.boot import TRAMPOLINE_FREED
+from pfestubs.rules.kernel.stubs import TRAMPOLINE_FREED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

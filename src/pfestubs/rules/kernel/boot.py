@@ -12,28 +12,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress, pairwise
 from operator import not_, sub
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
 from pfestubs.rules.kernel.integrity import find_damage
+from pfestubs.rules.kernel.stubs import CALL_INSN, RETURN_SHIFT, TRAMPOLINE_FREED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pfestubs.model import Kernel
     from pfestubs.model.findings import BranchName, Finding
-
-INSNS_SIZE: Final = 4 * ppc.INSN_SIZE
-"""Bytes of a stub's four instructions; what a stub has beyond them comes first (the ops pointer)."""
-CALL_INSN: Final = 1 * ppc.INSN_SIZE
-"""Offset in bytes from a stub's first instruction to its `bl`."""
-RETURN_INSN: Final = 3 * ppc.INSN_SIZE
-"""Offset in bytes from a stub's first instruction to its `b` back to the function."""
-RETURN_SHIFT: Final = ppc.INSN_SIZE - RETURN_INSN
-"""What the distance of the return branch has over that of the branch to the stub, in bytes."""
-TRAMPOLINE_FREED: Final = "ftrace_tramp_init"
-"""The trampoline that is freed with init memory."""
 
 
 class Failure(NamedTuple):

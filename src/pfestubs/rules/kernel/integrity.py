@@ -8,9 +8,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.layouts import AreaRole
+from pfestubs.model import ppc
 from pfestubs.model.findings import (
     Action,
     AreaMisaligned,
+    AreaOccupied,
     AreaOutside,
     AreaOverlap,
     AreaSize,
@@ -18,20 +20,30 @@ from pfestubs.model.findings import (
     EntryRepeated,
     Finding,
     Remedy,
+    TableContinues,
     TableEmpty,
     TableLength,
+    TableShort,
+    TableSkipped,
     TableWithoutLocations,
+    TargetMisplaced,
+    TextsOverlap,
 )
-from pfestubs.model.ppc import offsets_in_word
+from pfestubs.rules.kernel.stubs import TRAMPOLINE_FREED, call_adjust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.model import Kernel
+    from pfestubs.model.findings import Facts
     from pfestubs.rules.kernel.boot import Boot
 
 _STUB_SIZES: Final = (16, 24)
 """sizeof(struct ftrace_ool_stub): four instructions, with CALL_OPS a pointer before them."""
+_TRAMPOLINE_SIZE: Final = 32
+"""Bytes of a trampoline, zeros in the file (`arch/powerpc/kernel/trace/ftrace_entry.S: ftrace_tramp_text`)."""
+_MANY: Final = 1_000
+"""Stubs that no build leaves unused in an area that is sized exactly."""
 _REGENERATE: Final = Remedy(Action.REGENERATE_AREAS)
 _RESTORE_ORDER: Final = Remedy(Action.RESTORE_LINK_ORDER)
 _APPLY_RELOCATIONS: Final = Remedy(Action.APPLY_RELOCATIONS)
@@ -70,8 +82,94 @@ def _nearest_size(kernel: Kernel, usual: int) -> int:
     return min(_STUB_SIZES, key=lambda size: abs((largest.size or 0) - size * largest.count))
 
 
+def find_damage(boot: Boot) -> list[Finding]:
+    """Return what is wrong with the location table, the areas and what stubs call, independent of the boot."""
+    kernel = boot.kernel
+    return [
+        *_damaged_entries(kernel),
+        *(
+            Finding(
+                "table-damaged", facts, remedy=_APPLY_RELOCATIONS if isinstance(facts, TableEmpty) else None
+            )
+            for facts in _damaged_table(boot)
+        ),
+        *_damaged_areas(kernel, boot.stub_size),
+        *(Finding("area-damaged", facts, remedy=_RESTORE_ORDER) for facts in _misplaced_targets(kernel)),
+    ]
+
+
+# -- the location table --------------------------------------------------------------------------------------
+
+
+def _damaged_table(boot: Boot) -> Iterator[Facts]:
+    """Yield what is wrong with the location table as a whole: does it account for this kernel?
+
+    The areas were sized from its entries, so that few entries for many stubs are the rest of a table. Healthy
+    are entries of exit text, which the kernel skips, spare stubs of the end area, a reserve that is larger
+    than text needs, and functions that the linker dropped (`--gc-sections`).
+    """
+    kernel, word = boot.kernel, boot.kernel.bits // 8
+    address, entries, locations = kernel.table_address, len(kernel.table), len(boot.locations)
+    if kernel.table_bytes % word:
+        yield TableLength(address, kernel.table_bytes, word)
+    if entries and not any(kernel.table):
+        yield TableEmpty(address, entries)
+    elif not locations:
+        yield TableWithoutLocations(address, entries)
+    elif len(boot.skipped) > locations:
+        yield TableSkipped(address, len(boot.skipped), locations)
+    else:
+        yield from _lost_entries(boot)
+
+
+def _lost_entries(boot: Boot) -> Iterator[Facts]:
+    kernel = boot.kernel
+    init, end = kernel.area(AreaRole.INIT), kernel.area(AreaRole.END)
+    if init is None or end is None:
+        return
+    if any(needed < area.count for area, needed in zip(kernel.areas, boot.needed, strict=True)):
+        known = set(kernel.table)
+        for value in kernel.beyond_table():
+            location = call_adjust(value, kernel.memory.word)
+            inside = value in kernel.text or value in kernel.inittext
+            if inside and not known & {value, location} and kernel.memory.word(location) == ppc.NOP:
+                yield TableContinues(location)
+                return
+    # The area of init text is sized exactly, that of text may have spare stubs.
+    needed, locations = boot.needed_of(AreaRole.INIT), len(boot.locations)
+    if is_remnant(needed, init.count):
+        if init.count - needed >= _MANY:
+            yield TableShort(kernel.table_address, needed, init.count, init.spec)
+        elif is_remnant(locations, end.count + init.count):
+            yield TableShort(kernel.table_address, locations, end.count + init.count, end.spec)
+
+
+def is_remnant(found: int, expected: int) -> bool:
+    """Return whether nearly all of what was expected is missing; LLD's `--gc-sections` drops two thirds."""
+    return found * 4 < expected
+
+
+def _damaged_entries(kernel: Kernel) -> Iterator[Finding]:
+    """Yield entries that are misaligned, or in the table more than once."""
+    distinct = len(set(kernel.table)) == len(kernel.table)
+    if distinct and ppc.offsets_in_word(kernel.table) <= {0}:
+        return
+    seen: set[int] = set()
+    for value in kernel.table:
+        if value % 4:
+            yield Finding("table-damaged", EntryMisaligned(), function=kernel.name(value), location=value)
+        elif value and value in seen:
+            yield Finding("table-damaged", EntryRepeated(), function=kernel.name(value), location=value)
+        seen.add(value)
+
+
+# -- the areas, and what stubs call --------------------------------------------------------------------------
+
+
 def _damaged_areas(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
-    """Yield areas that are not what their counts say, not inside their text range, or not aligned."""
+    """Yield areas that are not what their counts say, not inside their text range, not aligned or not empty."""
+    if max(kernel.text.start, kernel.inittext.start) < min(kernel.text.stop, kernel.inittext.stop):
+        yield Finding("area-damaged", TextsOverlap(kernel.text, kernel.inittext), remedy=_RESTORE_ORDER)
     for area in kernel.areas:
         expected = area.count * stub_size
         exact = area.size is not None and not area.size_is_gap
@@ -83,11 +181,19 @@ def _damaged_areas(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
         if end > area.address and not (area.address in outer and end <= outer.stop):
             span = AreaOutside(area.spec, range(area.address, end), outer)
             yield Finding("area-damaged", span, stub=area.address, remedy=_RESTORE_ORDER)
+        elif not _is_zero(kernel, area.address, expected):
+            occupied = AreaOccupied(area.spec, area.address, expected)
+            yield Finding("area-damaged", occupied, stub=area.address, remedy=_RESTORE_ORDER)
         alignment = kernel.layout.alignment(kernel.bits) if kernel.layout else 4
         if area.address % alignment:
             misaligned = AreaMisaligned(area.spec, area.address, alignment)
             yield Finding("area-damaged", misaligned, stub=area.address, remedy=_REGENERATE)
     yield from _overlapping(kernel, stub_size)
+
+
+def _is_zero(kernel: Kernel, address: int, size: int) -> bool:
+    content = kernel.memory.read(address, size) if size else b""
+    return content is not None and bytes(content) == bytes(size)
 
 
 def _overlapping(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
@@ -99,29 +205,18 @@ def _overlapping(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
             yield Finding("area-damaged", facts, stub=second.address, remedy=_RESTORE_ORDER)
 
 
-def find_damage(boot: Boot) -> list[Finding]:
-    """Return what is wrong with the location table and the areas themselves, independent of the boot."""
-    return [*_damaged_table(boot), *_damaged_areas(boot.kernel, boot.stub_size)]
-
-
-def _damaged_table(boot: Boot) -> Iterator[Finding]:
-    """Yield what is wrong with the location table itself."""
-    kernel = boot.kernel
-    word = kernel.bits // 8
-    if kernel.table_bytes % word:
-        yield Finding("table-damaged", TableLength(kernel.table_address, kernel.table_bytes, word))
-    if kernel.table and not any(kernel.table):
-        facts = TableEmpty(kernel.table_address, len(kernel.table))
-        yield Finding("table-damaged", facts, remedy=_APPLY_RELOCATIONS)
-    elif not boot.locations:
-        yield Finding("table-damaged", TableWithoutLocations(kernel.table_address, len(kernel.table)))
-    distinct = len(set(kernel.table)) == len(kernel.table)
-    if distinct and offsets_in_word(kernel.table) <= {0}:
+def _misplaced_targets(kernel: Kernel) -> Iterator[TargetMisplaced]:
+    """Yield tracers and trampolines of a kernel with stubs that cannot be where their symbols are."""
+    if kernel.layout is None:
         return
-    seen: set[int] = set()
-    for value in kernel.table:
-        if value % 4:
-            yield Finding("table-damaged", EntryMisaligned(), function=kernel.name(value), location=value)
-        elif value and value in seen:
-            yield Finding("table-damaged", EntryRepeated(), function=kernel.name(value), location=value)
-        seen.add(value)
+    for name, address in (*kernel.tracers.items(), *kernel.trampolines.items()):
+        outer = kernel.inittext if name == TRAMPOLINE_FREED else kernel.text
+        if address not in outer:
+            yield TargetMisplaced(name, address, outer, "outside")
+        elif address % ppc.INSN_SIZE:
+            yield TargetMisplaced(name, address, outer, "misaligned")
+        elif name in kernel.trampolines:
+            if not _is_zero(kernel, address, _TRAMPOLINE_SIZE):
+                yield TargetMisplaced(name, address, outer, "content")
+        elif not kernel.memory.word(address):
+            yield TargetMisplaced(name, address, outer, "content")

@@ -12,19 +12,11 @@ from typing import TYPE_CHECKING
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
 from pfestubs.rules.kernel import inline_sites
-from pfestubs.rules.kernel.boot import (
-    CALL_INSN,
-    INSNS_SIZE,
-    RETURN_INSN,
-    TRAMPOLINE_FREED,
-    BootRecorder,
-    Failure,
-)
+from pfestubs.rules.kernel.boot import BootRecorder, Failure
 from pfestubs.rules.kernel.integrity import measure_stub_size
+from pfestubs.rules.kernel.stubs import CALL_INSN, INSNS_SIZE, RETURN_INSN, TRAMPOLINE_FREED, call_adjust
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pfestubs.model import Kernel
     from pfestubs.rules.kernel.boot import Boot
 
@@ -43,22 +35,6 @@ def replay(kernel: Kernel) -> Boot:
         else:
             state.recorder.skipped.append(address)
     return state.boot()
-
-
-def call_adjust(address: int, word_at: Callable[[int], int | None]) -> int:
-    """Return the nop's address for a table entry of a 64-bit kernel with stubs.
-
-    Mirrors `arch/powerpc/kernel/trace/ftrace.c: ftrace_call_adjust`: clang records the global entry point.
-    CONFIG_CC_IS_CLANG is not in the binary; infer it from the instructions: no nop there, but a TOC set-up
-    followed by a nop.
-    """
-    first = word_at(address)
-    if first is None or first == ppc.NOP:
-        return address
-    second = word_at(address + 4)
-    if second is not None and ppc.is_global_entry(first, second) and word_at(address + 8) == ppc.NOP:
-        return address + 8
-    return address
 
 
 class ReplayState:

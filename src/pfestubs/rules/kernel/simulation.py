@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Final
 from pfestubs.errors import NoStubsError, UnprovenInlineError
 from pfestubs.layouts import LAYOUTS, AreaRole
 from pfestubs.model import ppc
-from pfestubs.rules.kernel.boot import CALL_INSN, INSNS_SIZE, RETURN_SHIFT
 from pfestubs.rules.kernel.inline_sites import InlineSites
-from pfestubs.rules.kernel.replay import ReplayState, call_adjust, call_target, replay
+from pfestubs.rules.kernel.replay import ReplayState, call_target, replay
+from pfestubs.rules.kernel.stubs import CALL_INSN, INSNS_SIZE, RETURN_SHIFT, call_adjust
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
