@@ -18,8 +18,9 @@ from pfestubs.model import ByteOrder, Kernel, ppc
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.kernel.boot import Boot
 from pfestubs.rules.kernel.inline_sites import InlineSites
-from pfestubs.rules.kernel.replay import call_adjust, replay
+from pfestubs.rules.kernel.replay import replay
 from pfestubs.rules.kernel.simulation import simulate_boot
+from pfestubs.rules.kernel.stubs import call_adjust
 from support import naive_boot
 from support.kernelwriter import MIB, LinkedKernel, NamedAddresses, WordMemory, areas_of, machine_of
 

@@ -382,6 +382,7 @@ class Linked:
             *(second + 256 * i for i in range(self.high)),
             *(init + 256 * i for i in range(self.init)),
         ]
+        locations = frozenset(table)
         places = {
             "text": (reserve_at, self.reserve),
             "text_end": (end_area, count),
@@ -400,7 +401,7 @@ class Linked:
             "areas": areas_of(LAYOUTS["ool"], places, self.stub_size),
             "tracers": {"ftrace_caller": BASE + 0x100, "ftrace_regs_caller": BASE + 0x80},
             "trampolines": {"ftrace_tramp_text": trampoline, "ftrace_tramp_init": init + MIB - 64},
-            "memory": WordMemory(lambda _address: ppc.NOP),
+            "memory": WordMemory(lambda address: ppc.NOP if address in locations else 0),
             "symbols": NamedAddresses({}),
             **changes,
         }

@@ -158,20 +158,14 @@ def finding_sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case
             )
         case f.TableSkipped(address, skipped, locations):
             return (
-                f"of the {skipped + locations:,} entries of the location table at {address:#x} only"
-                f" {locations:,} {'is a location' if locations == 1 else 'are locations'}: the others are empty,"
-                " or outside kernel text and init text"
+                f"{skipped:,} of {skipped + locations:,} entries of the location table at {address:#x} are"
+                f" empty, or outside kernel text and init text: {plural(locations, 'location')} left"
             )
-        case f.TableShort(address, found, expected, str() as source):
+        case f.TableShort(address, found, expected, source, in_init):
+            where = " in init text" if in_init else ""
             return (
-                f"the location table at {address:#x} has {plural(found, 'location')}, but {source} has"
-                f" {expected:,}: nearly all are missing"
-            )
-        case f.TableShort(address, found, expected, area):
-            return (
-                f"the location table at {address:#x} has {plural(found, 'location')}"
-                f"{' in init text' if area.role is AreaRole.INIT else ''}, but its areas were sized for"
-                f" {expected:,} or more: nearly all are missing"
+                f"the location table at {address:#x} has {plural(found, 'location')}{where}, {expected:,} are"
+                f" expected from {source or 'the size of the areas'}: nearly all are missing"
             )
         case f.TableContinues(location):
             return (
@@ -199,7 +193,7 @@ def finding_sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case
             return f"area {area.name} ends at {end:#x}, after area {other.name} starts ({other_address:#x})"
         case f.AreaOccupied(area, address, size):
             return (
-                f"area {area.name} at {address:#x} is not empty: the file does not hold {plural(size, 'zero byte')}"
+                f"area {area.name} at {address:#x} is not empty: the file does not hold {size:,} zero bytes"
                 " there, and the boot would overwrite what it holds"
             )
         case f.TextsOverlap(text, inittext):
@@ -207,17 +201,19 @@ def finding_sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case
                 f"kernel text ({text.start:#x} to {text.stop:#x}) and init text ({inittext.start:#x} to"
                 f" {inittext.stop:#x}) overlap"
             )
-        case f.TargetMisplaced(name, address, outer, problem):
-            return f"{name} at {address:#x} {_misplaced(outer, problem)}"
+        case f.TargetMisplaced(name, address, outer, "outside"):
+            return f"{name} at {address:#x} is outside its text ({outer.start:#x} to {outer.stop:#x})"
+        case f.TargetMisplaced(name, address, _, "misaligned"):
+            return f"{name} at {address:#x} is not aligned to an instruction"
+        case f.TargetMisplaced(name, address):
+            return f"{name} cannot be at {address:#x}: the file holds something else there"
         case f.AreaCountMismatch(area, count, expected, source):
             return f"area {area.name} has {plural(count, 'stub')}, expected {expected:,} from {source}"
-        case f.EntryCountMismatch(entries, expected, source) if entries > expected:
+        case f.EntryCountMismatch(entries, expected, source):
             return (
                 f"the location table has {entries:,} entries, expected {expected:,} from {source}: objects"
                 " were linked that were not counted"
             )
-        case f.EntryCountMismatch(entries, expected, source):
-            return f"the location table has no locations to compare with the {expected:,} entries of {source}"
         case f.WordFound(word):
             found = "nothing" if word is None else f"{word:#010x}"
             return f"{where} holds {found}, expected what the compiler leaves for ftrace (nop 0x60000000)"
@@ -253,14 +249,6 @@ def finding_sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case
             return f"{where} is neither in kernel text nor in init text"
         case f.AreaUnused(area, unused, count):
             return f"{unused:,} of {count:,} stubs of area {area.name} are unused"
-
-
-def _misplaced(outer: range, problem: str) -> str:
-    if problem == "outside":
-        return f"is outside its text ({outer.start:#x} to {outer.stop:#x})"
-    if problem == "misaligned":
-        return "is not aligned to an instruction"
-    return "is not there: the file does not hold what is there before a boot"
 
 
 def _distance(finding: Finding, target: str) -> str:

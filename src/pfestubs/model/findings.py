@@ -90,13 +90,14 @@ class TableSkipped(NamedTuple):
 class TableShort(NamedTuple):
     """Nearly all entries that something was sized or counted for are not in the table.
 
-    `source` is the area that was sized for `expected` of them, or the file that counts them.
+    `source` is the file that counts them, None for the areas; `in_init`: those of init text alone.
     """
 
     address: int
     found: int
     expected: int
-    source: AreaSpec | str
+    source: str | None = None
+    in_init: bool = False
 
 
 class TableContinues(NamedTuple):
@@ -166,8 +167,8 @@ class TextsOverlap(NamedTuple):
 class TargetMisplaced(NamedTuple):
     """A tracer or a trampoline is not at an instruction of its text, `outer`.
 
-    `problem`: it is outside, misaligned, or the file does not hold what is there before a boot: code of a
-    tracer, zeros of a trampoline.
+    `problem`: it is outside, misaligned, or the file does not hold what is there before a boot: a tracer's
+    code, 32 zeros of a trampoline.
     """
 
     name: str
@@ -186,7 +187,7 @@ class AreaCountMismatch(NamedTuple):
 
 
 class EntryCountMismatch(NamedTuple):
-    """The table does not match the object's counts: more entries, or no location at all."""
+    """The table has more entries than the object."""
 
     entries: int
     expected: int

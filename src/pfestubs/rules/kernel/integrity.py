@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _STUB_SIZES: Final = (16, 24)
 """sizeof(struct ftrace_ool_stub): four instructions, with CALL_OPS a pointer before them."""
 _TRAMPOLINE_SIZE: Final = 32
-"""Bytes of a trampoline, zeros in the file (`arch/powerpc/kernel/trace/ftrace_entry.S: ftrace_tramp_text`)."""
+"""Bytes of a trampoline, zeros in the file (`arch/powerpc/kernel/trace/ftrace_entry.S`)."""
 _MANY: Final = 1_000
 """Stubs that no build leaves unused in an area that is sized exactly."""
 _REGENERATE: Final = Remedy(Action.REGENERATE_AREAS)
@@ -83,25 +83,21 @@ def _nearest_size(kernel: Kernel, usual: int) -> int:
 
 
 def find_damage(boot: Boot) -> list[Finding]:
-    """Return what is wrong with the location table, the areas and what stubs call, independent of the boot."""
-    kernel = boot.kernel
+    """Return what is wrong with the table, the areas and what stubs call, independent of the boot."""
     return [
-        *_damaged_entries(kernel),
+        *_damaged_table(boot),
+        *_damaged_areas(boot.kernel, boot.stub_size),
         *(
-            Finding(
-                "table-damaged", facts, remedy=_APPLY_RELOCATIONS if isinstance(facts, TableEmpty) else None
-            )
-            for facts in _damaged_table(boot)
+            Finding("area-damaged", facts, stub=facts.address, remedy=_RESTORE_ORDER)
+            for facts in _misplaced_targets(boot.kernel, boot.stub_size)
         ),
-        *_damaged_areas(kernel, boot.stub_size),
-        *(Finding("area-damaged", facts, remedy=_RESTORE_ORDER) for facts in _misplaced_targets(kernel)),
     ]
 
 
 # -- the location table --------------------------------------------------------------------------------------
 
 
-def _damaged_table(boot: Boot) -> Iterator[Facts]:
+def _damaged_table(boot: Boot) -> Iterator[Finding]:
     """Yield what is wrong with the location table as a whole: does it account for this kernel?
 
     The areas were sized from its entries, so that few entries for many stubs are the rest of a table. Healthy
@@ -110,16 +106,21 @@ def _damaged_table(boot: Boot) -> Iterator[Facts]:
     """
     kernel, word = boot.kernel, boot.kernel.bits // 8
     address, entries, locations = kernel.table_address, len(kernel.table), len(boot.locations)
+    found: list[Facts] = []
     if kernel.table_bytes % word:
-        yield TableLength(address, kernel.table_bytes, word)
+        found.append(TableLength(address, kernel.table_bytes, word))
     if entries and not any(kernel.table):
-        yield TableEmpty(address, entries)
+        found.append(TableEmpty(address, entries))
     elif not locations:
-        yield TableWithoutLocations(address, entries)
+        found.append(TableWithoutLocations(address, entries))
     elif len(boot.skipped) > locations:
-        yield TableSkipped(address, len(boot.skipped), locations)
+        found.append(TableSkipped(address, len(boot.skipped), locations))
     else:
-        yield from _lost_entries(boot)
+        found += _lost_entries(boot)
+    for facts in found:
+        remedy = _APPLY_RELOCATIONS if isinstance(facts, TableEmpty) else None
+        yield Finding("table-damaged", facts, remedy=remedy)
+    yield from _damaged_entries(kernel)
 
 
 def _lost_entries(boot: Boot) -> Iterator[Facts]:
@@ -139,9 +140,9 @@ def _lost_entries(boot: Boot) -> Iterator[Facts]:
     needed, locations = boot.needed_of(AreaRole.INIT), len(boot.locations)
     if is_remnant(needed, init.count):
         if init.count - needed >= _MANY:
-            yield TableShort(kernel.table_address, needed, init.count, init.spec)
+            yield TableShort(kernel.table_address, needed, init.count, in_init=True)
         elif is_remnant(locations, end.count + init.count):
-            yield TableShort(kernel.table_address, locations, end.count + init.count, end.spec)
+            yield TableShort(kernel.table_address, locations, end.count + init.count)
 
 
 def is_remnant(found: int, expected: int) -> bool:
@@ -167,7 +168,7 @@ def _damaged_entries(kernel: Kernel) -> Iterator[Finding]:
 
 
 def _damaged_areas(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
-    """Yield areas that are not what their counts say, not inside their text range, not aligned or not empty."""
+    """Yield areas that are not what their counts say, outside their text, misaligned or not empty."""
     if max(kernel.text.start, kernel.inittext.start) < min(kernel.text.stop, kernel.inittext.stop):
         yield Finding("area-damaged", TextsOverlap(kernel.text, kernel.inittext), remedy=_RESTORE_ORDER)
     for area in kernel.areas:
@@ -205,18 +206,20 @@ def _overlapping(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
             yield Finding("area-damaged", facts, stub=second.address, remedy=_RESTORE_ORDER)
 
 
-def _misplaced_targets(kernel: Kernel) -> Iterator[TargetMisplaced]:
+def _misplaced_targets(kernel: Kernel, stub_size: int) -> Iterator[TargetMisplaced]:
     """Yield tracers and trampolines of a kernel with stubs that cannot be where their symbols are."""
     if kernel.layout is None:
         return
+    spans = [range(area.address, area.address + area.count * stub_size) for area in kernel.areas]
     for name, address in (*kernel.tracers.items(), *kernel.trampolines.items()):
         outer = kernel.inittext if name == TRAMPOLINE_FREED else kernel.text
         if address not in outer:
             yield TargetMisplaced(name, address, outer, "outside")
         elif address % ppc.INSN_SIZE:
             yield TargetMisplaced(name, address, outer, "misaligned")
-        elif name in kernel.trampolines:
-            if not _is_zero(kernel, address, _TRAMPOLINE_SIZE):
-                yield TargetMisplaced(name, address, outer, "content")
-        elif not kernel.memory.word(address):
+        elif (
+            kernel.memory.word(address) is None
+            or any(address in span for span in spans)
+            or (name in kernel.trampolines and not _is_zero(kernel, address, _TRAMPOLINE_SIZE))
+        ):
             yield TargetMisplaced(name, address, outer, "content")
