@@ -193,8 +193,8 @@ def finding_sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case
             return f"area {area.name} ends at {end:#x}, after area {other.name} starts ({other_address:#x})"
         case f.AreaOccupied(area, address, size):
             return (
-                f"area {area.name} at {address:#x} is not empty: the file does not hold {size:,} zero bytes"
-                " there, and the boot would overwrite what it holds"
+                f"area {area.name} at {address:#x} is not empty: the boot would overwrite what the file holds"
+                f" there ({size:,} bytes)"
             )
         case f.TextsOverlap(text, inittext):
             return (
@@ -202,7 +202,7 @@ def finding_sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case
                 f" {inittext.stop:#x}) overlap"
             )
         case f.TargetMisplaced(name, address, outer, "outside"):
-            return f"{name} at {address:#x} is outside its text ({outer.start:#x} to {outer.stop:#x})"
+            return f"{name} at {address:#x} is outside kernel text ({outer.start:#x} to {outer.stop:#x})"
         case f.TargetMisplaced(name, address, _, "misaligned"):
             return f"{name} at {address:#x} is not aligned to an instruction"
         case f.TargetMisplaced(name, address):

@@ -150,7 +150,7 @@ class AreaOverlap(NamedTuple):
 
 
 class AreaOccupied(NamedTuple):
-    """The file does not hold `size` zeros where an area is: the boot would overwrite something else."""
+    """An area is not empty: the boot would overwrite what the file holds in its `size` bytes."""
 
     area: AreaSpec
     address: int
@@ -165,7 +165,7 @@ class TextsOverlap(NamedTuple):
 
 
 class TargetMisplaced(NamedTuple):
-    """A tracer or a trampoline is not at an instruction of its text, `outer`.
+    """A tracer or a trampoline is not at an instruction of kernel text, `outer`.
 
     `problem`: it is outside, misaligned, or the file does not hold what is there before a boot: a tracer's
     code, 32 zeros of a trampoline.

@@ -182,8 +182,10 @@ def _damaged_areas(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
         if end > area.address and not (area.address in outer and end <= outer.stop):
             span = AreaOutside(area.spec, range(area.address, end), outer)
             yield Finding("area-damaged", span, stub=area.address, remedy=_RESTORE_ORDER)
-        elif not _is_zero(kernel, area.address, expected):
-            occupied = AreaOccupied(area.spec, area.address, expected)
+        elif _holds_data(
+            kernel, area.address, size := min(expected, expected if area.size is None else area.size)
+        ):
+            occupied = AreaOccupied(area.spec, area.address, size)
             yield Finding("area-damaged", occupied, stub=area.address, remedy=_RESTORE_ORDER)
         alignment = kernel.layout.alignment(kernel.bits) if kernel.layout else 4
         if area.address % alignment:
@@ -192,9 +194,10 @@ def _damaged_areas(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
     yield from _overlapping(kernel, stub_size)
 
 
-def _is_zero(kernel: Kernel, address: int, size: int) -> bool:
-    content = kernel.memory.read(address, size) if size else b""
-    return content is not None and bytes(content) == bytes(size)
+def _holds_data(kernel: Kernel, address: int, size: int) -> bool:
+    """Return whether the file holds something else than zeros there; nothing at all is what .bss has."""
+    content = kernel.memory.read(address, size) if size else None
+    return content is not None and bytes(content) != bytes(size)
 
 
 def _overlapping(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
@@ -212,14 +215,14 @@ def _misplaced_targets(kernel: Kernel, stub_size: int) -> Iterator[TargetMisplac
         return
     spans = [range(area.address, area.address + area.count * stub_size) for area in kernel.areas]
     for name, address in (*kernel.tracers.items(), *kernel.trampolines.items()):
-        outer = kernel.inittext if name == TRAMPOLINE_FREED else kernel.text
-        if address not in outer:
-            yield TargetMisplaced(name, address, outer, "outside")
+        in_init = name == TRAMPOLINE_FREED and address in kernel.inittext
+        if not (address in kernel.text or in_init):
+            yield TargetMisplaced(name, address, kernel.text, "outside")
         elif address % ppc.INSN_SIZE:
-            yield TargetMisplaced(name, address, outer, "misaligned")
+            yield TargetMisplaced(name, address, kernel.text, "misaligned")
         elif (
             kernel.memory.word(address) is None
             or any(address in span for span in spans)
-            or (name in kernel.trampolines and not _is_zero(kernel, address, _TRAMPOLINE_SIZE))
+            or (name in kernel.trampolines and _holds_data(kernel, address, _TRAMPOLINE_SIZE))
         ):
-            yield TargetMisplaced(name, address, outer, "content")
+            yield TargetMisplaced(name, address, kernel.text, "content")
