@@ -674,21 +674,6 @@ def test_text_never_wraps() -> None:
             f.TextsOverlap(range(4), range(2, 8)),
             "(0x0 to 0x4) and init text (0x2 to 0x8) overlap",
         ),
-        (
-            "area-damaged",
-            f.TargetMisplaced("ftrace_caller", 0xC001, range(4), "outside"),
-            "ftrace_caller at 0xc001 is outside kernel text (0x0 to 0x4)",
-        ),
-        (
-            "area-damaged",
-            f.TargetMisplaced("ftrace_caller", 0xC001, range(4), "misaligned"),
-            "is not aligned to an instruction",
-        ),
-        (
-            "area-damaged",
-            f.TargetMisplaced("ftrace_caller", 0xC001, range(4), "content"),
-            "cannot be at 0xc001",
-        ),
         ("location-not-nop", f.WordFound(None), "holds nothing"),
         ("location-not-nop", FACTS["location-not-nop"], "holds 0x7c0802a6"),
         ("stub-out-of-range", f.StubTooFar(), "33,554,436 bytes from its stub at 0xc000000000001098"),

@@ -22,7 +22,7 @@ from pfestubs.formats.markdown import LIMIT
 from pfestubs.model import AreaFigures, EntryCounts, KernelFigures, KernelIdentity
 from pfestubs.rules.analyses.diff import compare
 from support import OBJECTS, SCHEMAS
-from support.kernelwriter import LinkedKernel
+from support.kernelwriter import BASE, LinkedKernel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,13 +52,14 @@ def validator() -> Any:
 
 @pytest.fixture
 def document(call: Call, validator: Any) -> Any:
-    """The document of `pfestubs diff --format json`, which must succeed."""
+    """The document of `pfestubs diff --format json`; the status tells whether the new kernel would fail."""
 
     def diff(*words: str | Path) -> Any:
         outcome = call("diff", "--format", "json", *words)
-        assert (outcome.code, outcome.err) == (0, "")
         value = json.loads(outcome.out)
         validator.validate(value)
+        fails = bool(value["unserved"]["new"] or value["damage"]["new"])
+        assert (outcome.code, outcome.err) == (fails, "")
         return value
 
     return diff
@@ -162,8 +163,30 @@ def test_a_kernel_that_fails(call: Call, document: Any, old: Path, tmp_path: Pat
     )
     assert document(old, bad)["unserved"] == {"old": 0, "new": 5}
     outcome = call("diff", old, bad)
-    assert outcome.code == 0
+    assert outcome.code == 1
     assert "5 locations of the new kernel would fail at boot" in outcome.out
+
+
+def test_growth_of_a_kernel_that_must_shrink(document: Any, old: Path, tmp_path: Path) -> None:
+    """Functions 33 MiB from a reserve of which only one stub can be used."""
+    text = [0x1000, *(0x2100000 + 0x10 * i for i in range(3))]
+    bad = LinkedKernel(text=text, reserve=3, counts={"text_end": 1}).save(tmp_path / "bad")
+    growth = document(old, bad)["growth"]["new"]
+    assert growth["early"] < 0
+    assert document(bad, old)["unserved"] == {"old": 2, "new": 0}
+
+
+@pytest.mark.parametrize("format_", ["text", "markdown", "json"])
+def test_a_damaged_kernel(call: Call, document: Any, old: Path, tmp_path: Path, format_: str) -> None:
+    lost = [BASE + 0x1000, *[0] * 4]
+    bad = LinkedKernel(table=lost).save(tmp_path / "bad")
+    saved = save_document(call, "check", bad, tmp_path / "bad.json")
+    for new in (bad, saved):
+        outcome = call("diff", "--format", format_, old, new)
+        assert (outcome.code, outcome.err) == (1, "")
+        assert "table-damaged" in outcome.out
+    assert document(bad, old)["damage"] == {"old": "table-damaged", "new": None}
+    assert document(old, bad)["growth"]["new"] is None
 
 
 def test_kernels_of_different_kinds(call: Call, document: Any, old: Path, tmp_path: Path) -> None:

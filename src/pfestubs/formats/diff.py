@@ -127,6 +127,7 @@ def render_json(result: DiffResult, options: RenderOptions) -> Iterator[str]:  #
             "unserved": both(lambda side: side.unserved),
             "headroom": both(lambda side: side.headroom),
             "growth": both(lambda side: side.growth),
+            "damage": both(lambda side: side.damage),
             "pfestubs": __version__,
         }
     )
@@ -188,7 +189,9 @@ def _summary(result: DiffResult) -> str:
     )
     if result.added is not None and result.removed is not None:
         sentence += f": {_total(result.added):,} added, {_total(result.removed):,} removed"
-    if result.new.unserved:
+    if result.new.damage is not None:
+        sentence += f"; the new kernel is damaged ({result.new.damage}): see pfestubs check"
+    elif result.new.unserved:
         sentence += f"; {plural(result.new.unserved, 'location')} of the new kernel would fail at boot"
     return sentence
 

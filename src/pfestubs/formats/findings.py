@@ -161,10 +161,10 @@ def finding_sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case
                 f"{skipped:,} of {skipped + locations:,} entries of the location table at {address:#x} are"
                 f" empty, or outside kernel text and init text: {plural(locations, 'location')} left"
             )
-        case f.TableShort(address, found, expected, source, in_init):
+        case f.TableShort(address, locations, expected, source, in_init):
             where = " in init text" if in_init else ""
             return (
-                f"the location table at {address:#x} has {plural(found, 'location')}{where}, {expected:,} are"
+                f"the location table at {address:#x} has {plural(locations, 'location')}{where}, {expected:,} are"
                 f" expected from {source or 'the size of the areas'}: nearly all are missing"
             )
         case f.TableContinues(location):
@@ -201,17 +201,11 @@ def finding_sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case
                 f"kernel text ({text.start:#x} to {text.stop:#x}) and init text ({inittext.start:#x} to"
                 f" {inittext.stop:#x}) overlap"
             )
-        case f.TargetMisplaced(name, address, outer, "outside"):
-            return f"{name} at {address:#x} is outside kernel text ({outer.start:#x} to {outer.stop:#x})"
-        case f.TargetMisplaced(name, address, _, "misaligned"):
-            return f"{name} at {address:#x} is not aligned to an instruction"
-        case f.TargetMisplaced(name, address):
-            return f"{name} cannot be at {address:#x}: the file holds something else there"
         case f.AreaCountMismatch(area, count, expected, source):
             return f"area {area.name} has {plural(count, 'stub')}, expected {expected:,} from {source}"
-        case f.EntryCountMismatch(entries, expected, source):
+        case f.EntryCountMismatch(entries, expected, file):
             return (
-                f"the location table has {entries:,} entries, expected {expected:,} from {source}: objects"
+                f"the location table has {entries:,} entries, expected {expected:,} from {file}: objects"
                 " were linked that were not counted"
             )
         case f.WordFound(word):

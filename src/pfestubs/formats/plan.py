@@ -41,6 +41,8 @@ def render_text(result: PlanResult, options: RenderOptions) -> Iterator[str]:
     summary = f"{escape_line(result.kernel.file)}: {plan_summary(result)}"
     state, style = ("ok:", "good") if result.ok else ("failed:", "bad")
     yield paragraph(summary, options, state, style)
+    if result.damage is not None:
+        return
     if result.reserve is not None:
         spans = ", ".join(_span(span) for span in result.working) or "none"
         yield f"Reserves with which every function gets a working stub: {spans}\n"
@@ -78,7 +80,7 @@ def plan_summary(result: PlanResult) -> str:
     """Return what to do in one sentence, without the file's name."""
     if result.damage is not None:
         first = f"{result.damage.rule}: {finding_message(result.damage)}"
-        return f"failed: {first}; the plan assumes that this is fixed; see pfestubs check"
+        return f"failed: {first}; fix this first (see pfestubs check)"
     linked = result.outcomes[0]
     growth = growth_words(smallest_growth(linked))
     if result.reserve is None:
@@ -126,8 +128,8 @@ def _hopeless(result: PlanResult) -> str:
         return "no reserve changes that; see pfestubs check"
     size, reserve = result.shrink
     return (
-        f"no reserve changes that; text must become smaller by {size:,} bytes, evenly, and {RESERVE_CONFIG}"
-        f"={reserve} be set"
+        f"no reserve changes that; remove {size:,} bytes of text, spread evenly, and set"
+        f" {RESERVE_CONFIG}={reserve}"
     )
 
 

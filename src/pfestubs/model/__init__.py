@@ -321,6 +321,7 @@ class KernelFigures:
         headroom: bytes of the tightest branch.
         growth: bytes of text that can be added before the boot fails, by where it is added (the shapes of
             `pfestubs plan`); a shape is None where nothing limits it.
+        damage: the first rule of `check` about the table or the areas that is broken, None if none is known.
         partial: the document lists only some of the functions.
     """
 
@@ -334,6 +335,7 @@ class KernelFigures:
     unserved: int | None = None
     headroom: int | None = None
     growth: Mapping[str, int | None] | None = None
+    damage: str | None = None
     partial: bool = False
 
 

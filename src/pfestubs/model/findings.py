@@ -164,19 +164,6 @@ class TextsOverlap(NamedTuple):
     inittext: range
 
 
-class TargetMisplaced(NamedTuple):
-    """A tracer or a trampoline is not at an instruction of kernel text, `outer`.
-
-    `problem`: it is outside, misaligned, or the file does not hold what is there before a boot: a tracer's
-    code, 32 zeros of a trampoline.
-    """
-
-    name: str
-    address: int
-    outer: range
-    problem: Literal["outside", "misaligned", "content"]
-
-
 class AreaCountMismatch(NamedTuple):
     """An area does not have as many stubs as the object's counts say."""
 
@@ -268,7 +255,6 @@ Facts = (
     | AreaOverlap
     | AreaOccupied
     | TextsOverlap
-    | TargetMisplaced
     | AreaCountMismatch
     | EntryCountMismatch
     | WordFound
@@ -340,7 +326,6 @@ RULES: Final[dict[str, Rule]] = {
                 AreaOverlap,
                 AreaOccupied,
                 TextsOverlap,
-                TargetMisplaced,
             ),
         ),
         Rule(

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _OFFSET: Final = re.compile(r"\+0x[0-9a-f]+\Z")
 _TABLE_RULE: Final = "table-damaged"
+_DAMAGE_RULES: Final = (_TABLE_RULE, "area-damaged")
 _SAVE_AGAIN: Final = "save it again with --format json and -o FILE"
 
 
@@ -224,7 +225,8 @@ def _check_figures(document: _Document) -> KernelFigures:
     failing = sum(rule in RULES and RULES[rule].scope is Scope.LOCATION for rule in rules)
     # The findings of a damaged table hide those of its locations.
     unserved = None if _TABLE_RULE in rules else failing
-    return replace(totals, stub_size=values.get("stub_size"), areas=areas, unserved=unserved)
+    damage = next((rule for rule in rules if rule in _DAMAGE_RULES), None)
+    return replace(totals, stub_size=values.get("stub_size"), areas=areas, unserved=unserved, damage=damage)
 
 
 def _count_figures(document: _Document) -> KernelFigures:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     help="""Show what changed between the kernels OLD and NEW: functions, areas, headroom.
 
     Each is a vmlinux, or what check, count or stubs saved of one with --format json; --system-map is that of
-    NEW. The exit status is 0 whether they differ or not.
+    NEW. The exit status is 1 if NEW would fail at boot.
     """,
     epilog=epilog("pfestubs diff old/vmlinux vmlinux", "pfestubs diff --format markdown base.json vmlinux"),
 )
@@ -50,11 +50,11 @@ def command(
     show_all: bool,
     system_map: str | None,
     old_system_map: str | None,
-) -> None:
+) -> int:
     """Run `pfestubs diff`."""
     refuse_input(output, old, new, system_map, old_system_map)
     result = compare(_figures(old, old_system_map), _figures(new, system_map))
-    finish("diff", result, ok=True, format_=format_, output=output, show_all=show_all)
+    return finish("diff", result, ok=not result.new_fails, format_=format_, output=output, show_all=show_all)
 
 
 def _figures(path: str, system_map: str | None) -> KernelFigures:

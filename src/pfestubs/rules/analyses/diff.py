@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from pfestubs.errors import PartialListingError
 from pfestubs.model import AreaFigures, KernelFigures
 from pfestubs.rules.analyses.plan import Planner
-from pfestubs.rules.analyses.relink import Growth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,6 +59,11 @@ class DiffResult:
         pairs = (old.bits, new.bits), (old.byte_order, new.byte_order), (old.layout, new.layout)
         return not any(_differ(*pair) for pair in pairs)
 
+    @property
+    def new_fails(self) -> bool:
+        """Whether the new kernel would fail at boot, as far as its source tells."""
+        return bool(self.new.unserved or self.new.damage)
+
     @cached_property
     def same(self) -> bool:
         """Whether no figure that both sources hold differs."""
@@ -71,6 +75,7 @@ class DiffResult:
             (old.unserved, new.unserved),
             (old.headroom, new.headroom),
             (old.growth, new.growth),
+            (old.damage, new.damage),
             *(pair for area in self.areas for pair in zip(area.old, area.new, strict=True)),
         ]
         return self.same_kind and not (self.added or self.removed) and not any(_differ(*p) for p in pairs)
@@ -122,18 +127,22 @@ def boot_figures(boot: Boot) -> KernelFigures:
         unserved=len(boot.failures),
         headroom=None if headroom is None else headroom.bytes,
         growth=_growth_left(boot),
+        damage=boot.damage[0].rule if boot.damage else None,
     )
 
 
 def _growth_left(boot: Boot) -> Mapping[str, int | None] | None:
     """Return the bytes of text that can be added with the reserve as linked, by where they are added.
 
-    None of a kernel without stubs, and of one that fails as it is; a shape is None where nothing limits it.
+    Negative where text must shrink; a shape is None where nothing limits it. None of a kernel without stubs,
+    of a damaged one, and where no growth makes it work.
     """
-    if boot.kernel.layout is None or boot.failures:
+    if boot.kernel.layout is None or boot.damage:
         return None
     planner = Planner(boot)
-    limits = planner.outcome(planner.linked, Growth()).limits
+    limits = planner.limits(planner.linked)
+    if not all(limit.works for limit in limits.values()):
+        return None
     return {shape.value: limit.bytes for shape, limit in limits.items()}
 
 

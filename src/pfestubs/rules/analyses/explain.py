@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.errors import OtherKernelLogError
+from pfestubs.errors import DamagedKernelError, OtherKernelLogError
 from pfestubs.model import ppc, symbolic
 from pfestubs.model.boot_log import BugError, BugPhase, MessageKind
 from pfestubs.model.findings import Action, Remedy
@@ -197,9 +197,12 @@ def explain_log(boot: Boot, log: BootLog) -> ExplainResult:
     """Explain the messages of ftrace in `log` in terms of a kernel's simulated boot.
 
     Raises:
+        DamagedKernelError: the kernel's table or areas are damaged: nothing is predicted.
         OtherKernelLogError: the log is of other kernels only.
     """
     kernel = boot.kernel
+    if boot.damage:
+        raise DamagedKernelError(kernel.file, boot.damage[0].rule)
     others = [logged for logged in log.boots if _is_other(kernel, logged)]
     own = [logged for logged in log.boots if not _is_other(kernel, logged)]
     if others and not any(logged.banner for logged in own):

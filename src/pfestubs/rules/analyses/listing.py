@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from pfestubs.errors import DamagedKernelError
 from pfestubs.rules.check.check import failure_findings
 
 if TYPE_CHECKING:
@@ -23,7 +24,13 @@ class StubListing(NamedTuple):
 
 
 def list_stubs(boot: Boot, positions: Sequence[int]) -> StubListing:
-    """Return the listing of the locations at `positions`, in their order."""
+    """Return the listing of the locations at `positions`, in their order.
+
+    Raises:
+        DamagedKernelError: the kernel's table or areas are damaged: nothing is predicted.
+    """
+    if boot.damage:
+        raise DamagedKernelError(boot.kernel.file, boot.damage[0].rule)
     missing = [position for position in positions if not boot.has_stub(position)]
     findings = failure_findings(boot, [boot.failure_at[position] for position in missing])
     return StubListing(boot, positions, dict(zip(missing, findings, strict=True)))

@@ -43,16 +43,15 @@ if TYPE_CHECKING:
     from pfestubs.rules.analyses.address_map import AddressMap
     from pfestubs.rules.kernel.boot import Boot
 
-RESERVE_MAX: Final = 1 << 21
-"""The largest reserve tried: more stubs than two branches span."""
+RESERVE_MAX: Final = (1 << 26) // INSNS_SIZE
+"""The largest reserve tried: the smallest stubs that fill the reach of two branches."""
 GROWTH_MAX: Final = 1 << 32
 """The largest growth tried, in bytes; a kernel that boots with it has no limit."""
 _LOW: Final = ppc.BACKWARD_LIMIT - RETURN_SHIFT
 """The least distance location - first instruction for which both branches, to the stub and back, reach."""
 _CHEAPEST_FIRST: Final = (GrowthShape.EARLY, GrowthShape.LATE, GrowthShape.EVEN)
-_SCAN_MAX: Final = 2_000
-"""The most reserves that are all booted where the conditions do not hold; else `_SAMPLES` of them."""
-_SAMPLES: Final = 16
+_SCAN_COST: Final = 2_000_000
+"""Locations that are booted to find reserves where the conditions do not hold: a few seconds."""
 _CURVE_STEPS: Final = 96
 """Steps of the reserves for which the curve of growth tells the growth."""
 
@@ -96,35 +95,35 @@ class Outcome:
 
 @dataclass(frozen=True)
 class PlanResult:
-    """Everything that `plan` prints.
+    """Everything that `plan` prints; nothing is planned for a damaged kernel.
 
     Attributes:
         reserve: as linked, None for a layout without one.
+        entries: text functions that need a stub.
+        address_map: where the texts and areas are as linked.
+        damage: what is wrong with the table or the areas themselves, whatever the reserve; None if nothing.
         recommended: the reserve whose smallest growth over the shapes is largest, None if none works.
         working: ranges of reserves with which every function gets a working stub, ascending.
         shrink: where no reserve works, the bytes that text must lose evenly, and the reserve that works then.
-        entries: text functions that need a stub.
         outcomes: of the linked and the recommended reserve, then of what was asked.
         asked: how many of the outcomes were asked for.
-        address_map: where the texts and areas are as linked.
-        damage: what is wrong with the table or the areas themselves, whatever the reserve; None if nothing.
     """
 
     kernel: KernelIdentity
     reserve: int | None
-    recommended: int | None
-    working: Sequence[range]
-    shrink: tuple[int, int] | None
     entries: int
-    outcomes: Sequence[Outcome]
-    asked: int
     address_map: AddressMap
-    damage: Finding | None
+    damage: Finding | None = None
+    recommended: int | None = None
+    working: Sequence[range] = ()
+    shrink: tuple[int, int] | None = None
+    outcomes: Sequence[Outcome] = ()
+    asked: int = 0
 
     @property
     def ok(self) -> bool:
         """Whether the kernel as linked boots with tracing."""
-        return self.outcomes[0].ok and self.damage is None
+        return self.damage is None and self.outcomes[0].ok
 
 
 class CurvePoint(NamedTuple):
@@ -187,6 +186,12 @@ def plan_reserve(
     planner = planner or Planner(boot)
     if reserves and planner.linked is None:
         raise UnexpectedReserveError(boot.kernel.file, reserves[0], boot.kernel.layout_name)
+    kernel = boot.kernel
+    address_map = map_addresses(kernel, boot.stub_size)
+    if boot.damage:
+        return PlanResult(
+            kernel.identity, planner.linked, text_entries(boot), address_map, damage=boot.damage[0]
+        )
     usual = [planner.linked]
     if planner.recommended not in {planner.linked, None}:
         usual.append(planner.recommended)
@@ -198,18 +203,16 @@ def plan_reserve(
             for reserve in (reserves or usual)
             for grown in (growths or [0])
         ]
-    kernel = boot.kernel
     return PlanResult(
         kernel=kernel.identity,
         reserve=planner.linked,
+        entries=text_entries(boot),
+        address_map=address_map,
         recommended=planner.recommended,
         working=planner.working,
         shrink=planner.shrink if planner.linked is not None and not planner.working else None,
-        entries=text_entries(boot),
         outcomes=[*outcomes, *asked],
         asked=len(asked),
-        address_map=map_addresses(kernel, boot.stub_size),
-        damage=next(iter(boot.damage), None),
     )
 
 
@@ -253,7 +256,7 @@ class _Limits:
         self._after = bisect_left(locations, self._span.stop)
         self._line = line = list(map(sub, locations, range(0, n * size or 1, size)))
         before, middle, after = line[: self._moving], line[self._moving : self._after], line[self._after :]
-        # The reserve serves a beginning of the functions, the end area the rest.
+        # The reserve serves a prefix of the functions, the end area the rest.
         self._middle_max = list(accumulate(middle, max, initial=-inf))
         self._after_max = list(accumulate(after, max, initial=-inf))
         self._before_ok = list(
@@ -273,7 +276,7 @@ class _Limits:
         least = max(0, self.count - self.end_count(reserve))
         if least > most:
             return -inf
-        # The more functions the reserve serves, the less may they move, and the more may the others.
+        # Serving more functions from the reserve lowers their limit and raises that of the others.
         low, high = least, most
         while low < high:
             middle = (low + high + 1) // 2
@@ -408,7 +411,7 @@ class Planner:
         return _Limits(self._boot)
 
     def boot_of(self, reserve: int | None, growth: Growth | None = None) -> Boot:
-        """Return the boot of the kernel with that reserve and growth; as linked, the one there is."""
+        """Return the boot with that reserve and growth, the original one if nothing changes."""
         if reserve == self.linked and (growth is None or not growth.bytes):
             return self._boot
         return simulate_boot(relink(self._boot, reserve, growth))
@@ -424,14 +427,11 @@ class Planner:
         """Ranges of reserves with which every function gets a working stub, ascending."""
         if self.linked is None:
             return []
-        beyond = []
-        if self.linked > RESERVE_MAX and self.works(self.linked):  # a damaged count
-            beyond.append(range(self.linked, self.linked + 1))
         found = self._range_with(0)
         probes = {0, self.linked, *((found[0] - 1, found[0], found[-1], found[-1] + 1) if found else ())}
         if all(self.works(r) == (r in found) for r in probes if 0 <= r <= RESERVE_MAX):
-            return [found, *beyond] if found else beyond
-        return [*self._scanned(), *beyond]
+            return [found] if found else []
+        return self._scanned()
 
     @cached_property
     def recommended(self) -> int | None:
@@ -472,7 +472,8 @@ class Planner:
     def _range_with(self, growth: float) -> range:
         """Return the reserves with which that growth of any shape works, by the conditions.
 
-        The others reach the end area from some reserve on; the reserve reaches its own up to another.
+        Functions of the end area are in range from some reserve upward, those of the reserve up to some
+        reserve.
         """
         limits = self._limits
 
@@ -503,11 +504,11 @@ class Planner:
         return (steps if beyond is None else max(0, beyond - 1)) * ppc.INSN_SIZE
 
     def _scanned(self) -> Sequence[range]:
-        """Return the working reserves by booting: each one of a small kernel, else around those that work."""
+        """Return the working reserves by replaying: all of them for a small kernel, samples otherwise."""
         top = min(self._limits.entries + 1, RESERVE_MAX)
-        step = 1 if top <= _SCAN_MAX else top // _SAMPLES
-        linked = min(self.linked or 0, RESERVE_MAX)
-        working = [r for r in {*range(0, top + 1, step), linked} if self.works(r)]
+        boots = max(1, _SCAN_COST // (len(self._boot.locations) or 1))
+        tried = {*range(0, top + 1, -(-top // boots) or 1), min(self.linked or 0, RESERVE_MAX)}
+        working = [reserve for reserve in tried if self.works(reserve)]
         spans: list[range] = []
         for reserve in sorted(working):
             if not any(reserve in span for span in spans):
@@ -545,15 +546,18 @@ class Planner:
             first=None if failure is None else self._function(failure.position),
             rule=None if failure is None else failure.rule,
             headroom=None if headroom is None else headroom.bytes,
-            limits={shape: self._limit(reserve, shape) for shape in GrowthShape},
+            limits=self.limits(reserve),
         )
+
+    def limits(self, reserve: int | None) -> Mapping[GrowthShape, GrowthLimit]:
+        """Return the most growth of each shape with that reserve, confirmed by the boots with it and beyond it."""
+        return {shape: self._limit(reserve, shape) for shape in GrowthShape}
 
     def _function(self, position: int) -> tuple[str, int]:
         """Return the function at a position in boot order, which no relinking changes, as linked."""
         return self._boot.function(position), self._boot.locations[position]
 
     def _limit(self, reserve: int | None, shape: GrowthShape) -> GrowthLimit:
-        """Return the limit of growth, confirmed by the boots with it and beyond it."""
         key = (reserve, shape)
         if key not in self._limits_found:
             self._limits_found[key] = self._found_limit(reserve, shape)

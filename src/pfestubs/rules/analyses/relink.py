@@ -5,7 +5,7 @@ What is assumed of the linker: the order of sections stays; what is between the 
 by the difference of the reserves (by that of the end areas where the end area comes first); the end area is
 sized as the generator sizes it (`arch/powerpc/tools/ftrace-gen-ool-stubs.sh`), so that what follows both in
 .text stays where it is as long as the reserve does not exceed the entries; init text starts at a boundary of
-its own. Every location is taken to hold its nop, and the linker to add no stubs of its own.
+its own. Assumes a nop at every location and no linker-generated stubs.
 """
 
 from __future__ import annotations

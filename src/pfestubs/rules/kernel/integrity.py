@@ -26,10 +26,9 @@ from pfestubs.model.findings import (
     TableShort,
     TableSkipped,
     TableWithoutLocations,
-    TargetMisplaced,
     TextsOverlap,
 )
-from pfestubs.rules.kernel.stubs import TRAMPOLINE_FREED, call_adjust
+from pfestubs.rules.kernel.stubs import call_adjust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
 
 _STUB_SIZES: Final = (16, 24)
 """sizeof(struct ftrace_ool_stub): four instructions, with CALL_OPS a pointer before them."""
-_TRAMPOLINE_SIZE: Final = 32
-"""Bytes of a trampoline, zeros in the file (`arch/powerpc/kernel/trace/ftrace_entry.S`)."""
 _MANY: Final = 1_000
 """Stubs that no build leaves unused in an area that is sized exactly."""
 _REGENERATE: Final = Remedy(Action.REGENERATE_AREAS)
@@ -83,15 +80,8 @@ def _nearest_size(kernel: Kernel, usual: int) -> int:
 
 
 def find_damage(boot: Boot) -> list[Finding]:
-    """Return what is wrong with the table, the areas and what stubs call, independent of the boot."""
-    return [
-        *_damaged_table(boot),
-        *_damaged_areas(boot.kernel, boot.stub_size),
-        *(
-            Finding("area-damaged", facts, stub=facts.address, remedy=_RESTORE_ORDER)
-            for facts in _misplaced_targets(boot.kernel, boot.stub_size)
-        ),
-    ]
+    """Return what is wrong with the location table and the areas themselves, independent of the boot."""
+    return [*_damaged_table(boot), *_damaged_areas(boot.kernel, boot.stub_size)]
 
 
 # -- the location table --------------------------------------------------------------------------------------
@@ -164,7 +154,7 @@ def _damaged_entries(kernel: Kernel) -> Iterator[Finding]:
         seen.add(value)
 
 
-# -- the areas, and what stubs call --------------------------------------------------------------------------
+# -- the areas -----------------------------------------------------------------------------------------------
 
 
 def _damaged_areas(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
@@ -182,10 +172,8 @@ def _damaged_areas(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
         if end > area.address and not (area.address in outer and end <= outer.stop):
             span = AreaOutside(area.spec, range(area.address, end), outer)
             yield Finding("area-damaged", span, stub=area.address, remedy=_RESTORE_ORDER)
-        elif _holds_data(
-            kernel, area.address, size := min(expected, expected if area.size is None else area.size)
-        ):
-            occupied = AreaOccupied(area.spec, area.address, size)
+        elif _holds_data(kernel, area.address, min(expected, area.size or expected)):
+            occupied = AreaOccupied(area.spec, area.address, min(expected, area.size or expected))
             yield Finding("area-damaged", occupied, stub=area.address, remedy=_RESTORE_ORDER)
         alignment = kernel.layout.alignment(kernel.bits) if kernel.layout else 4
         if area.address % alignment:
@@ -207,22 +195,3 @@ def _overlapping(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
         if end > second.address:
             facts = AreaOverlap(first.spec, end, second.spec, second.address)
             yield Finding("area-damaged", facts, stub=second.address, remedy=_RESTORE_ORDER)
-
-
-def _misplaced_targets(kernel: Kernel, stub_size: int) -> Iterator[TargetMisplaced]:
-    """Yield tracers and trampolines of a kernel with stubs that cannot be where their symbols are."""
-    if kernel.layout is None:
-        return
-    spans = [range(area.address, area.address + area.count * stub_size) for area in kernel.areas]
-    for name, address in (*kernel.tracers.items(), *kernel.trampolines.items()):
-        in_init = name == TRAMPOLINE_FREED and address in kernel.inittext
-        if not (address in kernel.text or in_init):
-            yield TargetMisplaced(name, address, kernel.text, "outside")
-        elif address % ppc.INSN_SIZE:
-            yield TargetMisplaced(name, address, kernel.text, "misaligned")
-        elif (
-            kernel.memory.word(address) is None
-            or any(address in span for span in spans)
-            or (name in kernel.trampolines and _holds_data(kernel, address, _TRAMPOLINE_SIZE))
-        ):
-            yield TargetMisplaced(name, address, kernel.text, "content")
