@@ -164,8 +164,8 @@ def finding_sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case
         case f.TableShort(address, locations, expected, source, in_init):
             where = " in init text" if in_init else ""
             return (
-                f"the location table at {address:#x} has {plural(locations, 'location')}{where}, {expected:,} are"
-                f" expected from {source or 'the size of the areas'}: nearly all are missing"
+                f"the location table at {address:#x} has {plural(locations, 'location')}{where}, {expected:,}"
+                f" are expected from {source or 'the size of the areas'}: nearly all are missing"
             )
         case f.TableContinues(location):
             return (

@@ -550,7 +550,7 @@ class Planner:
         )
 
     def limits(self, reserve: int | None) -> Mapping[GrowthShape, GrowthLimit]:
-        """Return the most growth of each shape with that reserve, confirmed by the boots with it and beyond it."""
+        """Return the most growth of each shape with that reserve, confirmed by boots with it and beyond."""
         return {shape: self._limit(reserve, shape) for shape in GrowthShape}
 
     def _function(self, position: int) -> tuple[str, int]:
