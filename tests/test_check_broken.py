@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pfestubs.read import elf as e
 from pfestubs.read.vmlinux import open_kernel
 from support import tool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from support import Call, MiniKernel
@@ -37,62 +35,6 @@ def check(call: Call, path: Path, *words: str | Path) -> Any:
 
 def errors(document: Any) -> list[tuple[str, str | None]]:
     return [(f["rule"], f["function"]) for f in document["findings"] if f["severity"] == "error"]
-
-
-def at(path: Path, address: int) -> int:
-    """The file offset of an address."""
-    with e.open_elf(str(path)) as elf:
-        for section in elf.sections:
-            here = section.addr <= address < section.addr + section.size
-            if here and section.flags & e.SHF_ALLOC and section.type != e.SHT_NOBITS:
-                return section.offset + address - section.addr
-    raise AssertionError(f"{address:#x} is not in {path}")
-
-
-class MutableKernel:
-    """A copy of a miniature kernel whose bytes and symbols can be changed."""
-
-    def __init__(self, original: Path, copy: Path) -> None:
-        self.path = copy
-        copy.write_bytes(original.read_bytes())
-        with open_kernel(str(copy)) as kernel:
-            self.order, self.word = kernel.byte_order.struct, kernel.bits // 8
-            self.table_address, self.table = kernel.table_address, list(kernel.table)
-            self._symbols = kernel.symbols
-            names = [
-                "ftrace_ool_stub_text_count",
-                "ftrace_ool_stub_text_end_count",
-                "ftrace_ool_stub_inittext_count",
-            ]
-            self.address = {name: place.address for name, place in kernel.symbols.find(names).items()}
-
-    def area(self, name: str) -> int:
-        """The address of an area."""
-        with open_kernel(str(self.path)) as kernel:
-            return next(area.address for area in kernel.areas if area.name == name)
-
-    def poke(self, address: int, value: int, size: int = 4) -> None:
-        with self.path.open("r+b") as file:
-            file.seek(at(self.path, address))
-            file.write(struct.pack(self.order + {4: "I", 8: "Q"}[size], value))
-
-    def slot(self, index: int, value: int) -> None:
-        self.poke(self.table_address + index * self.word, value, self.word)
-
-    def move_symbol(self, name: str, value: int) -> None:
-        """Another st_value."""
-        with e.open_elf(str(self.path)) as elf:
-            assert elf.symtab is not None
-            index = next(i for i in range(elf.symbol_count) if elf.symbol_name(elf.symbol(i)) == name)
-            offset = elf.sections[elf.symtab].offset + index * 24 + 8
-        with self.path.open("r+b") as file:
-            file.seek(offset)
-            file.write(struct.pack(self.order + "Q", value))
-
-
-@pytest.fixture
-def mutable(mini_kernel: MiniKernel, tmp_path: Path) -> MutableKernel:
-    return MutableKernel(mini_kernel() / "vmlinux", tmp_path / "vmlinux")
 
 
 # -- healthy kernels: every way to store the table ----------------------------------------------------------
@@ -238,103 +180,7 @@ def test_text_stubs_through_the_trampoline_in_init_memory(mini_kernel: MiniKerne
     assert failed[0][1] == "mini_open+0x8"
 
 
-# -- changed bytes and symbols -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "llvm-ppc64"])
-@pytest.mark.parametrize(
-    ("area", "count", "function"),
-    [("text", 5, "mini_schedule+0x8"), ("text_end", 7, "mini_schedule+0x8"), ("inittext", 4, None)],
-)
-def test_a_count_lowered_by_one(
-    area: str,
-    count: int,
-    function: str | None,
-    toolchain: str,
-    mini_kernel: MiniKernel,
-    tmp_path: Path,
-    call: Call,
-) -> None:
-    mutable = MutableKernel(mini_kernel(TOOLCHAIN=toolchain) / "vmlinux", tmp_path / "vmlinux")
-    mutable.poke(mutable.address[f"ftrace_ool_stub_{area}_count"], count - 1)
-    found = check(call, mutable.path)
-    first, second = errors(found)
-    assert first == ("area-damaged", None)
-    assert second[0] == "area-exhausted"
-    if function is None:
-        with open_kernel(str(mutable.path)) as kernel:
-            name, offset = kernel.symbols.locate(max(a for a in kernel.table if a in kernel.inittext))
-        function = f"{name}+{offset:#x}" if offset else name
-    assert second[1] == function
-
-
-def test_a_count_against_the_object(mutable: MutableKernel, mini_kernel: MiniKernel, call: Call) -> None:
-    mutable.poke(mutable.address["ftrace_ool_stub_text_end_count"], 8)
-    found = check(call, mutable.path, "--prelink", mini_kernel() / "vmlinux.o")
-    assert [rule for rule, _ in errors(found)] == ["area-damaged"]
-    note = next(f for f in found["findings"] if f["rule"] == "count-mismatch")
-    assert (note["severity"], note["stub"]) == ("note", f"{mutable.area('text_end'):#x}")
-    mutable.poke(mutable.address["ftrace_ool_stub_text_end_count"], 6)
-    found = check(call, mutable.path, "--prelink", mini_kernel() / "vmlinux.o")
-    assert [rule for rule, _ in errors(found)] == ["area-damaged", "count-mismatch", "area-exhausted"]
-
-
-@pytest.mark.parametrize(
-    "symbol", ["ftrace_ool_stub_text", "ftrace_ool_stub_text_end", "ftrace_ool_stub_inittext"]
-)
-def test_an_area_moved_outside_its_text(symbol: str, mutable: MutableKernel, call: Call) -> None:
-    mutable.move_symbol(symbol, mutable.table_address)
-    found = check(call, mutable.path)
-    first = found["findings"][0]
-    assert first["rule"] == "area-damaged"
-    assert first["remedy"] == {"action": "restore-link-order"}
-    assert first["stub"] == f"{mutable.table_address:#x}"
-
-
-def test_an_area_moved_out_of_reach(mutable: MutableKernel, call: Call) -> None:
-    far = 0xC000000000000000 - 0x4000000
-    mutable.move_symbol("ftrace_ool_stub_text_end", far)
-    mutable.move_symbol("_stext", far)
-    found = check(call, mutable.path)
-    assert errors(found)[0] == ("stub-out-of-range", SIXTH)
-    assert {rule for rule, _ in errors(found)} == {"stub-out-of-range"}
-
-
-def test_a_location_that_holds_no_nop(mutable: MutableKernel, call: Call) -> None:
-    mutable.poke(mutable.table[2], 0x7C0802A6)
-    with open_kernel(str(mutable.path)) as kernel:
-        name, offset = kernel.symbols.locate(mutable.table[2])
-    assert errors(check(call, mutable.path)) == [("location-not-nop", f"{name}+{offset:#x}")]
-
-
-def test_misaligned_and_duplicate_entries(mutable: MutableKernel, call: Call) -> None:
-    mutable.slot(0, mutable.table[1])
-    mutable.slot(3, mutable.table[3] + 2)
-    failed = errors(check(call, mutable.path))
-    assert [rule for rule, _ in failed] == ["table-damaged"] * 2
-
-
-def test_odd_length(mutable: MutableKernel, call: Call) -> None:
-    mutable.move_symbol("__stop_mcount_loc", mutable.table_address + 8 * 16 - 4)
-    found = check(call, mutable.path)
-    assert errors(found)[0] == ("table-damaged", None)
-    assert found["locations"] == 15
-
-
-def test_all_entries_empty(mutable: MutableKernel, call: Call) -> None:
-    for index in range(16):
-        mutable.slot(index, 0)
-    found = check(call, mutable.path)
-    assert errors(found) == [("table-damaged", None)]
-    assert found["locations"] == 0
-    assert found["headroom"]["bytes"] is None
-
-
-def test_one_empty_entry_is_a_note(mutable: MutableKernel, call: Call) -> None:
-    mutable.slot(0, 0)
-    found = check(call, mutable.path)
-    assert found["ok"]
-    assert [f["rule"] for f in found["findings"]] == ["area-unused", "location-skipped"]
+# -- what tools leave of a kernel (changed bytes and symbols: test_check_rules.py) ---------------------------
 
 
 def test_zeros_without_their_relocations(mini_kernel: MiniKernel, tmp_path: Path, call: Call) -> None:
@@ -345,39 +191,6 @@ def test_zeros_without_their_relocations(mini_kernel: MiniKernel, tmp_path: Path
     subprocess.run([objcopy, "-R", ".rela.dyn", original, path], check=True, capture_output=True)
     failed = errors(check(call, path))
     assert failed == [("table-damaged", None)]
-
-
-def without(original: Path, path: Path, names: Sequence[str]) -> Path:
-    objcopy = tool("powerpc64le-linux-gnu-objcopy")
-    subprocess.run([objcopy, *(f"--strip-symbol={n}" for n in names), original, path], check=True)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("names", "words"),
-    [
-        (["ftrace_caller"], "has no symbol ftrace_caller"),
-        (["ftrace_tramp_text"], "has no symbol ftrace_tramp_text"),
-        (["ftrace_ool_stub_text_end"], "has no symbol ftrace_ool_stub_text_end"),
-        (["__start_mcount_loc", "__stop_mcount_loc"], "has no location table"),
-    ],
-)
-def test_missing_symbols(
-    names: list[str], words: str, mini_kernel: MiniKernel, tmp_path: Path, call: Call
-) -> None:
-    outcome = call("check", without(mini_kernel() / "vmlinux", tmp_path / "vmlinux", names))
-    assert (outcome.code, outcome.out) == (2, "")
-    assert words in outcome.err
-
-
-def test_elfv1_is_refused(mini_kernel: MiniKernel, tmp_path: Path, call: Call) -> None:
-    path = tmp_path / "vmlinux"
-    data = bytearray((mini_kernel(TOOLCHAIN="gcc-ppc64") / "vmlinux").read_bytes())
-    struct.pack_into(">I", data, 48, 1)
-    path.write_bytes(data)
-    outcome = call("check", path)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "ABI v1" in outcome.err
 
 
 def test_objects_and_other_files_are_refused(mini_kernel: MiniKernel, tmp_path: Path, call: Call) -> None:
