@@ -75,7 +75,7 @@ def test_verbose_shows_notes_and_tables(tmp_path: Path, call: Call) -> None:
     assert (outcome.code, outcome.err) == (0, "")
     lines = outcome.out.splitlines()
     assert lines[0] == f"{path}: note: area-unused: 3 of 4 stubs of area text_end are unused"
-    assert [line.split() for line in lines[1:-1]] == [
+    assert [line.split() for line in lines[1:-2]] == [
         ["area", "address", "reserved", "used", "needed"],
         ["text", "0xc000000000000200", "2", "2", "2"],
         ["text_end", "0xc000000000001080", "4", "1", "1"],
@@ -85,6 +85,10 @@ def test_verbose_shows_notes_and_tables(tmp_path: Path, call: Call) -> None:
         ["return", "33,550,860", "0xc000000000001000", "fn0"],
         ["tracer", "33,553,948", "0xc000000000001010", "fn1"],
     ]
+    assert lines[-2] == (
+        "kernel text 8.0 KiB, init text 4.0 KiB; the largest gap without a traced function is 3.5 KiB, after"
+        " ftrace_ool_stub_text, before fn0"
+    )
     assert lines[-1].startswith(f"{path}: ok: all 5 functions get a working stub")
 
 

@@ -17,12 +17,14 @@ from jsonschema import Draft202012Validator
 
 from pfestubs.errors import PartialListingError
 from pfestubs.formats import RenderOptions
-from pfestubs.formats.diff import render_markdown
+from pfestubs.formats.diff import _figures, render_markdown
 from pfestubs.formats.markdown import LIMIT
 from pfestubs.model import AreaFigures, EntryCounts, KernelFigures, KernelIdentity
-from pfestubs.rules.analyses.diff import compare
+from pfestubs.rules.analyses.diff import boot_figures, compare
+from pfestubs.rules.analyses.plan import Planner
+from pfestubs.rules.analyses.relink import Growth
 from support import OBJECTS, SCHEMAS
-from support.kernelwriter import BASE, LinkedKernel
+from support.kernelwriter import BASE, MIB, Linked, LinkedKernel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,19 +163,46 @@ def test_a_kernel_that_fails(call: Call, document: Any, old: Path, tmp_path: Pat
     bad = LinkedKernel(text=[0x1000 + 0x10 * i for i in range(9)], counts={"text_end": 2}).save(
         tmp_path / "bad"
     )
-    assert document(old, bad)["unserved"] == {"old": 0, "new": 5}
+    value = document(old, bad)
+    assert value["unserved"] == {"old": 0, "new": 5}
+    assert value["growth"]["new"] == plan_growth(call, bad)
     outcome = call("diff", old, bad)
-    assert outcome.code == 1
+    assert (outcome.code, outcome.err) == (1, "")
     assert "5 locations of the new kernel would fail at boot" in outcome.out
+    assert re.search(r"^headroom +[0-9,]+ \(32.0 MiB\) +none *$", outcome.out, re.MULTILINE)
+    assert call("diff", bad, old).code == 0
+    saved = save_document(call, "check", bad, tmp_path / "bad.json")
+    assert document(old, saved)["unserved"]["new"] == 5
 
 
-def test_growth_of_a_kernel_that_must_shrink(document: Any, old: Path, tmp_path: Path) -> None:
-    """Four functions 33 MiB from the reserve, of which no stub can be used."""
-    text = [0x2100000 + 0x10 * i for i in range(4)]
-    bad = LinkedKernel(text=text, reserve=3, counts={"text_end": 1}).save(tmp_path / "bad")
-    growth = document(old, bad)["growth"]["new"]
-    assert growth["early"] < 0
-    assert document(bad, old)["unserved"] == {"old": 3, "new": 0}
+def plan_growth(call: Call, path: Path) -> Any:
+    growth = json.loads(call("plan", "--format", "json", path).out)["outcomes"][0]["growth"]
+    return growth if any(value is not None for value in growth.values()) else None
+
+
+def test_growth_to_be_removed() -> None:
+    """The reserve is out of range of the last functions; with less text it is not."""
+    boot = Linked(100, 10, 200, 33 * MIB).boot()
+    assert boot.failures
+    far = boot_figures(boot)
+    limits = Planner(boot).outcome(100, Growth()).limits
+    assert far.growth == {shape.value: limit.bytes for shape, limit in limits.items()}
+    assert far.growth["early"] is not None
+    assert far.growth["early"] < 0
+    table = _figures(compare(boot_figures(Linked(100, 10, 200, 0).boot()), far))
+    (row,) = [row for row in table.rows if row[0] == "growth left, early"]
+    assert row[2] == f"must lose {-far.growth['early'] / MIB:.1f} MiB"
+
+
+def test_sizes_of_text(call: Call, document: Any, old: Path, tmp_path: Path) -> None:
+    large = LinkedKernel(text=[0x1000, 0x1010, 0x400000], text_size=0x500000).save(tmp_path / "large")
+    text = document(old, large)["text"]
+    assert text["new"]["text"] == 0x500000 > text["old"]["text"]
+    assert text["new"]["gap"] > 0x300000
+    assert text["new"]["inittext"] == text["old"]["inittext"]
+    out = call("diff", old, large).out
+    assert re.search(r"^kernel text +[0-9,]+ +[0-9,]+ \(5.0 MiB\) +\+[0-9.]+ MiB$", out, re.MULTILINE)
+    assert re.search(r"^largest gap ", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("format_", ["text", "markdown", "json"])

@@ -217,7 +217,11 @@ def test_text_of_a_trapped_kernel(trapped: Path, call: Call) -> None:
     outcome = call("plan", trapped)
     assert outcome.code == 1
     first = outcome.out.splitlines()[0]
-    assert first.startswith(f"{trapped}: failed: 4 functions get no working stub; set {RESERVE_CONFIG}=0 in")
+    assert first.startswith(
+        f"{trapped}: failed: 4 functions get no working stub, the first is fn6 (area-exhausted);"
+    )
+    assert f"; set {RESERVE_CONFIG}=0 in .config and link again: text can then grow by " in first
+    assert "    scripts/config --set-val PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE 0\n" in outcome.out
 
 
 def test_check_names_the_same_reserve(trapped: Path, call: Call) -> None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from pfestubs.formats.text import escape_line, size_text
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pfestubs.rules.analyses.address_map import AddressMap, AddressSpan, MapPart
+    from pfestubs.rules.analyses.address_map import AddressMap, AddressSpan, MapPart, TextSizes
 
 _CUT: Final = 0.06
 """Share of the picture that a gap has which would otherwise be longer than the texts together."""
@@ -64,6 +66,17 @@ class MapScale:
                 return start - (span.start - address) * self._unit
             last = start + (min(address, span.stop) - span.start) * self._unit
         return last
+
+
+def text_sentence(sizes: TextSizes) -> str:
+    """Return how large the two texts are, and where kernel text has no traced function for long."""
+    sentence = f"kernel text {size_text(sizes.text)}, init text {size_text(sizes.inittext)}"
+    if sizes.gap is not None:
+        sentence += (
+            f"; the largest gap without a traced function is {size_text(sizes.gap.bytes)}, after"
+            f" {escape_line(sizes.gap.before)}, before {escape_line(sizes.gap.after)}"
+        )
+    return sentence
 
 
 def part_label(part: MapPart) -> str:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 from pfestubs import __version__
 from pfestubs.formats import markdown
 from pfestubs.formats.tables import Table, paragraph, styled, table_text
-from pfestubs.formats.text import dump_json, escape_line, machine_words, plural
+from pfestubs.formats.text import (
+    bytes_text,
+    dump_json,
+    escape_line,
+    growth_text,
+    machine_words,
+    plural,
+    size_text,
+)
 from pfestubs.model import DIFF_SCHEMA
 
 if TYPE_CHECKING:
@@ -39,19 +47,20 @@ def render_text(result: DiffResult, options: RenderOptions) -> Iterator[str]:
         reason = _without_names(result)
         if reason:
             yield paragraph(reason, options)
-    yield paragraph(f"{new}: {_summary(result)}; compared with {old}", options)
+    yield paragraph(f"{new}: {diff_summary(result)}; compared with {old}", options)
 
 
 def _functions(verb: str, functions: Sequence[FunctionCount] | None, options: RenderOptions) -> Iterator[str]:
     if not functions:
         return
     sign, style = ("+", "good") if verb == "added" else ("-", "bad")
-    yield f"{plural(_total(functions), 'location')} {verb}:\n"
+    yield f"{_heading(functions, verb)}:\n"
     shown = functions if options.show_all else functions[:SHOWN]
     lines = "".join(f"  {sign} {_function_label(function)}\n" for function in shown)
     yield styled(lines, style, options)
     if len(functions) > len(shown):
-        yield f"  ... and {len(functions) - len(shown):,} more (--all shows all)\n"
+        names = "" if len(functions) == _total(functions) else " names"
+        yield f"  ... and {len(functions) - len(shown):,} more{names} (--all shows all)\n"
 
 
 def render_markdown(result: DiffResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - always as much as fits
@@ -61,9 +70,7 @@ def render_markdown(result: DiffResult, options: RenderOptions) -> Iterator[str]
     if result.same:
         return
     lists = [
-        markdown.FoldedList(
-            f"{plural(_total(functions), 'location')} {verb}", list(map(_function_label, functions))
-        )
+        markdown.FoldedList(_heading(functions, verb), list(map(_function_label, functions)))
         for verb, functions in (("added", result.added), ("removed", result.removed))
         if functions
     ]
@@ -74,7 +81,7 @@ def _head(result: DiffResult) -> str:
     lines = [
         "### Out-of-line ftrace stubs",
         "",
-        f"**{markdown.sentence(_summary(result))}**",
+        f"**{markdown.sentence(diff_summary(result))}**",
         "",
     ]
     lines += [f"- {title}: {_side(side)}" for title, side in (("old", result.old), ("new", result.new))]
@@ -128,6 +135,7 @@ def render_json(result: DiffResult, options: RenderOptions) -> Iterator[str]:  #
             "headroom": both(lambda side: side.headroom),
             "growth": both(lambda side: side.growth),
             "damage": both(lambda side: side.damage),
+            "text": both(lambda side: {"text": side.text, "inittext": side.inittext, "gap": side.gap}),
             "pfestubs": __version__,
         }
     )
@@ -149,7 +157,7 @@ def _figures(result: DiffResult) -> Table:
     return Table(("", ">old", ">new", ">change"), list(_rows(result)))
 
 
-def _rows(result: DiffResult) -> Iterator[tuple[str, str, str, str]]:
+def _rows(result: DiffResult) -> Iterator[tuple[str, ...]]:
     old, new = result.old, result.new
     yield from _row("locations", *result.locations)
     if old.entries is not None and new.entries is not None:
@@ -160,26 +168,40 @@ def _rows(result: DiffResult) -> Iterator[tuple[str, str, str, str]]:
         yield from _row(f"area {area.name}, used", area.old.used, area.new.used)
     yield from _row("locations that fail", old.unserved, new.unserved)
     yield from _row("bytes of a stub", old.stub_size, new.stub_size)
-    yield from _row("headroom, bytes", old.headroom, new.headroom)
+    yield from _row("headroom", old.headroom, new.headroom, _headroom(old), _headroom(new))
     for shape in _GROWTH_SHAPES:
-        growths = ((side.growth or {}).get(shape) for side in (old, new))
-        yield from _row(f"growth left, {shape}, bytes", *growths)
+        before, after = ((side.growth or {}).get(shape) for side in (old, new))
+        yield from _row(f"growth left, {shape}", before, after, _size(before), _size(after))
+    for label, name in (("kernel text", "text"), ("init text", "inittext"), ("largest gap", "gap")):
+        before, after = getattr(old, name), getattr(new, name)
+        yield from _row(label, before, after, _size(before), _size(after))
 
 
-def _row(label: str, old: int | None, new: int | None) -> Iterator[tuple[str, str, str, str]]:
+def _row(label: str, old: int | None, new: int | None, *words: str) -> Iterator[tuple[str, ...]]:
+    """Yield a row unless both are unknown; `words` for figures that are not plain counts."""
     if old is None and new is None:
         return
     change = ""
     if old is not None and new is not None:
-        change = f"{new - old:+,}" if new != old else "0"
-    yield label, _number(old), _number(new), change
+        by = new - old
+        change = f"{by / (1 << 20):+,.1f} MiB" if words and abs(by) > 999_999 else f"{by:+,}" if by else "0"
+    yield label, *(words or ("-" if value is None else f"{value:,}" for value in (old, new))), change
 
 
-def _number(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"
+def _headroom(side: KernelFigures) -> str:
+    if side.headroom is None:
+        return "none" if side.unserved else "-"
+    return bytes_text(side.headroom, unit="")
 
 
-def _summary(result: DiffResult) -> str:
+def _size(size: int | None) -> str:
+    """Return a figure in bytes, which is negative where text has to be removed."""
+    if size is None:
+        return "-"
+    return f"must lose {size_text(-size)}" if size < 0 else growth_text(size, exact=True)
+
+
+def diff_summary(result: DiffResult) -> str:
     """Return the outcome in one sentence."""
     old, new = result.locations
     if result.same:
@@ -194,6 +216,12 @@ def _summary(result: DiffResult) -> str:
     elif result.new.unserved:
         sentence += f"; {plural(result.new.unserved, 'location')} of the new kernel would fail at boot"
     return sentence
+
+
+def _heading(functions: Sequence[FunctionCount], verb: str) -> str:
+    """Return how many locations were added or removed, and of how many names where that differs."""
+    heading = f"{plural(_total(functions), 'location')} {verb}"
+    return heading if _total(functions) == len(functions) else f"{heading} ({plural(len(functions), 'name')})"
 
 
 def _total(functions: Sequence[FunctionCount]) -> int:

@@ -6,10 +6,20 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from pfestubs.formats.address_map import area_map
+from pfestubs.formats.address_map import text_sentence
 from pfestubs.formats.findings import finding_message
-from pfestubs.formats.tables import Table, paragraph, table_text, terminal_width
-from pfestubs.formats.text import dump_json, escape_line, hex_address, plural
+from pfestubs.formats.markdown import sentence
+from pfestubs.formats.remedy import LITTLE_GROWTH, config_command
+from pfestubs.formats.tables import SCREEN, Table, paragraph, table_text, terminal_width
+from pfestubs.formats.text import (
+    bytes_text,
+    dump_json,
+    escape_line,
+    growth_text,
+    hex_address,
+    plural,
+    size_text,
+)
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.model import PLAN_SCHEMA
 
@@ -19,42 +29,38 @@ if TYPE_CHECKING:
     from pfestubs.formats import RenderOptions
     from pfestubs.rules.analyses.plan import GrowthLimit, Outcome, PlanResult
 
-_LIMIT_TITLES: Final = ("reserve", "text added", ">bytes until it fails", "then fails", "`function")
-_ASKED_TITLES: Final = (
-    "reserve",
-    ">growth",
-    "text added",
-    ">headroom",
-    ">without stub",
-    "`first function",
-    "rule",
-)
-_ASSUMED: Final = (
-    "early: directly after the reserve; even: spread over the text after it; late: after the last function.",
-    "Assumed: link order and alignment stay, init text starts at a boundary of its own. Reserves are exact;",
-    "growth is exact to a few KiB, since linkers add branch stubs to more than 32 MiB of text.",
-)
+_LIMIT_TITLES: Final = ("added", ">bytes until it fails", "?then fails", "`function")
+_ASKED_TITLES: Final = ("reserve", ">added", "where", ">headroom", ">no stub", "`first function", "?rule")
+_WHERE: Final = "early: after the reserve; even: spread over text; late: after the last function."
 
 
 def render_text(result: PlanResult, options: RenderOptions) -> Iterator[str]:
-    """Yield the lines."""
-    summary = f"{escape_line(result.kernel.file)}: {plan_summary(result)}"
+    """Yield the lines; the first one again at the end if it has scrolled away."""
     state, style = ("ok:", "good") if result.ok else ("failed:", "bad")
-    yield paragraph(summary, options, state, style)
-    if result.damage is not None:
+    file = escape_line(result.kernel.file)
+    verdict = paragraph(f"{file}: {plan_summary(result)}", options, state, style)
+    lines = verdict + "".join(_body(result, options))
+    yield lines
+    if terminal_width(options) is not None and lines.count("\n") >= SCREEN:
+        yield verdict
+
+
+def _body(result: PlanResult, options: RenderOptions) -> Iterator[str]:
+    for detail in _recommendation(result):
+        yield paragraph(f"    {detail}", options)
+    if result.text is None:
         return
     if result.reserve is not None:
         spans = ", ".join(_span(span) for span in result.working) or "none"
-        yield f"Reserves with which every function gets a working stub: {spans}\n"
+        yield paragraph(f"Reserves with which every function gets a working stub: {spans}", options)
+    yield paragraph(sentence(text_sentence(result.text)), options)
     usual, asked = _split(result)
-    width = terminal_width(options)
-    if width is not None:
-        yield "\n" + "".join(line + "\n" for line in area_map(result.address_map, width))
-    yield "\n" + table_text(Table(_LIMIT_TITLES, _limits(usual, result)), options)
+    for outcome in usual:
+        yield f"\nReserve {_reserve(outcome, result)}:\n"
+        yield table_text(Table(_LIMIT_TITLES, _limits(outcome)), options)
     if asked:
-        rows = [_row(outcome, result) for outcome in asked]
-        yield "\n" + table_text(Table(_ASKED_TITLES, rows), options)
-    yield "\n" + "".join(line + "\n" for line in _ASSUMED)
+        yield "\n" + table_text(Table(_ASKED_TITLES, [_row(outcome, result) for outcome in asked]), options)
+    yield f"\n{_WHERE}\n"
 
 
 def render_json(result: PlanResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
@@ -97,6 +103,16 @@ def plan_summary(result: PlanResult) -> str:
     return f"ok: text can grow by {growth}; with {setting} in .config, by {best}"
 
 
+def _recommendation(result: PlanResult) -> Sequence[str]:
+    """Return the command that sets the recommended reserve, and where less text is the only help, that."""
+    lines = []
+    if result.recommended is not None and result.recommended != result.reserve:
+        lines.append(config_command(RESERVE_CONFIG, result.recommended))
+    if result.recommended is not None and 0 <= smallest_growth(recommended_outcome(result)) < LITTLE_GROWTH:
+        lines.append("no reserve leaves more room to grow: only less text does")
+    return lines
+
+
 def recommended_outcome(result: PlanResult) -> Outcome:
     """Return the outcome of the recommended reserve, that of the linked one if there is none."""
     usual = result.outcomes[: len(result.outcomes) - result.asked]
@@ -112,15 +128,22 @@ def smallest_growth(outcome: Outcome) -> float:
 
 
 def growth_words(growth: float) -> str:
-    """Return a growth for a sentence: "23,783,196 bytes wherever it is added"."""
+    """Return a growth for a sentence: "23,783,196 bytes (22.7 MiB) wherever it is added"."""
     if growth == inf:
         return "any number of bytes"
-    return "nothing" if growth < 0 else f"{int(growth):,} bytes wherever it is added"
+    if growth < 0:
+        return "nothing"
+    if growth > 1 << 30:
+        return "more than 1 GiB"
+    return f"{bytes_text(int(growth))} wherever it is added"
 
 
 def _failed(outcome: Outcome) -> str:
     functions = plural(outcome.unserved, "function gets", "functions get")
-    return f"failed: {functions} no working stub"
+    first = (
+        "" if outcome.first is None else f", the first is {escape_line(outcome.first[0])} ({outcome.rule})"
+    )
+    return f"failed: {functions} no working stub{first}"
 
 
 def _hopeless(result: PlanResult) -> str:
@@ -128,7 +151,7 @@ def _hopeless(result: PlanResult) -> str:
         return "no reserve changes that; see pfestubs check"
     size, reserve = result.shrink
     return (
-        f"no reserve changes that; remove {size:,} bytes of text, spread evenly, and set"
+        f"no reserve changes that: remove {bytes_text(size)} of text, spread evenly, and set"
         f" {RESERVE_CONFIG}={reserve}"
     )
 
@@ -142,20 +165,19 @@ def _split(result: PlanResult) -> tuple[Sequence[Outcome], Sequence[Outcome]]:
     return result.outcomes[:usual], result.outcomes[usual:]
 
 
-def _limits(outcomes: Sequence[Outcome], result: PlanResult) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
-    for outcome in outcomes:
-        name = _reserve(outcome, result)
-        for shape, limit in outcome.limits.items():
-            rows.append((name, shape.value, _limit(limit), limit.rule or "", limit.function or ""))
-            name = ""
-    return rows
+def _limits(outcome: Outcome) -> list[tuple[str, ...]]:
+    return [
+        (shape.value, _limit(limit), limit.rule or "", limit.function or "")
+        for shape, limit in outcome.limits.items()
+    ]
 
 
 def _limit(limit: GrowthLimit) -> str:
     if not limit.works:
         return "never works"
-    return "no limit" if limit.bytes is None else f"{limit.bytes:,}"
+    if limit.bytes is None:
+        return "no limit"
+    return f"must lose {size_text(-limit.bytes)}" if limit.bytes < 0 else growth_text(limit.bytes, exact=True)
 
 
 def _reserve(outcome: Outcome, result: PlanResult) -> str:
@@ -173,10 +195,10 @@ def _row(outcome: Outcome, result: PlanResult) -> tuple[str, ...]:
     function, _ = outcome.first or ("", 0)
     return (
         _reserve(outcome, result),
-        f"{outcome.growth.bytes:,}",
+        size_text(outcome.growth.bytes),
         outcome.growth.shape.value,
-        "" if outcome.headroom is None else f"{outcome.headroom:,}",
-        plural(outcome.unserved, "function") if outcome.unserved else "none",
+        "none" if outcome.headroom is None else size_text(outcome.headroom),
+        f"{outcome.unserved:,}" if outcome.unserved else "none",
         function,
         outcome.rule or "",
     )

@@ -11,7 +11,7 @@ from pfestubs.model.findings import Action
 if TYPE_CHECKING:
     from pfestubs.model.findings import Remedy
 
-_LITTLE: Final = 1 << 20
+LITTLE_GROWTH: Final = 1 << 20
 """Bytes of growth that one release of a kernel can use up."""
 _SENTENCES: Final = {
     Action.LOWER_RESERVE: "lower the reserve: set {setting} in .config and link again",
@@ -39,7 +39,7 @@ def remedy_details(remedy: Remedy) -> list[str]:
     """Return the command that makes a setting, and why this value; nothing for other remedies."""
     if remedy.config is None or remedy.value is None:
         return []
-    lines = [f"scripts/config --set-val {remedy.config.removeprefix('CONFIG_')} {remedy.value}"]
+    lines = [config_command(remedy.config, remedy.value)]
     if remedy.working is not None:
         low, high = remedy.working
         reason = "only this value works" if low == high else f"values from {low:,} to {high:,} work"
@@ -48,10 +48,15 @@ def remedy_details(remedy: Remedy) -> list[str]:
                 f"; {remedy.value:,} leaves the most room for text to grow, the same on both sides:"
                 f" {growth_text(remedy.growth)}"
             )
-        if remedy.growth is not None and remedy.growth < _LITTLE:
+        if remedy.growth is not None and remedy.growth < LITTLE_GROWTH:
             reason += "; no value leaves more, only less text does"
         lines.append(reason)
     return lines
+
+
+def config_command(config: str, value: int) -> str:
+    """Return the command that makes a setting, in the kernel's tree."""
+    return f"scripts/config --set-val {config.removeprefix('CONFIG_')} {value}"
 
 
 def setting_line(remedy: Remedy) -> str | None:

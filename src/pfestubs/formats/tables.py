@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from pfestubs.formats import RenderOptions
 
+SCREEN: Final = 21
+"""Lines after which what was first has scrolled away, on a terminal of 24."""
 _STYLES: Final = {"bad": "bold red", "good": "bold green", "bold": "bold"}
 _RICH_ROWS_MAX: Final = 500
 """The longest table that rich makes: it takes 1 ms per row, and a distribution has thousands of modules."""

@@ -63,16 +63,19 @@ def machine_words(kernel: KernelIdentity) -> list[str]:
     return [*words, f"layout {kernel.layout or 'unknown'}"]
 
 
-def bytes_text(size: int, remark: str = "") -> str:
+def bytes_text(size: int, remark: str = "", *, unit: str = "byte") -> str:
     """Return a count of bytes, with more than six digits in MiB too: "6,649,412 bytes (6.3 MiB, remark)"."""
     remarks = [f"{size / (1 << 20):,.1f} MiB"] if abs(size) > 999_999 else []
     remarks += [remark] if remark else []
-    return plural(size, "byte") + (f" ({', '.join(remarks)})" if remarks else "")
+    number = plural(size, unit) if unit else f"{size:,}"
+    return number + (f" ({', '.join(remarks)})" if remarks else "")
 
 
-def growth_text(size: int) -> str:
-    """Return bytes by which text can grow: "3.0 MiB"; of more than a kernel can use "more than 1 GiB"."""
-    return "more than 1 GiB" if size > 1 << 30 else size_text(size)
+def growth_text(size: int, *, exact: bool = False) -> str:
+    """Return bytes by which text can grow, "3.0 MiB", exact "3,148,788 (3.0 MiB)"; or "more than 1 GiB"."""
+    if size > 1 << 30:
+        return "more than 1 GiB"
+    return bytes_text(size, unit="") if exact else size_text(size)
 
 
 def size_text(size: int) -> str:

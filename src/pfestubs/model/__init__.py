@@ -320,8 +320,10 @@ class KernelFigures:
         unserved: count of functions that get no working stub.
         headroom: bytes of the tightest branch.
         growth: bytes of text that can be added before the boot fails, by where it is added (the shapes of
-            `pfestubs plan`); a shape is None where nothing limits it.
+            `pfestubs plan`), negative where text must shrink; a shape is None where nothing limits it.
         damage: the first rule of `check` about the table or the areas that is broken, None if none is known.
+        text, inittext: bytes of the two texts.
+        gap: bytes of the largest gap in kernel text without traced functions.
         partial: the document lists only some of the functions.
     """
 
@@ -336,6 +338,9 @@ class KernelFigures:
     headroom: int | None = None
     growth: Mapping[str, int | None] | None = None
     damage: str | None = None
+    text: int | None = None
+    inittext: int | None = None
+    gap: int | None = None
     partial: bool = False
 
 

@@ -17,7 +17,9 @@ from pfestubs.cli.options import (
     system_map_option,
 )
 from pfestubs.cli.output import finish
+from pfestubs.cli.progress import working
 from pfestubs.errors import UsageError
+from pfestubs.formats.diff import diff_summary
 from pfestubs.read.saved import is_saved, read_saved_figures
 from pfestubs.rules.analyses.diff import boot_figures, compare
 from pfestubs.system.files import refuse_input
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
     "diff",
     help="""Show what changed between the kernels OLD and NEW: functions, areas, headroom.
 
-    Each is a vmlinux, or what check, count or stubs saved of one with --format json; --system-map is that of
-    NEW. The exit status is 1 if NEW would fail at boot.
+    OLD and NEW are vmlinux files, or JSON saved by check, count or stubs. --system-map applies to NEW. The
+    exit status is 1 if NEW would fail at boot.
     """,
     epilog=epilog("pfestubs diff old/vmlinux vmlinux", "pfestubs diff --format markdown base.json vmlinux"),
 )
@@ -53,8 +55,11 @@ def command(
 ) -> int:
     """Run `pfestubs diff`."""
     refuse_input(output, old, new, system_map, old_system_map)
-    result = compare(_figures(old, old_system_map), _figures(new, system_map))
-    return finish("diff", result, ok=not result.new_fails, format_=format_, output=output, show_all=show_all)
+    with working("comparing"):
+        result = compare(_figures(old, old_system_map), _figures(new, system_map))
+    closing = [f"{new}: {diff_summary(result)}"]
+    ok = not result.new_fails
+    return finish("diff", result, ok=ok, format_=format_, output=output, closing=closing, show_all=show_all)
 
 
 def _figures(path: str, system_map: str | None) -> KernelFigures:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.formats.findings import finding_message
 from pfestubs.formats.remedy import remedy_details, remedy_sentence
-from pfestubs.formats.tables import Table, paragraph, table_text, terminal_width
+from pfestubs.formats.tables import SCREEN, Table, paragraph, table_text, terminal_width
 from pfestubs.formats.text import bytes_text, escape_line, hex_address, plural
 from pfestubs.model.findings import AreaShortage
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 SHOWN_PER_CAUSE: Final = 4
 """Findings of one cause that people are shown without --all: the first one, and three more functions."""
-_SCREEN: Final = 24
-"""Lines of a screen: after more of them the summary repeats the remedy."""
 _ANNOTATIONS: Final = 10
 """GitHub's limit per step and severity; the rest are dropped silently."""
 
@@ -42,10 +40,9 @@ def render_text(result: CheckResult, options: RenderOptions) -> Iterator[str]:
 
             yield "".join(line + "\n" for line in area_map(result.address_map, width))
         yield table_text(branch_table(result), options)
-        no_headroom = no_headroom_sentence(result)
-        if no_headroom:
-            yield f"{no_headroom}\n"
-    yield verdict(result, options, with_remedy=findings.count("\n") > _SCREEN - 4)
+        for line in facts(result):
+            yield paragraph(line, options)
+    yield verdict(result, options, with_remedy=findings.count("\n") >= SCREEN)
 
 
 def verdict(result: CheckResult, options: RenderOptions, *, with_remedy: bool) -> str:
@@ -118,17 +115,19 @@ def branch_table(result: CheckResult) -> Table:
         (room.branch, f"{room.bytes:,}", hex_address(room.location), room.function)
         for room in result.by_branch
     ]
-    return Table(("branch", ">headroom, bytes", "?location", "`function"), [] if _unserved(result) else rows)
+    return Table(
+        ("branch", ">headroom, bytes", "?location", "`function"), [] if result.without_stub else rows
+    )
 
 
-def no_headroom_sentence(result: CheckResult) -> str:
-    """Return that a kernel has no headroom, "" for one in which every function gets a stub."""
-    unserved = _unserved(result)
-    return f"headroom: none, {plural(unserved, 'function gets', 'functions get')} no stub" if unserved else ""
+def facts(result: CheckResult) -> Iterator[str]:
+    """Yield that a kernel has no headroom where that is so, and how large its texts are."""
+    if result.without_stub:
+        yield f"headroom: none, {plural(result.without_stub, 'function gets', 'functions get')} no stub"
+    if result.text is not None:
+        from pfestubs.formats.address_map import text_sentence
 
-
-def _unserved(result: CheckResult) -> int:
-    return sum(finding.rule == "area-exhausted" for finding in result.findings)
+        yield text_sentence(result.text)
 
 
 def render_github(result: CheckResult, options: RenderOptions) -> Iterator[str]:

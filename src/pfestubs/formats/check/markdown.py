@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from pfestubs.formats.check import area_table, branch_table, causes, no_headroom_sentence, summary
+from pfestubs.formats.check import area_table, branch_table, causes, facts, summary
 from pfestubs.formats.findings import WORDS, finding_message
 from pfestubs.formats.markdown import LIMIT, FoldedList, code, folded_lists, sentence, table_lines
 from pfestubs.formats.remedy import remedy_details, remedy_sentence, setting_line
@@ -40,9 +40,8 @@ def _head(result: CheckResult) -> Iterator[str]:
         if table.rows:
             yield ""
             yield from table_lines(table)
-    no_headroom = no_headroom_sentence(result)
-    if no_headroom:
-        yield from ("", sentence(no_headroom))
+    for fact in facts(result):
+        yield from ("", sentence(fact))
 
 
 def _kernel(kernel: KernelIdentity) -> str:

@@ -84,6 +84,21 @@ def largest_gap(boot: Boot) -> TextGap | None:
     )
 
 
+class TextSizes(NamedTuple):
+    """The bytes of kernel text and of init text, and the largest gap in kernel text."""
+
+    text: int
+    inittext: int
+    gap: TextGap | None
+
+
+def measure_text(boot: Boot) -> TextSizes:
+    """Return how large the two texts are."""
+    texts = boot.kernel.text, boot.kernel.inittext
+    text, inittext = (max(0, span.stop - span.start) for span in texts)
+    return TextSizes(text, inittext, largest_gap(boot))
+
+
 def map_addresses(kernel: Kernel, stub_size: int) -> AddressMap:
     """Return the map of a kernel whose stubs have `stub_size` bytes."""
     texts = [("text", kernel.text), ("inittext", kernel.inittext)]

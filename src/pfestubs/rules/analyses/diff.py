@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pfestubs.errors import PartialListingError
 from pfestubs.model import AreaFigures, KernelFigures
+from pfestubs.rules.analyses.address_map import measure_text
 from pfestubs.rules.analyses.plan import Planner
 
 if TYPE_CHECKING:
@@ -76,6 +77,9 @@ class DiffResult:
             (old.headroom, new.headroom),
             (old.growth, new.growth),
             (old.damage, new.damage),
+            (old.text, new.text),
+            (old.inittext, new.inittext),
+            (old.gap, new.gap),
             *(pair for area in self.areas for pair in zip(area.old, area.new, strict=True)),
         ]
         return self.same_kind and not (self.added or self.removed) and not any(_differ(*p) for p in pairs)
@@ -116,7 +120,7 @@ def boot_figures(boot: Boot) -> KernelFigures:
     A location is named by its symbol alone: the nop of a function can move from +0x8 to +0x0.
     """
     kernel, headroom = boot.kernel, boot.headroom
-    locate = kernel.symbols.locate
+    locate, text = kernel.symbols.locate, measure_text(boot)
     return KernelFigures(
         kernel=kernel.identity,
         source="kernel",
@@ -128,20 +132,23 @@ def boot_figures(boot: Boot) -> KernelFigures:
         headroom=None if headroom is None else headroom.bytes,
         growth=_growth_left(boot),
         damage=boot.damage[0].rule if boot.damage else None,
+        text=text.text,
+        inittext=text.inittext,
+        gap=None if text.gap is None else text.gap.bytes,
     )
 
 
 def _growth_left(boot: Boot) -> Mapping[str, int | None] | None:
     """Return the bytes of text that can be added with the reserve as linked, by where they are added.
 
-    Negative where text must shrink; a shape is None where nothing limits it. None of a kernel without stubs,
-    of a damaged one, and where no growth makes it work.
+    Negative where text must shrink; a shape is None where nothing limits it, or less text does not help. None
+    of a kernel without stubs, of a damaged one, and where less text does not help in any shape.
     """
     if boot.kernel.layout is None or boot.damage:
         return None
     planner = Planner(boot)
     limits = planner.limits(planner.linked)
-    if not all(limit.works for limit in limits.values()):
+    if not any(limit.works for limit in limits.values()):
         return None
     return {shape.value: limit.bytes for shape, limit in limits.items()}
 

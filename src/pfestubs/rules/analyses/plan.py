@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pfestubs.errors import UnexpectedReserveError
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
-from pfestubs.rules.analyses.address_map import map_addresses
+from pfestubs.rules.analyses.address_map import map_addresses, measure_text
 from pfestubs.rules.analyses.relink import (
     Growth,
     GrowthShape,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from pfestubs.model import KernelIdentity
     from pfestubs.model.findings import Finding
-    from pfestubs.rules.analyses.address_map import AddressMap
+    from pfestubs.rules.analyses.address_map import AddressMap, TextSizes
     from pfestubs.rules.kernel.boot import Boot
 
 RESERVE_MAX: Final = (1 << 26) // INSNS_SIZE
@@ -107,6 +107,7 @@ class PlanResult:
         shrink: where no reserve works, the bytes that text must lose evenly, and the reserve that works then.
         outcomes: of the linked and the recommended reserve, then of what was asked.
         asked: how many of the outcomes were asked for.
+        text: how large the texts are as linked, None of a damaged kernel.
     """
 
     kernel: KernelIdentity
@@ -119,6 +120,7 @@ class PlanResult:
     shrink: tuple[int, int] | None = None
     outcomes: Sequence[Outcome] = ()
     asked: int = 0
+    text: TextSizes | None = None
 
     @property
     def ok(self) -> bool:
@@ -213,6 +215,7 @@ def plan_reserve(
         shrink=planner.shrink if planner.linked is not None and not planner.working else None,
         outcomes=[*outcomes, *asked],
         asked=len(asked),
+        text=measure_text(boot),
     )
 
 

@@ -22,7 +22,7 @@ from pfestubs.model.findings import (
     TracerTooFar,
     WordFound,
 )
-from pfestubs.rules.analyses.address_map import AddressMap, map_addresses
+from pfestubs.rules.analyses.address_map import AddressMap, TextSizes, map_addresses, measure_text
 from pfestubs.rules.check.remedy import Remedies
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class AllowedGrowth(NamedTuple):
 class CheckOptions(NamedTuple):
     """Additional checks requested on the command line.
 
-    `every_branch` asks for `CheckResult.by_branch`: finding a function's name costs 3 ms.
+    `every_branch` asks for `CheckResult.by_branch` and `text`: finding a function's name costs 3 ms.
     """
 
     expected: ObjectCounts | None = None
@@ -88,6 +88,7 @@ class CheckResult(NamedTuple):
         stops_at: the function at which the boot disables ftrace, None if it does not.
         without_stub: count of functions whose area is exhausted.
         address_map: where the kernel's texts and areas are.
+        text: how large the texts are (`CheckOptions.every_branch`).
     """
 
     kernel: KernelIdentity
@@ -101,6 +102,7 @@ class CheckResult(NamedTuple):
     stops_at: str | None = None
     without_stub: int = 0
     address_map: AddressMap = AddressMap((), ())
+    text: TextSizes | None = None
 
     @property
     def errors(self) -> list[Finding]:
@@ -151,6 +153,7 @@ def check_boot(boot: Boot, options: CheckOptions, planner: Planner | None = None
         stops_at=None if stop is None else boot.function(stop),
         without_stub=boot.without_stub,
         address_map=map_addresses(kernel, boot.stub_size),
+        text=measure_text(boot) if options.every_branch else None,
     )
 
 
