@@ -49,7 +49,7 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """A table; `data` are figures of the rows, and of the table, for the script."""
 
     label: str
@@ -81,7 +81,7 @@ def shape_words(plan: PlanResult, shape: GrowthShape) -> str:
     return _SHAPES[shape]
 
 
-def addresses(kernel: ReportedKernel) -> Table:
+def addresses(kernel: ReportedKernel) -> PageTable:
     """Return the parts of the address map."""
     rows = []
     for part in kernel.address_map.parts:
@@ -90,10 +90,10 @@ def addresses(kernel: ReportedKernel) -> Table:
         stop, size = (None, None) if single else (part.span.stop, part.span.size)
         cells = (_address(part.span.start), _address(stop), number(size), _address(low), _address(high))
         rows.append((_name(part_label(part)), *cells))
-    return Table("Addresses", ("Part", "From", "To", "Bytes", "Reached from", "to"), rows)
+    return PageTable("Addresses", ("Part", "From", "To", "Bytes", "Reached from", "to"), rows)
 
 
-def profile(kernel: ReportedKernel, curve: GrowthCurve | None) -> Table:
+def profile(kernel: ReportedKernel, curve: GrowthCurve | None) -> PageTable:
     """Return the distances along the text; with a curve, the figures from which the script draws them."""
     titles = ["From", "To", *(f"{series_text(name).capitalize()}, bytes" for name in kernel.series)]
     scale = ProfileScale(kernel.address_map.spans)
@@ -116,10 +116,10 @@ def profile(kernel: ReportedKernel, curve: GrowthCurve | None) -> Table:
             figures |= {"low": low, "high": high}
         data.append(figures)
     titles.append(f"Without a {lacking(kernel)}")
-    return Table("Distances along the text", titles, rows, data, id="pieces" if curve else "")
+    return PageTable("Distances along the text", titles, rows, data, id="pieces" if curve else "")
 
 
-def areas(uses: Sequence[AreaUse]) -> Table:
+def areas(uses: Sequence[AreaUse]) -> PageTable:
     """Return the use of each area. A full one is as it should be; only too few stubs look like a failure."""
     rows = []
     for area, used, needed in uses:
@@ -140,10 +140,10 @@ def areas(uses: Sequence[AreaUse]) -> Table:
                 use,
             )
         )
-    return Table("Use of areas", ("Area", "Serves", "Address", "Stubs", "Asked for", "Use"), rows)
+    return PageTable("Use of areas", ("Area", "Serves", "Address", "Stubs", "Asked for", "Use"), rows)
 
 
-def growth(plan: PlanResult) -> Table:
+def growth(plan: PlanResult) -> PageTable:
     """Return how much text can be added where, for the linked and the recommended reserve."""
     rows = []
     for outcome in plan.outcomes:
@@ -158,7 +158,7 @@ def growth(plan: PlanResult) -> Table:
             where = Cell(shape_words(plan, shape), "words")
             rows.append((Cell(reserve), where, _room(limit), _name(beyond)))
     titles = ("Reserve", "Where text is added", "Text can grow by", "Fails first with more")
-    return Table("How much text can still grow", titles, rows)
+    return PageTable("How much text can still grow", titles, rows)
 
 
 def _room(limit: GrowthLimit) -> Cell:
@@ -171,7 +171,7 @@ def _room(limit: GrowthLimit) -> Cell:
     return Cell(bytes_text(limit.bytes), "number")
 
 
-def curve_table(curve: GrowthCurve, linked: int) -> Table:
+def curve_table(curve: GrowthCurve, linked: int) -> PageTable:
     """Return what each reserve allows; the script reads the figures of the rows."""
     rows, data = [], []
     for point in curve.points:
@@ -186,10 +186,10 @@ def curve_table(curve: GrowthCurve, linked: int) -> Table:
     own |= {"moving": curve.moving - curve.first, "after": curve.after - curve.first}
     own |= {"top": scale.top, "plot": scale.plot, "shown": scale.shown}
     titles = ("Reserve", "Early", "Evenly", "Late", "Served by the reserve", "Without a working stub")
-    return Table("Growth by reserve", titles, rows, data, own, id="curve")
+    return PageTable("Growth by reserve", titles, rows, data, own, id="curve")
 
 
-def compared(new: ReportedKernel, old: ReportedKernel) -> Table:
+def compared(new: ReportedKernel, old: ReportedKernel) -> PageTable:
     """Return the figures of two kernels and their changes."""
     rows = []
     for (label, new_value), (_, old_value) in zip(_figures(new), _figures(old), strict=True):
@@ -199,7 +199,7 @@ def compared(new: ReportedKernel, old: ReportedKernel) -> Table:
     around = [_name(f"{k.gap.before} and {k.gap.after}" if k.gap else "-") for k in (old, new)]
     rows.append((Cell("It is between"), *around, Cell("")))
     titles = ("Figure", f"Old: {kernel_name(old, new)}", f"New: {kernel_name(new, old)}", "Change")
-    return Table("Compared with an old kernel", titles, rows)
+    return PageTable("Compared with an old kernel", titles, rows)
 
 
 def kernel_name(kernel: ReportedKernel, other: ReportedKernel) -> str:
@@ -223,7 +223,7 @@ def _figures(kernel: ReportedKernel) -> Iterator[tuple[str, int | None]]:
     yield "Largest gap without a traced function, bytes", None if kernel.gap is None else kernel.gap.bytes
 
 
-def tightest(result: ReportResult) -> Table:
+def tightest(result: ReportResult) -> PageTable:
     """Return the functions with the least headroom, neighbours as one row."""
     stubs = bool(result.check.areas)
     titles = ["Function", "Headroom", "Neighbours", "Branch", "Distance"]
@@ -235,7 +235,7 @@ def tightest(result: ReportResult) -> Table:
         cells += [Cell(group.area or "-"), number(group.index)] if stubs else []
         cells += [_address(group.location), *([_address(group.stub)] if stubs else [])]
         rows.append(cells)
-    return Table("Tightest functions", titles, rows, id="tightest", sortable=True)
+    return PageTable("Tightest functions", titles, rows, id="tightest", sortable=True)
 
 
 def _neighbours(group: TightGroup) -> Cell:
