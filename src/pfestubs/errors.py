@@ -217,6 +217,13 @@ class PartialListingError(UnsuitableError):
         )
 
 
+class UnprovedLogError(UnsuitableError):
+    """A boot log shows neither a failure of ftrace nor that this kernel has set it up."""
+
+    def __init__(self, log: str, problem: str) -> None:
+        super().__init__(log, problem, "give the whole log of the boot: dmesg, journalctl -k -b, a console")
+
+
 class OtherKernelLogError(ContradictionError):
     """A boot log is of another kernel."""
 

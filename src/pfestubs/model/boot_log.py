@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The messages of ftrace in a boot log, for `pfestubs explain`."""
+"""The messages of ftrace, one row each, and a boot log as `pfestubs explain` reads it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,135 @@ class MessageKind(Enum):
     NO_MODULE = "no-module"
 
 
+class Proof(Enum):
+    """What a message proves about ftrace; the value is the word of documents."""
+
+    HEALTHY = "nothing is wrong"
+    DISABLED = "ftrace is disabled"
+    """The kernel calls `ftrace_kill`, or sets `ftrace_disabled`, in the same breath."""
+    FAILED = "a test failed"
+    """Whether ftrace is disabled, its caller's `ftrace_bug` says."""
+    WARNED = "a warning"
+    """Ftrace may still be on: `WARN_ON` does not disable it, `FTRACE_WARN_ON` does, and both print the same."""
+    MODULE = "a module is not traced"
+
+
+class MessageRow(NamedTuple):
+    """A message of the kernel.
+
+    Attributes:
+        pattern: a regular expression over its text, from its first character on.
+        file, functions: where the kernel prints it; function names are separated by blanks.
+        since, until: the first and the last version that has it, "" for the newest.
+        proof: what it proves.
+        rules: the rules of `check` whose failure prints it.
+    """
+
+    kind: MessageKind
+    pattern: str
+    file: str
+    functions: str
+    since: str
+    proof: Proof
+    rules: tuple[str, ...] = ()
+    until: str = ""
+
+
+_ARCH: Final = "arch/powerpc/kernel/trace/ftrace.c"
+_CORE: Final = "kernel/trace/ftrace.c"
+_PR_FMT: Final = "(?:ftrace-powerpc: )?(?:ftrace_init_ool_stub: )?"
+"""The arch file's `pr_fmt`, and `__func__` where the format has it."""
+_HEX: Final = "[0-9a-f]{8,16}"
+SYMBOL: Final = (
+    r"(?P<symbol>[A-Za-z_.$][\w.$]{0,500})\+0x(?P<offset>[0-9a-f]{1,8})/0x[0-9a-f]{1,8}"
+    r"(?: \[(?P<module>[A-Za-z_][\w-]{0,60})\])?"
+)
+"""A symbol as `%pS` prints it."""
+CODE: Final = rf"\[<(?P<ip>{_HEX})>\](?: {SYMBOL})?"
+"""The function of an `ftrace_bug` (`print_ip_sym`)."""
+_WARNING: Final = r"WARNING: (?:\[.{1,200}?\] )?(?:CPU: \d+ PID: \d+ )?(?:at )?(?:[^\s:]{0,200}/)?"
+"""Up to the file: `WARNING: FILE:LINE at FUNCTION` since 6.18, "CPU: ... at FILE:LINE" since 3.12, before
+that "at FILE:LINE"."""
+_WARNED: Final = r"(?P<where>:\d+) (?:at )?(?P<caller>{})(?![\w.])"
+_ANY: Final = r"[A-Za-z_][\w.]*"
+_M, _P = MessageKind, Proof
+
+# fmt: off
+MESSAGES: Final = (
+    MessageRow(
+        _M.ALLOCATING, r"ftrace: allocating (?P<count>\d{1,12}) entries in \d+ pages", _CORE,
+        "ftrace_process_locs ftrace_init", "2.6.28", _P.HEALTHY
+    ),
+    MessageRow(
+        _M.ALLOCATED, r"ftrace: allocated \d+ pages with \d+ groups", _CORE, "ftrace_init", "5.6", _P.HEALTHY
+    ),
+    MessageRow(
+        _M.NO_FUNCTIONS, r"ftrace: No functions to be traced\?", _CORE, "ftrace_init", "2.6.28", _P.DISABLED
+    ),
+    MessageRow(
+        _M.NO_MEMORY, r"ftrace: (?:FAILED to allocate memory|failed to allocate entries) for functions",
+        _CORE, "ftrace_allocate_pages ftrace_init", "3.3", _P.DISABLED
+    ),
+    MessageRow(
+        _M.MODULE_SKIPPED, r"ftrace: failed to allocate entries for module '(?P<module>[\w-]+)' functions",
+        _CORE, "ftrace_module_init", "6.3", _P.MODULE
+    ),
+    MessageRow(
+        _M.BUG, r"-{12}\[ ftrace bug \]-{12}|ftrace (?P<error>failed to modify|faulted on"
+        rf" (?:modifying|writing|unknown error))(?: {CODE})?", _CORE, "ftrace_bug", "2.6.30", _P.DISABLED
+    ),
+    MessageRow(
+        _M.ARCH_WARNING, _WARNING + r"arch/powerpc/kernel/(?:trace/)?ftrace\.c" + _WARNED.format(_ANY), _ARCH,
+        "ftrace_init_nop ftrace_init_ool_stub", "6.13", _P.WARNED, ("area-exhausted",)
+    ),
+    MessageRow(
+        _M.BUG_WARNING, _WARNING + r"kernel/trace/ftrace\.c" + _WARNED.format("ftrace_bug"), _CORE,
+        "ftrace_bug", "2.6.30", _P.DISABLED
+    ),
+    MessageRow(
+        _M.CORE_WARNING, _WARNING + r"kernel/trace/ftrace\.c" + _WARNED.format(_ANY), _CORE, "", "2.6.30",
+        _P.WARNED
+    ),
+    MessageRow(
+        _M.STUB_OUT_OF_RANGE, rf"{_PR_FMT}ftrace (?:ool|pfe) stub out of range"
+        rf" \((?:0x)?(?:(?P<ip>{_HEX})|\S{{1,40}}) -> [^\s)]{{1,40}}\)", _ARCH, "ftrace_init_ool_stub",
+        "6.13", _P.FAILED, ("stub-out-of-range", "return-out-of-range")
+    ),
+    MessageRow(
+        _M.NO_TRAMPOLINE, rf"{_PR_FMT}0x{_HEX}(?: \(0x(?P<ip>{_HEX})\))?: No ftrace stubs reachable", _ARCH,
+        "ftrace_get_call_inst", "6.6", _P.FAILED, ("tracer-unreachable",)
+    ),
+    MessageRow(
+        _M.WRONG_INSTRUCTION, rf"{_PR_FMT}0x(?P<ip>{_HEX}): expected \((?:(?P<expected>{_HEX})|bl)\)"
+        rf" != found \((?P<found>{_HEX})\)", _ARCH, "ftrace_validate_inst ftrace_init_nop", "6.6", _P.FAILED,
+        ("location-not-nop",)
+    ),
+    MessageRow(
+        _M.FETCH_FAILED, rf"{_PR_FMT}0x(?P<ip>{_HEX}): fetching instruction failed", _ARCH,
+        "ftrace_read_inst", "6.6", _P.FAILED, ("location-not-nop",)
+    ),
+    MessageRow(
+        _M.UNEXPECTED_TARGET, rf"{_PR_FMT}(?:0x{_HEX}(?: \(0x(?P<ip>{_HEX})\))?: )?Unexpected target address",
+        _ARCH, "ftrace_get_call_inst", "6.13", _P.FAILED
+    ),
+    MessageRow(
+        _M.UNEXPECTED_CALL, rf"{_PR_FMT}Unexpected call sequence(?: at (?:0x)?(?P<ip>{_HEX}))?", _ARCH,
+        "__ftrace_make_call", "3.14", _P.FAILED, until="6.5"
+    ),
+    MessageRow(
+        _M.TRACER_TOO_FAR, rf"{_PR_FMT}Address of (?P<caller>[\w.]{{1,200}}) out of range of"
+        r" (?:kernel_toc|pcrel address)", _ARCH, "ftrace_dyn_arch_init", "4.20", _P.DISABLED
+    ),
+    MessageRow(
+        _M.NO_MODULE, rf"{_PR_FMT}(?:No module loaded at addr=|0x(?=[0-9a-f]+: No module provided for"
+        rf" non-kernel address))(?P<ip>{_HEX})", _ARCH, "ftrace_init_nop ftrace_lookup_module_stub", "6.6",
+        _P.MODULE
+    ),
+)
+# fmt: on
+"""Every message that is explained: where the kernel prints it, since when, and what it proves."""
+
+
 class BugError(Enum):
     """What `ftrace_bug` was told."""
 
@@ -46,23 +175,12 @@ class BugError(Enum):
 
 
 class BugPhase(Enum):
-    """What ftrace was doing when it failed (`kernel/trace/ftrace.c: print_bug_type`)."""
+    """What ftrace was doing when it failed, as `kernel/trace/ftrace.c: print_bug_type` prints it."""
 
-    INIT = "init"
-    NOP = "nop"
-    CALL = "call"
-    UPDATE = "update"
-
-
-@dataclass(frozen=True)
-class MessageSource:
-    """Where the kernel prints a message: file, functions, and the versions that have it ("" for open)."""
-
-    kind: MessageKind
-    file: str
-    functions: tuple[str, ...]
-    since: str = ""
-    until: str = ""
+    INIT = "Initializing ftrace call sites"
+    NOP = "Setting ftrace call site to NOP"
+    CALL = "Setting ftrace call site to call ftrace function"
+    UPDATE = "Updating ftrace call site to call a different ftrace function"
 
 
 @dataclass(frozen=True)
@@ -84,8 +202,8 @@ class LogMessage:
 
     Attributes:
         line: number in the log, from 1.
-        text: as logged, without time stamp and the like.
-        source: where the kernel prints it.
+        text: as logged, without what stands before it.
+        row: of `MESSAGES`.
         code: the function that it is about.
         caller: the kernel's own function that a warning names.
         count: number of entries.
@@ -95,7 +213,7 @@ class LogMessage:
 
     line: int
     text: str
-    source: MessageSource
+    row: MessageRow
     code: CodeAddress | None = None
     caller: str | None = None
     count: int | None = None
@@ -107,7 +225,7 @@ class LogMessage:
     @property
     def kind(self) -> MessageKind:
         """What it is about."""
-        return self.source.kind
+        return self.row.kind
 
 
 @dataclass(frozen=True)
@@ -115,11 +233,16 @@ class LoggedBoot:
     """What a log has of one boot.
 
     Attributes:
-        banner: the line "Linux version ...", None before the first.
-        complete: `banner` has all parts of such a line, as far as its form shows.
+        banner: the text from "Linux version ..." to the end of the line, None without one.
+        complete: the banner has all parts of such a line, as far as its form shows.
         following: the texts of the next lines, over which a console may have wrapped the banner.
         messages: of ftrace.
         sightings: addresses with their symbols, from registers and stacks.
+        releases: of the kernel, as register dumps name it.
+        lost: of messages that are missing, the line that says so and how many messages of ftrace precede it.
+        doubtful: the line of a failure that another program may have printed, None without one.
+        tail: what follows a message in its line, as far as known.
+        times: how often the log has it.
     """
 
     banner: str | None
@@ -127,6 +250,11 @@ class LoggedBoot:
     messages: Sequence[LogMessage]
     sightings: Sequence[CodeAddress]
     following: Sequence[str] = ()
+    releases: Sequence[str] = ()
+    lost: Sequence[tuple[int, str, int]] = ()
+    doubtful: int | None = None
+    tail: str = ""
+    times: int = 1
 
 
 @dataclass(frozen=True)
@@ -135,12 +263,11 @@ class BootLog:
 
     Attributes:
         lines: how many there are.
-        has_kernel_lines: at least one of them is known to be the kernel's.
+        boots: that differ in more than their line numbers.
         omitted: messages of ftrace beyond those that are kept.
     """
 
     file: str
     lines: int
-    has_kernel_lines: bool
     boots: Sequence[LoggedBoot]
     omitted: int = 0

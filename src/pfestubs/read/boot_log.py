@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Read a boot log: messages of ftrace, the kernel's identity, addresses with their symbols.
+"""Read a boot log in any form: messages of ftrace, the kernel's identity, addresses with their symbols.
 
-Logs come from dmesg, /dev/kmsg, a serial console, the journal, syslog or a mail. A line that is wrapped or
-mixed up with another one is lost, nothing else. Memory does not depend on the log's length.
+What the kernel prints is found by its own shape, anywhere in a line. What stands before it (stamps, levels,
+hosts, quotes, keys of JSON) is learned from where such messages stand in this log, and decides whether the
+kernel printed a line or another program. Memory does not depend on the log's length.
 """
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import re
-import select
 import stat
 import sys
-from contextlib import contextmanager, suppress
+from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from pfestubs.errors import UnreadableError, UnsuitableError
 from pfestubs.model.boot_log import (
+    CODE,
+    MESSAGES,
+    SYMBOL,
     BootLog,
     BugError,
     BugPhase,
@@ -26,237 +31,95 @@ from pfestubs.model.boot_log import (
     LoggedBoot,
     LogMessage,
     MessageKind,
-    MessageSource,
+    Proof,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 STANDARD_INPUT: Final = "standard input"
 BYTES_MAX: Final = 256 << 20
 """Bytes of a log that are read: standard input may never end."""
-LINES_MAX: Final = 5_000_000
-"""Lines that are read: as many bytes of the shortest lines would take minutes."""
-LINE_MAX: Final = 4096
-"""Bytes of a line that are looked at; the kernel's own limit is 1,024 plus what loggers prepend."""
 MESSAGES_MAX: Final = 1000
 """Messages that are kept; a kernel that fails prints fewer than ten."""
-BOOTS_MAX: Final = 1000
+_PLACES_MAX: Final = 8 * MESSAGES_MAX
+"""Places of messages, and of what belongs to them, that are kept."""
 SIGHTINGS_MAX: Final = 200
 """Addresses with symbols that are kept per boot."""
-_WRITER_WAIT: Final = 1.0
-"""Seconds that the writer of a FIFO has to open it: it may have been started in the background."""
 _BLOCK_LINES: Final = 40
 """Lines in which the parts of an `ftrace_bug` message are looked for."""
+_CHUNK: Final = 1 << 18
+_CONTEXT: Final = 4096
+"""Bytes around a message that are looked at; a message has 1,024 at most."""
+_TEXT_MAX: Final = 1024
+_PREFIX_MAX: Final = 400
+"""Bytes before a message that are compared with those before others."""
 _BANNER_LINES: Final = 4
 """Lines after a banner over which it may be wrapped."""
-_PIECE_MAX: Final = 256
-"""Characters of such a line that are kept."""
 
-_ARCH: Final = "arch/powerpc/kernel/trace/ftrace.c"
-_CORE: Final = "kernel/trace/ftrace.c"
-_SYMBOL: Final = r"(?P<symbol>[A-Za-z_.$][\w.$]*)\+0x(?P<offset>[0-9a-f]{1,8})/0x[0-9a-f]{1,8}"
-_WARNING: Final = r"WARNING: (?:\[.{1,200}?\] )?(?:CPU: \d+ PID: \d+ at )?(?:\S*/)?"
-"""Up to the file: `WARNING: FILE:LINE at FUNCTION` since 6.18, before with CPU and PID and without "at"."""
-_WARNED: Final = r":\d+ (?:at )?(?P<caller>{})(?![\w.])"
-_ANY_FUNCTION: Final = r"[A-Za-z_][\w.]*"
-
-MESSAGES: Final = tuple(
-    (re.compile(pattern), MessageSource(kind, file, functions, since, until))
-    for kind, pattern, file, functions, since, until in (
-        (
-            MessageKind.ALLOCATING,
-            r"ftrace: allocating (?P<count>\d{1,12}) entries in \d+ pages",
-            _CORE,
-            ("ftrace_process_locs", "ftrace_init"),
-            "2.6.28",
-            "",
-        ),
-        (
-            MessageKind.ALLOCATED,
-            r"ftrace: allocated \d+ pages with \d+ groups",
-            _CORE,
-            ("ftrace_init",),
-            "5.6",
-            "",
-        ),
-        (
-            MessageKind.NO_FUNCTIONS,
-            r"ftrace: No functions to be traced\?",
-            _CORE,
-            ("ftrace_init",),
-            "2.6.28",
-            "",
-        ),
-        (
-            MessageKind.NO_MEMORY,
-            r"ftrace: (?:FAILED to allocate memory for functions|failed to allocate entries for functions)",
-            _CORE,
-            ("ftrace_allocate_pages", "ftrace_init"),
-            "3.3",
-            "",
-        ),
-        (
-            MessageKind.MODULE_SKIPPED,
-            r"ftrace: failed to allocate entries for module '(?P<module>[\w-]+)' functions",
-            _CORE,
-            ("ftrace_module_init",),
-            "6.3",
-            "",
-        ),
-        (
-            MessageKind.BUG,
-            r"-\[ ftrace bug \]-"
-            r"|ftrace (?P<error>failed to modify|faulted on (?:modifying|writing|unknown error))"
-            r"(?:\s+\[<(?P<ip>[0-9a-f]{8,16})>\](?: " + _SYMBOL + r"(?: \[(?P<module>[\w-]+)\])?)?)?",
-            _CORE,
-            ("ftrace_bug",),
-            "2.6.30",
-            "",
-        ),
-        (
-            MessageKind.ARCH_WARNING,
-            _WARNING + r"arch/powerpc/kernel/(?:trace/)?ftrace\.c" + _WARNED.format(_ANY_FUNCTION),
-            _ARCH,
-            ("ftrace_init_nop", "ftrace_init_ool_stub"),
-            "6.13",
-            "",
-        ),
-        (
-            MessageKind.BUG_WARNING,
-            _WARNING + r"kernel/trace/ftrace\.c" + _WARNED.format("ftrace_bug"),
-            _CORE,
-            ("ftrace_bug",),
-            "2.6.30",
-            "",
-        ),
-        (
-            MessageKind.CORE_WARNING,
-            _WARNING + r"kernel/trace/ftrace\.c" + _WARNED.format(_ANY_FUNCTION),
-            _CORE,
-            (),
-            "2.6.30",
-            "",
-        ),
-        (
-            MessageKind.STUB_OUT_OF_RANGE,
-            r"ftrace (?:ool|pfe) stub out of range"
-            r" \((?:0x)?(?:(?P<ip>[0-9a-f]{8,16})|\S+) -> \S+\)",
-            _ARCH,
-            ("ftrace_init_ool_stub",),
-            "6.13",
-            "",
-        ),
-        (
-            MessageKind.NO_TRAMPOLINE,
-            r"0x[0-9a-f]{8,16}(?: \(0x(?P<ip>[0-9a-f]{8,16})\))?: No ftrace stubs reachable",
-            _ARCH,
-            ("ftrace_get_call_inst",),
-            "6.6",
-            "",
-        ),
-        (
-            MessageKind.WRONG_INSTRUCTION,
-            r"0x(?P<ip>[0-9a-f]{8,16}): expected \((?:(?P<expected>[0-9a-f]{8,16})|bl)\)"
-            r" != found \((?P<found>[0-9a-f]{8,16})\)",
-            _ARCH,
-            ("ftrace_validate_inst", "ftrace_init_nop"),
-            "6.6",
-            "",
-        ),
-        (
-            MessageKind.FETCH_FAILED,
-            r"0x(?P<ip>[0-9a-f]{8,16}): fetching instruction failed",
-            _ARCH,
-            ("ftrace_read_inst",),
-            "6.6",
-            "",
-        ),
-        (
-            MessageKind.UNEXPECTED_TARGET,
-            r"0x[0-9a-f]{8,16}(?: \(0x(?P<ip>[0-9a-f]{8,16})\))?: Unexpected target address"
-            r"|Unexpected target address",
-            _ARCH,
-            ("ftrace_get_call_inst",),
-            "6.13",
-            "",
-        ),
-        (
-            MessageKind.UNEXPECTED_CALL,
-            r"Unexpected call sequence(?: at (?:0x)?(?P<ip>[0-9a-f]{8,16}))?",
-            _ARCH,
-            ("__ftrace_make_call",),
-            "3.14",
-            "6.5",
-        ),
-        (
-            MessageKind.TRACER_TOO_FAR,
-            r"Address of (?P<caller>\S+) out of range of (?:kernel_toc|pcrel address)",
-            _ARCH,
-            ("ftrace_dyn_arch_init",),
-            "4.20",
-            "",
-        ),
-        (
-            MessageKind.NO_MODULE,
-            r"(?:No module loaded at addr=|0x(?=[0-9a-f]+: No module provided for non-kernel address))"
-            r"(?P<ip>[0-9a-f]{8,16})",
-            _ARCH,
-            ("ftrace_init_nop", "ftrace_lookup_module_stub"),
-            "6.6",
-            "",
-        ),
-    )
+_BANNER, _CUT, _CODE, _PHASE, _TRACER, _RELEASE, _LOST = "banner cut code phase tracer release lost".split()
+_TRIGGER: Final = re.compile(
+    rb"ftrace(?:: (?:alloc|No f|FAIL|fail)| fa[iu]|-powerpc: | (?:ool|pfe) stub|_init_ool_stub: )|WARNING: "
+    rb"|Linux version \d|Preparing to boot L|---(?:-{9}\[ (?:ftrace bug|cut here) \]|\[ end trace )"
+    rb"|\[<[0-9a-f]{8,16}>\]|0x[0-9a-f]{8,16}(?:: (?:expected|fetching|No |Unexp)| \(0x)"
+    rb"|U(?:nexpected [tc]|pdating ftrace call)|Address of |No module l|Initializing ftrace call"
+    rb"|Setting ftrace call|expected tramp: |CPU: \d|REGS: |\*\* \d{1,12} printk m|Missed \d"
 )
-"""Every message that is explained, by pattern, with where the kernel prints it and since which version."""
-
-_PHASES: Final = {
-    "Initializing ftrace call sites": BugPhase.INIT,
-    "Setting ftrace call site to NOP": BugPhase.NOP,
-    "Setting ftrace call site to call ftrace function": BugPhase.CALL,
-    "Updating ftrace call site to call a different ftrace function": BugPhase.UPDATE,
+"""The beginning of every message: letters, so that the search is one pass over the bytes."""
+_TAINT: Final = r"(?:Not tainted|Tainted: [^\n\r#(]{1,60}?) +\(?(?P<release>\d+\.\d[^\s()]*)"
+_FORMS: Final = [
+    (name, first.encode(), re.compile(pattern.encode()))
+    for name, first, pattern in (
+        *((row.kind.name, "fW-0UAN", row.pattern) for row in MESSAGES),
+        (_BANNER, "LP", r"(?P<announced>Preparing to boot )?Linux version (?=\d)"),
+        (_CUT, "-", r"-{12}\[ cut here \]-{12}|---\[ end trace [0-9a-f]{16} \]---"),
+        (_CODE, "[", CODE),
+        (_PHASE, "ISU", "|".join(phase.value for phase in BugPhase)),
+        (_TRACER, "e", r"expected tramp: (?P<ip>[0-9a-f]{8,16})"),
+        (_RELEASE, "C", rf"CPU: \d+ (?:UID: \d+ )?PID: \d+ Comm: [^\n\r]{{1,30}}? {_TAINT}"),
+        (_RELEASE, "R", rf"REGS: [0-9a-f]{{8,16}} TRAP: [0-9a-f]{{3,4}} +{_TAINT}"),
+        (_LOST, "*M", r"\*\* \d+ printk messages dropped \*\*|Missed \d+ kernel messages"),
+    )
+]
+_BY_FIRST: Final = {
+    first: [(name, pattern) for name, firsts, pattern in _FORMS if first in firsts]
+    for first in set(b"".join(firsts for _, firsts, _ in _FORMS))
 }
-_ESCAPES: Final = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()*+][0-9A-Za-z]|[0-~])"
+_SEEN: Final = re.compile(rf"\[(?P<ip>[0-9a-f]{{8,16}})\] {SYMBOL}".encode())
+"""A register or a stack entry, in the lines after REGS."""
+_ROWS: Final = {row.kind.name: row for row in MESSAGES}
+_WHOLE: Final = frozenset(
+    {_BANNER, _CUT, _CODE, _RELEASE}
+    | {kind.name for kind in MessageKind if kind.value.endswith(("warning", "allocating", "allocated"))}
 )
-_CALLER_ID: Final = r"(?:\[ *[TC]\d+\])?"
-# What a logger puts before a message, taken off as often as it matches.
-_PREFIXES: Final = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"(?:> ?)+",  # quoted in a mail
-        r"<\d{1,3}>",  # level: dmesg --raw, pstore, a serial console with ignore_loglevel
-        rf"\[ *\d+\.\d+(?: <[ \d.]+>)?\]{_CALLER_ID} ?",  # printk.time, dmesg -d
-        r"\[ *\+\d+\.\d+\] ?|\[[A-Z][a-z]{2}\d\d \d\d:\d\d\] ?",  # dmesg -e
-        r"\[ *[TC]\d+\] ?",
-        r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] ?",  # dmesg -T
-        r"\d,\d+,\d+,[^;]{1,60};",  # /dev/kmsg
-        r"[a-z0-9]+ *:[a-z]+ *: ",  # dmesg -x
-    )
+"""What is so much the kernel's own that it shows where in a line this log has the kernel's messages."""
+
+# -- the form of the bytes -----------------------------------------------------------------------------------
+
+_DRESSED: Final = (b"\x1b", b"\\", b"&", b"#0", b"^[", b"<br")
+_DRESS: Final = re.compile(  # the first character outside every group makes the search fast
+    rb"[\x1b\\&#^<](?:(?<=\\)\\*(?:(?P<end>[nrf]|01[245]|x0[acdACD]|u000[acdACD])"
+    rb"|(?P<colour>(?:u001[bB]|x1[bB]|033|e)\[[0-?]*[ -/]*[@-~])"
+    rb"|(?:u00|x)(?P<code>[0-9a-fA-F]{2})|(?P<mark>[\"'/])|t)"
+    rb"|(?P<control>(?<=\x1b)(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[()*+][0-9A-Za-z]|[0-~])"
+    rb"|(?:(?<=\^)|(?<=#)033)\[[0-?]*[@-~])"
+    rb"|(?P<line>(?<=#)01[25]|(?<=&)#(?:10|13|x[aAdD]);|(?<=<)br ?/?>)"
+    rb"|(?<=&)(?P<name>lt|gt|quot|amp|apos|#39);)"
 )
-_STAMP: Final = (
-    r"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)?|\d{4}-\d\d-\d\dT[\d:.,]+(?:Z|[+-]\d\d:?\d\d)?"
-    r"|[A-Z][a-z]{2} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [A-Z]{2,5}|\d{10}\.\d+)"
-)
-_SYSLOG: Final = re.compile(
-    rf"{_STAMP} [^\s:]+ (?P<program>[^\s:\[]+)(?:\[\d+\])?:(?: |$)"
-    r"|\[ *\d+\.\d+\] [^\s:]+ (?P<kernel>kernel):(?: |$)"  # journalctl -o short-monotonic
-)
-_ISO_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)? ")
-_UNKNOWN_PREFIX: Final = re.compile(rf"[^\[]{{1,200}}(?=\[ *\d+\.\d{{6}}\]{_CALLER_ID})")
-_BANNER: Final = re.compile(r"(?P<announced>Preparing to boot )?(?P<banner>Linux version \d\S* .*)")
-_BANNER_BUILD: Final = re.compile(r"\) #\d+ ")
-_CODE: Final = re.compile(rf"\[<?(?P<ip>[0-9a-f]{{8,16}})>?\] {_SYMBOL}(?: \[(?P<module>[\w-]+)\])?(?!\S)")
-_BUG_CODE: Final = re.compile(r"\s*\[<(?P<ip>[0-9a-f]{8,16})>\]")
-_BUG_HEADER: Final = "[ ftrace bug ]"
-_EXPECTED_TRACER: Final = re.compile(r"expected tramp: ([0-9a-f]{8,16})")
-_FIRST_TRACER: Final = "ftrace_caller"
-"""What a call site is made to call first."""
-_INTERESTING: Final = re.compile(
-    rb"ftrace|Linux version|\+0x[0-9a-f]+/0x|\[<|Unexpected |Address of |No module"
-)
-_KERNEL_LIKE: Final = re.compile(rb"\[ *\+?\d+\.\d|\[[A-Z][a-z]{2}|kernel|<\d{1,3}>|:[a-z]+ *: |^\d,\d+,\d+,")
-"""What a line must have to be looked at before the first line that is known to be the kernel's."""
+_OPEN_ESCAPE: Final = re.compile(rb"(?:[\x1b\\&#^<][^\n]{0,15})?\Z")
+_ENTITIES: Final = {
+    b"lt": b"<",
+    b"gt": b">",
+    b"quot": b'"',
+    b"amp": b"&",
+    b"apos": b"'",
+    b"#39": b"'",
+}
+_BREAKS: Final = bytes.maketrans(b"\0\v\f", b"\r\r\r")
+_NUMBERS: Final = re.compile(rb'"MESSAGE" ?: ?\[([\d, \n\t]+)\]')
+"""A message of `journalctl -o json` that is not printable."""
+_BINARY: Final = re.compile(rb"(?m)^MESSAGE\n.{8}", re.DOTALL)
+"""The same in `journalctl -o export`: a length, the text."""
 _MAGIC: Final = {
     b"\x7fELF": ("an ELF file", "give the log after the kernel"),
     b"\x1f\x8b": ("compressed with gzip", "pipe it: zcat LOG | pfestubs explain VMLINUX"),
@@ -277,68 +140,54 @@ def read_boot_log(path: str | None) -> BootLog:
     collector = _Collector()
     try:
         with _open(path) as stream:
-            for number, raw in _lines(stream, name):
-                collector.add(number, raw)
+            for chunk in _chunks(stream, name):
+                collector.add(chunk)
     except OSError as e:
         raise UnreadableError(name, f"cannot be read: {e.strerror or e}") from e
     log = collector.log(name)
-    if not log.has_kernel_lines:
-        problem = "is empty" if not log.lines else "holds no kernel message"
+    if not log.boots:
+        problem = "holds no kernel message that pfestubs knows" if collector.size else "is empty"
         raise UnsuitableError(name, problem, "give the output of dmesg, journalctl -k or a serial console")
     return log
 
 
 @contextmanager
 def _open(path: str | None) -> Iterator[IO[bytes]]:
-    if path is not None and path != "-":
-        # Without O_NONBLOCK, a FIFO without a writer waits for one.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        with open(handle, "rb") as stream:
-            _require_readable(handle)
-            # The writer of a pipe and a serial line may be silent for a while; /dev/kmsg and /proc/kmsg end
-            # where a read would wait for the next message.
-            if os.isatty(handle) or stat.S_ISFIFO(os.fstat(handle).st_mode):
-                os.set_blocking(handle, True)
-            yield stream
+    if path is None or path == "-":
+        if sys.stdin is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        yield sys.stdin.buffer
         return
-    if sys.stdin is None:
-        raise OSError(9, os.strerror(9))
-    yield sys.stdin.buffer
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with open(handle, "rb") as stream:
+        # The writer of a pipe and a serial line may be silent for a while; /dev/kmsg and /proc/kmsg end
+        # where a read would wait for the next message.
+        if os.isatty(handle) or stat.S_ISFIFO(os.fstat(handle).st_mode):
+            os.set_blocking(handle, True)
+        yield stream
 
 
-def _require_readable(handle: int) -> None:
-    """Refuse a directory, and a FIFO that nobody has opened for writing; a writer gets a moment to do so.
-
-    Raises:
-        OSError: it is refused.
-    """
-    mode = os.fstat(handle).st_mode
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if not stat.S_ISFIFO(mode) or select.select([handle], [], [], _WRITER_WAIT)[0]:
-        return
-    with suppress(BlockingIOError):  # nothing was written yet, but somebody is there to write
-        if not os.read(handle, 1):
-            raise OSError(errno.ENXIO, "it is a FIFO that nobody writes")
-
-
-def _lines(stream: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
-    """Yield each line with its number, cut at `LINE_MAX` bytes."""
-    number = size = 0
-    continued = False
-    while raw := stream.readline(LINE_MAX):
+def _chunks(stream: IO[bytes], name: str) -> Iterator[bytes]:
+    """Yield the log in UTF-8, one kind of line break beside newlines, escapes resolved; b"" at its end."""
+    decoder = None
+    size = 0
+    rest = b""
+    while raw := stream.read(_CHUNK):
         if not size:
             _require_text(raw, name)
+            encoding = _wide_encoding(raw)
+            decoder = codecs.getincrementaldecoder(encoding)("replace") if encoding else None
+            raw = raw.removeprefix(codecs.BOM_UTF8)
         size += len(raw)
-        if size > BYTES_MAX or number > LINES_MAX:
-            limit = f"{BYTES_MAX:,} bytes" if size > BYTES_MAX else f"{LINES_MAX:,} lines"
-            raise UnreadableError(
-                name, f"is longer than {limit}", "give the part with the boot, or journalctl -k -b"
-            )
-        if not continued:
-            number += 1
-            yield number, raw
-        continued = not raw.endswith(b"\n")
+        if size > BYTES_MAX:
+            advice = "give the part with the boot, or journalctl -k -b"
+            raise UnreadableError(name, f"is longer than {BYTES_MAX:,} bytes", advice)
+        text = rest + (raw if decoder is None else decoder.decode(raw).encode("utf-8", "replace"))
+        cut = text.rfind(b"\n", max(0, len(text) - _CONTEXT)) + 1 or len(text)
+        cut -= len(_OPEN_ESCAPE.search(text, max(0, cut - 16), cut)[0])  # type: ignore[index]
+        rest = text[cut:]
+        yield _undress(text[:cut])
+    yield _undress(rest)
 
 
 def _require_text(start: bytes, name: str) -> None:
@@ -347,191 +196,438 @@ def _require_text(start: bytes, name: str) -> None:
             raise UnsuitableError(name, f"is {what}, not a log", advice)
 
 
-def strip_prefix(line: str) -> tuple[str, bool]:
-    """Return a line's message without what loggers put before it, and whether it is known to be a kernel's.
+def _wide_encoding(start: bytes) -> str | None:
+    """Return the UTF-16 that a log begins with, with a mark or in Latin letters, None for bytes."""
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    low, high = start[1:64:2], start[:64:2]
+    if low and not any(low):
+        return "utf-16-le"
+    return "utf-16-be" if high and not any(high) and any(low) else None
 
-    A line of another program than the kernel is "".
+
+def _undress(text: bytes) -> bytes:
+    """Return `text` without colours, each escape as what it stands for, an escaped line break as CR."""
+    if b'"MESSAGE"' in text:
+        text = _NUMBERS.sub(lambda m: b'"MESSAGE":"' + _characters(m[1]) + b'"', text)
+    elif b"\nMESSAGE\n" in text:
+        text = _BINARY.sub(b"MESSAGE=", text)
+    if any(mark in text for mark in _DRESSED):
+        text = _DRESS.sub(_resolve, text)
+    return text.translate(_BREAKS)
+
+
+def _characters(numbers: bytes) -> bytes:
+    return bytes(int(n) & 0xFF for n in re.findall(rb"\d{1,3}", numbers))
+
+
+def _resolve(match: re.Match[bytes]) -> bytes:
+    kind = match.lastgroup
+    if kind == "code":
+        return bytes.fromhex(match["code"].decode())
+    if kind == "name":
+        return _ENTITIES[match["name"]]
+    if kind == "mark":
+        return match["mark"]
+    return {"end": b"\r", "line": b"\r", None: b" "}.get(kind, b"")
+
+
+# -- what stands before a message ----------------------------------------------------------------------------
+
+_LEVELS: Final = "emerg|panic|alert|crit|err|error|warn|warning|notice|info|debug"
+_STAMPS: Final = re.compile(rf"\[[^\]\[]*\d[^\]\[]*\]|<[^<>]*\d[^<>]*>|\b(?:{_LEVELS})\b|[\W\d_]+")
+"""Brackets with a number, levels, whatever has no letters: what nobody types and no program is called."""
+_TAG: Final = re.compile(r"([\w./-]*[^\W\d][\w./-]*)(?:\[\d+\])?\s*:\s*$")
+"""A program's name, as the last thing before a message."""
+_WORD: Final = re.compile(r"(?P<kernel>(?<![\w-])kernel(?![\w-]))|(?P<blank>\s+)|[\w.\x80-\U0010ffff]+")
+_KEY: Final = re.compile(
+    r"""(?:^|.*[{,\s])["']?(?P<key>[\w@.-]+)["']?\s*[:=]\s*(?:["']|(?<=^MESSAGE=))(?P<inner>[^"']*)$""",
+    re.DOTALL,
+)
+_BY_KERNEL: Final = re.compile(rb"""[:=]\s*["']?kernel["']?\s*(?:[,}\r\n]|$)""")
+_DIGITS: Final = bytes.maketrans(b"123456789", b"000000000")
+
+
+class _Decoration(NamedTuple):
+    """The shape of what stands before a message.
+
+    `shape` has words and numbers as one letter each, and the name of the program. `plain`: only stamps.
     """
-    text, known = line, False
-    while text:
-        syslog = _SYSLOG.match(text)
-        if syslog is not None:
-            if (syslog["program"] or syslog["kernel"]) != "kernel":
-                return "", False
-            text, known = text[syslog.end() :], True
-            continue
-        for pattern in _PREFIXES:
-            match = pattern.match(text)
-            if match is not None:
-                known = known or not match[0].startswith(">")
-                text = text[match.end() :]
-                break
-        else:
-            match = _ISO_TIME.match(text) or (None if known else _UNKNOWN_PREFIX.match(text))
-            if match is None:
-                break
-            text = text[match.end() :]
-    return text, known
+
+    shape: str
+    plain: bool
+    by_kernel: bool
 
 
-def _is_whole(banner: str) -> bool:
-    """Return whether a banner has a builder, a compiler and a build number, in this order."""
-    compiler = banner.find(") (")
-    return compiler > 0 and _BANNER_BUILD.search(banner, compiler) is not None
+def _decoration(prefix: str, *, by_kernel: bool = False) -> _Decoration:
+    words = _WORD.sub(lambda m: "kernel" if m["kernel"] else " " if m["blank"] else "w", prefix).rstrip()
+    tag = _TAG.search(prefix)
+    if tag is not None and tag[1] != "kernel" and not re.fullmatch(_LEVELS, tag[1]):
+        words += "|" + re.sub(r"\d+", "0", tag[1])
+    return _Decoration(words, not _STAMPS.sub("", prefix), by_kernel or "kernel" in words)
 
 
-class _Boot:
-    """A boot under way."""
+class _Place(NamedTuple):
+    """Something of the kernel's in the log.
 
-    def __init__(self, banner: str | None, *, announced: bool = False) -> None:
-        self.banner = banner
-        self.announced = announced
-        self.messages: list[LogMessage] = []
-        self.sightings: list[CodeAddress] = []
-        self.following: list[str] = []
+    Attributes:
+        name: of `_PATTERNS`.
+        text: from there to the end of the line.
+        tail: the part after the pattern.
+        decoration: of what stands before it.
+        continued: it is not the first in its line.
+        sequel: of a banner, the next lines; of a register dump, its addresses.
+    """
 
-    def logged(self) -> LoggedBoot:
-        complete = self.banner is not None and _is_whole(self.banner)
-        return LoggedBoot(self.banner, complete, self.messages, self.sightings, self.following)
+    line: int
+    name: str
+    text: str
+    tail: str
+    fields: Mapping[str, bytes | None]
+    decoration: _Decoration
+    continued: bool
+    sequel: tuple[Any, ...] = ()
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing but a banner is known of it."""
-        return not self.messages and not self.sightings
+    def until(self, tail: int) -> _Place:
+        """Return it with no more than `tail` characters after the pattern: then another message begins."""
+        cut = len(self.tail) - tail
+        return self._replace(text=self.text[:-cut], tail=self.tail[:tail]) if cut > 0 else self
 
 
 class _Collector:
     """What has been read of a log."""
 
     def __init__(self) -> None:
-        self._boots = [_Boot(None)]
-        self._lines = self._kept = self._omitted = 0
-        self._has_kernel_lines = False
-        self._bug_until = 0
-        self._banner_until = 0
+        self._buffer = b""
+        self._start = 0
+        self.size = self._lines = 0
+        self._line = 1
+        self._counted = 0
+        self._last_end = -1
+        self._last_is_kept = False
+        self._places: list[_Place] = []
+        self._boot_start = 0
+        self._omitted = 0
+        self._boots: dict[int, int] = {}
+        self._times: dict[int, int] = {}
+        self._decorations: dict[bytes, _Decoration] = {}
 
-    def add(self, number: int, raw: bytes) -> None:
-        """Take one line, which may hold several pieces between carriage returns."""
-        self._lines = number
-        in_block = number <= max(self._bug_until, self._banner_until)
-        wanted = in_block or _INTERESTING.search(raw) is not None
-        if not wanted and (self._has_kernel_lines or _KERNEL_LIKE.search(raw) is None):
+    def add(self, chunk: bytes) -> None:
+        """Take the next part of the log; b"" is its end."""
+        self.size += len(chunk)
+        self._lines += chunk.count(b"\n")
+        buffer = self._buffer = self._buffer + chunk
+        stop = max(self._start, len(buffer) - _CONTEXT) if chunk else len(buffer)
+        end = self._start
+        for trigger in _TRIGGER.finditer(buffer, self._start):
+            start = trigger.start()
+            if start >= stop:
+                break
+            for name, pattern in _BY_FIRST[buffer[start]]:
+                match = pattern.match(buffer, start)
+                if match is not None and start >= end:
+                    end = match.end()
+                    self._take(name, match)
+                    break
+        self._start = max(stop, end)
+        keep = max(0, self._start - _CONTEXT)
+        if keep > self._counted:
+            self._line += buffer.count(b"\n", self._counted, keep)
+            self._counted = keep
+        self._counted -= keep
+        self._buffer = buffer[keep:]
+        self._start -= keep
+        self._last_end -= keep
+
+    def _take(self, name: str, match: re.Match[bytes]) -> None:
+        start, after = match.span()
+        buffer, low = self._buffer, max(0, start - _CONTEXT)
+        begin = max(buffer.rfind(b"\n", low, start), buffer.rfind(b"\r", low, start)) + 1
+        end = min(_first(buffer, (b"\n", b"\r"), after), start + _TEXT_MAX)
+        continued = begin < self._last_end or begin == 0 < low
+        if continued:
+            if self._last_is_kept and begin < self._last_end:
+                self._places[-1] = self._places[-1].until(start - self._last_end)
+            begin = max(begin, low, self._last_end)
+        self._last_end = after
+        self._last_is_kept = len(self._places) < _PLACES_MAX
+        sequel: tuple[Any, ...] = ()
+        if name == _BANNER:
+            self._end_boot()
+            sequel = tuple(_text(buffer[end : end + _TEXT_MAX]).splitlines()[1 : 1 + _BANNER_LINES])
+        elif buffer.startswith(b"REGS", start):
+            dump = buffer[after : after + _CONTEXT]
+            sequel = tuple(_code(seen.groupdict()) for seen in _SEEN.finditer(dump))
+        if not self._last_is_kept:
+            self._omitted += name in _ROWS
             return
-        text = _ESCAPES.sub("", raw.decode("utf-8", "backslashreplace"))
-        for piece in text.strip("\r\n\0").split("\r"):
-            self._add_piece(number, piece)
+        self._line += buffer.count(b"\n", self._counted, start)
+        self._counted = start
+        text, tail, fields = _text(buffer[start:end]), _text(buffer[after:end]), match.groupdict()
+        decoration = self._decorate(begin, start, after)
+        self._places.append(_Place(self._line, name, text, tail, fields, decoration, continued, sequel))
 
-    def _add_piece(self, number: int, piece: str) -> None:
-        text, known = strip_prefix(piece)
-        banner = _BANNER.match(text)
-        if banner is not None:
-            self._start_boot(number, banner["banner"].rstrip(), announced=banner["announced"] is not None)
-            known = True
-        elif number <= self._banner_until:
-            self._boots[-1].following.append(text[:_PIECE_MAX])
-        known |= self._add_message(number, text)
-        self._has_kernel_lines |= known
+    def _decorate(self, begin: int, start: int, after: int) -> _Decoration:
+        """Return the decoration that stands from `begin` to `start`; keys of documents name the program."""
+        buffer = self._buffer
+        raw = buffer[max(begin, start - _PREFIX_MAX) : start].translate(_DIGITS)
+        if raw in self._decorations:
+            return self._decorations[raw]
+        prefix = _text(raw)
+        key = _KEY.match(prefix)
+        if key is not None:
+            line = buffer.rfind(b"\n", 0, start) + 1
+            if b"{" in buffer[line:start]:
+                low, high = line, _first(buffer, (b"\n",), after)
+            else:  # one field per line
+                low = max(buffer.rfind(mark, 0, start) for mark in (b"\n\n", b"\n{"))
+                high = _first(buffer, (b"\n\n", b"\n}"), after)
+            by_kernel = _BY_KERNEL.search(buffer, max(0, low), high) is not None
+            return _decoration(f"{{{key['key']}: {key['inner']}", by_kernel=by_kernel)
+        if len(self._decorations) > _PLACES_MAX:
+            self._decorations.clear()
+        return self._decorations.setdefault(raw, _decoration(prefix))
 
-    def _start_boot(self, number: int, banner: str, *, announced: bool) -> None:
-        """Start a boot, or go on with the one that the firmware's console announced (`prom_init`)."""
-        last = self._boots[-1]
-        if last.announced and last.is_empty and not announced:
-            last.announced = False
-            if _is_whole(banner) and not (last.banner or "").startswith(banner):
-                last.banner = banner
-                last.following.clear()
-        elif len(self._boots) < BOOTS_MAX:
-            self._boots.append(_Boot(banner, announced=announced))
-        else:
-            self._boots[-1] = _Boot(banner, announced=announced)
-        self._banner_until = number + _BANNER_LINES
-        self._bug_until = 0
-
-    def _add_message(self, number: int, text: str) -> bool:
-        """Look for a message, or for a part of the last one; return whether the line has either."""
-        boot = self._boots[-1]
-        for pattern, source in MESSAGES:
-            match = pattern.search(text)
-            if match is None:
-                continue
-            if source.kind is MessageKind.BUG and number <= self._bug_until and self._is_headed(boot):
-                boot.messages.pop()  # the message itself, after the line that announces it (since 5.8)
-                self._kept -= 1
-            if self._kept >= MESSAGES_MAX:
-                self._omitted += 1
-                return True
-            self._kept += 1
-            boot.messages.append(_message(number, text, match, source))
-            if source.kind is MessageKind.BUG:
-                self._bug_until = number + _BLOCK_LINES
-            return True
-        if number <= self._bug_until and self._add_to_bug(boot, text):
-            return True
-        sighting = _CODE.search(text)
-        if sighting is not None and len(boot.sightings) < SIGHTINGS_MAX:
-            boot.sightings.append(_code(sighting))
-        return sighting is not None
-
-    @staticmethod
-    def _is_headed(boot: _Boot) -> bool:
-        last = boot.messages[-1] if boot.messages else None
-        return last is not None and _BUG_HEADER in last.text and last.code is None
-
-    def _add_to_bug(self, boot: _Boot, text: str) -> bool:
-        """Add a line of an `ftrace_bug` message: the function, or what ftrace was doing."""
-        position = next(
-            i for i in reversed(range(len(boot.messages))) if boot.messages[i].kind is MessageKind.BUG
-        )
-        bug = boot.messages[position]
-        phase = _PHASES.get(text.strip())
-        tracer = _EXPECTED_TRACER.search(text)
-        where = _BUG_CODE.match(text) if bug.code is None else None
-        if phase is not None and bug.phase is None:
-            boot.messages[position] = replace(bug, phase=phase)
-        elif where is not None:
-            sighting = _CODE.search(text)
-            code = _code(sighting) if sighting is not None else CodeAddress(int(where["ip"], 16))
-            boot.messages[position] = replace(bug, code=code)
-            if sighting is not None and len(boot.sightings) < SIGHTINGS_MAX:
-                boot.sightings.append(code)
-        elif tracer is not None:
-            self._bug_until = 0
-            if bug.phase is BugPhase.INIT and len(boot.sightings) < SIGHTINGS_MAX:
-                boot.sightings.append(CodeAddress(int(tracer[1], 16), _FIRST_TRACER))
-        else:
-            return False
-        return True
+    def _end_boot(self) -> None:
+        """Keep a boot once that the log has several times: an archive has thousands."""
+        boot = self._places[self._boot_start :]
+        if boot:
+            content = hash(tuple((p.name, p.text, p.decoration, p.continued, p.sequel) for p in boot))
+            first = self._boots.setdefault(content, self._boot_start)
+            self._times[first] = self._times.get(first, 0) + 1
+            if first != self._boot_start:
+                del self._places[self._boot_start :]
+        self._boot_start = len(self._places)
 
     def log(self, name: str) -> BootLog:
-        """Return the log, once every line is taken."""
-        boots = [boot.logged() for boot in self._boots if boot.banner or boot.messages or boot.sightings]
-        return BootLog(name, self._lines, self._has_kernel_lines, boots, self._omitted)
+        """Return the log, once every part is taken."""
+        self._end_boot()
+        judge = _Judge(self._places)
+        builder = _Builder(self._omitted)
+        for number, place in enumerate(self._places):
+            if judge.is_kernels(place):
+                builder.add(place, self._times.get(number, 1))
+            elif judge.is_doubtful(place):
+                builder.doubt(place)
+        lines = self._lines + (not self._buffer.endswith(b"\n"))
+        return BootLog(name, lines, builder.boots(), builder.omitted)
 
 
-def _message(number: int, text: str, match: re.Match[str], source: MessageSource) -> LogMessage:
-    groups = match.groupdict()
-    found = {key: int(groups[key], 16) for key in ("expected", "found") if groups.get(key)}
-    code = None
-    if groups.get("ip"):
-        code = _code(match)
-    elif groups.get("module"):
-        code = CodeAddress(None, module=groups["module"])
+def _first(buffer: bytes, marks: Iterable[bytes], start: int) -> int:
+    """Return the position of the first of `marks`, or of the end of what is looked at."""
+    found = (buffer.find(mark, start, start + _CONTEXT) for mark in marks)
+    return min((position for position in found if position >= 0), default=min(len(buffer), start + _CONTEXT))
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")
+
+
+# -- whose messages they are ---------------------------------------------------------------------------------
+
+
+class _Judge:
+    """Tells the kernel's messages from those that others print, by where the kernel's own stand."""
+
+    def __init__(self, places: Iterable[_Place]) -> None:
+        votes = Counter(p.decoration for p in places if p.name in _WHOLE and not p.continued)
+        self._named = any(decoration.by_kernel for decoration in votes)
+        enough = max(1, min(max(votes.values(), default=0), 2), votes.total() // 5)
+        self._known = {
+            decoration.shape
+            for decoration, count in votes.items()
+            if decoration.plain or (decoration.by_kernel if self._named else count >= enough)
+        }
+        self._tags = {shape.partition("|")[2] for shape in self._known}
+        self._previous = False
+
+    def is_kernels(self, place: _Place) -> bool:
+        """Return whether the kernel printed it; places are asked for in the order of the log."""
+        shape, plain, _ = place.decoration
+        if place.name == _LOST:
+            return True
+        if place.continued and not self._previous:
+            return False
+        self._previous = (
+            plain
+            or shape in self._known
+            or any(
+                shape.endswith(known) and (place.continued or shape.startswith(known))
+                for known in self._known
+                if known.strip()
+            )
+        )
+        return self._previous
+
+    def is_doubtful(self, place: _Place) -> bool:
+        """Return whether a place that is not the kernel's by its form may be a failure nevertheless."""
+        row = _ROWS.get(place.name)
+        shape = place.decoration.shape
+        return (
+            row is not None
+            and row.proof in {Proof.DISABLED, Proof.FAILED, Proof.WARNED}
+            and (
+                place.name in _WHOLE
+                or any(value for key, value in place.fields.items() if key != "error")
+                or place.text.startswith("-")
+            )
+            and not self._named
+            and shape.partition("|")[2] in self._tags | {""}
+        )
+
+
+# -- boots ---------------------------------------------------------------------------------------------------
+
+
+class _Boot:
+    """A boot under way."""
+
+    def __init__(self, place: _Place | None = None, times: int = 1) -> None:
+        self.place = place
+        self.times = times
+        self.messages: list[LogMessage] = []
+        self.sightings: list[CodeAddress] = []
+        self.releases: list[str] = []
+        self.lost: list[tuple[int, str, int]] = []
+        self.doubtful: int | None = None
+        self.tail = ""
+
+    @property
+    def announced(self) -> bool:
+        """Whether only the firmware's console has shown its banner (`prom_init`)."""
+        return self.place is not None and bool(self.place.fields.get("announced")) and not self.messages
+
+    def logged(self) -> LoggedBoot:
+        banner = None if self.place is None else self.place.text.removeprefix("Preparing to boot ").rstrip()
+        return LoggedBoot(
+            banner,
+            banner is not None and _is_whole(banner),
+            self.messages,
+            self.sightings,
+            () if self.place is None else self.place.sequel,
+            self.releases,
+            self.lost,
+            self.doubtful,
+            self.tail,
+            self.times,
+        )
+
+
+def _is_whole(banner: str) -> bool:
+    """Return whether a banner has a builder, a compiler and a build number, in this order."""
+    compiler = banner.find(") (")
+    return compiler > 0 and re.search(r"\) #\d+ ", banner[compiler:]) is not None
+
+
+class _Builder:
+    """Puts the kernel's messages together to boots."""
+
+    def __init__(self, omitted: int) -> None:
+        self._boots = [_Boot()]
+        self.omitted = omitted
+        self._kept = 0
+        self._bug_until = 0
+
+    def add(self, place: _Place, times: int) -> None:
+        """Take the next message, or part of one."""
+        boot, fields = self._boots[-1], place.fields
+        in_bug = place.line <= self._bug_until
+        if place.name == _BANNER:
+            self._start_boot(place, times)
+        elif place.name == _RELEASE:
+            boot.releases.append(_text(fields["release"] or b""))
+            boot.sightings += place.sequel[: SIGHTINGS_MAX - len(boot.sightings)]
+        elif place.name == _LOST:
+            boot.lost.append((place.line, place.text.strip(), len(boot.messages)))
+        elif place.name in _ROWS:
+            self._add_message(boot, place)
+        elif in_bug and place.name in {_PHASE, _CODE, _TRACER}:
+            self._add_to_bug(boot, place)
+
+    def doubt(self, place: _Place) -> None:
+        """Take a failure that another program may have printed."""
+        if self._boots[-1].doubtful is None:
+            self._boots[-1].doubtful = place.line
+
+    def _start_boot(self, place: _Place, times: int) -> None:
+        """Start a boot, or go on with the one that was announced, by the better of its two banners."""
+        last = self._boots[-1]
+        self._bug_until = 0
+        if last.announced and not place.fields["announced"]:
+            announced = last.place
+            whole = _is_whole(place.text) or announced is None
+            last.place = place if whole else announced._replace(fields={})
+        else:
+            self._boots.append(_Boot(place, times))
+
+    def _add_message(self, boot: _Boot, place: _Place) -> None:
+        row = _ROWS[place.name]
+        last = boot.messages[-1] if boot.messages else None
+        is_bug = row.kind is MessageKind.BUG
+        if is_bug and place.line <= self._bug_until and last is not None and _is_header(last):
+            boot.messages.pop()  # the message itself, after the line that announces it (since 5.8)
+            self._kept -= 1
+        if self._kept >= MESSAGES_MAX:
+            self.omitted += 1
+            return
+        self._kept += 1
+        boot.messages.append(_message(place))
+        if row.proof is Proof.HEALTHY:
+            boot.tail = place.tail
+        if is_bug:
+            self._bug_until = place.line + _BLOCK_LINES
+
+    def _add_to_bug(self, boot: _Boot, place: _Place) -> None:
+        """Add a part of an `ftrace_bug` message: the function, or what ftrace was doing."""
+        bugs = (i for i in reversed(range(len(boot.messages))) if boot.messages[i].kind is MessageKind.BUG)
+        position = next(bugs, None)
+        if position is None:  # beyond what is kept
+            return
+        bug = boot.messages[position]
+        if place.name == _PHASE and bug.phase is None:
+            boot.messages[position] = replace(bug, phase=_phase(place.text))
+        elif place.name == _CODE and bug.code is None:
+            boot.messages[position] = replace(bug, code=_code(place.fields))
+            boot.sightings.append(_code(place.fields))
+        elif place.name == _TRACER:
+            self._bug_until = 0
+            if bug.phase is BugPhase.INIT:  # a call site is made to call ftrace_caller first
+                boot.sightings.append(replace(_code(place.fields), symbol="ftrace_caller"))
+
+    def boots(self) -> list[LoggedBoot]:
+        """Return every boot that the log has something of."""
+        wanted = (b for b in self._boots if b.place or b.messages or b.sightings or b.lost or b.doubtful)
+        return [boot.logged() for boot in wanted]
+
+
+def _is_header(message: LogMessage) -> bool:
+    return message.text.startswith("-") and message.code is None
+
+
+def _phase(text: str) -> BugPhase:
+    return next(phase for phase in BugPhase if text.startswith(phase.value))
+
+
+def _message(place: _Place) -> LogMessage:
+    fields = {key: value for key, value in place.fields.items() if value is not None}
+    numbers = {key: int(fields[key], 16) for key in ("expected", "found") if key in fields}
     return LogMessage(
-        line=number,
-        text=text.strip(),
-        source=source,
-        code=code,
-        caller=groups.get("caller"),
-        count=int(groups["count"]) if groups.get("count") else None,
-        expected=found.get("expected"),
-        found=found.get("found"),
-        error=BugError(groups["error"]) if groups.get("error") else None,
+        line=place.line,
+        text=place.text.strip(),
+        row=_ROWS[place.name],
+        code=_code(fields) if fields.keys() & {"ip", "module"} else None,
+        caller=_text(fields["caller"]) if "caller" in fields else None,
+        count=int(fields["count"]) if "count" in fields else None,
+        error=BugError(_text(fields["error"])) if "error" in fields else None,
+        **numbers,
     )
 
 
-def _code(match: re.Match[str]) -> CodeAddress:
-    groups = match.groupdict()
-    symbol = groups.get("symbol")
+def _code(fields: Mapping[str, bytes | None]) -> CodeAddress:
+    ip, symbol, offset, module = (fields.get(key) for key in ("ip", "symbol", "offset", "module"))
     return CodeAddress(
-        int(match["ip"], 16), symbol, int(groups["offset"], 16) if symbol else 0, groups.get("module")
+        None if ip is None else int(ip, 16),
+        None if symbol is None else _text(symbol),
+        0 if offset is None else int(offset, 16),
+        None if module is None else _text(module),
     )

@@ -34,20 +34,10 @@ _RELOCATION_UNIT: Final = 0x1000
 """A kernel is relocated by whole pages; any other difference comes from two symbols of one name."""
 _INIT_CALLERS: Final = frozenset({"ftrace_init_nop", "ftrace_init_ool_stub"})
 
-# Which rule's failure makes the kernel print a message.
-_RULES: Final[Mapping[MessageKind, tuple[str, ...]]] = {
-    MessageKind.ARCH_WARNING: ("area-exhausted",),
-    MessageKind.STUB_OUT_OF_RANGE: ("stub-out-of-range", "return-out-of-range"),
-    MessageKind.NO_TRAMPOLINE: ("tracer-unreachable",),
-    MessageKind.WRONG_INSTRUCTION: ("location-not-nop",),
-    MessageKind.FETCH_FAILED: ("location-not-nop",),
-}
 _OTHER_ERRORS: Final = frozenset({BugError.WRITE, BugError.UNKNOWN})
 """Failures that depend on the running machine, not on the file."""
 _AFTER_BOOT_RULES: Final = frozenset({"tracer-unreachable", "init-trampoline-only"})
 """Failures that a boot can survive: they show when a tracer is enabled."""
-_HARMLESS: Final = frozenset({MessageKind.ALLOCATING, MessageKind.ALLOCATED})
-_SURVIVED: Final = frozenset({MessageKind.MODULE_SKIPPED, MessageKind.NO_MODULE})
 
 
 class Comparison(Enum):
@@ -67,7 +57,9 @@ class Comparison(Enum):
     NOT_LOGGED = "not-logged"
     """The simulation fails, the logged boot does not."""
     FUNCTION_LOST = "function-lost"
-    """The log does not tell which function it is."""
+    """The function is not in the log."""
+    RULE_LOST = "rule-lost"
+    """The function is the one where the simulation ends; which test it failed is not in the log."""
     AFTER_BOOT = "after-boot"
     """It happened after what is simulated."""
     MODULE = "module"
@@ -78,19 +70,7 @@ class Comparison(Enum):
     @property
     def contradicts(self) -> bool:
         """Whether log and simulation cannot both be right."""
-        return self in _CONTRADICTIONS
-
-
-_CONTRADICTIONS: Final = frozenset(
-    {
-        Comparison.NOT_PREDICTED,
-        Comparison.OTHER_FUNCTION,
-        Comparison.OTHER_RULE,
-        Comparison.OTHER_COUNT,
-        Comparison.OTHER_ADDRESS,
-        Comparison.NOT_LOGGED,
-    }
-)
+        return self.value.startswith(("not-predicted", "not-logged", "other"))
 
 
 @dataclass(frozen=True)
@@ -106,7 +86,7 @@ class Explanation:
     """One message of the log, explained.
 
     Attributes:
-        rule: the rule that the kernel tested, None where it is none of them, or not known.
+        rule: the rule that the kernel tested, None if no rule applies or it is unknown.
         function: the symbol with its offset.
         location: as linked, None for code outside the file.
         comparison: with the simulated boot.
@@ -138,7 +118,7 @@ class Explanation:
     @property
     def is_failure(self) -> bool:
         """Whether the message says that ftrace failed."""
-        return self.message.kind not in _HARMLESS
+        return self.message.row.proof is not Proof.HEALTHY
 
 
 @dataclass(frozen=True)
@@ -146,31 +126,26 @@ class ExplainResult:
     """Everything that `explain` prints.
 
     Attributes:
-        lines: of the log.
-        proved: the log names this kernel in full.
+        boot: the simulated one.
+        proved: the log shows that it is of this kernel.
         boots: how many of this kernel, or of an unknown one, the log has.
         other_boots: how many of other kernels it has; their messages are not explained.
         explanations: in the order of the log.
-        omitted: messages beyond those that are kept.
         offset: bytes by which the kernel ran above its linked address, in the last boot that tells.
-        entries: locations of the file.
-        stops_at: the function at which the simulated boot disables ftrace, None if it does not.
     """
 
-    file: str
-    log: str
-    lines: int
+    boot: Boot
+    log: BootLog
     proved: bool
     boots: int
     other_boots: int
     explanations: Sequence[Explanation]
-    omitted: int
     offset: int | None
-    entries: int
-    stops_at: str | None
-    release: str | None
-    banner: str | None
-    build_id: str | None
+
+    @property
+    def stops_at(self) -> str | None:
+        """The function at which the simulated boot disables ftrace, None if it does not."""
+        return None if self.boot.stops_at is None else self.boot.function(self.boot.stops_at)
 
     @property
     def failed(self) -> bool:
@@ -178,9 +153,9 @@ class ExplainResult:
         return any(explanation.is_failure for explanation in self.explanations)
 
     @property
-    def disables_ftrace(self) -> bool:
-        """Whether the log shows that ftrace disabled itself, not only for one module."""
-        return any(e.is_failure and e.message.kind not in _SURVIVED for e in self.explanations)
+    def proofs(self) -> set[Proof]:
+        """What the messages prove."""
+        return {explanation.message.row.proof for explanation in self.explanations}
 
     @property
     def contradicts(self) -> bool:
@@ -199,58 +174,112 @@ def explain_log(boot: Boot, log: BootLog) -> ExplainResult:
     Raises:
         DamagedKernelError: the kernel's table or areas are damaged: nothing is predicted.
         OtherKernelLogError: the log is of other kernels only.
+        UnprovedLogError: it shows no failure, and not that ftrace was set up by this kernel either.
     """
     kernel = boot.kernel
     if boot.damage:
         raise DamagedKernelError(kernel.file, boot.damage[0].rule)
-    others = [logged for logged in log.boots if _is_other(kernel, logged)]
-    own = [logged for logged in log.boots if not _is_other(kernel, logged)]
-    if others and not any(logged.banner for logged in own):
-        found, expected = _shortest_difference(others[0].banner or "", kernel.banner or "")
-        raise OtherKernelLogError(log.file, found, kernel.file, expected)
+    differences = [_difference(boot, logged) for logged in log.boots]
+    own = [logged for logged, other in zip(log.boots, differences, strict=True) if other is None]
+    others = [other for other in differences if other is not None]
+    if others and not any(logged.banner or logged.releases for logged in own):
+        raise OtherKernelLogError(log.file, others[0][0], kernel.file, others[0][1])
     symbols = _Symbols(kernel, own)
-    explanations: list[Explanation] = []
-    offset = None
-    for logged in own:
-        explainer = _Explainer(boot, logged, symbols)
-        explanations += explainer.explanations()
-        offset = explainer.offset if explainer.offset is not None else offset
-    return ExplainResult(
-        file=kernel.file,
-        log=log.file,
-        lines=log.lines,
-        proved=any(_is_proved(kernel, logged) for logged in own),
-        boots=len(own),
-        other_boots=len(others),
+    explainers = [_Explainer(boot, logged, symbols) for logged in own]
+    explanations = [explanation for explainer in explainers for explanation in explainer.explanations()]
+    offsets = [explainer.offset for explainer in explainers if explainer.offset is not None]
+    result = ExplainResult(
+        boot=boot,
+        log=log,
+        proved=any(_is_proved(boot, logged) for logged in own),
+        boots=sum(logged.times for logged in own),
+        other_boots=sum(logged.times for logged in log.boots) - sum(logged.times for logged in own),
         explanations=explanations,
-        omitted=log.omitted,
-        offset=offset,
-        entries=len(boot.locations),
-        stops_at=None if boot.stops_at is None else boot.function(boot.stops_at),
-        release=kernel.release,
-        banner=kernel.banner,
-        build_id=kernel.build_id,
+        offset=offsets[-1] if offsets else None,
     )
+    if not result.failed:
+        _require_proof(boot, log, own)
+    return result
+
+
+def _require_proof(boot: Boot, log: BootLog, own: Sequence[LoggedBoot]) -> None:
+    """Refuse a log without a failure that does not show either that ftrace was set up by this kernel.
+
+    Raises:
+        UnprovedLogError: it is refused.
+    """
+    for logged in own:
+        lost = next((lost for lost in logged.lost if lost.before < len(logged.messages) or not logged.messages), None)
+        if lost is not None:
+            raise UnprovedLogError(log.file, f'line {lost.line:,}, "{lost.text}", stands where ftrace is set up')
+        if logged.doubtful is not None:
+            problem = f"line {logged.doubtful:,} reports a failure, but not in the way of the kernel's other lines"
+            raise UnprovedLogError(log.file, problem)
+    if log.omitted:
+        raise UnprovedLogError(log.file, f"has {log.omitted:,} more messages of ftrace than are read")
+    set_up = [logged for logged in own if _count(logged) is not None]
+    if not set_up:
+        raise UnprovedLogError(
+            log.file,
+            f'shows nothing of ftrace ({log.lines:,} lines); a kernel with ftrace logs "ftrace: allocating ...'
+            ' entries" early in its boot: the log may be incomplete',
+        )
+    if not any(_is_proved(boot, logged) for logged in set_up):
+        raise UnprovedLogError(
+            log.file,
+            f"shows that ftrace was set up, but not that the kernel is {boot.kernel.file}: it has no complete"
+            ' "Linux version" line',
+        )
 
 
 # -- which kernel it is --------------------------------------------------------------------------------------
 
 
-def _is_proved(kernel: Kernel, logged: LoggedBoot) -> bool:
-    """Return whether a boot has the kernel's banner, wrapped or not."""
-    if kernel.banner is None or logged.banner is None:
-        return False
-    pieces = (logged.banner, *logged.following)
-    return _squeeze(kernel.banner) in accumulate(map(_squeeze, pieces))
+def _count(logged: LoggedBoot) -> int | None:
+    """Return the number of functions that a boot has found, None if the log does not tell."""
+    counts = [m.count for m in logged.messages if m.kind is MessageKind.ALLOCATING]
+    return counts[-1] if counts else None
 
 
-def _is_other(kernel: Kernel, logged: LoggedBoot) -> bool:
-    """Return whether a boot is of another kernel; a damaged banner tells only if its release differs."""
-    if kernel.banner is None or logged.banner is None or _is_proved(kernel, logged):
+def _releases(logged: LoggedBoot) -> set[str]:
+    """Return the releases that a boot's lines name; that of a banner which ends in it may be cut short."""
+    words = (logged.banner or "").split(" ")[2:]
+    return {*logged.releases, *words[: 1 if len(words) > 1 else 0]}
+
+
+def _has_banner(kernel: Kernel, logged: LoggedBoot) -> bool:
+    """Return whether a boot has the kernel's banner, wrapped or not, whatever follows it in its line."""
+    own, banner = kernel.banner, logged.banner
+    if own is None or banner is None:
         return False
-    if _squeeze(kernel.banner).startswith(_squeeze(logged.banner)):  # cut short
-        return False
-    return logged.complete or kernel.banner.split()[:3] != logged.banner.split()[:3]
+    tail = banner[len(own) :]
+    if banner.startswith(own) and (not tail[:1].isalnum() or tail.strip() == logged.tail.strip()):
+        return True
+    return _squeeze(own) in accumulate(map(_squeeze, (banner, *logged.following)))
+
+
+def _is_proved(boot: Boot, logged: LoggedBoot) -> bool:
+    """Return whether a boot is of the kernel: by its banner, or its release and number of functions."""
+    release = boot.kernel.release
+    by_count = release is not None and release in _releases(logged) and _count(logged) is not None
+    return _difference(boot, logged) is None and (by_count or _has_banner(boot.kernel, logged))
+
+
+def _difference(boot: Boot, logged: LoggedBoot) -> tuple[str, str] | None:
+    """Return what a boot of another kernel has and what the kernel has instead, None if nothing differs."""
+    kernel, count = boot.kernel, _count(logged)
+    # Before 6.15 the kernel counts the entries that it skips.
+    if count is not None and count not in {len(boot.locations), len(kernel.table)}:
+        return f"allocating {count:,} entries", f"with {len(boot.locations):,}"
+    if kernel.banner is None:
+        return None
+    if _has_banner(kernel, logged):
+        return None
+    other = sorted(_releases(logged) - {kernel.release})
+    banner = logged.banner or ""
+    if logged.complete:
+        return _shortest_difference(banner, kernel.banner)
+    return (other[0], kernel.release or "") if other else None
 
 
 def _squeeze(text: str) -> str:
@@ -271,10 +300,10 @@ def _release_and_build(banner: str) -> str:
 
 
 def _rules_of(cause: LogMessage) -> tuple[str, ...] | None:
-    """Return the rules whose failure can make the kernel print a message, None if any can."""
+    """Return the rules whose failure makes the kernel print a message, None if the message does not tell."""
     if cause.kind is MessageKind.BUG and cause.error is BugError.READ:
         return ("location-not-nop",)
-    return _RULES.get(cause.kind)
+    return cause.row.rules or None
 
 
 # -- addresses -----------------------------------------------------------------------------------------------
