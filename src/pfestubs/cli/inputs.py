@@ -8,6 +8,8 @@ import os
 from typing import Final
 
 from pfestubs.errors import UnreadableError, UsageError
+from pfestubs.read.file_types import ELF, is_packed
+from pfestubs.read.source import read_head
 
 _PACKED: Final = ("", ".xz", ".gz", ".zst")
 
@@ -66,3 +68,17 @@ def refuse_swapped(first: str, others: tuple[str, ...], usage: str) -> None:
             f"is not a file, but {file} is: the kernel comes first",
             usage.format(file=file, rest=rest),
         )
+
+
+def refuse_log_first(vmlinux: str, log: str | None) -> None:
+    """Refuse a log where the kernel should be, and the kernel where the log should be.
+
+    Raises:
+        UsageError: naming the right order.
+    """
+    if log is None or not os.path.isfile(log) or not os.path.isfile(vmlinux):
+        return
+    first, second = read_head(vmlinux), read_head(log)
+    if second.startswith(ELF) and not (first.startswith(ELF) or is_packed(first)):
+        advice = f"pfestubs explain {log} {vmlinux}"
+        raise UsageError(vmlinux, f"is not an ELF file, but {log} is: the kernel comes first", advice)

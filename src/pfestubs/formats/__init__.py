@@ -28,7 +28,7 @@ FORMATS: Final[dict[str, dict[str, str]]] = {
     "plan": {"text": "plan:render_text", "json": "plan:render_json"},
     "diff": {"text": "diff:render_text", "json": "diff:render_json", "markdown": "diff:render_markdown"},
     "report": {"html": "report.html:render"},
-    "explain": {"text": "explain.text:render", "json": "explain.json:render"},
+    "explain": {"text": "explain:render_text", "json": "explain:render_json"},
 }
 """By command, the module in this package and the function of each format."""
 

@@ -42,7 +42,8 @@ class Proof(Enum):
     FAILED = "a test failed"
     """Whether ftrace is disabled, its caller's `ftrace_bug` says."""
     WARNED = "a warning"
-    """Ftrace may still be on: `WARN_ON` does not disable it, `FTRACE_WARN_ON` does, and both print the same."""
+    """Ftrace may still be on: `WARN_ON` does not disable it, `FTRACE_WARN_ON` does, and both print
+    the same."""
     MODULE = "a module is not traced"
 
 
@@ -82,7 +83,7 @@ CODE: Final = rf"\[<(?P<ip>{_HEX})>\](?: {SYMBOL})?"
 _WARNING: Final = r"WARNING: (?:\[.{1,200}?\] )?(?:CPU: \d+ PID: \d+ )?(?:at )?(?:[^\s:]{0,200}/)?"
 """Up to the file: `WARNING: FILE:LINE at FUNCTION` since 6.18, "CPU: ... at FILE:LINE" since 3.12, before
 that "at FILE:LINE"."""
-_WARNED: Final = r"(?P<where>:\d+) (?:at )?(?P<caller>{})(?![\w.])"
+_WARNED: Final = r"(?P<where>:\d+) (?:at )?(?P<caller>{})(?=\+0x)"
 _ANY: Final = r"[A-Za-z_][\w.]*"
 _M, _P = MessageKind, Proof
 
@@ -228,6 +229,14 @@ class LogMessage:
         return self.row.kind
 
 
+class LostMessages(NamedTuple):
+    """The line that says that messages are missing, and how many messages of ftrace precede it."""
+
+    line: int
+    text: str
+    before: int
+
+
 @dataclass(frozen=True)
 class LoggedBoot:
     """What a log has of one boot.
@@ -239,7 +248,7 @@ class LoggedBoot:
         messages: of ftrace.
         sightings: addresses with their symbols, from registers and stacks.
         releases: of the kernel, as register dumps name it.
-        lost: of messages that are missing, the line that says so and how many messages of ftrace precede it.
+        lost: where messages are missing.
         doubtful: the line of a failure that another program may have printed, None without one.
         tail: what follows a message in its line, as far as known.
         times: how often the log has it.
@@ -251,7 +260,7 @@ class LoggedBoot:
     sightings: Sequence[CodeAddress]
     following: Sequence[str] = ()
     releases: Sequence[str] = ()
-    lost: Sequence[tuple[int, str, int]] = ()
+    lost: Sequence[LostMessages] = ()
     doubtful: int | None = None
     tail: str = ""
     times: int = 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import errno
+import io
 import os
 import re
 import stat
@@ -30,6 +31,7 @@ from pfestubs.model.boot_log import (
     CodeAddress,
     LoggedBoot,
     LogMessage,
+    LostMessages,
     MessageKind,
     Proof,
 )
@@ -57,7 +59,15 @@ _PREFIX_MAX: Final = 400
 _BANNER_LINES: Final = 4
 """Lines after a banner over which it may be wrapped."""
 
-_BANNER, _CUT, _CODE, _PHASE, _TRACER, _RELEASE, _LOST = "banner cut code phase tracer release lost".split()
+_BANNER, _CUT, _CODE, _PHASE, _TRACER, _RELEASE, _LOST = [
+    "banner",
+    "cut",
+    "code",
+    "phase",
+    "tracer",
+    "release",
+    "lost",
+]
 _TRIGGER: Final = re.compile(
     rb"ftrace(?:: (?:alloc|No f|FAIL|fail)| fa[iu]|-powerpc: | (?:ool|pfe) stub|_init_ool_stub: )|WARNING: "
     rb"|Linux version \d|Preparing to boot L|---(?:-{9}\[ (?:ftrace bug|cut here) \]|\[ end trace )"
@@ -67,6 +77,7 @@ _TRIGGER: Final = re.compile(
 )
 """The beginning of every message: letters, so that the search is one pass over the bytes."""
 _TAINT: Final = r"(?:Not tainted|Tainted: [^\n\r#(]{1,60}?) +\(?(?P<release>\d+\.\d[^\s()]*)"
+_STAMPED: Final = re.compile(rb"(?m)^(?:<\d+>)?\[ *\d+\.\d{6}\]")
 _FORMS: Final = [
     (name, first.encode(), re.compile(pattern.encode()))
     for name, first, pattern in (
@@ -100,7 +111,7 @@ _DRESSED: Final = (b"\x1b", b"\\", b"&", b"#0", b"^[", b"<br")
 _DRESS: Final = re.compile(  # the first character outside every group makes the search fast
     rb"[\x1b\\&#^<](?:(?<=\\)\\*(?:(?P<end>[nrf]|01[245]|x0[acdACD]|u000[acdACD])"
     rb"|(?P<colour>(?:u001[bB]|x1[bB]|033|e)\[[0-?]*[ -/]*[@-~])"
-    rb"|(?:u00|x)(?P<code>[0-9a-fA-F]{2})|(?P<mark>[\"'/])|t)"
+    rb"|(?:u(?P<code>[0-9a-fA-F]{4})|x(?P<byte>[0-9a-fA-F]{2}))|(?P<mark>[\"'/])|t)"
     rb"|(?P<control>(?<=\x1b)(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[()*+][0-9A-Za-z]|[0-~])"
     rb"|(?:(?<=\^)|(?<=#)033)\[[0-?]*[@-~])"
     rb"|(?P<line>(?<=#)01[25]|(?<=&)#(?:10|13|x[aAdD]);|(?<=<)br ?/?>)"
@@ -151,6 +162,16 @@ def read_boot_log(path: str | None) -> BootLog:
     return log
 
 
+def is_boot_log(path: str) -> bool:
+    """Return whether a file looks like a boot log, from its beginning."""
+    try:
+        with open(path, "rb") as stream:
+            start = b"".join(_chunks(io.BytesIO(stream.read(_CHUNK)), path))
+    except (OSError, UnsuitableError):
+        return False
+    return _TRIGGER.search(start) is not None or _STAMPED.search(start) is not None
+
+
 @contextmanager
 def _open(path: str | None) -> Iterator[IO[bytes]]:
     if path is None or path == "-":
@@ -186,8 +207,11 @@ def _chunks(stream: IO[bytes], name: str) -> Iterator[bytes]:
         cut = text.rfind(b"\n", max(0, len(text) - _CONTEXT)) + 1 or len(text)
         cut -= len(_OPEN_ESCAPE.search(text, max(0, cut - 16), cut)[0])  # type: ignore[index]
         rest = text[cut:]
-        yield _undress(text[:cut])
-    yield _undress(rest)
+        if cut:
+            yield _undress(text[:cut])
+    if rest:
+        yield _undress(rest)
+    yield b""
 
 
 def _require_text(start: bytes, name: str) -> None:
@@ -200,10 +224,10 @@ def _wide_encoding(start: bytes) -> str | None:
     """Return the UTF-16 that a log begins with, with a mark or in Latin letters, None for bytes."""
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    low, high = start[1:64:2], start[:64:2]
-    if low and not any(low):
-        return "utf-16-le"
-    return "utf-16-be" if high and not any(high) and any(low) else None
+    zeros = start[::2].count(0), start[1::2].count(0)
+    if 4 * max(zeros) < len(start) or 8 * min(zeros) > len(start):
+        return None
+    return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
 
 
 def _undress(text: bytes) -> bytes:
@@ -214,6 +238,8 @@ def _undress(text: bytes) -> bytes:
         text = _BINARY.sub(b"MESSAGE=", text)
     if any(mark in text for mark in _DRESSED):
         text = _DRESS.sub(_resolve, text)
+    for quote in (b'"', b"'"):  # items of a list
+        text = re.sub(quote + b", ?" + quote, quote + b"\r" + quote, text)
     return text.translate(_BREAKS)
 
 
@@ -224,7 +250,9 @@ def _characters(numbers: bytes) -> bytes:
 def _resolve(match: re.Match[bytes]) -> bytes:
     kind = match.lastgroup
     if kind == "code":
-        return bytes.fromhex(match["code"].decode())
+        return chr(int(match["code"], 16)).encode("utf-8", "replace")
+    if kind == "byte":
+        return bytes.fromhex(match["byte"].decode())
     if kind == "name":
         return _ENTITIES[match["name"]]
     if kind == "mark":
@@ -260,7 +288,8 @@ class _Decoration(NamedTuple):
 
 
 def _decoration(prefix: str, *, by_kernel: bool = False) -> _Decoration:
-    words = _WORD.sub(lambda m: "kernel" if m["kernel"] else " " if m["blank"] else "w", prefix).rstrip()
+    prefix = re.sub(r"^\s*\[(?=[\"'])", "", prefix)  # a list begins
+    words = _WORD.sub(lambda m: "kernel" if m["kernel"] else "" if m["blank"] else "w", prefix)
     tag = _TAG.search(prefix)
     if tag is not None and tag[1] != "kernel" and not re.fullmatch(_LEVELS, tag[1]):
         words += "|" + re.sub(r"\d+", "0", tag[1])
@@ -392,7 +421,8 @@ class _Collector:
         """Keep a boot once that the log has several times: an archive has thousands."""
         boot = self._places[self._boot_start :]
         if boot:
-            content = hash(tuple((p.name, p.text, p.decoration, p.continued, p.sequel) for p in boot))
+            cut = () if _is_whole(boot[0].text) else boot[0].sequel  # of a banner
+            content = hash((cut, *((p.name, p.text, p.decoration, p.continued) for p in boot)))
             first = self._boots.setdefault(content, self._boot_start)
             self._times[first] = self._times.get(first, 0) + 1
             if first != self._boot_start:
@@ -403,7 +433,7 @@ class _Collector:
         """Return the log, once every part is taken."""
         self._end_boot()
         judge = _Judge(self._places)
-        builder = _Builder(self._omitted)
+        builder = _Builder(self._omitted, judge.tail)
         for number, place in enumerate(self._places):
             if judge.is_kernels(place):
                 builder.add(place, self._times.get(number, 1))
@@ -438,6 +468,10 @@ class _Judge:
             for decoration, count in votes.items()
             if decoration.plain or (decoration.by_kernel if self._named else count >= enough)
         }
+        tails = Counter(
+            p.tail.strip() for p in places if p.name in _ROWS and _ROWS[p.name].proof is Proof.HEALTHY
+        )
+        self.tail = max(tails, key=tails.__getitem__, default="")
         self._tags = {shape.partition("|")[2] for shape in self._known}
         self._previous = False
 
@@ -454,7 +488,7 @@ class _Judge:
             or any(
                 shape.endswith(known) and (place.continued or shape.startswith(known))
                 for known in self._known
-                if known.strip()
+                if known.endswith(("]", ">"))
             )
         )
         return self._previous
@@ -488,16 +522,15 @@ class _Boot:
         self.messages: list[LogMessage] = []
         self.sightings: list[CodeAddress] = []
         self.releases: list[str] = []
-        self.lost: list[tuple[int, str, int]] = []
+        self.lost: list[LostMessages] = []
         self.doubtful: int | None = None
-        self.tail = ""
 
     @property
     def announced(self) -> bool:
         """Whether only the firmware's console has shown its banner (`prom_init`)."""
         return self.place is not None and bool(self.place.fields.get("announced")) and not self.messages
 
-    def logged(self) -> LoggedBoot:
+    def logged(self, tail: str) -> LoggedBoot:
         banner = None if self.place is None else self.place.text.removeprefix("Preparing to boot ").rstrip()
         return LoggedBoot(
             banner,
@@ -508,7 +541,7 @@ class _Boot:
             self.releases,
             self.lost,
             self.doubtful,
-            self.tail,
+            tail,
             self.times,
         )
 
@@ -522,14 +555,19 @@ def _is_whole(banner: str) -> bool:
 class _Builder:
     """Puts the kernel's messages together to boots."""
 
-    def __init__(self, omitted: int) -> None:
+    def __init__(self, omitted: int, tail: str) -> None:
         self._boots = [_Boot()]
+        self._tail = tail
         self.omitted = omitted
         self._kept = 0
         self._bug_until = 0
 
     def add(self, place: _Place, times: int) -> None:
         """Take the next message, or part of one."""
+        if self._tail.startswith("[") and self._tail.startswith(
+            f"[{_text(place.fields.get('module') or b'?')}]"
+        ):
+            place = place._replace(fields={**place.fields, "module": None})  # every line ends so
         boot, fields = self._boots[-1], place.fields
         in_bug = place.line <= self._bug_until
         if place.name == _BANNER:
@@ -538,7 +576,7 @@ class _Builder:
             boot.releases.append(_text(fields["release"] or b""))
             boot.sightings += place.sequel[: SIGHTINGS_MAX - len(boot.sightings)]
         elif place.name == _LOST:
-            boot.lost.append((place.line, place.text.strip(), len(boot.messages)))
+            boot.lost.append(LostMessages(place.line, place.text.strip(), len(boot.messages)))
         elif place.name in _ROWS:
             self._add_message(boot, place)
         elif in_bug and place.name in {_PHASE, _CODE, _TRACER}:
@@ -572,8 +610,6 @@ class _Builder:
             return
         self._kept += 1
         boot.messages.append(_message(place))
-        if row.proof is Proof.HEALTHY:
-            boot.tail = place.tail
         if is_bug:
             self._bug_until = place.line + _BLOCK_LINES
 
@@ -597,7 +633,7 @@ class _Builder:
     def boots(self) -> list[LoggedBoot]:
         """Return every boot that the log has something of."""
         wanted = (b for b in self._boots if b.place or b.messages or b.sightings or b.lost or b.doubtful)
-        return [boot.logged() for boot in wanted]
+        return [boot.logged(self._tail) for boot in wanted]
 
 
 def _is_header(message: LogMessage) -> bool:

@@ -90,6 +90,11 @@ def refuse_other_than_elf(path: str, head: bytes) -> None:
     for magic, problem, advice in _MAGICS:
         if head.startswith(magic):
             raise UnsuitableError(path, problem, advice)
+    from pfestubs.read.boot_log import is_boot_log  # patterns that only a wrong file needs
+
+    if is_boot_log(path):
+        advice = f"pfestubs explain VMLINUX {path} says what it means"
+        raise UnsuitableError(path, "is a boot log, not an ELF file", advice)
     raise UnsuitableError(path, f"is not an ELF file (starts with {head[:4].hex(' ')})")
 
 

@@ -11,9 +11,9 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.errors import DamagedKernelError, OtherKernelLogError
+from pfestubs.errors import DamagedKernelError, OtherKernelLogError, UnprovedLogError
 from pfestubs.model import ppc, symbolic
-from pfestubs.model.boot_log import BugError, BugPhase, MessageKind
+from pfestubs.model.boot_log import BugError, BugPhase, MessageKind, Proof
 from pfestubs.model.findings import Action, Remedy
 from pfestubs.rules.check.check import failure_finding
 from pfestubs.rules.check.remedy import Remedies
@@ -209,11 +209,17 @@ def _require_proof(boot: Boot, log: BootLog, own: Sequence[LoggedBoot]) -> None:
         UnprovedLogError: it is refused.
     """
     for logged in own:
-        lost = next((lost for lost in logged.lost if lost.before < len(logged.messages) or not logged.messages), None)
+        lost = next(
+            (lost for lost in logged.lost if lost.before < len(logged.messages) or not logged.messages), None
+        )
         if lost is not None:
-            raise UnprovedLogError(log.file, f'line {lost.line:,}, "{lost.text}", stands where ftrace is set up')
+            raise UnprovedLogError(
+                log.file, f'line {lost.line:,}, "{lost.text}", stands where ftrace is set up'
+            )
         if logged.doubtful is not None:
-            problem = f"line {logged.doubtful:,} reports a failure, but not in the way of the kernel's other lines"
+            problem = (
+                f"line {logged.doubtful:,} reports a failure, but not in the way of the kernel's other lines"
+            )
             raise UnprovedLogError(log.file, problem)
     if log.omitted:
         raise UnprovedLogError(log.file, f"has {log.omitted:,} more messages of ftrace than are read")
@@ -253,7 +259,7 @@ def _has_banner(kernel: Kernel, logged: LoggedBoot) -> bool:
     if own is None or banner is None:
         return False
     tail = banner[len(own) :]
-    if banner.startswith(own) and (not tail[:1].isalnum() or tail.strip() == logged.tail.strip()):
+    if banner.startswith(own) and (not tail[:1].isalnum() or tail.strip() == logged.tail):
         return True
     return _squeeze(own) in accumulate(map(_squeeze, (banner, *logged.following)))
 
@@ -267,19 +273,17 @@ def _is_proved(boot: Boot, logged: LoggedBoot) -> bool:
 
 def _difference(boot: Boot, logged: LoggedBoot) -> tuple[str, str] | None:
     """Return what a boot of another kernel has and what the kernel has instead, None if nothing differs."""
-    kernel, count = boot.kernel, _count(logged)
-    # Before 6.15 the kernel counts the entries that it skips.
-    if count is not None and count not in {len(boot.locations), len(kernel.table)}:
-        return f"allocating {count:,} entries", f"with {len(boot.locations):,}"
-    if kernel.banner is None:
-        return None
-    if _has_banner(kernel, logged):
-        return None
-    other = sorted(_releases(logged) - {kernel.release})
-    banner = logged.banner or ""
-    if logged.complete:
-        return _shortest_difference(banner, kernel.banner)
-    return (other[0], kernel.release or "") if other else None
+    kernel, count, counts = boot.kernel, _count(logged), {len(boot.locations), len(boot.kernel.table)}
+    if kernel.banner is not None and not _has_banner(kernel, logged):
+        banner = logged.banner or ""
+        if logged.complete and not _squeeze(kernel.banner).startswith(_squeeze(banner)):  # not only cut short
+            return _shortest_difference(banner, kernel.banner)
+        other = sorted(_releases(logged) - {kernel.release})
+        if other:
+            return other[0], kernel.release or ""
+    if count is not None and count not in counts:  # before 6.15 the kernel counts the entries that it skips
+        return f"allocating {count:,} entries", f"one with {len(boot.locations):,}"
+    return None
 
 
 def _squeeze(text: str) -> str:
@@ -315,7 +319,7 @@ class _Symbols:
     def __init__(self, kernel: Kernel, boots: Sequence[LoggedBoot]) -> None:
         wanted = {code.symbol for logged in boots for code in logged.sightings}
         wanted |= {m.code.symbol for logged in boots for m in logged.messages if m.code is not None}
-        self._addresses: dict[str, set[int]] = {}
+        self._addresses = {name: {address} for name, address in kernel.tracers.items()}
         for name, address in kernel.symbols.code_names() if wanted - {None} else ():
             if name in wanted:
                 self._addresses.setdefault(name, set()).add(address)
@@ -329,14 +333,19 @@ class _Symbols:
     def relocation(self, logged: LoggedBoot) -> int | None:
         """Return the bytes by which the kernel ran above its linked address, None if the log does not tell.
 
-        Each address with its symbol votes; of equal ones the nearest counts.
+        Each address with a symbol of the kernel votes; more than half, and two for a kernel that has moved,
+        have to agree.
         """
         votes: Counter[int] = Counter()
+        voters = 0
         for code in logged.sightings:
-            if code.address is not None:
-                votes.update({code.address - linked for linked in self.of(code)})
-        whole = [offset for offset in votes if offset % _RELOCATION_UNIT == 0]
-        return max(whole, key=lambda offset: (votes[offset], -abs(offset)), default=None)
+            linked = self.of(code)
+            if code.address is not None and linked:
+                voters += 1
+                votes.update({code.address - address for address in linked})
+        offset, count = max(votes.items(), key=lambda vote: (vote[1], -abs(vote[0])), default=(-1, 0))
+        moved = offset > 0 and offset % _RELOCATION_UNIT == 0 and count > 1
+        return offset if (moved or offset == 0) and 2 * count > voters else None
 
 
 # -- messages ------------------------------------------------------------------------------------------------
@@ -372,7 +381,7 @@ def _relate(
             if cause is not None:
                 causes[message.line] = cause
             bug, cause = message, None
-        elif message.kind in _RULES:
+        elif message.row.rules:
             cause = message
         before.append(bug)
     after: list[LogMessage | None] = []
@@ -396,7 +405,7 @@ class _Explainer:
         self._boot = boot
         self._logged = logged
         self._symbols = symbols
-        self._proved = _is_proved(boot.kernel, logged)
+        self._proved = _is_proved(boot, logged)
         self._remedies = Remedies(boot)
         self._bugs, self._causes = _relate(logged.messages)
         kinds = [message.kind for message in logged.messages]
@@ -416,7 +425,7 @@ class _Explainer:
             for number, message in enumerate(messages)
             if message.kind is not MessageKind.ALLOCATED
         ]
-        succeeded = all(message.kind in _HARMLESS for message in messages)
+        succeeded = all(message.row.proof is Proof.HEALTHY for message in messages)
         if self._completed is not None and succeeded and self._stop is not None:
             completed = messages[self._completed]
             done.append(self._compared(completed, Comparison.NOT_LOGGED, _Place(), self._stop))
@@ -425,10 +434,7 @@ class _Explainer:
     def _explain(self, number: int, message: LogMessage) -> Explanation:
         kind = message.kind
         if kind is MessageKind.ALLOCATING:
-            # Before 6.15 the kernel counts the entries that it skips.
-            counts = {len(self._boot.locations), len(self._boot.kernel.table)}
-            same = message.count in counts
-            return self._counted(message, agrees=same)
+            return self._counted(message, agrees=True)
         if kind is MessageKind.NO_FUNCTIONS:
             return self._counted(message, agrees=not self._boot.kernel.table)
         if kind is MessageKind.TRACER_TOO_FAR:
@@ -443,7 +449,7 @@ class _Explainer:
             return self._explain_after_boot(message, place)
         if kind is MessageKind.ARCH_WARNING and message.caller not in _INIT_CALLERS:
             return self._compared(message, Comparison.NOT_SIMULATED, place)
-        if kind in {MessageKind.BUG, MessageKind.BUG_WARNING} or kind in _RULES:
+        if kind in {MessageKind.BUG, MessageKind.BUG_WARNING} or message.row.rules:
             cause = self._cause_of(number, bug)
             if cause.kind is MessageKind.BUG and cause.error in _OTHER_ERRORS:
                 return self._compared(message, Comparison.NOT_SIMULATED, place)
@@ -453,7 +459,7 @@ class _Explainer:
     def _cause_of(self, number: int, bug: LogMessage | None) -> LogMessage:
         """Return the message of the test that failed; the `ftrace_bug` itself where the log has none."""
         message = self._logged.messages[number]
-        if message.kind in _RULES:
+        if message.row.rules:
             return message
         bug = bug or message
         return self._causes.get(bug.line, bug)
@@ -466,7 +472,8 @@ class _Explainer:
     def _explain_init(self, message: LogMessage, place: _Place, rules: tuple[str, ...] | None) -> Explanation:
         """Compare a failure at boot with the one that the simulation ends with.
 
-        `rules` are those that can make the kernel print the message, None if any can.
+        `rules` are those that can make the kernel print the message, None if the log does not tell: out of
+        stubs, a kernel without CONFIG_BUG prints nothing.
         """
         stop = self._stop
         if stop is None:
@@ -477,12 +484,11 @@ class _Explainer:
             own = None if place.position is None else self._boot.failure_at.get(place.position)
             rule = own.rule if own is not None else (rules[0] if rules else None)
             return self._compared(message, Comparison.OTHER_FUNCTION, place, stop, rule)
-        if place.function is None and message.kind is MessageKind.BUG:
-            return self._compared(message, Comparison.FUNCTION_LOST, place, stop, stop.rule)
         if place.function is None:
-            ip = self._boot.locations[stop.position]
-            place = _Place(self._boot.kernel.name(ip), ip, stop.position)
-        return self._compared(message, Comparison.AGREES, place, stop, stop.rule)
+            return self._compared(message, Comparison.FUNCTION_LOST, place, stop, stop.rule)
+        told = rules is not None or stop.rule == "area-exhausted"
+        comparison = Comparison.AGREES if told else Comparison.RULE_LOST
+        return self._compared(message, comparison, place, stop, stop.rule)
 
     def _explain_after_boot(self, message: LogMessage, place: _Place) -> Explanation:
         failure = None if place.position is None else self._boot.failure_at.get(place.position)
@@ -527,7 +533,8 @@ class _Explainer:
         rule: str | None = None,
     ) -> Explanation:
         remedy = None
-        if failure is not None and comparison in {Comparison.AGREES, Comparison.FUNCTION_LOST}:
+        lost = comparison in {Comparison.FUNCTION_LOST, Comparison.RULE_LOST} and self._proved
+        if failure is not None and (comparison is Comparison.AGREES or lost):
             remedy = self._remedies.for_rule(failure.rule)
         return Explanation(
             message,
