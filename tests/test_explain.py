@@ -18,7 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from pfestubs.errors import OtherKernelLogError, PfestubsError, UnprovedLogError, UnreadableError
+from pfestubs.errors import (
+    DamagedKernelError,
+    OtherKernelLogError,
+    PfestubsError,
+    UnprovedLogError,
+    UnreadableError,
+)
 from pfestubs.formats import FORMATS, RenderOptions, render
 from pfestubs.formats.explain import MEANINGS, explain_summary, explanation_text
 from pfestubs.model.boot_log import MESSAGES, BugPhase, CodeAddress, MessageKind, Proof
@@ -545,8 +551,8 @@ def test_no_functions(tmp_path: Path) -> None:
 
 def test_an_empty_table(tmp_path: Path) -> None:
     writer = LinkedKernel(text=[], inittext=[], reserve=0)
-    (explanation,) = explain(tmp_path, writer, ["ftrace: No functions to be traced?"]).explanations
-    assert (explanation.agrees, explanation.remedy) == (True, Remedy(Action.REBUILD))
+    with pytest.raises(DamagedKernelError, match="table-damaged"):
+        explain(tmp_path, writer, ["ftrace: No functions to be traced?"])
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ _WORDS = (
     ("Mo Di Mi Do Fr Sa So", "Okt Nov Dez"),
     ("lun. mar. mer. jeu. ven.", "oct. nov. déc."),
     ("月 火 水 木 金 土 日", "10月 11月 12月"),
-    ("Пн Вт Ср Чт", "окт ноя дек"),
+    ("შაბ კვ ორშ", "ოქტ ნოე დეკ"),
     ("सोम मंगल बुध", "अक्तू॰ नव॰ दिस॰"),
     ("Mon Tue Wed Thu", "Oct Nov Dec"),
 )
@@ -118,8 +118,6 @@ def _decoration(random: Random) -> Callable[[int, str, Random], str]:
         names = {"day": random.choice(days), "month": random.choice(months)}
         names["level"] = random.choice(("info", "warn", "err", "notice"))
         prefix = (stamp + before if tag else before + stamp) + tag + inner
-        for key, value in {**clock, **names}.items():
-            prefix = prefix  # noqa: PLW0127 - replaced below
         prefix = prefix.format(**clock, **names)
         if colour:
             return f"\x1b[32m{prefix}\x1b[0m\x1b[33m{line}\x1b[0m{after}"

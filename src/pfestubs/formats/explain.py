@@ -61,13 +61,15 @@ _COMPARISONS: Final = {
     Comparison.OTHER_FUNCTION: "log and replay disagree: the replay ends at {predicted}",
     Comparison.OTHER_RULE: "log and replay disagree: the replay ends at {predicted}",
     Comparison.OTHER_COUNT: "log and file disagree: the file has {locations:,}",
-    Comparison.OTHER_ADDRESS: "log and file disagree: the file has it at {location:#x}, the log at {logged:#x}",
-    Comparison.NOT_LOGGED: "log and replay disagree: the replay ends at {predicted}, the log shows no failure",
+    Comparison.OTHER_ADDRESS: "log and file disagree: the file has it at {location:#x}, the log"
+    " at {logged:#x}",
+    Comparison.NOT_LOGGED: "log and replay disagree: the replay ends at {predicted}, the log shows no"
+    " failure",
     Comparison.FUNCTION_LOST: "the function is not in the log; the replay ends at {predicted}",
     Comparison.RULE_LOST: "it is the function where the replay ends; which test failed is not in the log",
     Comparison.AFTER_BOOT: "it happened after boot, which the replay does not cover",
-    Comparison.MODULE: "the address is outside this vmlinux (a module, or exit text); the replay does not cover"
-    " it",
+    Comparison.MODULE: "the address is outside this vmlinux (a module, or exit text); the replay does not"
+    " cover it",
     Comparison.NOT_SIMULATED: "the replay does not cover it",
 }
 
@@ -181,8 +183,8 @@ def _contradiction_advice(result: ExplainResult) -> str:
         return ""
     return (
         "this log contradicts the replay: the log is of another build, kernel text was modified before ftrace"
-        " started, or this is a bug in pfestubs; please report it with the whole log, vmlinux (or the output of"
-        f' "pfestubs check --format json {file}"), .config, and the version of pfestubs ({__version__})'
+        " started, or this is a bug in pfestubs; please report it with the whole log, vmlinux (or the output"
+        f' of "pfestubs check --format json {file}"), .config, and the version of pfestubs ({__version__})'
     )
 
 

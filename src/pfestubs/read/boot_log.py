@@ -112,7 +112,8 @@ _DRESS: Final = re.compile(  # the first character outside every group makes the
     rb"[\x1b\\&#^<](?:(?<=\\)\\*(?:(?P<end>[nrf]|01[245]|x0[acdACD]|u000[acdACD])"
     rb"|(?P<colour>(?:u001[bB]|x1[bB]|033|e)\[[0-?]*[ -/]*[@-~])"
     rb"|(?:u(?P<code>[0-9a-fA-F]{4})|x(?P<byte>[0-9a-fA-F]{2}))|(?P<mark>[\"'/])|t)"
-    rb"|(?P<control>(?<=\x1b)(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[()*+][0-9A-Za-z]|[0-~])"
+    rb"|(?P<control>(?<=\x1b)(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[()*+][0-9A-Za-z]"
+    rb"|[0-~])"
     rb"|(?:(?<=\^)|(?<=#)033)\[[0-?]*[@-~])"
     rb"|(?P<line>(?<=#)01[25]|(?<=&)#(?:10|13|x[aAdD]);|(?<=<)br ?/?>)"
     rb"|(?<=&)(?P<name>lt|gt|quot|amp|apos|#39);)"
@@ -288,7 +289,7 @@ class _Decoration(NamedTuple):
 
 
 def _decoration(prefix: str, *, by_kernel: bool = False) -> _Decoration:
-    prefix = re.sub(r"^\s*\[(?=[\"'])", "", prefix)  # a list begins
+    prefix = re.sub(r"^[\s,\[\"']+(?=[\"'])", "", prefix)  # of a list
     words = _WORD.sub(lambda m: "kernel" if m["kernel"] else "" if m["blank"] else "w", prefix)
     tag = _TAG.search(prefix)
     if tag is not None and tag[1] != "kernel" and not re.fullmatch(_LEVELS, tag[1]):

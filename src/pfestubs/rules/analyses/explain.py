@@ -227,8 +227,8 @@ def _require_proof(boot: Boot, log: BootLog, own: Sequence[LoggedBoot]) -> None:
     if not set_up:
         raise UnprovedLogError(
             log.file,
-            f'shows nothing of ftrace ({log.lines:,} lines); a kernel with ftrace logs "ftrace: allocating ...'
-            ' entries" early in its boot: the log may be incomplete',
+            f'shows nothing of ftrace ({log.lines:,} lines); a kernel with ftrace logs "ftrace: allocating'
+            ' ... entries" early in its boot: the log may be incomplete',
         )
     if not any(_is_proved(boot, logged) for logged in set_up):
         raise UnprovedLogError(
@@ -433,10 +433,9 @@ class _Explainer:
 
     def _explain(self, number: int, message: LogMessage) -> Explanation:
         kind = message.kind
-        if kind is MessageKind.ALLOCATING:
-            return self._counted(message, agrees=True)
-        if kind is MessageKind.NO_FUNCTIONS:
-            return self._counted(message, agrees=not self._boot.kernel.table)
+        if kind in {MessageKind.ALLOCATING, MessageKind.NO_FUNCTIONS}:
+            comparison = Comparison.AGREES if message.count else Comparison.OTHER_COUNT
+            return Explanation(message, comparison, self._proved, locations=len(self._boot.locations))
         if kind is MessageKind.TRACER_TOO_FAR:
             return self._explain_toc(message)
         bug = self._bugs[number]
@@ -513,15 +512,6 @@ class _Explainer:
             function=message.caller,
             toc=TocDistance(distance, -TOC_REACH if distance < 0 else TOC_REACH - 1),
             remedy=None if reachable else Remedy(Action.SHRINK_TEXT),
-        )
-
-    def _counted(self, message: LogMessage, *, agrees: bool) -> Explanation:
-        return Explanation(
-            message,
-            Comparison.AGREES if agrees else Comparison.OTHER_COUNT,
-            self._proved,
-            locations=len(self._boot.locations),
-            remedy=Remedy(Action.REBUILD) if agrees and message.kind is MessageKind.NO_FUNCTIONS else None,
         )
 
     def _compared(
