@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import re
 from array import array
+from io import BytesIO
 from itertools import compress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import UnreadableError, UnsuitableError
 from pfestubs.model import SymbolInfo
-from pfestubs.read.names import decode_name
+from pfestubs.read.names import NAME_LIMIT, decode_name
 from pfestubs.read.source import read_document
 from pfestubs.read.symbols import IndexedSymbols
 
@@ -20,21 +21,15 @@ if TYPE_CHECKING:
 _ADDRESS: Final = rb"[0-9a-fA-F]{1,16}"
 _LINE: Final = re.compile(
     rb"(%s)[ \t]+(?:([0-9a-fA-F]{8}(?:[0-9a-fA-F]{8})?)[ \t]+)?([A-Za-z?-])[ \t]+(\S+)"
-    rb"([ \t]+\[[^\]]*\])?[ \t\r]*" % _ADDRESS
+    rb"([ \t]+\[[^\]]*\])?[ \t\r]*\n?" % _ADDRESS
 )
 """Address, size (`nm -S`), type letter, name; a module's name (kallsyms)."""
-_PLAIN: Final = re.compile(rb"^(%s) ([A-Za-z?-]) (\S+)$" % _ADDRESS, re.MULTILINE)
-"""A line as the kernel's build writes it: nearly all lines."""
 _UNDEFINED: Final = re.compile(rb"\s*[Uwv] \S+\s*")
 _PLACEHOLDER: Final = re.compile(rb"\s*[0-9a-fA-F]+ \S+ .*\bSystem\.map\b.*")
 _RANKS: Final = bytes({84: 0, 87: 1, 116: 2, 119: 1}.get(letter, 255) for letter in range(256))
 """Of several symbols at one address the one to show: T before W and w before t; 255 is not code."""
 _IS_CODE: Final = bytes(rank != 255 for rank in _RANKS)
 _IS_LOCAL: Final = bytes(chr(letter).islower() for letter in range(128)) + bytes(128)
-_NAME_LIMIT: Final = 1024
-"""Bytes of a name that are kept: twice the kernel's KSYM_NAME_LEN."""
-_PIECE: Final = 1 << 20
-"""Bytes of a map that are taken apart at once."""
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -107,7 +102,7 @@ def read_system_map(path: str) -> MapSymbols:
     data = read_document(path).removeprefix(_BOM)
     if data.startswith(b"\x7fELF"):
         raise UnsuitableError(path, "is an ELF file, not a System.map", "give it as the kernel instead")
-    columns = _plain_columns(data) or _columns(path, data)
+    columns = _columns(path, data)
     if not columns.names:
         raise UnreadableError(path, "is empty: it has no symbols")
     if not any(columns.addresses):
@@ -117,45 +112,24 @@ def read_system_map(path: str) -> MapSymbols:
     return MapSymbols(path, columns)
 
 
-def _plain_columns(data: bytes) -> MapColumns | None:
-    """Return the symbols of a map of plain lines only, in a fifth of the time; None for any other."""
-    columns = MapColumns(array("Q"), b"", [], {})
-    letters: list[bytes] = []
-    start = 0
-    while start < len(data):
-        # In pieces: the rows of all lines take ten times the memory of the columns.
-        stop = data.find(b"\n", start + _PIECE) + 1 or len(data)
-        piece = data[start:stop]
-        rows = _PLAIN.findall(piece)
-        if len(rows) != piece.count(b"\n") + (not piece.endswith(b"\n")):
-            return None
-        addresses, more_letters, names = zip(*rows, strict=True)
-        if max(map(len, names)) > _NAME_LIMIT:
-            return None
-        columns.addresses.extend([int(address, 16) for address in addresses])
-        letters.append(b"".join(more_letters))
-        columns.names.extend(names)
-        start = stop
-    return columns._replace(letters=b"".join(letters)) if letters else None
-
-
 def _columns(path: str, data: bytes) -> MapColumns:
+    """Return the symbols of a map, line by line: a list of the lines takes several times their bytes."""
     addresses, letters = array("Q"), bytearray()
     names: list[bytes] = []
     sizes: dict[int, int] = {}
-    for number, line in enumerate(data.split(b"\n"), 1):
+    for number, line in enumerate(BytesIO(data), 1):
         match = _LINE.fullmatch(line)
         if match is None:
             if not line.strip() or _UNDEFINED.fullmatch(line):
                 continue
-            raise _wrong_line(path, number, line)
+            raise _wrong_line(path, number, line.rstrip())
         address, size, letter, name, module = match.groups()
         if module is None:
             if size:
                 sizes[len(names)] = int(size, 16)
             addresses.append(int(address, 16))
             letters += letter
-            names.append(name[:_NAME_LIMIT])
+            names.append(name[:NAME_LIMIT])
     return MapColumns(addresses, bytes(letters), names, sizes)
 
 
