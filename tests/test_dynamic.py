@@ -192,3 +192,20 @@ def test_a_kernel_that_tells_nothing(mini_kernel: MiniKernel, call: Call, tmp_pa
     outcome = call("check", CASES / "pie-no-sections", "--system-map", path)
     assert (outcome.code, outcome.out) == (2, "")
     assert "its relocations cannot be found" in outcome.err
+
+
+def test_section_headers_that_name_other_relocations_than_boot_reads(
+    mini_kernel: MiniKernel, call: Call, tmp_path: Path
+) -> None:
+    """Boot follows DT_RELA and DT_RELASZ, whatever the section headers say."""
+    image = bytearray((mini_kernel(TOOLCHAIN="gcc-ppc64le", RELOCATABLE="pie") / "vmlinux").read_bytes())
+    (headers,), (count,) = struct.unpack_from("<Q", image, 40), struct.unpack_from("<H", image, 60)
+    for at in range(headers, headers + 64 * count, 64):
+        if struct.unpack_from("<I", image, at + 4)[0] == 4:
+            (size,) = struct.unpack_from("<Q", image, at + 32)
+            struct.pack_into("<Q", image, at + 32, size - 24)
+    path = tmp_path / "vmlinux"
+    path.write_bytes(image)
+    outcome = call("check", path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "its dynamic section, which boot reads" in outcome.err

@@ -95,21 +95,27 @@ class RelocatedWords:
         return columns
 
     def _tables(self) -> list[_Table]:
-        """Return the tables that boot finds; section headers must name the same."""
-        booted = self._dynamic_tables()
+        """Return the tables that section headers name, and boot finds by the dynamic section; they agree.
+
+        Raises:
+            UnreadableError: they do not.
+        """
         if not self._elf.sections:
-            return booted
-        tables = self._section_tables() or booted
-        if self._dynamic_address is not None:
-            named, found = ((min(t)[0], sum(r.size for r in t)) if t else (0, 0) for t in (tables, booted))
-            if named != found:
-                raise UnreadableError(
-                    self._elf.path,
-                    f"is damaged: its dynamic section, which boot reads, has {found[1]:,} bytes of"
-                    f" relocations at byte {found[0]:,}, its section headers have {named[1]:,} at byte"
-                    f" {named[0]:,}",
-                    "build it again",
-                )
+            return self._dynamic_tables()
+        tables = self._section_tables()
+        if not tables or self._dynamic_address is None:
+            return tables
+        (start, size), (found, found_size) = (
+            (min((t.offset for t in rows), default=0), sum(t.size for t in rows))
+            for rows in (tables, self._dynamic_tables())
+        )
+        if (start, size) != (found, found_size):
+            raise UnreadableError(
+                self._elf.path,
+                f"is damaged: its section headers have {size:,} bytes of relocations at byte {start:,}, its"
+                f" dynamic section, which boot reads, {found_size:,} at byte {found:,}",
+                "build it again",
+            )
         return tables
 
     def _section_tables(self) -> list[_Table]:
