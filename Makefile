@@ -188,7 +188,7 @@ else
 		{ mkdir -p part && tar -xf linux-source-*.tar.xz -C part && mv part/* linux; }'
 	tools/debian-root run $(ROOTS)/kernel . env KERNEL_SRC=/usr/src/linux KERNEL_CC=gcc-14 KERNEL_OUT=/var/tmp/out \
 		CROSS_COMPILE=powerpc64le-linux-gnu- CROSS_COMPILE_BE=powerpc64-linux-gnu- \
-		PFESTUBS="python3 /src/dist/pfestubs.pyz" KERNEL_VARIANTS="$(or $(KERNEL_VARIANTS),le be)" \
+		PFESTUBS="python3 /src/dist/pfestubs.pyz" KERNEL_VARIANTS="$(KERNEL_VARIANTS)" JOBS="$(JOBS)" \
 		/src/tests/kernel/kernel-test
 endif
 
