@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pfestubs.read.names import NAME_LIMIT, string_at
-from pfestubs.read.system_map import read_system_map
 from support import OBJECTS, executable_path
 
 if TYPE_CHECKING:
@@ -27,16 +25,6 @@ def test_a_long_name_is_cut_and_an_unterminated_one_is_empty() -> None:
     assert string_at(table, 1) == "a" * NAME_LIMIT
     assert string_at(table, 5002) == ""
     assert string_at(table, 4990) == "a" * 11
-
-
-def test_labels_between_functions_are_visited_once(tmp_path: Path) -> None:
-    """200,000 labels before 2,000 locations: quadratic would be minutes."""
-    path = tmp_path / "System.map"
-    path.write_text(f"{500:x} T f\n" + "".join(f"{i:x} t .L{i}\n" for i in range(1000, 201_000)))
-    symbols = read_system_map(str(path))
-    assert {symbols.locate(201_000 + i) for i in range(2000)} == {("f", 200_500 + i) for i in range(2000)}
-    assert symbols.locate(600) == ("f", 100)
-    assert symbols.locate(100) == ("0x64", 0)
 
 
 @pytest.mark.parametrize("command", ["generate", "check"])
@@ -62,21 +50,6 @@ def test_spare_stubs_fit_the_count(call: Call) -> None:
     assert call("generate", OBJECT, "--spare", "9" * 5000).code == 2
 
 
-def test_a_saved_count_of_thousands_of_digits(call: Call, tmp_path: Path, mini_kernel: MiniKernel) -> None:
-    saved = json.loads(call("count", "--format", "json", OBJECT).out)
-    saved["entries"]["text"] = saved["entries"]["total"] = "@"
-    path = tmp_path / "count.json"
-    path.write_text(json.dumps(saved).replace('"@"', "9" * 4200))
-    outcome = call("check", mini_kernel(TOOLCHAIN="gcc-ppc64le") / "vmlinux", "--prelink", path)
-    assert outcome.code == 2
-    assert "internal error" not in outcome.err
-
-
-def test_a_device_is_not_an_input(call: Call) -> None:
-    outcome = call("check", "/dev/zero")
-    assert (outcome.code, outcome.err) == (2, "/dev/zero: error: is a device, not a file\n")
-
-
 def test_standard_output_by_its_path_is_written_at_its_position(tmp_path: Path) -> None:
     """A redirection to a regular file: what others wrote before and after stays."""
     whole = tmp_path / "whole"
@@ -97,13 +70,6 @@ def test_a_name_that_is_not_a_file(call: Call, tmp_path: Path, name: str) -> Non
     assert outcome.code == 2
     assert not outcome.err.startswith(":")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_expected_counts_of_another_byte_order(call: Call, mini_kernel: MiniKernel) -> None:
-    vmlinux = mini_kernel(TOOLCHAIN="gcc-ppc64le") / "vmlinux"
-    outcome = call("check", vmlinux, "--prelink", OBJECTS / "ool-ppc64-gnu.o")
-    assert outcome.code == 2
-    assert "is 64-bit big-endian, but" in outcome.err
 
 
 def test_a_map_without_the_kernels_stubs_is_of_another_kernel(call: Call, mini_kernel: MiniKernel) -> None:
