@@ -9,7 +9,7 @@ and what it raises for damaged ones becomes one of pfestubs' errors here (`_ours
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, lru_cache
 from io import BytesIO
 from itertools import islice
 from types import SimpleNamespace
@@ -77,8 +77,7 @@ def _notes_in(data: bytes, structs: Any) -> Iterator[Note]:
 
 def build_id_in(data: bytes, byte_order: ByteOrder, bits: int) -> str | None:
     """Return the GNU build id among notes, in hexadecimal; None without one, or if they are damaged."""
-    structs = _structs(byte_order, bits)
-    structs.create_advanced_structs()
+    structs = _structs(byte_order, bits, "")
     with suppress(UnreadableError), _ours("", "note"):
         for note in _notes_in(data, structs):
             if note.owner == "GNU" and note.type == "NT_GNU_BUILD_ID":
@@ -86,9 +85,14 @@ def build_id_in(data: bytes, byte_order: ByteOrder, bits: int) -> str | None:
     return None
 
 
-def _structs(byte_order: ByteOrder, bits: int) -> Any:
+@lru_cache(maxsize=8)
+def _structs(byte_order: ByteOrder, bits: int, machine: str | int | None = None) -> Any:
+    """Return the decoders; those for what the header leads to only for a machine: they take 5 ms."""
     structs = ELFStructs(little_endian=byte_order is ByteOrder.LITTLE, elfclass=bits)
     structs.create_basic_structs()
+    if machine is not None:
+        # Without the type of the file: the notes of a core are named like those of a kernel.
+        structs.create_advanced_structs(None, machine)
     return structs
 
 
@@ -117,16 +121,15 @@ class Headers:
             raise UnreadableError(self.path, "has a damaged ELF header (class or byte order unknown)")
         self.bits = 32 * head[4]
         self.byte_order = ByteOrder.LITTLE if head[5] == 1 else ByteOrder.BIG
-        self._structs = _structs(self.byte_order, self.bits)
-        if len(head) < self._structs.Elf_Ehdr.sizeof():
+        header = _structs(self.byte_order, self.bits).Elf_Ehdr
+        if len(head) < header.sizeof():
             raise UnreadableError(self.path, f"is cut short: {len(head)} bytes do not hold an ELF header")
         with _ours(self.path, "ELF header"):
-            self._header = struct_parse(self._structs.Elf_Ehdr, BytesIO(head))
+            self._header = struct_parse(header, BytesIO(head))
         self.type: str | int = self._header.e_type
         self.machine: str | int = self._header.e_machine
         self.flags: int = self._header.e_flags
-        # Without the type of the file: the notes of a core are named like those of a kernel.
-        self._structs.create_advanced_structs(None, self.machine)
+        self._structs = _structs(self.byte_order, self.bits, self.machine)
 
     def file_range(self, offset: int, size: int, what: str) -> bytes:
         """Return `size` bytes at a file offset.
