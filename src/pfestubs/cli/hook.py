@@ -11,7 +11,7 @@ from pfestubs.system.files import refuse_input
 
 
 def run_hook(vmlinux_o: str, arch_vmlinux_o: str, request: GenerateOptions) -> None:
-    """Write `arch_vmlinux_o` and the `.S` of the same name, both or neither.
+    """Write `arch_vmlinux_o` and the `.S` of the same name.
 
     Raises:
         UsageError: `arch_vmlinux_o` is not named `*.o`.
