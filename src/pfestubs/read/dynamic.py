@@ -65,7 +65,7 @@ class RelocatedWords:
         """Return the words at the addresses of `span`, None where the file does not hold them all.
 
         Raises:
-            UnreadableError: the relocations are damaged, or not such as boot applies to addresses.
+            UnreadableError: the relocations are damaged, or of a type that boot does not apply.
         """
         elf = self._elf
         size = (span.stop - span.start) // elf.word * elf.word  # len() has 63 bits

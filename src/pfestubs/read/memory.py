@@ -93,7 +93,7 @@ class Memory:
         return word
 
     def _load(self, address: int) -> _Window | None:
-        """Read the window around `address`, as far as the extent that holds it goes."""
+        """Read the window around `address`, clipped to its extent."""
         extent = self._extent(address)
         if extent is None:
             return None

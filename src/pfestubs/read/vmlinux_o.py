@@ -135,7 +135,7 @@ class _LocationReader:
         _compare_slots(elf, table, slots)
 
     def _read_one_entry(self, table: int, index: int) -> bool:
-        """Read the table of a function with a section of its own, one entry; return False for any other.
+        """Read a table with a single entry, the fast path; return False for any other.
 
         Kernels built with -ffunction-sections have tens of thousands: as columns they take twice the time.
         """

@@ -28,7 +28,7 @@ Found = tuple[int | None, int | None, int | None, int | None]
 
 
 class StubState(Enum):
-    """What has become of a location and its stub; the value is the documents' word for it."""
+    """The state of a location and its stub; the value is used in documents."""
 
     AS_PREDICTED = "as predicted"
     IN_USE = "in use"
