@@ -6,10 +6,12 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import struct
 from contextlib import redirect_stdout
 from dataclasses import replace
 from itertools import pairwise
+from random import Random
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +34,10 @@ from pfestubs.model.findings import Action, Remedy
 from pfestubs.read import boot_log
 from pfestubs.read.boot_log import read_boot_log
 from pfestubs.rules.analyses.explain import Comparison, ExplainResult, explain_log
+from pfestubs.rules.kernel.boot import Failure
 from pfestubs.rules.kernel.simulation import simulate_boot
 from support import FIXTURES, SCHEMAS
+from support.dressing import dress
 from support.kernelwriter import MIB, LinkedKernel, NamedAddresses
 
 if TYPE_CHECKING:
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pfestubs.model.boot_log import BootLog
+    from pfestubs.rules.kernel.boot import Boot
     from support import Call, Kernels, Outcome
 
 LOGS = FIXTURES / "logs"
@@ -616,6 +621,199 @@ def test_a_banner_cut_short_is_no_other_kernel(tmp_path: Path) -> None:
         explain(tmp_path, healthy(), ["ftrace: allocating 5 entries in 1 pages"], OTHER[:40])
 
 
+# -- logs in other clothing ----------------------------------------------------------------------------------
+
+TRAP, TINY, DEBIAN = "pseries-7.2.13-trap", "tiny-7.3-grown", "debian-7.2.13-ppc64le"
+BARE = {TRAP: "trap-dmesg.log", TINY: "tiny-serial.log", DEBIAN: "debian-serial.log"}
+FIELD = (
+    ("e1-escaped-newlines", TRAP, 1),
+    ("e1-newlines-lost", TINY, 1),
+    ("e2-tail-br", TRAP, 1),
+    ("e2-tail-quote-brace", TRAP, 1),
+    ("e3-journal-fr", TINY, 1),
+    ("e3-dmesg-de", TINY, 1),
+    ("e3-dmesg-delta", TINY, 1),
+    ("e3-no-hostname", TINY, 1),
+    ("e3-journal-fr-boots", DEBIAN, 0),
+    ("e3-journal-fr-foreign", DEBIAN, "is of another kernel: '7.3.0-rc7 #1 SMP PREEMPT 2024-01-01'"),
+    ("e3-bracket-iso", TRAP, 1),
+    ("e4-console-grep", DEBIAN, 0),
+    ("e5-unregister-twice", DEBIAN, "ftrace may still be on"),
+    ("e7-dropped", TRAP, 'line 9, "** 58 printk messages dropped **"'),
+    ("e7-journal-missed", TRAP, 'line 9, "Missed 60 kernel messages"'),
+)
+"""Logs as people have them, what kernel they are of, and the exit status or what is said."""
+
+
+def of_stand_in(log: bytes, kernel: str) -> bytes:
+    """A real kernel's log as that of a small kernel which fails, or not, at the same test."""
+    code = rb"c0000000034a4a38>] dev_create\+0x8/0x150|c000000002074ca4>] __mutex_lock_killable_slowpath\+0x8/0x14"
+    log = re.sub(code, b"c000000000001020>] fn2+0x0/0x10", log)
+    log = re.sub(rb"expected tramp: c0[0-9a-f]{14}", b"expected tramp: c000000000000080", log)
+    return re.sub(rb"allocating \d+ entries", b"allocating %d entries" % (5 if kernel == DEBIAN else 6), log)
+
+
+@pytest.fixture(scope="module")
+def stand_ins() -> dict[str, Boot]:
+    found = {}
+    for kernel, name in BARE.items():
+        banner = re.search("Linux version .*", (LOGS / name).read_text())
+        assert banner
+        writer = healthy() if kernel == DEBIAN else exhausted()
+        found[kernel] = simulate_boot(replace(writer.kernel(), banner=banner[0].strip()))
+    return found
+
+
+def answer(path: Path, log: bytes, boot: Boot) -> tuple[int, Any]:
+    """The exit status, and what is claimed of each message, or the error."""
+    path.write_bytes(log)
+    try:
+        result = explain_log(boot, read_boot_log(str(path)))
+    except PfestubsError as e:
+        return 2, str(e)
+    claims = {(e.message.kind, e.function, e.comparison) for e in result.explanations}
+    return int(result.failed), claims | {result.proved}
+
+
+@pytest.mark.parametrize(("name", "kernel", "expected"), FIELD)
+def test_logs_from_the_field(
+    tmp_path: Path, stand_ins: dict[str, Boot], name: str, kernel: str, expected: int | str
+) -> None:
+    log = of_stand_in((LOGS / "field" / name).read_bytes(), kernel)
+    if name == "e3-journal-fr-foreign":
+        log = (LOGS / "field" / name).read_bytes()
+    if name == "e5-unregister-twice":
+        path = tmp_path / "boot.log"
+        path.write_bytes(log)
+        result = explain_log(stand_ins[kernel], read_boot_log(str(path)))
+        assert "ftrace disabled itself" not in "".join(render("explain", "text", result, RenderOptions()))
+        assert str(expected) in explain_summary(result)
+        return
+    status, claims = answer(tmp_path / "boot.log", log, stand_ins[kernel])
+    if isinstance(expected, str):
+        assert status == 2
+        assert expected in claims
+        return
+    assert status == expected
+    assert True in claims
+    if expected == 1:
+        assert (MessageKind.BUG, "fn2", Comparison.AGREES) in claims
+
+
+@pytest.mark.parametrize("seed", range(400))
+def test_clothing_changes_no_answer(tmp_path: Path, stand_ins: dict[str, Boot], seed: int) -> None:
+    """The answer is the bare log's; if lines are cut, as much of it as is left, or that it cannot be told."""
+    random = Random(seed)
+    kernel = random.choice(list(BARE))
+    bare = of_stand_in((LOGS / BARE[kernel]).read_bytes(), kernel)
+    expected = answer(tmp_path / "bare.log", bare, stand_ins[kernel])
+    dressed = dress(bare.decode(), random)
+    status, claims = answer(tmp_path / "boot.log", dressed.data, stand_ins[kernel])
+    if dressed.keeps_lines:
+        assert (status, claims) == expected
+    else:
+        assert status in {expected[0], 2}
+        assert status == 2 or not any(isinstance(c, tuple) and c[2].contradicts for c in claims)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "host sudo[77]: user : TTY=pts/0 ; COMMAND=/usr/bin/grep 'ftrace failed to modify' /var/log/kern.log",
+        "host logger: ftrace failed to modify",
+        "host test[5]: [    0.000000] WARNING: kernel/trace/ftrace.c:2287 at ftrace_bug+0x31c/0x384, CPU#0",
+        "host kernel: module_64: foo: Address of ftrace_caller out of range of kernel_toc.",
+        "host cat[9]: ------------[ ftrace bug ]------------",
+        "host bash[9]: Linux version 6.1.0 (me@there) (cc 12, ld 2) #9 SMP 2020",
+    ],
+)
+def test_other_programs_are_not_the_kernel(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "boot.log"
+    kernel = replace(healthy().kernel(), banner=BANNER)
+    for stamp in ("Nov 23 09:03:55 ", "2026-11-23T09:03:55+0000 ", "nov. 23 09:03:55 "):
+        texts = [f"host kernel: {BANNER}", "host kernel: ftrace: allocating 5 entries in 1 pages", line]
+        path.write_text("".join(f"{stamp}{text}\n" for text in texts))
+        result = explain_log(simulate_boot(kernel), read_boot_log(str(path)))
+        assert (result.failed, result.proved, result.other_boots) == (False, True, 0)
+
+
+def test_fields_of_a_journal_name_the_program(tmp_path: Path) -> None:
+    texts = {
+        "kernel": [BANNER, "ftrace: allocating 5 entries in 1 pages"],
+        "bash": ["ftrace failed to modify"],
+    }
+    entries = [
+        {"PRIORITY": "6", "MESSAGE": text, "SYSLOG_IDENTIFIER": name, "_TRANSPORT": name}
+        for name, some in texts.items()
+        for text in some
+    ]
+    entries[1]["MESSAGE"] = list(texts["kernel"][1].encode())  # type: ignore[assignment]
+    lines = [json.dumps(entry) + "\n" for entry in entries]
+    pretty = [json.dumps(entry, indent=8) + "\n" for entry in (entries[0], entries[2], entries[0])]
+    export = ["".join(f"{k}={v}\n" for k, v in entry.items()) + "\n" for entry in (entries[0], entries[2])]
+    export.append("MESSAGE=ftrace: allocating 5 entries in 1 pages\nSYSLOG_IDENTIFIER=kernel\n\n")
+    path = tmp_path / "boot.log"
+    kernel = replace(healthy().kernel(), banner=BANNER)
+    for document in (lines, export):
+        path.write_text("".join(document))
+        result = explain_log(simulate_boot(kernel), read_boot_log(str(path)))
+        assert (result.failed, result.proved) == (False, True)
+    path.write_text("".join(pretty))
+    assert [len(boot.messages) for boot in read_boot_log(str(path)).boots] == [0, 0]
+
+
+def test_another_release_in_a_register_dump_is_another_kernel(tmp_path: Path) -> None:
+    lines = [*bug("c000000000001020 fn2+0x0/0x10"), "CPU: 0 PID: 0 Comm: swapper Not tainted 5.11.0 #1"]
+    with pytest.raises(OtherKernelLogError, match=r"'5\.11\.0', vmlinux is '7\.2\.0-small'"):
+        explain(tmp_path, exhausted(), lines, None)
+    lines[-1] = "REGS: c000000005d5fb00 TRAP: 0700   Tainted: G        W            (7.2.0-small)"
+    assert explain(tmp_path, exhausted(), lines, None).failed
+
+
+def test_messages_lost_after_ftrace_was_set_up_change_nothing(tmp_path: Path) -> None:
+    lines = ["ftrace: allocating 5 entries in 1 pages", *ALLOCATED, "** 7 printk messages dropped **"]
+    assert explain(tmp_path, healthy(), lines).failed is False
+    with pytest.raises(UnprovedLogError, match='line 2, "Missed 3 kernel messages"'):
+        explain(tmp_path, healthy(), ["Missed 3 kernel messages", *lines])
+    assert explain(tmp_path, exhausted(), [lines[2], *bug("c000000000001020 fn2+0x0/0x10")]).failed
+
+
+def test_a_number_of_functions_alone_proves_no_kernel(tmp_path: Path) -> None:
+    lines = ["ftrace: allocating 5 entries in 1 pages", *ALLOCATED]
+    with pytest.raises(UnprovedLogError, match='it has no complete "Linux version" line'):
+        explain(tmp_path, healthy(), lines, None)
+    lines.append("CPU: 1 UID: 0 PID: 9 Comm: a b Tainted: G           OE       7.2.0-small #1")
+    assert explain(tmp_path, healthy(), lines, None).proved
+
+
+def test_one_address_does_not_move_a_kernel(tmp_path: Path) -> None:
+    """A relocation needs most of the addresses, and two; a kernel does not move down."""
+    code = f"{BASE + 0x101020:x} fn2+0x0/0x10"
+    seen = [f"NIP [{BASE + 0x1000 + 16 * i:016x}] fn{i}+0x0/0x10" for i in range(4)]
+    dump = ["REGS: c000000005d5fb00 TRAP: 0700   Not tainted  (7.2.0-small)", *seen]
+    for lines in ([*bug(code)[:-1]], [*dump, *bug(code)], [*dump, *bug(code), *bug(code)[1:3]]):
+        result = explain(tmp_path, exhausted(), lines)
+        assert result.offset in {None, 0}
+        assert result.explanations[0].comparison is Comparison.OTHER_ADDRESS
+    below = [line.replace("c000000000", "bfffffff0f") for line in bug(f"{BASE + 0x1020:x} fn2+0x0/0x10")]
+    assert explain(tmp_path, exhausted(), below).offset is None
+
+
+def test_a_tracer_that_only_the_freed_trampoline_reaches(tmp_path: Path) -> None:
+    """It boots; enabling a tracer after boot fails."""
+    boot = simulate_boot(replace(healthy().kernel(), banner=BANNER))
+    boot = replace(
+        boot, failures=[Failure(1, "init-trampoline-only", 40 * MIB, 32 * MIB, tracer="ftrace_caller")]
+    )
+    phase = BugPhase.CALL.value
+    for position, comparison in ((1, Comparison.AGREES), (0, Comparison.AFTER_BOOT)):
+        code = f"{boot.locations[position]:x} {boot.function(position)}+0x0/0x10"
+        lines = ["ftrace: allocating 5 entries in 1 pages", *ALLOCATED, *bug(code, phase=phase)]
+        explanations = explain_log(boot, read(tmp_path, lines)).explanations
+        assert explanations[-1].comparison is comparison
+        assert explanations[-1].rule == ("init-trampoline-only" if comparison is Comparison.AGREES else None)
+
+
 # -- the command ---------------------------------------------------------------------------------------------
 
 
@@ -719,6 +917,38 @@ def test_a_log_that_cannot_be_read(vmlinux: Path, tmp_path: Path, call: Call) ->
         assert outcome.err.startswith(f"{path}: error: cannot be read: ")
 
 
+def test_arguments_in_the_wrong_order(vmlinux: Path, tmp_path: Path, call: Call) -> None:
+    log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10"))
+    outcome = call("explain", log, vmlinux)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert f"{vmlinux} is: the kernel comes first; pfestubs explain {vmlinux} {log}" in outcome.err
+    outcome = call("explain", vmlinux, vmlinux)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "is an ELF file, not a log; give the log after the kernel" in outcome.err
+
+
+def test_other_commands_name_explain_for_a_log(vmlinux: Path, tmp_path: Path, call: Call) -> None:
+    log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10"))
+    for words in (["check", log], ["diff", vmlinux, log], ["diff", log, vmlinux], ["verify", vmlinux, log]):
+        outcome = call(*words)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert f"{log}: error: is a boot log, not an ELF file; pfestubs explain VMLINUX {log}" in outcome.err
+
+
+def test_a_terminal_is_told_what_is_read(
+    vmlinux: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10"))
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=Terminal(log.read_bytes())))
+    outcome = call("explain", vmlinux)
+    assert (outcome.code, outcome.err) == (1, "standard input: reading the boot log; Ctrl-D ends it\n")
+
+
+class Terminal(io.BytesIO):
+    def isatty(self) -> bool:
+        return True
+
+
 def test_untrusted_text_is_escaped(vmlinux: Path, tmp_path: Path, call: Call) -> None:
     log = tmp_path / "boot.log"
     log.write_bytes(BANNER.encode() + b"\nftrace failed to modify \x07\xff\x1b[31m\xe2\x80\xae\x9b\n")
@@ -728,8 +958,6 @@ def test_untrusted_text_is_escaped(vmlinux: Path, tmp_path: Path, call: Call) ->
 
 
 # -- real kernels --------------------------------------------------------------------------------------------
-
-TRAP, TINY, DEBIAN = "pseries-7.2.13-trap", "tiny-7.3-grown", "debian-7.2.13-ppc64le"
 
 
 @pytest.mark.parametrize(

@@ -294,7 +294,8 @@ def _decoration(prefix: str, *, by_kernel: bool = False) -> _Decoration:
     tag = _TAG.search(prefix)
     if tag is not None and tag[1] != "kernel" and not re.fullmatch(_LEVELS, tag[1]):
         words += "|" + re.sub(r"\d+", "0", tag[1])
-    return _Decoration(words, not _STAMPS.sub("", prefix), by_kernel or "kernel" in words)
+    words = f"kernel{words}" if by_kernel else words
+    return _Decoration(words, not _STAMPS.sub("", prefix), "kernel" in words)
 
 
 class _Place(NamedTuple):

@@ -16,6 +16,7 @@ HEAD: Final = 64
 ELF: Final = b"\x7fELF"
 XZ, GZIP, ZSTD = b"\xfd7zXZ\0", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _MAP_LINE: Final = re.compile(rb"[0-9a-f]{8}(?:[0-9a-f]{8})? [A-Za-z] ")
+_LOG_STAMP: Final = re.compile(rb"\[(?:[ <]*\+?\d+\.\d|[A-Za-z])")
 _BYTE_ORDER_MARKS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _WHERE: Final = (
     'take vmlinux from the build tree or the debug package (docs/command-line.md, "Where to get a vmlinux")'
@@ -67,7 +68,7 @@ def is_document(head: bytes) -> bool:
     """Return whether a file begins as JSON does, in whatever encoding."""
     mark = next((mark for mark in _BYTE_ORDER_MARKS if head.startswith(mark)), b"")
     text = head.removeprefix(mark).replace(b"\0", b"")
-    return bool(mark) or text.lstrip().startswith((b"{", b"["))
+    return bool(mark) or (text.lstrip().startswith((b"{", b"[")) and not _LOG_STAMP.match(text))
 
 
 def refuse_other_than_elf(path: str, head: bytes) -> None:
