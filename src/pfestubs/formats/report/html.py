@@ -8,10 +8,10 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs import __version__
-from pfestubs.formats.check import causes
+from pfestubs.formats.check import causes, summary
 from pfestubs.formats.findings import WORDS, finding_sentence
 from pfestubs.formats.remedy import remedy_sentence, setting_line
-from pfestubs.formats.report import outcome, pictures, tables
+from pfestubs.formats.report import pictures, tables
 from pfestubs.formats.templates import page_part, render_page
 from pfestubs.formats.text import bytes_text, machine_words, size_text
 from pfestubs.layouts import RESERVE_CONFIG
@@ -78,6 +78,16 @@ def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
     yield render_page("report.html.j2", values | _pictures(result) | _tables(result))
 
 
+def outcome(result: ReportResult) -> str:
+    """Return the outcome in one sentence without the file: that of the check, or too little growth."""
+    least = result.min_growth
+    if not result.check.ok or least is None or result.ok:
+        return summary(result.check)
+    growth = result.growth
+    found = "cannot be told" if growth is None else f"is {bytes_text(growth)}, wherever it is added"
+    return f"failed: the growth of text that still works {found}; {bytes_text(least)} are required"
+
+
 def _pictures(result: ReportResult) -> dict[str, object]:
     kernel, older, plan = result.kernel, result.older, result.plan
     return {
@@ -111,9 +121,9 @@ def _hash(part: str) -> str:
 
 def _verdict(result: ReportResult) -> Verdict:
     check = result.check
-    summary = outcome(result).partition(": ")[2]
+    words = outcome(result).partition(": ")[2]
     if check.ok:
-        return Verdict(summary, _next_failure(result), "", "", _room(result))
+        return Verdict(words, _next_failure(result), "", "", _room(result))
     first = check.errors[0]
     if check.stops_at is not None:
         first = next((error for error in check.errors if error.location == result.kernel.stop), first)
@@ -127,7 +137,7 @@ def _verdict(result: ReportResult) -> Verdict:
             verb = "lowers" if remedy.action is Action.LOWER_RESERVE else "raises"
             linked = result.plan.reserve if result.plan and result.plan.reserve else 0
             todo = f"This {verb} the reserve from {linked:,}. Link the kernel again."
-    return Verdict(summary, f"{first.rule}: {finding_sentence(first)}.", todo, setting, _room(result))
+    return Verdict(words, f"{first.rule}: {finding_sentence(first)}.", todo, setting, _room(result))
 
 
 def _room(result: ReportResult) -> str:
