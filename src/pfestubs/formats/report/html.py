@@ -54,6 +54,7 @@ class FindingGroup(NamedTuple):
 def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
     """Yield the page; with `show_all` with every finding."""
     style, script = page_part("report.css"), page_part("report.js")
+    plan, curve, older = result.plan, result.curve, result.older
     values: dict[str, object] = {
         "style": style,
         "script": script,
@@ -65,17 +66,19 @@ def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
         "identity": result.check.kernel,
         "machine": ", ".join(machine_words(result.check.kernel)[:-1]),
         "kernel": result.kernel,
-        "older": result.older,
-        "plan": result.plan,
+        "older": older,
+        "plan": plan,
         "verdict": _verdict(result),
         "lacking": pictures.lacking(result.kernel),
         "series_text": pictures.series_text,
         "damage": result.damage and finding_sentence(result.damage),
         "groups": _groups(result.check.findings, options),
         "setting": RESERVE_CONFIG,
+        "curve_figures": plan and curve and tables.curve_figures(curve, plan.reserve or 0),
+        "compared": older and tables.compared(result.kernel, older),
         "notes": {"distances": _about_distances(result), "growth": _about_growth(result)},
     }
-    yield render_page("report.html.j2", values | _pictures(result) | _tables(result))
+    yield render_page("report.html.j2", values | _pictures(result) | tables.HELPERS)
 
 
 def outcome(result: ReportResult) -> str:
@@ -97,20 +100,6 @@ def _pictures(result: ReportResult) -> dict[str, object]:
         "growth": pictures.draw_growth(plan, result.curve, result.min_growth)
         if plan and result.curve
         else None,
-    }
-
-
-def _tables(result: ReportResult) -> dict[str, object]:
-    kernel, older, plan, curve = result.kernel, result.older, result.plan, result.curve
-    return {
-        "addresses_table": tables.addresses(kernel),
-        "profile_table": tables.profile(kernel, curve),
-        "old_profile_table": older and tables.profile(older, None),
-        "areas_table": tables.areas(result.check.areas),
-        "growth_table": plan and tables.growth(plan),
-        "curve_table": plan and curve and tables.curve_table(curve, plan.reserve or 0),
-        "compared_table": older and tables.compared(kernel, older),
-        "tightest_table": tables.tightest(result),
     }
 
 
