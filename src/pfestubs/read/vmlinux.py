@@ -80,27 +80,7 @@ def _known_symbols() -> list[str]:
 def _read(elf: Elf, symbols: SymbolView, source: str) -> Kernel:
     """Read a kernel with the symbols of `source`, the file itself or a System.map."""
     found = symbols.find([*_known_symbols(), *_IDENTITY])
-    if not any(name in found for name in TABLE_SYMBOLS):
-        advice = "was it built with CONFIG_FUNCTION_TRACER?"
-        raise UnsuitableError(
-            source,
-            f"has no location table (no {' and '.join(TABLE_SYMBOLS)})",
-            advice if source == elf.path else "give the whole System.map of this kernel",
-        )
-    stub_symbols = [s for layout in LAYOUTS.values() for s in layout.symbols]
-    layout = detect_layout(source, [s for s in stub_symbols if s in found], None)
-    _require_elfv2(elf)
-    required = [*TABLE_SYMBOLS, *_BRACKETS, *_TRACERS, *_TRAMPOLINES, *(layout.symbols if layout else ())]
-    if layout is None:
-        required = [*TABLE_SYMBOLS, *_BRACKETS, _TRACERS[0]]
-    missing = [name for name in required if name not in found]
-    if missing:
-        several = len(missing) > 1
-        raise UnsuitableError(
-            source,
-            f"has no {'symbols' if several else 'symbol'} {', '.join(missing)}",
-            f"{'these symbols are' if several else 'this symbol is'} required",
-        )
+    layout = _layout(elf, found, source)
     memory = Memory(elf.source.read, _extents(elf), elf.order)
     for name in (*_BRACKETS[::2], TABLE_SYMBOLS[0]):
         _require_loaded(elf, name, found[name].address)
@@ -148,6 +128,36 @@ def _read(elf: Elf, symbols: SymbolView, source: str) -> Kernel:
     )
     _require_tracers(kernel, source)
     return kernel
+
+
+def _layout(elf: Elf, found: Mapping[str, SymbolInfo], source: str) -> Layout | None:
+    """Return the layout that the symbols name, once all that a boot depends on are there.
+
+    Raises:
+        UnsuitableError: naming those that are missing, or the ELF ABI.
+    """
+    if not any(name in found for name in TABLE_SYMBOLS):
+        advice = "was it built with CONFIG_FUNCTION_TRACER?"
+        raise UnsuitableError(
+            source,
+            f"has no location table (no {' and '.join(TABLE_SYMBOLS)})",
+            advice if source == elf.path else "give the whole System.map of this kernel",
+        )
+    stub_symbols = [s for layout in LAYOUTS.values() for s in layout.symbols]
+    layout = detect_layout(source, [s for s in stub_symbols if s in found], None)
+    _require_elfv2(elf)
+    required = [*TABLE_SYMBOLS, *_BRACKETS, *_TRACERS, *_TRAMPOLINES, *(layout.symbols if layout else ())]
+    if layout is None:
+        required = [*TABLE_SYMBOLS, *_BRACKETS, _TRACERS[0]]
+    missing = [name for name in required if name not in found]
+    if missing:
+        several = len(missing) > 1
+        raise UnsuitableError(
+            source,
+            f"has no {'symbols' if several else 'symbol'} {', '.join(missing)}",
+            f"{'these symbols are' if several else 'this symbol is'} required",
+        )
+    return layout
 
 
 def _beyond(relocated: RelocatedWords, table: range, word: int) -> Sequence[int]:
