@@ -510,10 +510,10 @@ def test_required_growth(tmp_path: Path, call: Call) -> None:
     growth = reported("healthy").result.growth
     assert growth is not None
     kernel, page = LinkedKernel().save(tmp_path / "vmlinux"), tmp_path / "report.html"
-    outcome = call("report", kernel, "-o", page, "--min-growth", growth)
+    outcome = call("report", kernel, "-o", page, "--min-growth", str(growth))
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
     assert f"Required are {growth:,} bytes" in Page(page.read_text()).text("dd")
-    outcome = call("report", kernel, "-o", page, "--min-growth", growth + 4)
+    outcome = call("report", kernel, "-o", page, "--min-growth", str(growth + 4))
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err.startswith(
         f"{kernel}: failed: the growth of text that still works is {growth:,} bytes"

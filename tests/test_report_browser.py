@@ -72,7 +72,7 @@ CONTRAST = """
 
 KERNELS = {
     "exhausted": LinkedKernel(text=[0x100000 + i * 100_000 for i in range(600)], reserve=500),
-    "healthy": LinkedKernel(text=[0x1000 + i * 64 for i in range(600)], reserve=300),
+    "healthy": LinkedKernel(text=[0x4000 + i * 64 for i in range(600)], reserve=300),
 }
 
 
