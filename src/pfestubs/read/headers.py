@@ -77,7 +77,7 @@ def _notes_in(data: bytes, structs: Any) -> Iterator[Note]:
 
 def build_id_in(data: bytes, byte_order: ByteOrder, bits: int) -> str | None:
     """Return the GNU build id among notes, in hexadecimal; None without one, or if they are damaged."""
-    structs = _structs(byte_order, bits, "")
+    structs = _decoders(byte_order, bits, of_all=True)
     with suppress(UnreadableError), _ours("", "note"):
         for note in _notes_in(data, structs):
             if note.owner == "GNU" and note.type == "NT_GNU_BUILD_ID":
@@ -86,13 +86,13 @@ def build_id_in(data: bytes, byte_order: ByteOrder, bits: int) -> str | None:
 
 
 @lru_cache(maxsize=8)
-def _structs(byte_order: ByteOrder, bits: int, machine: str | int | None = None) -> Any:
-    """Return the decoders; those for what the header leads to only for a machine: they take 5 ms."""
+def _decoders(byte_order: ByteOrder, bits: int, *, of_all: bool) -> Any:
+    """Return pyelftools' decoders: of the ELF header, or of all that it leads to, which takes 5 ms more."""
     structs = ELFStructs(little_endian=byte_order is ByteOrder.LITTLE, elfclass=bits)
     structs.create_basic_structs()
-    if machine is not None:
+    if of_all:
         # Without the type of the file: the notes of a core are named like those of a kernel.
-        structs.create_advanced_structs(None, machine)
+        structs.create_advanced_structs()
     return structs
 
 
@@ -121,7 +121,7 @@ class Headers:
             raise UnreadableError(self.path, "has a damaged ELF header (class or byte order unknown)")
         self.bits = 32 * head[4]
         self.byte_order = ByteOrder.LITTLE if head[5] == 1 else ByteOrder.BIG
-        header = _structs(self.byte_order, self.bits).Elf_Ehdr
+        header = _decoders(self.byte_order, self.bits, of_all=False).Elf_Ehdr
         if len(head) < header.sizeof():
             raise UnreadableError(self.path, f"is cut short: {len(head)} bytes do not hold an ELF header")
         with _ours(self.path, "ELF header"):
@@ -129,7 +129,10 @@ class Headers:
         self.type: str | int = self._header.e_type
         self.machine: str | int = self._header.e_machine
         self.flags: int = self._header.e_flags
-        self._structs = _structs(self.byte_order, self.bits, self.machine)
+
+    @property
+    def _structs(self) -> Any:
+        return _decoders(self.byte_order, self.bits, of_all=True)
 
     def file_range(self, offset: int, size: int, what: str) -> bytes:
         """Return `size` bytes at a file offset.
@@ -174,7 +177,7 @@ class Headers:
         header = self._header
         if not header.e_shoff:
             return b""
-        self._require_size("section", header.e_shentsize, self._structs.Elf_Shdr.sizeof())
+        self._require_size("section", header.e_shentsize, 64 if self.bits == 64 else 40)
         number = header.e_shnum or self._first_section.sh_size
         return self.file_range(header.e_shoff, number * header.e_shentsize, "section header table")
 
