@@ -14,7 +14,8 @@ from pfestubs.errors import UsageError
 from pfestubs.formats.plan import plan_summary
 from pfestubs.model import ppc
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.analyses.plan import GROWTH_MAX, plan_reserve
+from pfestubs.rules.analyses.conditions import GROWTH_MAX
+from pfestubs.rules.analyses.plan import plan_reserve
 from pfestubs.rules.analyses.relink import GrowthShape
 from pfestubs.rules.kernel.simulation import boot_kernel
 from pfestubs.system.files import refuse_input

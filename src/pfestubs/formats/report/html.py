@@ -16,7 +16,7 @@ from pfestubs.formats.templates import page_part, render_page
 from pfestubs.formats.text import bytes_text, machine_words, size_text
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.model.findings import Action
-from pfestubs.rules.analyses.plan import GROWTH_MAX
+from pfestubs.rules.analyses.conditions import GROWTH_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pfestubs.rules.analyses.address_map import AddressSpan, MapPart
-    from pfestubs.rules.analyses.plan import CurvePoint, GrowthCurve, PlanResult
+    from pfestubs.rules.analyses.conditions import CurvePoint, GrowthCurve
+    from pfestubs.rules.analyses.plan import PlanResult
     from pfestubs.rules.analyses.report import ReportedKernel
 
 _ROW: Final = 22

@@ -9,13 +9,14 @@ from pfestubs.formats.address_map import part_label
 from pfestubs.formats.report.pictures import ProfileScale, lacking
 from pfestubs.formats.text import bytes_text, hex_address, size_text
 from pfestubs.layouts import AreaRole
-from pfestubs.rules.analyses.plan import GROWTH_MAX
+from pfestubs.rules.analyses.conditions import GROWTH_MAX
 from pfestubs.rules.analyses.relink import GrowthShape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pfestubs.rules.analyses.plan import CurvePoint, GrowthCurve, GrowthLimit, PlanResult
+    from pfestubs.rules.analyses.conditions import CurvePoint, GrowthCurve
+    from pfestubs.rules.analyses.plan import GrowthLimit, PlanResult
     from pfestubs.rules.analyses.report import DistanceRange, ProfileColumn, ReportedKernel, TightGroup
     from pfestubs.rules.check.check import AreaUse
 

@@ -145,9 +145,12 @@ def relink(boot: Boot, reserve: int | None = None, growth: Growth | None = None)
 
 
 def _shifted(addresses: array[int], shift: int) -> array[int]:
+    """Return ascending addresses, each `shift` bytes on."""
     if not shift:
         return addresses
-    return array("Q", [(address + shift) & ppc.ADDRESS_MASK for address in addresses])
+    if addresses and not 0 <= addresses[0] + shift <= addresses[-1] + shift <= ppc.ADDRESS_MASK:
+        return array("Q", [(address + shift) & ppc.ADDRESS_MASK for address in addresses])
+    return array("Q", map(shift.__add__, addresses))
 
 
 @dataclass(frozen=True)
@@ -235,17 +238,18 @@ class _Moves:
         stop = start if early else bisect_left(addresses, span.stop)
         moved = resized[:start]
         if self.growth.shape is GrowthShape.EVEN:
-            pairs = zip(addresses[start:stop], resized[start:stop], strict=True)
-            moved.extend([(to + even_shift(grown, a, span)) & ppc.ADDRESS_MASK for a, to in pairs])
+            pairs = zip(resized[start:stop], even_shifts(grown, addresses[start:stop], span), strict=True)
+            moved.extend([(to + by) & ppc.ADDRESS_MASK for to, by in pairs])
         else:
             moved.extend(resized[start:stop])
         moved.extend(_shifted(resized[stop:], grown))
         return moved
 
 
-def even_shift(grown: int, address: int, span: range) -> int:
-    """Return how far an address in `span` moves when `grown` bytes are spread evenly: whole instructions."""
-    return grown * (address - span.start) // span_size(span) // ppc.INSN_SIZE * ppc.INSN_SIZE
+def even_shifts(grown: int, addresses: array[int], span: range) -> list[int]:
+    """Return how far addresses in `span` move when `grown` bytes are spread evenly: whole instructions."""
+    start, size, insn = span.start, span_size(span), ppc.INSN_SIZE
+    return [grown * (address - start) // size // insn * insn for address in addresses]
 
 
 def _init_shift(kernel: Kernel, text_stop: int) -> int:

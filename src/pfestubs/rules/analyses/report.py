@@ -13,7 +13,7 @@ from pfestubs.errors import LayoutMismatchError
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
 from pfestubs.rules.analyses.address_map import AddressSpan, largest_gap, map_addresses
-from pfestubs.rules.analyses.plan import GROWTH_MAX, Planner, growth_curve, plan_reserve
+from pfestubs.rules.analyses.plan import Planner, growth_curve, plan_reserve
 from pfestubs.rules.analyses.relink import text_locations
 from pfestubs.rules.check.check import CheckOptions, check_boot
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pfestubs.model import KernelIdentity
     from pfestubs.model.findings import BranchName, Finding
     from pfestubs.rules.analyses.address_map import AddressMap, TextGap
-    from pfestubs.rules.analyses.plan import GrowthCurve, PlanResult
+    from pfestubs.rules.analyses.conditions import GrowthCurve
+    from pfestubs.rules.analyses.plan import PlanResult
     from pfestubs.rules.check.check import CheckResult
     from pfestubs.rules.kernel.boot import Boot
 
@@ -153,11 +154,8 @@ class ReportResult:
 
     @property
     def growth(self) -> int | None:
-        """The most bytes of text that can be added anywhere, at most `GROWTH_MAX`; None without any."""
-        limits = self.plan.outcomes[0].limits.values() if self.plan else ()
-        if not limits or not all(limit.works for limit in limits):
-            return None
-        return min(GROWTH_MAX if limit.bytes is None else limit.bytes for limit in limits)
+        """The most bytes of text that can be added anywhere (`Outcome.least_growth`); None without any."""
+        return self.plan.outcomes[0].least_growth if self.plan else None
 
     @property
     def ok(self) -> bool:

@@ -176,7 +176,8 @@ class _Runs:
         count = min(stop - start, area.count - slot)
         distances = list(map(sub, self._ips[start : start + count], range(address, 1 << 64, size)))
         if max(distances) > ppc.FORWARD_LIMIT or min(distances) < ppc.BACKWARD_LIMIT:
-            count = next(i for i, d in enumerate(distances) if not ppc.in_branch_range(d))
+            low, high = ppc.BACKWARD_LIMIT, ppc.FORWARD_LIMIT
+            count = next(i for i, d in enumerate(distances) if not low <= d <= high)
         return reserve, start + count
 
     def _hand_out(self, position: int, start: int, stop: int) -> None:

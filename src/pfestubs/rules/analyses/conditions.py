@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The conditions of a boot, for all reserves and growths at once.
+
+A boot succeeds if and only if the functions that the reserve serves reach its slots and all others reach
+theirs in the end area. In boot order these conditions are linear in the reserve and in the growth, so that
+prefix and suffix extremes of one column answer for all.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from itertools import accumulate
+from math import inf
+from operator import sub
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pfestubs.layouts import AreaRole
+from pfestubs.model import ppc
+from pfestubs.rules.analyses.relink import (
+    GrowthShape,
+    end_stubs,
+    growth_span,
+    span_size,
+    text_entries,
+    text_locations,
+)
+from pfestubs.rules.kernel.stubs import INSNS_SIZE, RETURN_SHIFT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pfestubs.rules.kernel.boot import Boot
+
+GROWTH_MAX: Final = 1 << 32
+"""The largest growth tried, in bytes; a kernel that boots with it has no limit."""
+_LOW: Final = ppc.BACKWARD_LIMIT - RETURN_SHIFT
+"""The least distance location - first instruction for which both branches, to the stub and back, reach."""
+
+
+class CurvePoint(NamedTuple):
+    """What a reserve allows.
+
+    Attributes:
+        growth: bytes by shape, at most `GROWTH_MAX`; empty if a function gets no working stub as it is.
+        served: text functions that get their stubs from the reserve: the first ones.
+        end_stubs: of the end area that goes with the reserve.
+        without: text functions that get no working stub.
+    """
+
+    reserve: int
+    growth: Mapping[GrowthShape, int]
+    served: int
+    end_stubs: int
+    without: int
+
+
+class GrowthCurve(NamedTuple):
+    """What each reserve allows, and where the stubs of text are: distances with another reserve follow.
+
+    Attributes:
+        points: by reserve, ascending.
+        stub_size: bytes.
+        reserve, end: address of the first instructions in each area of text, as linked.
+        first, moving, after: positions of the first location in text, after the reserve, and after the end
+            area: with the reserve those from `moving` on move, with the end area those from `after` on.
+    """
+
+    points: Sequence[CurvePoint]
+    stub_size: int
+    reserve: int
+    end: int
+    first: int
+    moving: int
+    after: int
+
+
+class Conditions:
+    """The conditions of a boot for any reserve and growth, from columns of the text functions.
+
+    Column i of `_line` is location i less the bytes of i stubs: its distance from the reserve's slot i, but
+    for a constant. A limit is the most growth in bytes; -inf where no growth works, inf without a limit.
+    """
+
+    def __init__(self, boot: Boot) -> None:
+        kernel = boot.kernel
+        reserve, end = kernel.area(AreaRole.RESERVE), kernel.area(AreaRole.END)
+        assert reserve is not None and end is not None  # noqa: S101, PT018 - the planner asks for a reserve
+        self._locations = locations = text_locations(boot)
+        self.count = n = len(locations)
+        self._first = bisect_left(boot.locations, kernel.text.start)
+        self.entries = text_entries(boot)
+        self._size = size = boot.stub_size
+        self._linked, self._end_count = reserve.count, end.count
+        self._reserve_at = reserve.address
+        self._end_at = end.address + size - INSNS_SIZE
+        self._span = growth_span(boot)
+        self._moving = bisect_left(locations, self._span.start)
+        self._after = bisect_left(locations, self._span.stop)
+        self._line = line = list(map(sub, locations, range(0, n * size or 1, size)))
+        before, middle, after = line[: self._moving], line[self._moving : self._after], line[self._after :]
+        # The reserve serves a prefix of the functions, the end area the rest.
+        self._middle_max = list(accumulate(middle, max, initial=-inf))
+        self._after_max = list(accumulate(after, max, initial=-inf))
+        self._before_ok = list(
+            accumulate((a >= reserve.address + size - INSNS_SIZE + _LOW for a in before), min, initial=True)
+        )
+        self._before_min_from = _suffixes(before, min, inf)
+        self._middle_min_from = _suffixes(middle, min, inf)
+        self._after_max_from = _suffixes(after, max, -inf)
+
+    def end_count(self, reserve: int) -> int:
+        """Return the stubs of the end area with that reserve."""
+        return self._end_count if reserve == self._linked else end_stubs(self.entries, reserve)
+
+    def limit(self, reserve: int, shape: GrowthShape, missing: int = 0) -> float:
+        """Return the limit of growth with that reserve, the end area being short of `missing` stubs."""
+        most = min(reserve, self.count)
+        least = max(0, self.count - self.end_count(reserve) + missing)
+        if least > most:
+            return -inf
+        # Serving more functions from the reserve lowers their limit and raises that of the others.
+        low, high = least, most
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.reserve_limit(reserve, middle, shape) >= self.end_limit(reserve, middle, shape):
+                low = middle
+            else:
+                high = middle - 1
+        return max(
+            min(self.reserve_limit(reserve, served, shape), self.end_limit(reserve, served, shape))
+            for served in {low, min(low + 1, most)}
+        )
+
+    def curve(self, reserves: Sequence[int]) -> GrowthCurve:
+        """Return what each of these reserves allows."""
+        offset = self._size - INSNS_SIZE
+        return GrowthCurve(
+            points=[self.point(reserve) for reserve in reserves],
+            stub_size=self._size,
+            reserve=self._reserve_at + offset,
+            end=self._end_at,
+            first=self._first,
+            moving=self._first + self._moving,
+            after=self._first + self._after,
+        )
+
+    def point(self, reserve: int) -> CurvePoint:
+        """Return what a reserve allows: which functions it serves, and how many get no working stub."""
+        room = ppc.FORWARD_LIMIT + self._reserve_at - (reserve - self._linked) * self._size
+        served = self._moving + bisect_right(self._middle_max, room) - 1
+        end_count = self.end_count(reserve)
+        if served == self._after:
+            served += bisect_right(self._after_max, room - (end_count - self._end_count) * self._size) - 1
+        served = min(reserve, served)
+        last = served + min(end_count, self.count - served)
+        lowest = _LOW + self._end_at - served * self._size
+        far = 0
+        if self._middle_min_from[min(max(served, self._moving), self._after) - self._moving] < lowest:
+            far = sum(map(lowest.__gt__, self._line[served : min(self._after, last)]))
+        without = self.count - last + far
+        growth: Mapping[GrowthShape, int] = {}
+        if not without:
+            growth = {s: int(max(0, min(GROWTH_MAX, self.limit(reserve, s)))) for s in GrowthShape}
+        return CurvePoint(reserve, growth, served, end_count, without)
+
+    def reserve_limit(self, reserve: int, served: int, shape: GrowthShape) -> float:
+        """Return the limit at which the first `served` functions still reach their slots in the reserve."""
+        if not self._before_ok[min(served, self._moving)]:
+            return -inf
+        moved = (reserve - self._linked) * self._size
+        middle = min(served, self._after) - self._moving
+        room = ppc.FORWARD_LIMIT + self._reserve_at - moved
+        left = room - self._middle_max[max(0, middle)]
+        if shape is GrowthShape.EARLY:
+            limit = left
+        elif shape is GrowthShape.LATE:
+            limit = inf if left >= 0 else -inf
+        else:
+            limit = self._even_reserve_limit(room, max(0, middle), left)
+        moved += (self.end_count(reserve) - self._end_count) * self._size
+        room = ppc.FORWARD_LIMIT + self._reserve_at - moved
+        return min(limit, room - self._after_max[max(0, served - self._after)])
+
+    def end_limit(self, reserve: int, served: int, shape: GrowthShape) -> float:
+        """Return the limit at which all but the first `served` functions reach the end area."""
+        base = served * self._size - self._end_at
+        changed = (self.end_count(reserve) - self._end_count) * self._size
+        place = max(0, served - self._after)
+        if self._after_max_from[place] + base + changed > ppc.FORWARD_LIMIT:
+            return -inf
+        moved = (reserve - self._linked) * self._size
+        first = self._before_min_from[min(served, self._moving)] + base - moved - _LOW
+        middle = min(max(served, self._moving), self._after) - self._moving
+        left = self._middle_min_from[middle] + base - _LOW
+        if shape is GrowthShape.LATE:
+            return min(first, left)
+        if shape is GrowthShape.EARLY:
+            return first if left >= 0 else -inf
+        return min(first, self._even_end_limit(base - _LOW, middle, left))
+
+    def _even_reserve_limit(self, room: int, middle: int, left: float) -> float:
+        """Return the least growth that moves one of the first functions of the span by more than it may."""
+        start, length, first = self._span.start, span_size(self._span), self._moving
+        limit, highest = inf, -inf
+        for i in range(first + middle - 1, first - 1, -1):
+            line = self._line[i]
+            if left >= 0 and line <= highest:  # a later function is as far and moves more
+                if self._middle_max[i - first + 1] <= highest:
+                    break
+                continue
+            highest = max(highest, line)
+            offset = self._locations[i] - start
+            slack = room - line + ppc.INSN_SIZE
+            if offset:
+                limit = min(limit, (slack * length - 1) // offset // ppc.INSN_SIZE * ppc.INSN_SIZE)
+            elif slack <= 0:
+                return -inf
+        return limit
+
+    def _even_end_limit(self, base: int, middle: int, left: float) -> float:
+        """Return the least growth that moves the end area away from one of the last functions of the span."""
+        stop, length, first = self._span.stop, span_size(self._span), self._moving
+        limit, lowest = inf, inf
+        for i in range(first + middle, self._after):
+            line = self._line[i]
+            if left >= 0 and line >= lowest:  # an earlier function is as far and moves less
+                if self._middle_min_from[i - first] >= lowest:
+                    break
+                continue
+            lowest = min(lowest, line)
+            slack = line + base
+            away = stop - self._locations[i]
+            limit = min(limit, slack * length // away // ppc.INSN_SIZE * ppc.INSN_SIZE)
+        return limit
+
+
+def _suffixes(values: Sequence[int], extreme: Callable[[float, float], float], empty: float) -> list[float]:
+    """Return the extreme of each suffix of `values`, the empty one last."""
+    return list(accumulate(reversed(values), extreme, initial=empty))[::-1]
