@@ -16,12 +16,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pfestubs.errors import UnexpectedReserveError
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
-<<<<<<< HEAD
 from pfestubs.rules.analyses.address_map import map_addresses, measure_text
-=======
-from pfestubs.rules.analyses.address_map import map_addresses
 from pfestubs.rules.analyses.conditions import GROWTH_MAX, Conditions, GrowthCurve
->>>>>>> 6d57493 (Divide the planner from the conditions of a boot; try each boot once; fewer boots for a kernel that must shrink)
 from pfestubs.rules.analyses.relink import (
     Growth,
     GrowthShape,
@@ -38,13 +34,8 @@ if TYPE_CHECKING:
 
     from pfestubs.model import KernelIdentity
     from pfestubs.model.findings import Finding
-<<<<<<< HEAD
     from pfestubs.rules.analyses.address_map import AddressMap, TextSizes
-    from pfestubs.rules.kernel.boot import Boot
-=======
-    from pfestubs.rules.analyses.address_map import AddressMap
     from pfestubs.rules.kernel.boot import Boot, Failure
->>>>>>> 6d57493 (Divide the planner from the conditions of a boot; try each boot once; fewer boots for a kernel that must shrink)
 
 RESERVE_MAX: Final = (1 << 26) // INSNS_SIZE
 """The largest reserve tried: the smallest stubs that fill the reach of two branches."""
