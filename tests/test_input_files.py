@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import lzma
 import os
@@ -11,6 +12,7 @@ import struct
 import subprocess
 import threading
 from array import array
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,19 +20,28 @@ import pytest
 from fuzz.seeds import map_of, with_banner
 from pfestubs.errors import UnreadableError
 from pfestubs.model import ByteOrder
-from pfestubs.read import names
-from pfestubs.read.elf import open_elf
+from pfestubs.read import dump, headers, names
+from pfestubs.read.elf import Elf, open_elf
 from pfestubs.read.memory import Extent, Memory
-from pfestubs.read.source import open_source, read_document
+from pfestubs.read.source import Source, open_source, read_document
 from pfestubs.read.symbols import ElfSymbols
+from pfestubs.read.vmlinux import open_kernel
+from pfestubs.read.vmlinux_o import read_vmlinux_o
 from support import FIXTURES, OBJECTS, clean_environment, executable_path, tool
 from support.elfwriter import (
     AX,
+    ET_CORE,
     ET_EXEC,
     PT_LOAD,
+    PT_NOTE,
+    SHT_REL,
+    KernelObject,
     Section,
+    Segment,
     Symbol,
+    note,
     save_elf,
+    write_elf,
 )
 from support.kernelwriter import LinkedKernel
 
@@ -194,6 +205,84 @@ def test_truncation_in_a_process(tmp_path: Path, mini_kernel: MiniKernel) -> Non
 
 
 # -- what is made to cost much --------------------------------------------------------------------------------
+
+
+def test_a_table_shared_by_many_relocation_sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SHT_REL: the table's words, which are the addends, are decoded once for all of its sections."""
+    obj = KernelObject(rel=True)
+    text = obj.text(".text", [])
+    table = obj.table(text, range(0, 4000, 4))
+    symtab = len(obj.sections) + 503
+    for _ in range(500):
+        obj.sections.append(Section(".rel", type=SHT_REL, align=8, entsize=16, info=table, link=symtab))
+    path = obj.save(tmp_path / "vmlinux.o")
+    decoded = []
+    words = Elf.words
+
+    def counted(self: Elf, data: bytes, size: int) -> object:
+        decoded.append(len(data))
+        return words(self, data, size)
+
+    monkeypatch.setattr(Elf, "words", counted)
+    with contextlib.suppress(UnreadableError):
+        read_vmlinux_o(str(path))
+    assert sum(decoded) < 2 * path.stat().st_size
+
+
+def overlapping(type_: int, count: int, size: int) -> list[Segment]:
+    """Many segments over the same bytes of the file."""
+    return [Segment(type_, 0xC000_0000_0000_0000 + i * size, align=1) for i in range(count)]
+
+
+def test_notes_that_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments that claim more than the file has are refused before any is decoded."""
+    notes = note(b"GNU", 3, bytes(20)) * 100
+    data = bytearray(
+        write_elf(
+            symbols=None,
+            type_=ET_CORE,
+            segments=[Segment(PT_NOTE, data=notes), *overlapping(PT_NOTE, 999, 1)],
+        )
+    )
+    offset, size = struct.unpack_from("<Q", data, 64 + 8)[0], len(notes)
+    for i in range(1000):
+        struct.pack_into("<Q", data, 64 + 56 * i + 8, offset)
+        struct.pack_into("<Q", data, 64 + 56 * i + 32, size)
+    monkeypatch.setattr(headers, "iter_notes", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(UnreadableError, match="its notes claim"):
+        list(Elf(Source("core", BytesIO(data), len(data))).notes())
+
+
+def test_memory_that_overlaps_is_searched_once(
+    tmp_path: Path, mini_kernel: MiniKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1,000 segments over the same megabyte: the search for the kernel reads it once."""
+    size, count = 1 << 20, 1000
+    first = Segment(PT_LOAD, 0xC000_0000_0000_0000, data=bytes(size), align=1)
+    data = bytearray(
+        write_elf(
+            symbols=None,
+            type_=ET_CORE,
+            segments=[first, *overlapping(PT_LOAD, count - 1, size)],
+        )
+    )
+    offset = struct.unpack_from("<Q", data, 64 + 8)[0]
+    for i in range(count):
+        struct.pack_into("<Q", data, 64 + 56 * i + 8, offset)
+        struct.pack_into("<Q", data, 64 + 56 * i + 32, size)
+    path = tmp_path / "core"
+    path.write_bytes(data)
+    read, read_up_to = [], Source.read_up_to
+
+    def counted(source: Source, at: int, length: int) -> bytes:
+        content = read_up_to(source, at, length)
+        read.append(len(content))
+        return content
+
+    with open_kernel(str(mini_kernel() / "vmlinux")) as kernel, open_source(str(path), raw=True) as source:
+        monkeypatch.setattr(Source, "read_up_to", counted)
+        assert not list(dump._Dump(source, kernel).banners(iter))
+    assert sum(read) < 3 * len(data)
 
 
 def test_names_that_are_not_text_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
