@@ -105,6 +105,15 @@ def test_unused_package_is_not_missed() -> None:
     assert (outcome.returncode, outcome.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("function", ["main", "ftrace_check"])
+def test_a_passing_check_needs_neither_rich_nor_jinja2(function: str, mini_kernel: MiniKernel) -> None:
+    """On a terminal with colour too."""
+    vmlinux = mini_kernel() / "vmlinux"
+    words = ["check", vmlinux] if function == "main" else ["nm", vmlinux]
+    outcome = drive(function, *words, hidden="jinja2 rich", FORCE_COLOR="1")
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("function", list(CALLS))
 def test_old_python(function: str) -> None:
     outcome = drive(function, *CALLS[function], version="3.10.4")
@@ -121,6 +130,7 @@ def test_old_python(function: str) -> None:
         "cli/__init__.py",
         "cli/entry.py",
         "system/__init__.py",
+        "system/packages.py",
         "system/signals.py",
     ],
 )

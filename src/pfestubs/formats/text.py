@@ -52,7 +52,8 @@ def wrap(text: str, width: int) -> str:
     """Return `text` in lines of at most `width` columns that break between words, or a longer word alone."""
     from textwrap import fill  # 3 ms
 
-    return fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    return fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def machine_words(kernel: KernelIdentity) -> list[str]:

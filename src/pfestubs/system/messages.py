@@ -8,16 +8,23 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pfestubs.formats.text import escape_line
+from pfestubs.formats.text import escape_line, wrap
 
 if TYPE_CHECKING:
     from typing import TextIO
 
 
 def print_messages(*lines: str) -> None:
-    """Write each message as one line to standard error; that it is closed or full changes nothing else."""
+    """Write each message as one line to standard error; that it is closed or full changes nothing else.
+
+    On a terminal lines break between words.
+    """
     try:
-        sys.stderr.write("".join(f"{escape_line(line)}\n" for line in lines))
+        texts = map(escape_line, lines)
+        if sys.stderr.isatty():
+            width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+            texts = (wrap(text, width) for text in texts)
+        sys.stderr.write("".join(f"{text}\n" for text in texts))
         sys.stderr.flush()
     except (OSError, ValueError, AttributeError):  # full, closed by us, closed by the caller (None)
         redirect_to_null(sys.stderr)

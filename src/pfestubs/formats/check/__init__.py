@@ -30,8 +30,13 @@ _ANNOTATIONS: Final = 10
 
 def render_text(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     """Yield the lines for a terminal or a build log."""
-    findings = "".join(_findings(result, options))
-    yield findings
+    lines = "".join(_lines(result, options))
+    yield lines
+    yield verdict(result, options, with_remedy=lines.count("\n") >= SCREEN)
+
+
+def _lines(result: CheckResult, options: RenderOptions) -> Iterator[str]:
+    yield from _findings(result, options)
     if options.verbose:
         yield table_text(area_table(result), options)
         width = terminal_width(options)
@@ -42,7 +47,6 @@ def render_text(result: CheckResult, options: RenderOptions) -> Iterator[str]:
         yield table_text(branch_table(result), options)
         for line in facts(result):
             yield paragraph(line, options)
-    yield verdict(result, options, with_remedy=findings.count("\n") >= SCREEN)
 
 
 def verdict(result: CheckResult, options: RenderOptions, *, with_remedy: bool) -> str:
