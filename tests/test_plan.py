@@ -224,6 +224,18 @@ def test_text_of_a_trapped_kernel(trapped: Path, call: Call) -> None:
     assert "    scripts/config --set-val PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE 0\n" in outcome.out
 
 
+def test_min_growth(healthy: Path, trapped: Path, call: Call) -> None:
+    growth = plan(call, 0, healthy)["outcomes"][0]["growth"]
+    least = min(value for value in growth.values() if value is not None)
+    assert call("plan", healthy, "--min-growth", str(least)) == call("plan", healthy)
+    outcome = call("plan", healthy, "--min-growth", str(least + 1))
+    assert (outcome.code, outcome.err) == (1, "")
+    assert outcome.out.startswith(f"{healthy}: failed: at least {least + 1:,} bytes ")
+    assert f" text can grow by {least:,} bytes" in outcome.out or f" keep {RESERVE_CONFIG}=" in outcome.out
+    plan(call, 1, healthy, "--min-growth", "1G")
+    assert call("plan", trapped, "--min-growth", "0") == call("plan", trapped)
+
+
 def test_check_names_the_same_reserve(trapped: Path, call: Call) -> None:
     found = json.loads(call("check", "--format", "json", trapped).out)
     remedy = next(f["remedy"] for f in found["findings"] if f["remedy"])

@@ -169,8 +169,11 @@ class _Finder:
             own = {boot.function(p) for start in addresses for p in self._owned.get(start, ())}
             return f"is not a location: {name} has {' and '.join(sorted(own))}"
         if addresses:
-            subject = "matches only functions" if is_pattern else "is a function"
-            return f"{subject} that ftrace cannot trace: notrace, assembly, or not built for tracing"
+            subject = "matches only code that" if is_pattern else "is code that"
+            return (
+                f"{subject} has no location: not traceable, since it is notrace, assembly, or not built for"
+                " tracing"
+            )
         if is_pattern:
             return "matches no symbol of this kernel"
         if self._kernel.symbols.find([name]):

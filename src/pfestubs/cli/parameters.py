@@ -69,40 +69,29 @@ class InputFile(click.Path):
 
 
 class Count(_ParamType):
-    """A count of stubs, decimal or hexadecimal."""
+    """A count of stubs."""
 
     name = "count"
+    problem = "is not a count"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         """Return the number."""
         number = parse_count(str(value))
         if number is None:
-            self.fail(
-                f"{value!r} is not a count: use a number from 0 to {COUNT_LIMIT}, decimal or 0x...",
-                param,
-                ctx,
-            )
+            expected = f"use a number from 0 to {COUNT_LIMIT}, decimal or 0x..."
+            self.fail(f"{value!r} {self.problem}: {expected}", param, ctx)
         return number
 
 
-class CountOrAuto(_ParamType):
+class CountOrAuto(Count):
     """A count of stubs, or "auto"."""
 
     name = "count or auto"
+    problem = "is neither auto nor a count"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         """Return the number, or "auto"."""
-        if value == "auto":
-            return "auto"
-        number = parse_count(str(value))
-        if number is None:
-            self.fail(
-                f"{value!r} is neither auto nor a count: use a number from 0 to {COUNT_LIMIT}, decimal or"
-                " 0x...",
-                param,
-                ctx,
-            )
-        return number
+        return "auto" if value == "auto" else super().convert(value, param, ctx)
 
     def shell_complete(
         self,

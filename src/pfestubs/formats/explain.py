@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pfestubs import __version__
 from pfestubs.formats.findings import finding_message, finding_sentence
 from pfestubs.formats.remedy import remedy_details, remedy_sentence, remedy_values
+from pfestubs.formats.tables import paragraph
 from pfestubs.formats.text import dump_json, escape_line, hex_address
 from pfestubs.model import EXPLAIN_SCHEMA
 from pfestubs.model.boot_log import MessageKind, Proof
@@ -188,31 +189,32 @@ def _contradiction_advice(result: ExplainResult) -> str:
     )
 
 
-def render_text(result: ExplainResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - no variants
+def render_text(result: ExplainResult, options: RenderOptions) -> Iterator[str]:
     """Yield the lines for a terminal or a log; the cause and its remedy are said once."""
     log = escape_line(result.log.file)
     said: set[str] = set()
     for explanation in result.explanations:
-        yield f"{log}:{explanation.message.line}: {_heading(explanation)}\n"
+        yield paragraph(f"{log}:{explanation.message.line}: {_heading(explanation)}", options)
         for sentence in explanation_sentences(explanation):
             if sentence not in said or len(sentence) < _MESSAGE_MAX // 2:
-                yield f"    {escape_line(sentence)}\n"
+                yield paragraph(f"    {escape_line(sentence)}", options)
             said.add(sentence)
     if result.log.omitted:
-        yield f"{log}: {result.log.omitted:,} more messages of ftrace are not explained\n"
+        yield paragraph(f"{log}: {result.log.omitted:,} more messages of ftrace are not explained", options)
     if result.other_boots:
-        yield f"{log}: {result.other_boots:,} boots of other kernels are left out\n"
+        yield paragraph(f"{log}: {result.other_boots:,} boots of other kernels are left out", options)
     if result.offset:
-        yield f"{log}: the kernel is relocated by {result.offset:+#x}\n"
+        yield paragraph(f"{log}: the kernel is relocated by {result.offset:+#x}", options)
     if Proof.DISABLED in result.proofs:
-        yield f"{log}: {CONSEQUENCE}\n"
+        yield paragraph(f"{log}: {CONSEQUENCE}", options)
     advice = _contradiction_advice(result)
     if advice:
-        yield f"{log}: {escape_line(advice)}\n"
+        yield paragraph(f"{log}: {escape_line(advice)}", options)
     remedy = next((e.remedy for e in result.explanations if e.remedy is not None), None)
     for detail in () if remedy is None else remedy_details(remedy):
-        yield f"{log}: {detail}\n"
-    yield f"{log}: {escape_line(explain_summary(result))}\n"
+        yield paragraph(f"    {detail}", options)
+    state, style = ("failed:", "bad") if result.failed else ("ok:", "good")
+    yield paragraph(f"{log}: {escape_line(explain_summary(result))}", options, state, style)
 
 
 def _heading(explanation: Explanation) -> str:

@@ -87,11 +87,20 @@ def plan_summary(result: PlanResult) -> str:
     if result.damage is not None:
         first = f"{result.damage.rule}: {finding_message(result.damage)}"
         return f"failed: {first}; fix this first (see pfestubs check)"
+    if result.lacks_growth and result.outcomes[0].ok:
+        return (
+            f"failed: at least {bytes_text(result.min_growth or 0)} of growth are required; {_advice(result)}"
+        )
+    advice = _advice(result)
+    return advice if advice.startswith("failed") else f"ok: {advice}"
+
+
+def _advice(result: PlanResult) -> str:
     linked = result.outcomes[0]
     growth = growth_words(smallest_growth(linked))
     if result.reserve is None:
-        state = "ok" if linked.ok else _failed(linked)
-        return f"{state}: layout {result.kernel.layout} has no reserve to set; text can grow by {growth}"
+        state = "" if linked.ok else f"{_failed(linked)}; "
+        return f"{state}layout {result.kernel.layout} has no reserve to set; text can grow by {growth}"
     if result.recommended is None:
         return f"{_failed(linked)}; {_hopeless(result)}"
     setting = f"{RESERVE_CONFIG}={result.recommended}"
@@ -99,8 +108,8 @@ def plan_summary(result: PlanResult) -> str:
     if not linked.ok:
         return f"{_failed(linked)}; set {setting} in .config and link again: text can then grow by {best}"
     if result.recommended == result.reserve:
-        return f"ok: keep {setting}: no other reserve allows more; text can grow by {growth}"
-    return f"ok: text can grow by {growth}; with {setting} in .config, by {best}"
+        return f"keep {setting}: no other reserve allows more; text can grow by {growth}"
+    return f"text can grow by {growth}; with {setting} in .config, by {best}"
 
 
 def _recommendation(result: PlanResult) -> Sequence[str]:

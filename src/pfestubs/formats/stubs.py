@@ -8,6 +8,7 @@ from json.encoder import encode_basestring_ascii as encode_text
 from typing import TYPE_CHECKING
 
 from pfestubs.formats.findings import finding_message
+from pfestubs.formats.tables import paragraph
 from pfestubs.formats.text import escape_line, hex_address
 from pfestubs.model import STUBS_SCHEMA, ppc
 from pfestubs.rules.kernel.stubs import stub_words, traced_word
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
     from pfestubs.rules.kernel.boot import Boot
 
 
-def render_text(listing: StubListing, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - nothing to choose
+def render_text(listing: StubListing, options: RenderOptions) -> Iterator[str]:
     """Yield a block of lines per stub, instructions as objdump spells them; or why there is no stub."""
     for position in listing.positions:
         if listing.boot.has_stub(position):
             yield _block(listing.boot, position)
         else:
-            yield f"no stub: {escape_line(finding_message(listing.missing[position]))}\n\n"
+            message = escape_line(finding_message(listing.missing[position]))
+            yield paragraph(f"no stub: {message}", options) + "\n"
 
 
 def render_json(listing: StubListing, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - nothing to choose

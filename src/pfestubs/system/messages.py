@@ -20,10 +20,10 @@ def print_messages(*lines: str) -> None:
     On a terminal lines break between words.
     """
     try:
-        texts = map(escape_line, lines)
+        texts = [escape_line(line) for line in lines]
         if sys.stderr.isatty():
             width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-            texts = (wrap(text, width) for text in texts)
+            texts = [wrap(text, width) for text in texts]
         sys.stderr.write("".join(f"{text}\n" for text in texts))
         sys.stderr.flush()
     except (OSError, ValueError, AttributeError):  # full, closed by us, closed by the caller (None)

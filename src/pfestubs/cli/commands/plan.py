@@ -28,7 +28,7 @@ from pfestubs.system.files import refuse_input
     The boot is replayed for other values of CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE. Text is added in three
     places: early (directly after the reserve), even (spread over the text after it) or late (after the last
     function). The recommended reserve is the one whose smallest growth over the three is largest. The exit
-    status is 1 if the kernel as linked fails.
+    status is 1 if the kernel as linked fails, or less growth is left than --min-growth.
     """,
     epilog=epilog("pfestubs plan vmlinux", "pfestubs plan --reserve 20000 --grow 8MiB --shape even vmlinux"),
 )
@@ -54,6 +54,12 @@ from pfestubs.system.files import refuse_input
     show_default=True,
     help="Where --grow adds text.",
 )
+@click.option(
+    "--min-growth",
+    type=Size(),
+    metavar="SIZE",
+    help="Fail if text of the kernel as linked can grow by less, wherever it is added.",
+)
 def command(
     vmlinux: str,
     format_: str,
@@ -62,6 +68,7 @@ def command(
     reserves: tuple[int, ...],
     growths: tuple[int, ...],
     shape: str,
+    min_growth: int | None,
 ) -> int:
     """Run `pfestubs plan`."""
     refuse_input(output, vmlinux, system_map)
@@ -69,7 +76,11 @@ def command(
         sizes = [_instructions(size) for size in growths]
         with working("planning"):
             result = plan_reserve(
-                boot_kernel(kernel), reserves=reserves, growths=sizes, shape=GrowthShape(shape)
+                boot_kernel(kernel),
+                reserves=reserves,
+                growths=sizes,
+                shape=GrowthShape(shape),
+                min_growth=min_growth,
             )
     closing = [f"{result.kernel.file}: {plan_summary(result)}"]
     return finish("plan", result, ok=result.ok, format_=format_, output=output, closing=closing)

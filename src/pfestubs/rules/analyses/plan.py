@@ -112,6 +112,7 @@ class PlanResult:
         outcomes: of the linked and the recommended reserve, then of what was asked.
         asked: how many of the outcomes were asked for.
         text: how large the texts are as linked, None of a damaged kernel.
+        min_growth: the bytes by which text must be able to grow anywhere, None if nothing is required.
     """
 
     kernel: KernelIdentity
@@ -125,11 +126,20 @@ class PlanResult:
     outcomes: Sequence[Outcome] = ()
     asked: int = 0
     text: TextSizes | None = None
+    min_growth: int | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether the kernel as linked boots with tracing."""
-        return self.damage is None and self.outcomes[0].ok
+        """Whether the kernel as linked boots with tracing, and text can grow as required."""
+        return self.damage is None and self.outcomes[0].ok and not self.lacks_growth
+
+    @property
+    def lacks_growth(self) -> bool:
+        """Whether less growth is left than is required."""
+        if self.min_growth is None:
+            return False
+        limits = self.outcomes[0].limits.values()
+        return not all(x.works and (x.bytes is None or x.bytes >= self.min_growth) for x in limits)
 
 
 def plan_reserve(
@@ -138,6 +148,7 @@ def plan_reserve(
     reserves: Sequence[int] = (),
     growths: Sequence[int] = (),
     shape: GrowthShape = GrowthShape.EARLY,
+    min_growth: int | None = None,
     planner: Planner | None = None,
 ) -> PlanResult:
     """Find the reserves that work and the growth that each allows.
@@ -147,6 +158,7 @@ def plan_reserve(
         reserves: values asked about; none: the linked and the recommended one.
         growths: bytes asked about, for each of the reserves.
         shape: where the growth that is asked about happens.
+        min_growth: bytes, as required of the kernel as linked.
         planner: of the boot, where the caller has one.
 
     Raises:
@@ -183,6 +195,7 @@ def plan_reserve(
         outcomes=[*outcomes, *asked],
         asked=len(asked),
         text=measure_text(boot),
+        min_growth=min_growth,
     )
 
 
