@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -237,33 +238,39 @@ class LostMessages(NamedTuple):
     before: int
 
 
-@dataclass(frozen=True)
+_WHOLE_BANNER: Final = re.compile(r"\) \(.*\) #\d+ ")
+
+
+@dataclass
 class LoggedBoot:
     """What a log has of one boot.
 
     Attributes:
         banner: the text from "Linux version ..." to the end of the line, None without one.
-        complete: the banner has all parts of such a line, as far as its form shows.
         following: the texts of the next lines, over which a console may have wrapped the banner.
+        announced: only the firmware's console has shown the banner so far (`prom_init`).
+        times: how often the log has this boot.
         messages: of ftrace.
         sightings: addresses with their symbols, from registers and stacks.
         releases: of the kernel, as register dumps name it.
         lost: where messages are missing.
         doubtful: the line of a failure that another program may have printed, None without one.
-        tail: what follows a message in its line, as far as known.
-        times: how often the log has it.
     """
 
-    banner: str | None
-    complete: bool
-    messages: Sequence[LogMessage]
-    sightings: Sequence[CodeAddress]
+    banner: str | None = None
     following: Sequence[str] = ()
-    releases: Sequence[str] = ()
-    lost: Sequence[LostMessages] = ()
-    doubtful: int | None = None
-    tail: str = ""
+    announced: bool = False
     times: int = 1
+    messages: list[LogMessage] = field(default_factory=list)
+    sightings: list[CodeAddress] = field(default_factory=list)
+    releases: list[str] = field(default_factory=list)
+    lost: list[LostMessages] = field(default_factory=list)
+    doubtful: int | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the banner has a builder, a compiler and a build number, in this order."""
+        return self.banner is not None and _WHOLE_BANNER.search(self.banner) is not None
 
 
 @dataclass(frozen=True)
@@ -274,9 +281,11 @@ class BootLog:
         lines: how many there are.
         boots: that differ in more than their line numbers.
         omitted: messages of ftrace beyond those that are kept.
+        tail: what follows every message in its line.
     """
 
     file: str
     lines: int
     boots: Sequence[LoggedBoot]
     omitted: int = 0
+    tail: str = ""

@@ -423,7 +423,7 @@ class _Collector:
         """Keep a boot once that the log has several times: an archive has thousands."""
         boot = self._places[self._boot_start :]
         if boot:
-            cut = () if _is_whole(boot[0].text) else boot[0].sequel  # of a banner
+            cut = () if LoggedBoot(boot[0].text).complete else boot[0].sequel  # of a banner
             content = hash((cut, *((p.name, p.text, p.decoration, p.continued) for p in boot)))
             first = self._boots.setdefault(content, self._boot_start)
             self._times[first] = self._times.get(first, 0) + 1
@@ -440,9 +440,10 @@ class _Collector:
             if judge.is_kernels(place):
                 builder.add(place, self._times.get(number, 1))
             elif judge.is_doubtful(place):
-                builder.doubt(place)
+                builder.boots[-1].doubtful = builder.boots[-1].doubtful or place.line
+        boots = [boot for boot in builder.boots if boot != LoggedBoot()]
         lines = self._lines + (not self._buffer.endswith(b"\n"))
-        return BootLog(name, lines, builder.boots(), builder.omitted)
+        return BootLog(name, lines, boots, builder.omitted, judge.tail)
 
 
 def _first(buffer: bytes, marks: Iterable[bytes], start: int) -> int:
@@ -515,63 +516,22 @@ class _Judge:
 # -- boots ---------------------------------------------------------------------------------------------------
 
 
-class _Boot:
-    """A boot under way."""
-
-    def __init__(self, place: _Place | None = None, times: int = 1) -> None:
-        self.place = place
-        self.times = times
-        self.messages: list[LogMessage] = []
-        self.sightings: list[CodeAddress] = []
-        self.releases: list[str] = []
-        self.lost: list[LostMessages] = []
-        self.doubtful: int | None = None
-
-    @property
-    def announced(self) -> bool:
-        """Whether only the firmware's console has shown its banner (`prom_init`)."""
-        return self.place is not None and bool(self.place.fields.get("announced")) and not self.messages
-
-    def logged(self, tail: str) -> LoggedBoot:
-        banner = None if self.place is None else self.place.text.removeprefix("Preparing to boot ").rstrip()
-        return LoggedBoot(
-            banner,
-            banner is not None and _is_whole(banner),
-            self.messages,
-            self.sightings,
-            () if self.place is None else self.place.sequel,
-            self.releases,
-            self.lost,
-            self.doubtful,
-            tail,
-            self.times,
-        )
-
-
-def _is_whole(banner: str) -> bool:
-    """Return whether a banner has a builder, a compiler and a build number, in this order."""
-    compiler = banner.find(") (")
-    return compiler > 0 and re.search(r"\) #\d+ ", banner[compiler:]) is not None
-
-
 class _Builder:
     """Puts the kernel's messages together to boots."""
 
     def __init__(self, omitted: int, tail: str) -> None:
-        self._boots = [_Boot()]
-        self._tail = tail
+        self.boots = [LoggedBoot()]
         self.omitted = omitted
+        self._tail = tail
         self._kept = 0
         self._bug_until = 0
 
     def add(self, place: _Place, times: int) -> None:
         """Take the next message, or part of one."""
-        if self._tail.startswith("[") and self._tail.startswith(
-            f"[{_text(place.fields.get('module') or b'?')}]"
-        ):
-            place = place._replace(fields={**place.fields, "module": None})  # every line ends so
-        boot, fields = self._boots[-1], place.fields
-        in_bug = place.line <= self._bug_until
+        fields = dict(place.fields)
+        if fields.get("module") and self._tail.startswith(f"[{_text(fields['module'] or b'')}]"):
+            fields["module"] = None  # every line ends so
+        boot = self.boots[-1]
         if place.name == _BANNER:
             self._start_boot(place, times)
         elif place.name == _RELEASE:
@@ -580,42 +540,38 @@ class _Builder:
         elif place.name == _LOST:
             boot.lost.append(LostMessages(place.line, place.text.strip(), len(boot.messages)))
         elif place.name in _ROWS:
-            self._add_message(boot, place)
-        elif in_bug and place.name in {_PHASE, _CODE, _TRACER}:
-            self._add_to_bug(boot, place)
-
-    def doubt(self, place: _Place) -> None:
-        """Take a failure that another program may have printed."""
-        if self._boots[-1].doubtful is None:
-            self._boots[-1].doubtful = place.line
+            self._add_message(boot, _message(place, fields))
+        elif place.line <= self._bug_until and place.name != _CUT:
+            self._add_to_bug(boot, place, _code(fields))
 
     def _start_boot(self, place: _Place, times: int) -> None:
         """Start a boot, or go on with the one that was announced, by the better of its two banners."""
-        last = self._boots[-1]
+        announced = bool(place.fields["announced"])
+        banner = place.text.removeprefix("Preparing to boot ").rstrip()
+        boot, last = LoggedBoot(banner, place.sequel, announced, times), self.boots[-1]
         self._bug_until = 0
-        if last.announced and not place.fields["announced"]:
-            announced = last.place
-            whole = _is_whole(place.text) or announced is None
-            last.place = place if whole else announced._replace(fields={})
+        if announced or not last.announced or last.messages:
+            self.boots.append(boot)
+        elif boot.complete:
+            self.boots[-1] = boot
         else:
-            self._boots.append(_Boot(place, times))
+            last.announced = False
 
-    def _add_message(self, boot: _Boot, place: _Place) -> None:
-        row = _ROWS[place.name]
+    def _add_message(self, boot: LoggedBoot, message: LogMessage) -> None:
         last = boot.messages[-1] if boot.messages else None
-        is_bug = row.kind is MessageKind.BUG
-        if is_bug and place.line <= self._bug_until and last is not None and _is_header(last):
+        is_bug = message.kind is MessageKind.BUG
+        if is_bug and message.line <= self._bug_until and last is not None and _is_header(last):
             boot.messages.pop()  # the message itself, after the line that announces it (since 5.8)
             self._kept -= 1
         if self._kept >= MESSAGES_MAX:
             self.omitted += 1
             return
         self._kept += 1
-        boot.messages.append(_message(place))
+        boot.messages.append(message)
         if is_bug:
-            self._bug_until = place.line + _BLOCK_LINES
+            self._bug_until = message.line + _BLOCK_LINES
 
-    def _add_to_bug(self, boot: _Boot, place: _Place) -> None:
+    def _add_to_bug(self, boot: LoggedBoot, place: _Place, code: CodeAddress) -> None:
         """Add a part of an `ftrace_bug` message: the function, or what ftrace was doing."""
         bugs = (i for i in reversed(range(len(boot.messages))) if boot.messages[i].kind is MessageKind.BUG)
         position = next(bugs, None)
@@ -623,41 +579,34 @@ class _Builder:
             return
         bug = boot.messages[position]
         if place.name == _PHASE and bug.phase is None:
-            boot.messages[position] = replace(bug, phase=_phase(place.text))
+            phase = next(phase for phase in BugPhase if place.text.startswith(phase.value))
+            boot.messages[position] = replace(bug, phase=phase)
         elif place.name == _CODE and bug.code is None:
-            boot.messages[position] = replace(bug, code=_code(place.fields))
-            boot.sightings.append(_code(place.fields))
+            boot.messages[position] = replace(bug, code=code)
+            boot.sightings.append(code)
         elif place.name == _TRACER:
             self._bug_until = 0
             if bug.phase is BugPhase.INIT:  # a call site is made to call ftrace_caller first
-                boot.sightings.append(replace(_code(place.fields), symbol="ftrace_caller"))
-
-    def boots(self) -> list[LoggedBoot]:
-        """Return every boot that the log has something of."""
-        wanted = (b for b in self._boots if b.place or b.messages or b.sightings or b.lost or b.doubtful)
-        return [boot.logged(self._tail) for boot in wanted]
+                boot.sightings.append(replace(code, symbol="ftrace_caller"))
 
 
 def _is_header(message: LogMessage) -> bool:
     return message.text.startswith("-") and message.code is None
 
 
-def _phase(text: str) -> BugPhase:
-    return next(phase for phase in BugPhase if text.startswith(phase.value))
-
-
-def _message(place: _Place) -> LogMessage:
-    fields = {key: value for key, value in place.fields.items() if value is not None}
-    numbers = {key: int(fields[key], 16) for key in ("expected", "found") if key in fields}
+def _message(place: _Place, fields: Mapping[str, bytes | None]) -> LogMessage:
+    error, count, caller = (fields.get(key) for key in ("error", "count", "caller"))
+    expected, found = (None if v is None else int(v, 16) for v in map(fields.get, ("expected", "found")))
     return LogMessage(
         line=place.line,
         text=place.text.strip(),
         row=_ROWS[place.name],
-        code=_code(fields) if fields.keys() & {"ip", "module"} else None,
-        caller=_text(fields["caller"]) if "caller" in fields else None,
-        count=int(fields["count"]) if "count" in fields else None,
-        error=BugError(_text(fields["error"])) if "error" in fields else None,
-        **numbers,
+        code=_code(fields) if fields.get("ip") or fields.get("module") else None,
+        caller=None if caller is None else _text(caller),
+        count=None if count is None else int(count),
+        expected=expected,
+        found=found,
+        error=None if error is None else BugError(_text(error)),
     )
 
 

@@ -19,7 +19,7 @@ from pfestubs.rules.check.check import failure_finding
 from pfestubs.rules.check.remedy import Remedies
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pfestubs.model import Kernel
     from pfestubs.model.boot_log import BootLog, CodeAddress, LoggedBoot, LogMessage
@@ -179,19 +179,19 @@ def explain_log(boot: Boot, log: BootLog) -> ExplainResult:
     kernel = boot.kernel
     if boot.damage:
         raise DamagedKernelError(kernel.file, boot.damage[0].rule)
-    differences = [_difference(boot, logged) for logged in log.boots]
+    differences = [_difference(boot, log, logged) for logged in log.boots]
     own = [logged for logged, other in zip(log.boots, differences, strict=True) if other is None]
     others = [other for other in differences if other is not None]
     if others and not any(logged.banner or logged.releases for logged in own):
         raise OtherKernelLogError(log.file, others[0][0], kernel.file, others[0][1])
-    symbols = _Symbols(kernel, own)
-    explainers = [_Explainer(boot, logged, symbols) for logged in own]
+    symbols = _Symbols(boot, own)
+    explainers = [_Explainer(boot, log, logged, symbols) for logged in own]
     explanations = [explanation for explainer in explainers for explanation in explainer.explanations()]
     offsets = [explainer.offset for explainer in explainers if explainer.offset is not None]
     result = ExplainResult(
         boot=boot,
         log=log,
-        proved=any(_is_proved(boot, logged) for logged in own),
+        proved=any(_is_proved(boot, log, logged) for logged in own),
         boots=sum(logged.times for logged in own),
         other_boots=sum(logged.times for logged in log.boots) - sum(logged.times for logged in own),
         explanations=explanations,
@@ -230,7 +230,7 @@ def _require_proof(boot: Boot, log: BootLog, own: Sequence[LoggedBoot]) -> None:
             f'shows nothing of ftrace ({log.lines:,} lines); a kernel with ftrace logs "ftrace: allocating'
             ' ... entries" early in its boot: the log may be incomplete',
         )
-    if not any(_is_proved(boot, logged) for logged in set_up):
+    if not any(_is_proved(boot, log, logged) for logged in set_up):
         raise UnprovedLogError(
             log.file,
             f"shows that ftrace was set up, but not that the kernel is {boot.kernel.file}: it has no complete"
@@ -253,28 +253,28 @@ def _releases(logged: LoggedBoot) -> set[str]:
     return {*logged.releases, *words[: 1 if len(words) > 1 else 0]}
 
 
-def _has_banner(kernel: Kernel, logged: LoggedBoot) -> bool:
+def _has_banner(kernel: Kernel, log: BootLog, logged: LoggedBoot) -> bool:
     """Return whether a boot has the kernel's banner, wrapped or not, whatever follows it in its line."""
     own, banner = kernel.banner, logged.banner
     if own is None or banner is None:
         return False
     tail = banner[len(own) :]
-    if banner.startswith(own) and (not tail[:1].isalnum() or tail.strip() == logged.tail):
+    if banner.startswith(own) and (not tail[:1].isalnum() or tail.strip() == log.tail):
         return True
     return _squeeze(own) in accumulate(map(_squeeze, (banner, *logged.following)))
 
 
-def _is_proved(boot: Boot, logged: LoggedBoot) -> bool:
+def _is_proved(boot: Boot, log: BootLog, logged: LoggedBoot) -> bool:
     """Return whether a boot is of the kernel: by its banner, or its release and number of functions."""
     release = boot.kernel.release
     by_count = release is not None and release in _releases(logged) and _count(logged) is not None
-    return _difference(boot, logged) is None and (by_count or _has_banner(boot.kernel, logged))
+    return _difference(boot, log, logged) is None and (by_count or _has_banner(boot.kernel, log, logged))
 
 
-def _difference(boot: Boot, logged: LoggedBoot) -> tuple[str, str] | None:
+def _difference(boot: Boot, log: BootLog, logged: LoggedBoot) -> tuple[str, str] | None:
     """Return what a boot of another kernel has and what the kernel has instead, None if nothing differs."""
     kernel, count, counts = boot.kernel, _count(logged), {len(boot.locations), len(boot.kernel.table)}
-    if kernel.banner is not None and not _has_banner(kernel, logged):
+    if kernel.banner is not None and not _has_banner(kernel, log, logged):
         banner = logged.banner or ""
         if logged.complete and not _squeeze(kernel.banner).startswith(_squeeze(banner)):  # not only cut short
             return _shortest_difference(banner, kernel.banner)
@@ -316,7 +316,9 @@ def _rules_of(cause: LogMessage) -> tuple[str, ...] | None:
 class _Symbols:
     """The addresses of the symbols that a log names; a static function's name can have several."""
 
-    def __init__(self, kernel: Kernel, boots: Sequence[LoggedBoot]) -> None:
+    def __init__(self, boot: Boot, boots: Sequence[LoggedBoot]) -> None:
+        kernel = boot.kernel
+        self.remedies = Remedies(boot)
         wanted = {code.symbol for logged in boots for code in logged.sightings}
         wanted |= {m.code.symbol for logged in boots for m in logged.messages if m.code is not None}
         self._addresses = {name: {address} for name, address in kernel.tracers.items()}
@@ -366,48 +368,16 @@ class _Place:
     moved: bool = False
 
 
-def _relate(
-    messages: Sequence[LogMessage],
-) -> tuple[Sequence[LogMessage | None], Mapping[int, LogMessage]]:
-    """Return each message's `ftrace_bug`, and the cause of each `ftrace_bug` by its line.
-
-    An `ftrace_bug` follows its cause. Its warning follows it; before 5.8 it is the other way round.
-    """
-    before: list[LogMessage | None] = []
-    causes: dict[int, LogMessage] = {}
-    bug = cause = None
-    for message in messages:
-        if message.kind is MessageKind.BUG:
-            if cause is not None:
-                causes[message.line] = cause
-            bug, cause = message, None
-        elif message.row.rules:
-            cause = message
-        before.append(bug)
-    after: list[LogMessage | None] = []
-    bug = None
-    for message in reversed(messages):
-        bug = message if message.kind is MessageKind.BUG else bug
-        after.append(bug)
-    after.reverse()
-    warnings = [message.kind is MessageKind.BUG_WARNING for message in messages]
-    bugs = [
-        (earlier or later) if is_warning else later
-        for earlier, later, is_warning in zip(before, after, warnings, strict=True)
-    ]
-    return bugs, causes
-
-
 class _Explainer:
     """The messages of one boot of the log."""
 
-    def __init__(self, boot: Boot, logged: LoggedBoot, symbols: _Symbols) -> None:
+    def __init__(self, boot: Boot, log: BootLog, logged: LoggedBoot, symbols: _Symbols) -> None:
         self._boot = boot
         self._logged = logged
         self._symbols = symbols
-        self._proved = _is_proved(boot, logged)
-        self._remedies = Remedies(boot)
-        self._bugs, self._causes = _relate(logged.messages)
+        self._proved = _is_proved(boot, log, logged)
+        self._remedies = symbols.remedies
+        self._bugs = [n for n, m in enumerate(logged.messages) if m.kind is MessageKind.BUG]
         kinds = [message.kind for message in logged.messages]
         self._completed = kinds.index(MessageKind.ALLOCATED) if MessageKind.ALLOCATED in kinds else None
         self.offset = symbols.relocation(logged)
@@ -438,7 +408,8 @@ class _Explainer:
             return Explanation(message, comparison, self._proved, locations=len(self._boot.locations))
         if kind is MessageKind.TRACER_TOO_FAR:
             return self._explain_toc(message)
-        bug = self._bugs[number]
+        bug_number = self._bug_of(number)
+        bug = None if bug_number is None else self._logged.messages[bug_number]
         place = self._place(message, bug)
         if place.outside:
             return self._compared(message, Comparison.MODULE, place)
@@ -449,19 +420,30 @@ class _Explainer:
         if kind is MessageKind.ARCH_WARNING and message.caller not in _INIT_CALLERS:
             return self._compared(message, Comparison.NOT_SIMULATED, place)
         if kind in {MessageKind.BUG, MessageKind.BUG_WARNING} or message.row.rules:
-            cause = self._cause_of(number, bug)
+            cause = self._cause_of(number, bug_number)
             if cause.kind is MessageKind.BUG and cause.error in _OTHER_ERRORS:
                 return self._compared(message, Comparison.NOT_SIMULATED, place)
             return self._explain_init(message, place, _rules_of(cause))
         return self._compared(message, Comparison.NOT_SIMULATED, place)
 
-    def _cause_of(self, number: int, bug: LogMessage | None) -> LogMessage:
+    def _bug_of(self, number: int) -> int | None:
+        """Return the number of the `ftrace_bug` that a message belongs to.
+
+        It follows its cause. Its warning follows it; before 5.8 it is the other way round.
+        """
+        at = bisect_left(self._bugs, number)
+        earlier, later = self._bugs[at - 1 : at] if at else [], self._bugs[at : at + 1]
+        is_warning = self._logged.messages[number].kind is MessageKind.BUG_WARNING
+        return next(iter(earlier + later if is_warning else later), None)
+
+    def _cause_of(self, number: int, bug: int | None) -> LogMessage:
         """Return the message of the test that failed; the `ftrace_bug` itself where the log has none."""
-        message = self._logged.messages[number]
-        if message.row.rules:
-            return message
-        bug = bug or message
-        return self._causes.get(bug.line, bug)
+        messages = self._logged.messages
+        if messages[number].row.rules or bug is None:
+            return messages[number]
+        before = self._bugs[: self._bugs.index(bug)]
+        since = before[-1] + 1 if before else 0
+        return next((m for m in reversed(messages[since:bug]) if m.row.rules), messages[bug])
 
     def _is_after_boot(self, number: int, bug: LogMessage | None) -> bool:
         if bug is not None and bug.phase is not None:
