@@ -55,8 +55,7 @@ def call_drop_in(name: str, words: list[str]) -> int | None:
 
 
 def _hook_pfe(vmlinux_o: str, arch_vmlinux_o: str) -> None:
-    from pfestubs.cli.generation import GenerateOptions
-    from pfestubs.cli.hook import run_hook
+    from pfestubs.cli.generation import GenerateOptions, run_hook
 
     run_hook(vmlinux_o, arch_vmlinux_o, GenerateOptions(layout="pfe"))
 

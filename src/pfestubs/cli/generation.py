@@ -11,6 +11,7 @@ from pfestubs.formats.templates import render_assembly
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules.kernel import sizing
+from pfestubs.system.files import refuse_input
 from pfestubs.system.messages import print_messages
 
 if TYPE_CHECKING:
@@ -82,3 +83,21 @@ def _warning(file: str, trap: Trap) -> str:
     from pfestubs.formats.count import trap_sentence
 
     return f"{file}: warning: {trap_sentence(trap)}; lower {RESERVE_CONFIG}, or use --spare auto"
+
+
+def run_hook(vmlinux_o: str, arch_vmlinux_o: str, request: GenerateOptions) -> None:
+    """Write `arch_vmlinux_o` and the `.S` of the same name.
+
+    Raises:
+        UsageError: `arch_vmlinux_o` is not named `*.o`.
+        PfestubsError: what reading, sizing and assembling raise.
+    """
+    from pfestubs.system.assembler import assemble  # and subprocess: 5 ms
+
+    if not arch_vmlinux_o.endswith(".o"):
+        raise UsageError(arch_vmlinux_o or "ARCH_VMLINUX_O", "is not the name of an object (*.o)")
+    assembly = arch_vmlinux_o.removesuffix(".o") + ".S"
+    refuse_input(arch_vmlinux_o, vmlinux_o)
+    refuse_input(assembly, vmlinux_o)
+    obj = read_vmlinux_o(vmlinux_o)
+    assemble(assembly, arch_vmlinux_o, generate(obj, request), obj)

@@ -13,7 +13,7 @@ import difflib
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from pfestubs.errors import UnsuitableError
 
@@ -28,9 +28,6 @@ _BEGIN: Final = re.compile(re.escape(_MARK) + r"begin ([0-9a-f]{16})\b.*")
 _END: Final = _MARK + "end"
 _WAS: Final = _MARK + "was: "
 _END_OF_CHOICE: Final = "endif\n"
-
-BlockState = Literal["absent", "current", "other"]
-"""Of one makefile: no block, the blocks that this version writes, the blocks of another version."""
 
 VENDORED: Final = "arch/powerpc/tools/pfestubs.pyz"
 """Where `install --vendor` puts the zip application."""
@@ -171,7 +168,7 @@ def _block(body: str, was: str = "") -> str:
     return f'{_MARK}begin {_digest(body)} ("pfestubs kbuild remove" removes this block)\n{body}{_END}\n'
 
 
-class _Rule(NamedTuple):
+class RulePlace(NamedTuple):
     """A rule as positions in a makefile: of its line, of its recipe, and where that ends."""
 
     start: int
@@ -179,7 +176,7 @@ class _Rule(NamedTuple):
     end: int
 
 
-def _find_rule(file: str, text: str, rule: str, target: str) -> _Rule | None:
+def _find_rule(file: str, text: str, rule: str, target: str) -> RulePlace | None:
     """Return the rule with exactly this line, None without one.
 
     Args:
@@ -211,7 +208,7 @@ def _find_rule(file: str, text: str, rule: str, target: str) -> _Rule | None:
             f"line {_line(text, end)}: the recipe of the rule in line {_line(text, start)} is interrupted",
             f"put the whole recipe directly after its rule, each conditional with its endif; or {_ADVICE}",
         )
-    return _Rule(start, recipe, end)
+    return RulePlace(start, recipe, end)
 
 
 def _require_plain(file: str, text: str) -> None:
@@ -224,16 +221,12 @@ def _require_plain(file: str, text: str) -> None:
         raise UnsuitableError(file, f"uses {other[0].strip()}, which pfestubs does not read", _ADVICE)
 
 
-def recognise(tools: str) -> HookVariant:
-    """Return the generation of a stripped `arch/powerpc/tools/Makefile`.
+def find_hook(tools: str) -> tuple[HookVariant, RulePlace]:
+    """Return the generation of a stripped `arch/powerpc/tools/Makefile`, and its rule.
 
     Raises:
         UnsuitableError: it has no rule of a known generation, or more than one.
     """
-    return _find_hook(tools)[0]
-
-
-def _find_hook(tools: str) -> tuple[HookVariant, _Rule]:
     targets = f"(?:{'|'.join(re.escape(variant.target) for variant in HOOK_VARIANTS)})"
     found = [
         (variant, rule)
@@ -259,9 +252,9 @@ def edit_tools(tools: str, hook: str) -> str:
         hook: the rendered template of the variant; it ends with an open `else`.
 
     Raises:
-        UnsuitableError: as `recognise`.
+        UnsuitableError: as `find_hook`.
     """
-    _, rule = _find_hook(tools)
+    _, rule = find_hook(tools)
     own = tools[rule.start : rule.end]
     return f"{tools[: rule.start]}{_block(hook)}{own}{_block(_END_OF_CHOICE)}{tools[rule.end :]}"
 
@@ -300,7 +293,7 @@ def edit_postlink(postlink: str, check: str) -> str:
     return f"{postlink[:at]}{_block(check)}{before}{named}{recipe}{added}{postlink[rule.end :]}"
 
 
-def _postlink_rule(postlink: str) -> tuple[str, _Rule]:
+def _postlink_rule(postlink: str) -> tuple[str, RulePlace]:
     """Return the targets of the rule for the kernel, and the rule.
 
     Raises:
@@ -316,13 +309,6 @@ def _postlink_rule(postlink: str) -> tuple[str, _Rule]:
 def calls_vendored(text: str) -> bool:
     """Return whether a makefile's blocks call the zip application in the tree."""
     return _CALLS_VENDORED in text
-
-
-def state_of(text: str, stripped: str, edited: str) -> BlockState:
-    """Return what a makefile contains, given its text, the stripped text and the text this version writes."""
-    if text == stripped:
-        return "absent"
-    return "current" if text == edited else "other"
 
 
 def revives_checks(makefile_vmlinux: str, stripped_postlink: str) -> bool:

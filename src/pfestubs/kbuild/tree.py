@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from pfestubs.errors import OutputError, UnreadableError, UnsuitableError, UsageError
 from pfestubs.formats.templates import render_template
@@ -21,11 +20,11 @@ from pfestubs.system.zipapp import version_of_zipapp
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pfestubs.kbuild.makefiles import BlockState
-
 _MAKEFILE_LIMIT: Final = 64 << 10
 """Bytes: the kernel's own makefiles of these names have less than 2,000. It bounds the time of a diff."""
-_VENDORED_LIMIT: Final = 16 << 20
+
+BlockState = Literal["absent", "current", "other"]
+"""Of one makefile: no block, the blocks that this version writes, the blocks of another version."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,12 @@ class KernelTree:
     def states(self) -> dict[str, BlockState]:
         """Return what each makefile contains."""
         return {
-            name: kbuild.state_of(self.found[name], self.stripped[name], self.edited[name])
-            for name in self.found
+            name: "absent"
+            if text == self.stripped[name]
+            else "current"
+            if text == self.edited[name]
+            else "other"
+            for name, text in self.found.items()
         }
 
     def vendored_version(self) -> str | None:
@@ -82,21 +85,14 @@ class KernelTree:
                 f"is {self.vendored_state()}, and the makefiles call it",
                 f"write it again: pfestubs kbuild install --vendor {self.root}",
             )
-        old: dict[str, bytes | None] = {name: text.encode() for name, text in self.found.items()}
         new: dict[str, bytes | None] = {name: text.encode() for name, text in self.edited.items()}
         if zipapp is not None:
-            old[VENDORED] = _read_vendored(self.root)
             new[VENDORED] = zipapp
         try:
-            return _write(self.root, old, new)
+            return _write(self.root, new)
         except OutputError as e:
-            if (
-                getattr(e.__cause__, "errno", None) in {errno.EROFS, errno.EACCES, errno.EPERM}
-                and not e.advice
-            ):
-                advice = "for a read-only tree, print the change as a patch: kbuild install --print"
-                raise OutputError(e.subject, e.problem, advice) from e
-            raise
+            advice = "for a read-only tree, print the change as a patch: kbuild install --print"
+            raise OutputError(e.subject, e.problem, advice) from e
 
 
 def find_source_tree(srctree: str) -> str:
@@ -131,14 +127,13 @@ def open_tree(srctree: str) -> KernelTree:
         UnsuitableError: it is not a tree that pfestubs supports, or one of its blocks was edited by hand.
     """
     root = Path(srctree)
-    found = _read_makefiles(root)
-    stripped = _strip(root, found)
+    found, stripped = _read_makefiles(root)
     is_vendored = any(map(kbuild.calls_vendored, found.values()))
     edited = _edit(root, stripped, is_vendored=is_vendored)
     revives = kbuild.revives_checks(
         _read_if_there(root, "scripts/Makefile.vmlinux"), stripped[POSTLINK_MAKEFILE]
     )
-    variant = kbuild.recognise(stripped[TOOLS_MAKEFILE])
+    variant = kbuild.find_hook(stripped[TOOLS_MAKEFILE])[0]
     generation = f"{variant.name} {kbuild.release(_read_if_there(root, 'Makefile'))}".rstrip()
     return KernelTree(root, generation, found, stripped, edited, revives, is_vendored)
 
@@ -152,39 +147,36 @@ def remove(srctree: str) -> list[str]:
         PfestubsError: as `open_tree` if there is no block, and where a file cannot be written.
     """
     root = Path(srctree)
-    found = _read_makefiles(root)
-    stripped = _strip(root, found)
+    found, stripped = _read_makefiles(root)
     if stripped == found:
         open_tree(srctree)
-    old: dict[str, bytes | None] = {name: text.encode() for name, text in found.items()}
     new: dict[str, bytes | None] = {name: text.encode() for name, text in stripped.items()}
     if any(map(kbuild.calls_vendored, found.values())) or version_of_zipapp(root / VENDORED):
-        old[VENDORED], new[VENDORED] = _read_vendored(root), None
-    return _write(root, old, new)
+        new[VENDORED] = None
+    return _write(root, new)
 
 
 def _edit(root: Path, stripped: Mapping[str, str], *, is_vendored: bool) -> dict[str, str]:
     values = {"minimum": kbuild.MINIMUM_VERSION, "vendored": VENDORED if is_vendored else ""}
+    tools, postlink = stripped[TOOLS_MAKEFILE], stripped[POSTLINK_MAKEFILE]
     try:
-        variant = kbuild.recognise(stripped[TOOLS_MAKEFILE])
+        hook = render_template(kbuild.find_hook(tools)[0].template, values)
+        check = render_template(kbuild.CHECK_TEMPLATE, values)
         return {
-            TOOLS_MAKEFILE: kbuild.edit_tools(
-                stripped[TOOLS_MAKEFILE], render_template(variant.template, values)
-            ),
-            POSTLINK_MAKEFILE: kbuild.edit_postlink(
-                stripped[POSTLINK_MAKEFILE], render_template(kbuild.CHECK_TEMPLATE, values)
-            ),
+            TOOLS_MAKEFILE: kbuild.edit_tools(tools, hook),
+            POSTLINK_MAKEFILE: kbuild.edit_postlink(postlink, check),
         }
     except UnsuitableError as e:
         raise UnsuitableError(str(root / e.subject), e.problem, e.advice) from e
 
 
-def _write(root: Path, old: Mapping[str, bytes | None], new: Mapping[str, bytes | None]) -> list[str]:
-    """Write all files that are to change, or none; None is a file that is not there.
+def _write(root: Path, new: Mapping[str, bytes | None]) -> list[str]:
+    """Write all files that are to change, or none; None is a file that is not to be there.
 
     A signal takes effect once all are written: it would end the process between two of them.
     """
-    changed = [name for name in sorted(old) if new[name] != old[name]]
+    old = {name: _content(root / name) for name in sorted(new)}
+    changed = [name for name in old if new[name] != old[name]]
     for name in changed:
         _require_inside(root, name)
     written: list[str] = []
@@ -198,6 +190,15 @@ def _write(root: Path, old: Mapping[str, bytes | None], new: Mapping[str, bytes 
                 _put(root / name, old[name])
             raise
     return changed
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as e:
+        raise UnreadableError(str(path), f"cannot be read: {e.strerror}") from e
 
 
 def _put(path: Path, data: bytes | None) -> None:
@@ -227,53 +228,31 @@ def _require_inside(root: Path, name: str) -> None:
         )
 
 
-def _read_makefiles(root: Path) -> dict[str, str]:
-    return {name: _read(root, name) for name in (TOOLS_MAKEFILE, POSTLINK_MAKEFILE)}
-
-
-def _strip(root: Path, found: Mapping[str, str]) -> dict[str, str]:
-    return {name: kbuild.strip(str(root / name), text) for name, text in found.items()}
+def _read_makefiles(root: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the makefiles by their paths in the tree: as they are, and without the blocks of pfestubs."""
+    found = {name: _read(root, name) for name in (TOOLS_MAKEFILE, POSTLINK_MAKEFILE)}
+    return found, {name: kbuild.strip(str(root / name), text) for name, text in found.items()}
 
 
 def _read(root: Path, name: str) -> str:
     path = root / name
     try:
-        return _read_whole(path, _MAKEFILE_LIMIT).decode()
+        with path.open("rb") as file:
+            data = file.read(_MAKEFILE_LIMIT + 1)
     except FileNotFoundError as e:
         raise UnsuitableError(
             str(root),
             f"has no {name}: not a kernel tree with out-of-line ftrace stubs",
             "needs Linux 6.13 or later",
         ) from e
-    except UnicodeDecodeError as e:
-        raise UnsuitableError(str(path), "is not UTF-8 text") from e
-
-
-def _read_vendored(root: Path) -> bytes | None:
-    try:
-        return _read_whole(root / VENDORED, _VENDORED_LIMIT)
-    except FileNotFoundError:
-        return None
-
-
-def _read_whole(path: Path, limit: int) -> bytes:
-    """Return the content of a file of at most `limit` bytes.
-
-    Raises:
-        FileNotFoundError: there is none.
-        UnreadableError: it cannot be read.
-        UnsuitableError: it is larger.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except FileNotFoundError:
-        raise
     except OSError as e:
         raise UnreadableError(str(path), f"cannot be read: {e.strerror}") from e
-    if len(data) > limit:
-        raise UnsuitableError(str(path), f"is larger than expected: more than {limit:,} bytes")
-    return data
+    if len(data) > _MAKEFILE_LIMIT:
+        raise UnsuitableError(str(path), f"is larger than expected: more than {_MAKEFILE_LIMIT:,} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as e:
+        raise UnsuitableError(str(path), "is not UTF-8 text") from e
 
 
 def _read_if_there(root: Path, name: str) -> str:

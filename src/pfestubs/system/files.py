@@ -11,14 +11,13 @@ import os
 import stat
 import sys
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from pfestubs.errors import OutputError, UsageError
 from pfestubs.system import signals
 from pfestubs.system.messages import redirect_to_null
 
 if TYPE_CHECKING:
-    import io
     from collections.abc import Iterable, Iterator
 
 _NAME_LIMIT: Final = 32
@@ -85,7 +84,7 @@ def _encode(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _write_all(stream: io.RawIOBase | io.BufferedIOBase, data: bytes) -> None:
+def _write_all(stream: IO[bytes], data: bytes) -> None:
     """Write all of `data`: an unbuffered stream (PYTHONUNBUFFERED) may take a part, as on a full disk."""
     view = memoryview(data)
     while view:

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import click
 
-from pfestubs.cli.generation import GenerateOptions
+from pfestubs.cli.generation import GenerateOptions, run_hook
 from pfestubs.cli.help_text import epilog
-from pfestubs.cli.hook import run_hook
 from pfestubs.cli.options import sizing_options, vmlinux_o_argument
 
 
