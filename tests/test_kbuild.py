@@ -102,24 +102,6 @@ def test_status(name: str, what: str, tmp_path: Path, call: Call) -> None:
     assert status() == f"installed ({what})\n"
 
 
-def test_another_versions_blocks_are_renewed_and_removed(
-    mainline: Path, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = contents(mainline)
-    with monkeypatch.context() as patch:
-        patch.setattr(kbuild, "MINIMUM_VERSION", "0.0.1")
-        call("kbuild", "install", mainline)
-    assert "another version" in call("kbuild", "status", mainline).out
-    old = contents(mainline)
-    assert call("kbuild", "install", mainline).code == 0
-    assert contents(mainline) != old
-    assert "another version" not in call("kbuild", "status", mainline).out
-    for name in MAKEFILES:
-        (mainline / name).write_bytes(old[name])
-    call("kbuild", "remove", mainline)
-    assert contents(mainline) == before
-
-
 def test_only_6_18_and_newer_are_told_that_checks_come_back(tmp_path: Path, call: Call) -> None:
     for name in KNOWN:
         tree = copy_tree(name, tmp_path / name)
@@ -128,15 +110,6 @@ def test_only_6_18_and_newer_are_told_that_checks_come_back(tmp_path: Path, call
         assert re.search(
             r"^vmlinux vmlinux\.unstripped: FORCE$", (tree / POSTLINK_MAKEFILE).read_text(), re.MULTILINE
         )
-
-
-def test_a_tree_that_names_both_targets_keeps_its_line(mainline: Path, call: Call) -> None:
-    edit(mainline / POSTLINK_MAKEFILE, "\nvmlinux: FORCE\n", "\nvmlinux vmlinux.unstripped: FORCE\n")
-    before = contents(mainline)
-    assert "head_check" not in call("kbuild", "install", mainline).err
-    assert "was: " not in (mainline / POSTLINK_MAKEFILE).read_text()
-    call("kbuild", "remove", mainline)
-    assert contents(mainline) == before
 
 
 def test_local_edits_elsewhere_survive(tree: Path, call: Call) -> None:
@@ -342,24 +315,6 @@ def test_all_makefiles_change_or_none(
         rf"{mainline}/\S+: error: cannot be written: No space left on device(; for .*)?\n", outcome.err
     )
     assert contents(mainline) == before
-
-
-def test_a_tree_that_cannot_be_restored_says_so(
-    mainline: Path, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    replace, calls = os.replace, iter(range(9))
-
-    def fail(source: str, target: str) -> None:
-        if next(calls):
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-        replace(source, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", fail)
-        outcome = call("kbuild", "install", mainline)
-    assert outcome.code == 2
-    assert "cannot be written: Read-only file system" in outcome.err
-    assert "partly installed" in call("kbuild", "status", mainline).out
 
 
 def test_a_read_only_tree(mainline: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

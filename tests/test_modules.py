@@ -509,13 +509,6 @@ def test_names_cannot_write_lines(call: Call, tmp_path: Path) -> None:
     assert (outcome.out.count("\n"), outcome.err.count("\n")) == (4, 1)
 
 
-def test_a_file_instead_of_standard_output(call: Call, tmp_path: Path) -> None:
-    path = save(tmp_path / "a.ko", module([1]))
-    shown = call("modules", path).out
-    outcome = call("modules", path, "-o", tmp_path / "out")
-    assert (outcome.code, outcome.out, (tmp_path / "out").read_text()) == (0, "", shown)
-
-
 def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
     for i in range(20):
         save(tmp_path / f"{i}.ko", module())
