@@ -21,7 +21,7 @@ from pfestubs.formats.diff import _figures, render_markdown
 from pfestubs.formats.markdown import LIMIT
 from pfestubs.model import AreaFigures, EntryCounts, KernelFigures, KernelIdentity
 from pfestubs.rules.analyses.diff import boot_figures, compare
-from pfestubs.rules.analyses.plan import Planner
+from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import Growth
 from support import OBJECTS, SCHEMAS
 from support.kernelwriter import BASE, MIB, Linked, LinkedKernel

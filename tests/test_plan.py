@@ -15,12 +15,13 @@ from jsonschema import Draft202012Validator
 from pfestubs.errors import UnexpectedReserveError
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.analyses.plan import Planner, plan_reserve
+from pfestubs.rules.analyses.plan import plan_reserve
+from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import Growth, GrowthShape, relink
 from pfestubs.rules.kernel.replay import replay
 from pfestubs.rules.kernel.simulation import simulate_boot
 from support import SCHEMAS
-from support.kernelwriter import MIB, Linked, LinkedKernel
+from support.kernelwriter import BASE, MIB, Linked, LinkedKernel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -309,6 +310,42 @@ def test_working_reserves_of_a_relinked_miniature(mini_kernel: MiniKernel, call:
         ):
             if reserve >= 0:
                 assert call("check", mini_kernel(TEXT_PAD=pad, RESERVE=reserve) / "vmlinux").code == code
+
+
+@pytest.mark.parametrize(
+    ("words", "left"), [([], "even"), (["--shape", "early"], "early"), (["--shape", "late"], "late")]
+)
+def test_required_growth(tmp_path: Path, call: Call, words: list[str], left: str) -> None:
+    """Without a shape, the least of all."""
+    path = LinkedKernel(text=[0x1000, 0x1010, 0x800000, 0x800010]).save(tmp_path / "vmlinux")
+    growth = json.loads(call("plan", "--format", "json", path).out)["outcomes"][0]["growth"]
+    least = growth[left] if words else min(filter(None, growth.values()))
+    for more in (0, 1):
+        outcome = call("plan", "--format", "json", path, "--min-growth", least + more, *words)
+        assert (outcome.code, outcome.err) == (more, "")
+        required = json.loads(outcome.out)["required"]
+        shape = words[1] if words else None
+        assert required == {"growth": least + more, "shape": shape, "left": least, "ok": not more}
+    outcome = call("plan", path, "--min-growth", "1G")
+    assert outcome.code == 1
+    assert "failed: at least 1,073,741,824 bytes" in " ".join(outcome.out.split())
+    saved = json.loads(call("check", "--format", "json", path).out)
+    assert saved["growth"] == growth
+
+
+def test_nothing_is_planned_for_a_damaged_kernel(tmp_path: Path, call: Call) -> None:
+    path = LinkedKernel(table=[BASE + 0x1000, *[0] * 4]).save(tmp_path / "vmlinux")
+    outcome = call("plan", path, "--min-growth", "0")
+    assert (outcome.code, outcome.err) == (1, "")
+    assert "failed: table-damaged: " in outcome.out
+    assert "fix this first (see pfestubs check)" in " ".join(outcome.out.split())
+    document = json.loads(call("plan", "--format", "json", path).out)
+    assert (document["damage"]["rule"], document["outcomes"], document["working"]) == (
+        "table-damaged",
+        [],
+        [],
+    )
+    assert json.loads(call("check", "--format", "json", path).out)["growth"] is None
 
 
 # -- real kernels ------------------------------------------------------------------------------------------

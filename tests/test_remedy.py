@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pfestubs.layouts import RESERVE_CONFIG, AreaRole
 from pfestubs.model import ppc
 from pfestubs.model.findings import Action, Remedy
-from pfestubs.rules.analyses.plan import Planner
+from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import Growth, GrowthShape, NopMemory, relink, text_entries
 from pfestubs.rules.check.remedy import Remedies
 from pfestubs.rules.kernel.replay import replay

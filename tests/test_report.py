@@ -23,7 +23,7 @@ from pfestubs.formats.report.tables import kernel_name
 from pfestubs.formats.templates import page_part
 from pfestubs.rules.analyses.address_map import AddressMap, AddressSpan, TextGap, map_addresses
 from pfestubs.rules.analyses.conditions import GROWTH_MAX
-from pfestubs.rules.analyses.plan import Planner
+from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import Growth
 from pfestubs.rules.analyses.report import TIGHTEST, report_boot
 from pfestubs.rules.kernel.simulation import boot_kernel

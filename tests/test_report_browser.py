@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pfestubs.rules.analyses.plan import Planner
+from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.kernel.simulation import boot_kernel
 from support.browser import Browser
 from support.kernelwriter import MIB, LinkedKernel

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.analyses.plan import GrowthLimit, Outcome, PlanResult
+    from pfestubs.rules.analyses.plan import PlanResult
+    from pfestubs.rules.analyses.planner import GrowthLimit, Outcome
 
 _LIMIT_TITLES: Final = ("added", ">bytes until it fails", "?then fails", "`function")
 _ASKED_TITLES: Final = ("reserve", ">added", "where", ">headroom", ">no stub", "`first function", "?rule")
@@ -78,8 +79,17 @@ def render_json(result: PlanResult, options: RenderOptions) -> Iterator[str]:  #
             "damage": None if damage is None else {"rule": damage.rule, "message": finding_message(damage)},
             "shrink": None if shrink is None else {"bytes": shrink[0], "reserve": shrink[1]},
             "outcomes": [_outcome(outcome) for outcome in result.outcomes],
+            "required": _required(result),
         }
     )
+
+
+def _required(result: PlanResult) -> dict[str, Any] | None:
+    if result.required is None:
+        return None
+    size, shape = result.required
+    place = None if shape is None else shape.value
+    return {"growth": size, "shape": place, "left": result.growth, "ok": result.ok}
 
 
 def plan_summary(result: PlanResult) -> str:
@@ -87,10 +97,10 @@ def plan_summary(result: PlanResult) -> str:
     if result.damage is not None:
         first = f"{result.damage.rule}: {finding_message(result.damage)}"
         return f"failed: {first}; fix this first (see pfestubs check)"
-    if result.lacks_growth and result.outcomes[0].ok:
-        return (
-            f"failed: at least {bytes_text(result.min_growth or 0)} of growth are required; {_advice(result)}"
-        )
+    if result.boots and not result.ok and result.required is not None:
+        size, shape = result.required
+        place = "" if shape is None else f" ({shape.value})"
+        return f"failed: at least {bytes_text(size)} of growth{place} are required; {_advice(result)}"
     advice = _advice(result)
     return advice if advice.startswith("failed") else f"ok: {advice}"
 

@@ -99,7 +99,7 @@ def command(
     if len(vmlinux) > 1 and (format_ != "text" or system_map or prelink or baseline):
         raise click.UsageError("several kernels take --format text only, and no file that belongs to one.")
     check_options = _check_options(prelink, min_headroom, baseline, max_growth)._replace(
-        every_branch=verbose or format_ != "text"
+        every_branch=verbose or format_ != "text", growth=format_ == "json"
     )
     if len(vmlinux) > 1:
         options = RenderOptions(show_all, verbose, is_stdout(output))

@@ -28,7 +28,7 @@ from pfestubs.system.files import refuse_input
     The boot is replayed for other values of CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE. Text is added in three
     places: early (directly after the reserve), even (spread over the text after it) or late (after the last
     function). The recommended reserve is the one whose smallest growth over the three is largest. The exit
-    status is 1 if the kernel as linked fails, or less growth is left than --min-growth.
+    status is 1 if the kernel as linked fails, or has less room to grow than --min-growth.
     """,
     epilog=epilog("pfestubs plan vmlinux", "pfestubs plan --reserve 20000 --grow 8MiB --shape even vmlinux"),
 )
@@ -50,15 +50,13 @@ from pfestubs.system.files import refuse_input
 @click.option(
     "--shape",
     type=click.Choice([shape.value for shape in GrowthShape]),
-    default=GrowthShape.EARLY.value,
-    show_default=True,
-    help="Where --grow adds text.",
+    help="Where --grow adds text (early if not given), and --min-growth asks (anywhere if not given).",
 )
 @click.option(
     "--min-growth",
     type=Size(),
     metavar="SIZE",
-    help="Fail if text of the kernel as linked can grow by less, wherever it is added.",
+    help="Fail if less than SIZE of text can be added: bytes, decimal or 0x..., or with K, M, G.",
 )
 def command(
     vmlinux: str,
@@ -67,20 +65,21 @@ def command(
     system_map: str | None,
     reserves: tuple[int, ...],
     growths: tuple[int, ...],
-    shape: str,
+    shape: str | None,
     min_growth: int | None,
 ) -> int:
     """Run `pfestubs plan`."""
     refuse_input(output, vmlinux, system_map)
     with open_kernel(vmlinux, system_map) as kernel:
         sizes = [_instructions(size) for size in growths]
+        place = None if shape is None else GrowthShape(shape)
         with working("planning"):
             result = plan_reserve(
                 boot_kernel(kernel),
                 reserves=reserves,
                 growths=sizes,
-                shape=GrowthShape(shape),
-                min_growth=min_growth,
+                shape=place or GrowthShape.EARLY,
+                required=None if min_growth is None else (min_growth, place),
             )
     closing = [f"{result.kernel.file}: {plan_summary(result)}"]
     return finish("plan", result, ok=result.ok, format_=format_, output=output, closing=closing)

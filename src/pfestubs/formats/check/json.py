@@ -49,6 +49,7 @@ def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:  # noq
                 **_headroom(result.headroom),
                 "by_branch": [_headroom(room) for room in result.by_branch],
             },
+            "growth": None if result.growth is None else dict(result.growth),
             "baseline": _baseline(result.options.baseline),
             "kernel": {"release": kernel.release, "banner": kernel.banner, "build_id": kernel.build_id},
             "findings": [],

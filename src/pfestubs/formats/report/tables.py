@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pfestubs.rules.analyses.conditions import CurvePoint, GrowthCurve
-    from pfestubs.rules.analyses.plan import GrowthLimit, PlanResult
+    from pfestubs.rules.analyses.plan import PlanResult
+    from pfestubs.rules.analyses.planner import GrowthLimit
     from pfestubs.rules.analyses.report import DistanceRange, ProfileColumn, ReportedKernel, TightGroup
     from pfestubs.rules.check.check import AreaUse
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pfestubs.errors import PartialListingError
 from pfestubs.model import AreaFigures, KernelFigures
 from pfestubs.rules.analyses.address_map import measure_text
-from pfestubs.rules.analyses.plan import Planner
+from pfestubs.rules.analyses.planner import Planner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -130,27 +130,12 @@ def boot_figures(boot: Boot) -> KernelFigures:
         areas={area.name: AreaFigures(area.count, boot.used(i)) for i, area in enumerate(kernel.areas)},
         unserved=len(boot.failures),
         headroom=None if headroom is None else headroom.bytes,
-        growth=_growth_left(boot),
+        growth=None if boot.damage else Planner(boot).growth_left,
         damage=boot.damage[0].rule if boot.damage else None,
         text=text.text,
         inittext=text.inittext,
         gap=None if text.gap is None else text.gap.bytes,
     )
-
-
-def _growth_left(boot: Boot) -> Mapping[str, int | None] | None:
-    """Return the bytes of text that can be added with the reserve as linked, by where they are added.
-
-    Negative where text must shrink; a shape is None where nothing limits it, or less text does not help. None
-    of a kernel without stubs, of a damaged one, and where less text does not help in any shape.
-    """
-    if boot.kernel.layout is None or boot.damage:
-        return None
-    planner = Planner(boot)
-    limits = planner.limits(planner.linked)
-    if not any(limit.works for limit in limits.values()):
-        return None
-    return {shape.value: limit.bytes for shape, limit in limits.items()}
 
 
 def _more(functions: Mapping[str, int], others: Mapping[str, int]) -> Sequence[FunctionCount]:

@@ -13,7 +13,8 @@ from pfestubs.errors import LayoutMismatchError
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
 from pfestubs.rules.analyses.address_map import AddressSpan, largest_gap, map_addresses
-from pfestubs.rules.analyses.plan import Planner, growth_curve, plan_reserve
+from pfestubs.rules.analyses.plan import growth_curve, plan_reserve
+from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import text_locations
 from pfestubs.rules.check.check import CheckOptions, check_boot
 

@@ -26,12 +26,12 @@ from pfestubs.rules.analyses.address_map import AddressMap, TextSizes, map_addre
 from pfestubs.rules.check.remedy import Remedies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from decimal import Decimal
 
     from pfestubs.model import Area, ByteOrder, Kernel, KernelFigures, KernelIdentity, ObjectCounts
     from pfestubs.model.findings import Facts, Rule
-    from pfestubs.rules.analyses.plan import Planner
+    from pfestubs.rules.analyses.planner import Planner
     from pfestubs.rules.kernel.boot import Boot, Failure, Headroom
 
 
@@ -57,7 +57,8 @@ class AllowedGrowth(NamedTuple):
 class CheckOptions(NamedTuple):
     """Additional checks requested on the command line.
 
-    `every_branch` asks for `CheckResult.by_branch` and `text`: finding a function's name costs 3 ms.
+    `every_branch` asks for `CheckResult.by_branch` and `text`: finding a function's name costs 3 ms; `growth`
+    asks for `CheckResult.growth`: some boots.
     """
 
     expected: ObjectCounts | None = None
@@ -65,6 +66,7 @@ class CheckOptions(NamedTuple):
     baseline: KernelFigures | None = None
     max_growth: AllowedGrowth | None = None
     every_branch: bool = True
+    growth: bool = False
 
     def request(self, rule: Rule) -> bool:
         """Return whether a rule is tested, always or because its option is given."""
@@ -89,6 +91,7 @@ class CheckResult(NamedTuple):
         without_stub: count of functions whose area is exhausted.
         address_map: where the kernel's texts and areas are.
         text: how large the texts are (`CheckOptions.every_branch`).
+        growth: bytes of text that can still be added, by where (`Planner.growth_left`).
     """
 
     kernel: KernelIdentity
@@ -103,6 +106,7 @@ class CheckResult(NamedTuple):
     without_stub: int = 0
     address_map: AddressMap = AddressMap((), ())
     text: TextSizes | None = None
+    growth: Mapping[str, int | None] | None = None
 
     @property
     def errors(self) -> list[Finding]:
@@ -154,6 +158,7 @@ def check_boot(boot: Boot, options: CheckOptions, planner: Planner | None = None
         without_stub=boot.without_stub,
         address_map=map_addresses(kernel, boot.stub_size),
         text=measure_text(boot) if options.every_branch else None,
+        growth=remedies.planner.growth_left if options.growth and not boot.damage else None,
     )
 
 

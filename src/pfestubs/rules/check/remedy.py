@@ -10,7 +10,7 @@ from pfestubs.layouts import RESERVE_CONFIG, AreaRole
 from pfestubs.model.findings import Action, Remedy
 
 if TYPE_CHECKING:
-    from pfestubs.rules.analyses.plan import Planner
+    from pfestubs.rules.analyses.planner import Planner
     from pfestubs.rules.kernel.boot import Boot
 
 _CALL_RULES = frozenset({"tracer-unreachable", "init-trampoline-only"})
@@ -27,7 +27,7 @@ class Remedies:
     @cached_property
     def planner(self) -> Planner:
         """The planner of the boot; imported here, since the check of a healthy kernel needs none."""
-        from pfestubs.rules.analyses.plan import Planner
+        from pfestubs.rules.analyses.planner import Planner
 
         return self._given or Planner(self._boot)
 

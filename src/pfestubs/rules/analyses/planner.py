@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The reserves that work, and the growth that each allows: the answers for one boot.
+
+The conditions of a boot (`analyses.conditions`) answer for all reserves. Boots of relinked kernels
+(`analyses.relink`) confirm what is reported, and replace it where a kernel is not laid out as the conditions
+assume.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pfestubs.layouts import AreaRole
+from pfestubs.model import ppc
+from pfestubs.rules.analyses.conditions import GROWTH_MAX, Conditions
+from pfestubs.rules.analyses.relink import (
+    Growth,
+    GrowthShape,
+    growth_span,
+    relink,
+    span_size,
+)
+from pfestubs.rules.kernel.simulation import simulate_boot
+from pfestubs.rules.kernel.stubs import INSNS_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from pfestubs.rules.kernel.boot import Boot, Failure
+
+RESERVE_MAX: Final = (1 << 26) // INSNS_SIZE
+"""The largest reserve tried: the smallest stubs that fill the reach of two branches."""
+_CHEAPEST_FIRST: Final = (GrowthShape.EARLY, GrowthShape.LATE, GrowthShape.EVEN)
+_SCAN_COST: Final = 2_000_000
+"""Locations that are booted to find reserves where the conditions do not hold: a few seconds."""
+_GUESSES: Final = 4
+"""How often the conditions are asked for a limit before it is searched for by boots."""
+
+
+@dataclass(frozen=True)
+class GrowthLimit:
+    """The most growth, in bytes, with which every function still gets a working stub.
+
+    `bytes` is None without a limit, or where no growth works, not even a negative one (then `works` is
+    False). `rule` and `function`: what fails first with one instruction more.
+    """
+
+    bytes: int | None
+    works: bool
+    rule: str | None = None
+    function: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The boot of the kernel linked with a reserve (None: a layout without one) and grown.
+
+    Attributes:
+        ok: whether every function gets a working stub.
+        unserved: count of functions that do not.
+        first: the first of them: the function and its location as linked in the file.
+        rule: the test that it fails.
+        headroom: bytes, of the tightest branch.
+        limits: of growth for this reserve, from the kernel as linked.
+    """
+
+    reserve: int | None
+    growth: Growth
+    ok: bool
+    unserved: int
+    first: tuple[str, int] | None
+    rule: str | None
+    headroom: int | None
+    limits: Mapping[GrowthShape, GrowthLimit]
+
+    @property
+    def least_growth(self) -> int | None:
+        """The bytes of text that can be added anywhere, at most `GROWTH_MAX`; None if no growth works."""
+        return least_growth(self.limits.values())
+
+
+def least_growth(limits: Collection[GrowthLimit]) -> int | None:
+    """Return the least of some limits in bytes, at most `GROWTH_MAX`; None if no growth works."""
+    if not all(limit.works for limit in limits):
+        return None
+    return min((limit.bytes for limit in limits if limit.bytes is not None), default=GROWTH_MAX)
+
+
+class _Trial(NamedTuple):
+    """A boot that was tried: its first failure, and how many functions found their area exhausted."""
+
+    first: Failure | None
+    without_stub: int
+
+
+class Planner:
+    """The answers for one boot; each is found when it is asked for."""
+
+    def __init__(self, boot: Boot) -> None:
+        self._boot = boot
+        area = boot.kernel.area(AreaRole.RESERVE)
+        self.linked = area.count if area is not None else None
+        self._limits_found: dict[tuple[int | None, GrowthShape], GrowthLimit] = {}
+        self._trials: dict[tuple[int | None, Growth], _Trial] = {}
+
+    @cached_property
+    def _conditions(self) -> Conditions:
+        return Conditions(self._boot)
+
+    def boot_of(self, reserve: int | None, growth: Growth | None = None) -> Boot:
+        """Return the boot with that reserve and growth, the original one if nothing changes."""
+        if reserve == self.linked and (growth is None or not growth.bytes):
+            return self._boot
+        return simulate_boot(relink(self._boot, reserve, growth))
+
+    def works(self, reserve: int | None, growth: Growth | None = None) -> bool:
+        """Return whether every function gets a working stub."""
+        return self._trial(reserve, growth or Growth()).first is None
+
+    # -- reserves
+
+    @cached_property
+    def working(self) -> Sequence[range]:
+        """Ranges of reserves with which every function gets a working stub, ascending."""
+        if self.linked is None:
+            return []
+        found = self._range_with(0)
+        probes = {0, self.linked, *((found[0] - 1, found[0], found[-1], found[-1] + 1) if found else ())}
+        if all(self.works(r) == (r in found) for r in probes if 0 <= r <= RESERVE_MAX):
+            return [found] if found else []
+        return self._scanned()
+
+    @cached_property
+    def recommended(self) -> int | None:
+        """The reserve whose smallest growth over the shapes is largest; of equals, the nearest to linked."""
+        if self.linked is None or not self.working:
+            return None
+        candidates = self._range_with(self._best_growth)
+        if not candidates:
+            candidates = self.working[0]
+        choice = min(max(self.linked, candidates[0]), candidates[-1])
+        if any(choice in span for span in self.working):
+            return choice
+        ends = [end for span in self.working for end in (span[0], span[-1])]
+        return min(ends, key=lambda end: abs(end - choice))
+
+    @cached_property
+    def shrink(self) -> tuple[int, int] | None:
+        """The bytes that text must lose evenly so that a reserve works, and that reserve.
+
+        None where it is not text that is too large.
+        """
+        least, most = 0, span_size(growth_span(self._boot)) // ppc.INSN_SIZE
+        found: range = range(0)
+        while least < most:
+            middle = (least + most) // 2
+            shrunk = relink(self._boot, None, Growth(-middle * ppc.INSN_SIZE, GrowthShape.EVEN))
+            candidates = Planner(simulate_boot(shrunk))._range_with(0)  # noqa: SLF001 - of another kernel
+            if candidates:
+                most, found = middle, candidates
+            else:
+                least = middle + 1
+        return (most * ppc.INSN_SIZE, found[len(found) // 2]) if most and found else None
+
+    def _allows(self, reserve: int, growth: float) -> bool:
+        """Return whether growth of any shape works with that reserve, by the conditions."""
+        return all(self._conditions.limit(reserve, shape) >= growth for shape in _CHEAPEST_FIRST)
+
+    def _range_with(self, growth: float) -> range:
+        """Return the reserves with which that growth of any shape works, by the conditions.
+
+        Functions of the end area are in range from some reserve upward, those of the reserve up to some
+        reserve.
+        """
+        limits = self._conditions
+
+        def others_reach(reserve: int) -> bool:
+            served = min(reserve, limits.count)
+            return all(limits.end_limit(reserve, served, shape) >= growth for shape in _CHEAPEST_FIRST)
+
+        low = _first(others_reach, 0, limits.entries)
+        if low is None or not self._allows(low, growth):
+            return range(0)
+        beyond = _first(lambda reserve: not self._allows(reserve, growth), low, RESERVE_MAX + 1)
+        return range(low, RESERVE_MAX + 1 if beyond is None else beyond)
+
+    @property
+    def best_growth(self) -> int | None:
+        """The bytes by which text can grow in any shape with the recommended reserve.
+
+        None without a limit, and where the conditions do not tell.
+        """
+        growth = self._best_growth
+        return growth if growth < GROWTH_MAX and self.recommended in self._range_with(growth) else None
+
+    @cached_property
+    def _best_growth(self) -> int:
+        """The largest growth, in bytes, that works in any shape with one and the same reserve."""
+        steps = GROWTH_MAX // ppc.INSN_SIZE
+        beyond = _first(lambda step: not self._range_with(step * ppc.INSN_SIZE), 0, steps)
+        return (steps if beyond is None else max(0, beyond - 1)) * ppc.INSN_SIZE
+
+    def _scanned(self) -> Sequence[range]:
+        """Return the working reserves by replaying: all of them for a small kernel, samples otherwise."""
+        top = min(self._conditions.entries + 1, RESERVE_MAX)
+        boots = max(1, _SCAN_COST // (len(self._boot.locations) or 1))
+        tried = {*range(0, top + 1, -(-top // boots) or 1), min(self.linked or 0, RESERVE_MAX)}
+        working = [reserve for reserve in tried if self.works(reserve)]
+        spans: list[range] = []
+        for reserve in sorted(working):
+            if not any(reserve in span for span in spans):
+                spans.append(self._widened(reserve))
+        return spans
+
+    def _widened(self, reserve: int) -> range:
+        """Return the range of working reserves around one that works."""
+        below = _first(lambda down: not self.works(reserve - down), 1, reserve)
+        above = _first(lambda up: not self.works(reserve + up), 1, RESERVE_MAX - reserve)
+        first = 0 if below is None else reserve - below + 1
+        return range(first, (RESERVE_MAX if above is None else reserve + above - 1) + 1)
+
+    # -- growth
+
+    def confirmed_limits(self) -> Conditions | None:
+        """Return the conditions if they tell what the boots of the linked and the recommended reserve do."""
+        for reserve in {self.linked, self.recommended} - {None}:
+            boot, point = self.boot_of(reserve), self._conditions.point(reserve or 0)
+            needed = boot.needed_of(AreaRole.RESERVE)
+            if (point.served, point.without) != (needed, len(boot.failures)):
+                return None
+        return None if self.linked is None else self._conditions
+
+    def outcome(self, reserve: int | None, growth: Growth) -> Outcome:
+        """Return the boot with that reserve and growth, and the limits of growth for that reserve."""
+        boot = self.boot_of(reserve, growth)
+        failure = boot.failures[0] if boot.failures else None
+        headroom = boot.headroom
+        return Outcome(
+            reserve=reserve,
+            growth=growth,
+            ok=failure is None,
+            unserved=len(boot.failures),
+            first=None if failure is None else self._function(failure.position),
+            rule=None if failure is None else failure.rule,
+            headroom=None if headroom is None else headroom.bytes,
+            limits=self.limits(reserve),
+        )
+
+    @property
+    def growth_left(self) -> Mapping[str, int | None] | None:
+        """The bytes of text that can be added with the reserve as linked, by where they are added.
+
+        Negative where text must shrink; a shape is None where nothing limits it, or less text does not help.
+        None of a kernel without stubs, and where less text does not help in any shape.
+        """
+        if self._boot.kernel.layout is None:
+            return None
+        limits = self.limits(self.linked)
+        if not any(limit.works for limit in limits.values()):
+            return None
+        return {shape.value: limit.bytes for shape, limit in limits.items()}
+
+    def limits(self, reserve: int | None) -> Mapping[GrowthShape, GrowthLimit]:
+        """Return the most growth of each shape with that reserve, confirmed by boots with it and beyond."""
+        return {shape: self._limit(reserve, shape) for shape in GrowthShape}
+
+    def _function(self, position: int) -> tuple[str, int]:
+        """Return the function at a position in boot order, which no relinking changes, as linked."""
+        return self._boot.function(position), self._boot.locations[position]
+
+    def _limit(self, reserve: int | None, shape: GrowthShape) -> GrowthLimit:
+        key = (reserve, shape)
+        if key not in self._limits_found:
+            self._limits_found[key] = self._found_limit(reserve, shape)
+        return self._limits_found[key]
+
+    def _found_limit(self, reserve: int | None, shape: GrowthShape) -> GrowthLimit:
+        """Return the limit that the conditions name if boots confirm it, else what boots find."""
+        near = missing = 0
+        guess = inf
+        for _ in range(_GUESSES if reserve is not None else 0):
+            guess = self._conditions.limit(reserve or 0, shape, missing)
+            if guess == -inf and not missing and self._trial(reserve, Growth(0, shape)).first is not None:
+                return self._failing(reserve, Growth(0, shape), None)
+            if abs(guess) >= GROWTH_MAX:
+                break
+            near = int(guess)
+            trial = self._trial(reserve, Growth(near, shape))
+            if trial.first is None:
+                beyond = self._failing(reserve, Growth(near + ppc.INSN_SIZE, shape), near)
+                if beyond.rule is not None:
+                    return beyond
+            if not trial.without_stub:
+                break
+            # Text that is removed can change the order of functions: then more need the end area.
+            missing += trial.without_stub
+        if (guess == inf or not near) and self._trial(reserve, Growth(GROWTH_MAX, shape)).first is None:
+            return GrowthLimit(None, works=True)
+        return self._searched_limit(reserve, shape, near)
+
+    def _trial(self, reserve: int | None, growth: Growth) -> _Trial:
+        """Return what the boot with that reserve and growth comes to."""
+        key = (reserve, growth if growth.bytes else Growth())
+        if key not in self._trials:
+            boot = self.boot_of(reserve, growth)
+            self._trials[key] = _Trial(next(iter(boot.failures), None), boot.without_stub)
+        return self._trials[key]
+
+    def _failing(self, reserve: int | None, growth: Growth, limit: int | None) -> GrowthLimit:
+        """Return a limit together with the failure that `growth` brings, if any."""
+        failure = self._trial(reserve, growth).first
+        if failure is None:
+            return GrowthLimit(limit, works=limit is not None)
+        function, _ = self._function(failure.position)
+        return GrowthLimit(limit, limit is not None, failure.rule, function)
+
+    def _searched_limit(self, reserve: int | None, shape: GrowthShape, near: int) -> GrowthLimit:
+        """Return the limit by booting, first near a guess: for kernels that the conditions do not fit."""
+
+        def works(grown: int) -> bool:
+            return self._trial(reserve, Growth(grown, shape)).first is None
+
+        step = ppc.INSN_SIZE
+        low = high = near
+        if works(near):
+            while high < GROWTH_MAX and works(high):
+                low, high, step = high, min(high + step, GROWTH_MAX), 8 * step
+        else:
+            lowest = -span_size(growth_span(self._boot))
+            while low >= lowest and not works(low):
+                high, low, step = low, low - step, 8 * step
+            if low < lowest:
+                return self._failing(reserve, Growth(0, shape), None)
+        beyond = _first(lambda more: not works(low + more * ppc.INSN_SIZE), 1, (high - low) // ppc.INSN_SIZE)
+        limit = low + ((beyond or 1) - 1) * ppc.INSN_SIZE
+        return self._failing(reserve, Growth(limit + ppc.INSN_SIZE, shape), limit)
+
+
+def _first(condition: Callable[[int], bool], start: int, stop: int) -> int | None:
+    """Return the least number in [start, stop] from which on a condition holds, None if it never does."""
+    if start > stop or not condition(stop):
+        return None
+    while start < stop:
+        middle = (start + stop) // 2
+        if condition(middle):
+            stop = middle
+        else:
+            start = middle + 1
+    return start
