@@ -315,6 +315,19 @@ def test_the_documents_yaml(action: Any, job: Any) -> None:
         assert subprocess.run(["bash", "-n", "-c", step.get("run", ":")], check=False).returncode == 0
 
 
+def test_our_own_workflow() -> None:
+    """Its targets exist, and its Pythons are those that pyproject.toml names."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    steps = [step.get("run", "") for part in workflow["jobs"].values() for step in part["steps"]]
+    targets = {step.split()[1] for step in steps if step.startswith("make ")}
+    assert {"lint", "test-fast", "test"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    project = (ROOT / "pyproject.toml").read_text()
+    pythons = re.findall(r"Programming Language :: Python :: (3\.\d+)", project)
+    assert workflow["jobs"]["fast"]["strategy"]["matrix"]["python"] == pythons
+
+
 def test_the_step_without_the_action(directory: Path) -> None:
     (block,) = [block for block in blocks("yaml") if block.startswith("- name: Check")]
     (step,) = yaml.safe_load(block)
