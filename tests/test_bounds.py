@@ -53,15 +53,14 @@ def test_spare_stubs_fit_the_count(call: Call) -> None:
 def test_standard_output_by_its_path_is_written_at_its_position(tmp_path: Path) -> None:
     """A redirection to a regular file: what others wrote before and after stays."""
     whole = tmp_path / "whole"
-    for name in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
-        with whole.open("wb", buffering=0) as file:
-            file.write(b"before\n")
-            words = [executable_path("pfestubs"), "generate", str(OBJECT), "-o", name]
-            subprocess.run(words, stdout=file, check=True)
-            file.write(b"after\n")
-        lines = whole.read_text().splitlines()
-        assert (lines[0], lines[-1]) == ("before", "after"), name
-        assert "#include <asm/asm-offsets.h>" in lines, name
+    with whole.open("wb", buffering=0) as file:
+        file.write(b"before\n")
+        words = [executable_path("pfestubs"), "generate", str(OBJECT), "-o", "/dev/stdout"]
+        subprocess.run(words, stdout=file, check=True)
+        file.write(b"after\n")
+    lines = whole.read_text().splitlines()
+    assert (lines[0], lines[-1]) == ("before", "after")
+    assert "#include <asm/asm-offsets.h>" in lines
 
 
 @pytest.mark.parametrize("name", ["", "new/"])
