@@ -154,13 +154,13 @@ def works(kernels: Path, source: Path | None, directory: Path) -> list[Work]:
     listed = []
     for packed in sorted(kernels.glob("*/vmlinux.o.xz")):
         obj = str(unpack(packed, directory))
-        many = packed.parent.name.endswith("-dce")
-        theirs = ["sh", generate, "32768", "y", objdump, obj, out] if generate and not many else None
+        slow = packed.parent.name.endswith("-dce")
+        theirs = ["sh", generate, "32768", "y", objdump, obj, out] if generate and not slow else None
         listed.append(
             Work(
                 f"`generate`, {packed.parent.name}/vmlinux.o",
                 [pfestubs, "generate", obj, "-o", out],
-                "ftrace-gen-ool-stubs.sh: many minutes, see below" if many else "ftrace-gen-ool-stubs.sh",
+                "ftrace-gen-ool-stubs.sh: many minutes, see below" if slow else "ftrace-gen-ool-stubs.sh",
                 theirs,
             )
         )
