@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from support import Call, Kernels, Outcome
 
 LOGS = FIXTURES / "logs"
+DOCUMENT = FIXTURES.parent / "docs" / "explain.md"
 TRAP_LOGS = sorted(path.name for path in LOGS.glob("trap-*.log"))
 BANNER = "Linux version 7.2.0-small (me@here) (cc 14, ld 2) #1 SMP Mon Nov  2 12:00:00 UTC 2026"
 OTHER = "Linux version 7.2.1-other (me@here) (cc 14, ld 2) #7 SMP Tue Nov  3 12:00:00 UTC 2026"
@@ -222,6 +223,19 @@ def test_every_message_is_known(tmp_path: Path, text: str, kind: MessageKind) ->
 
 def test_every_kind_of_message_has_a_sample() -> None:
     assert set(SAMPLES.values()) == set(MessageKind) == {row.kind for row in MESSAGES} == set(MEANINGS)
+
+
+def test_the_document_has_the_rows_of_the_messages() -> None:
+    table = [line.split(" | ")[1:] for line in DOCUMENT.read_text().splitlines() if line.count(" | ") == 4][
+        1:
+    ]
+    rows = []
+    for row in MESSAGES:
+        functions = ", ".join(f"`{name}`" for name in row.functions.split()) or "-"
+        versions = f"{row.since} to {row.until}" if row.until else f"since {row.since}"
+        rules = ", ".join(f"`{rule}`" for rule in row.rules) or "-"
+        rows.append([functions, versions, row.proof.value, f"{rules} |"])
+    assert table == rows
 
 
 @pytest.mark.parametrize("width", [30, 40, 70, 80])

@@ -143,6 +143,8 @@ def explain_summary(result: ExplainResult) -> str:
     named = named or next((e for e in failures if e.function is not None), failures[0])
     rule = "" if named.rule is None else f" ({named.rule})"
     where = f" at {named.function}{rule}" if named.function is not None else rule
+    if named.function is None and named.message.caller is not None:
+        where = f" in {named.message.caller}{rule}"
     agreement = "; log and replay agree" if any(e.agrees for e in failures) and not result.contradicts else ""
     if result.contradicts:
         agreement = "; log and replay disagree"
