@@ -46,8 +46,10 @@ MESSAGES_MAX: Final = 1000
 """Messages that are kept; a kernel that fails prints fewer than ten."""
 _PLACES_MAX: Final = 8 * MESSAGES_MAX
 """Places of messages, and of what belongs to them, that are kept."""
+_VOTES_MAX: Final = 500
+"""Places up to which those are kept that only show where in a line the kernel's messages stand."""
 SIGHTINGS_MAX: Final = 200
-"""Addresses with symbols that are kept per boot."""
+"""Addresses with symbols that are kept per boot, and register dumps that are read."""
 _BLOCK_LINES: Final = 40
 """Lines in which the parts of an `ftrace_bug` message are looked for."""
 _CHUNK: Final = 1 << 18
@@ -335,7 +337,8 @@ class _Collector:
         self._line = 1
         self._counted = 0
         self._last_end = -1
-        self._last_is_kept = False
+        self._last_is_kept = self._has_returns = False
+        self._dumps = 0
         self._places: list[_Place] = []
         self._boot_start = 0
         self._omitted = 0
@@ -348,6 +351,7 @@ class _Collector:
         self.size += len(chunk)
         self._lines += chunk.count(b"\n")
         buffer = self._buffer = self._buffer + chunk
+        self._has_returns = b"\r" in buffer
         stop = max(self._start, len(buffer) - _CONTEXT) if chunk else len(buffer)
         end = self._start
         for trigger in _TRIGGER.finditer(buffer, self._start):
@@ -373,30 +377,38 @@ class _Collector:
     def _take(self, name: str, match: re.Match[bytes]) -> None:
         start, after = match.span()
         buffer, low = self._buffer, max(0, start - _CONTEXT)
-        begin = max(buffer.rfind(b"\n", low, start), buffer.rfind(b"\r", low, start)) + 1
-        end = min(_first(buffer, (b"\n", b"\r"), after), start + _TEXT_MAX)
+        begin = buffer.rfind(b"\n", low, start) + 1
+        end = buffer.find(b"\n", after, start + _TEXT_MAX)
+        end = end if end >= 0 else min(len(buffer), start + _TEXT_MAX)
+        if self._has_returns:
+            begin = max(begin, buffer.rfind(b"\r", low, start) + 1)
+            end = buffer.find(b"\r", after, end) if buffer.find(b"\r", after, end) >= 0 else end
         continued = begin < self._last_end or begin == 0 < low
         if continued:
             if self._last_is_kept and begin < self._last_end:
                 self._places[-1] = self._places[-1].until(start - self._last_end)
             begin = max(begin, low, self._last_end)
         self._last_end = after
-        self._last_is_kept = len(self._places) < _PLACES_MAX
+        self._last_is_kept = len(self._places) < (_VOTES_MAX if name == _CUT else _PLACES_MAX)
         sequel: tuple[Any, ...] = ()
         if name == _BANNER:
             self._end_boot()
             sequel = tuple(_text(buffer[end : end + _TEXT_MAX]).splitlines()[1 : 1 + _BANNER_LINES])
         elif buffer.startswith(b"REGS", start):
-            dump = buffer[after : after + _CONTEXT]
-            sequel = tuple(_code(seen.groupdict()) for seen in _SEEN.finditer(dump))
+            if self._dumps < SIGHTINGS_MAX:
+                self._dumps += 1
+                dump = buffer[after : after + _CONTEXT]
+                sequel = tuple(_code(seen.groupdict()) for seen in _SEEN.finditer(dump))
         if not self._last_is_kept:
             self._omitted += name in _ROWS
             return
         self._line += buffer.count(b"\n", self._counted, start)
         self._counted = start
-        text, tail, fields = _text(buffer[start:end]), _text(buffer[after:end]), match.groupdict()
-        decoration = self._decorate(begin, start, after)
-        self._places.append(_Place(self._line, name, text, tail, fields, decoration, continued, sequel))
+        text, decoration = _text(buffer[start:end]), self._decorate(begin, start, after)
+        tail = text[after - start :]
+        self._places.append(
+            _Place(self._line, name, text, tail, match.groupdict(), decoration, continued, sequel)
+        )
 
     def _decorate(self, begin: int, start: int, after: int) -> _Decoration:
         """Return the decoration that stands from `begin` to `start`; keys of documents name the program."""
