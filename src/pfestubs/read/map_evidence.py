@@ -136,7 +136,7 @@ def _strange_entries(kernel: Kernel, symbols: IndexedSymbols, locations: Sequenc
     Where the map is of another build, function after function has none at its entry.
     """
     offsets = _STUB_ENTRIES if kernel.layout else _INLINE_ENTRIES
-    starts = sorted(set(symbols.code_addresses()))
+    starts = sorted({address for _, address in symbols.code_symbols()})
     fits: dict[int, bool] = {}
     for location in locations:
         place = bisect_right(starts, location)

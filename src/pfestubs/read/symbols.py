@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from array import array
 from bisect import bisect_right
 from functools import cached_property
 from itertools import compress
@@ -59,10 +58,6 @@ class IndexedSymbols(ABC):
     def code_names(self) -> Iterator[tuple[str, int]]:
         """Yield the same with the names as text."""
         return ((decode_name(name), address) for name, address in self.code_symbols())
-
-    @abstractmethod
-    def code_addresses(self) -> array[int]:
-        """Return the address of every symbol of code, in no order."""
 
     @abstractmethod
     def _best(self) -> dict[int, int]:
@@ -185,11 +180,6 @@ class ElfSymbols(IndexedSymbols):
         for name, value in compress(zip(names, values, strict=True), infos.translate(_IS_CODE)):
             if value:
                 yield raw_name(name), value
-
-    def code_addresses(self) -> array[int]:
-        """Return the address of every symbol of code."""
-        _, values, infos = self._elf.symbol_columns
-        return array("Q", filter(None, compress(values, infos.translate(_IS_CODE))))
 
     def _best(self) -> dict[int, int]:
         names, values, infos = self._elf.symbol_columns

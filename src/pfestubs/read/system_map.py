@@ -7,7 +7,7 @@ import re
 from array import array
 from io import BytesIO
 from itertools import compress
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import UnreadableError, UnsuitableError
 from pfestubs.model import SymbolInfo
@@ -33,22 +33,38 @@ _IS_LOCAL: Final = bytes(chr(letter).islower() for letter in range(128)) + bytes
 _BOM: Final = b"\xef\xbb\xbf"
 
 
-class MapColumns(NamedTuple):
-    """The symbols of a map: addresses, type letters, names; sizes in bytes by position, where it has them."""
-
-    addresses: array[int]
-    letters: bytes
-    names: list[bytes]
-    sizes: Mapping[int, int]
-
-
 class MapSymbols(IndexedSymbols):
-    """The lines of a System.map."""
+    """The lines of a System.map.
 
-    def __init__(self, file: str, columns: MapColumns) -> None:
+    Raises:
+        UnreadableError: a line is not one of a System.map, named.
+        UnsuitableError: it is a placeholder, or its addresses are hidden.
+    """
+
+    def __init__(self, path: str, data: bytes) -> None:
         super().__init__()
-        self.file = file
-        self._addresses, self._letters, self._names, self._sizes = columns
+        self._addresses, self._letters = array("Q"), bytearray()
+        self._names: list[bytes] = []
+        self._sizes: dict[int, int] = {}  # by position, where the map has them
+        for number, line in enumerate(BytesIO(data), 1):  # a list of lines takes several times their bytes
+            match = _LINE.fullmatch(line)
+            if match is None:
+                if not line.strip() or _UNDEFINED.fullmatch(line):
+                    continue
+                raise _wrong_line(path, number, line.rstrip())
+            address, size, letter, name, module = match.groups()
+            if module is None:
+                if size:
+                    self._sizes[len(self._names)] = int(size, 16)
+                self._addresses.append(int(address, 16))
+                self._letters += letter
+                self._names.append(name[:NAME_LIMIT])
+        if not self._names:
+            raise UnreadableError(path, "is empty: it has no symbols")
+        if not any(self._addresses):
+            raise UnsuitableError(
+                path, "has only addresses of 0: it was read without privilege", "read /proc/kallsyms as root"
+            )
 
     def find(self, names: Sequence[str]) -> Mapping[str, SymbolInfo]:
         """Return where each of `names` is; a global symbol wins over a local one of the same name."""
@@ -70,10 +86,6 @@ class MapSymbols(IndexedSymbols):
     def code_symbols(self) -> Iterator[tuple[bytes, int]]:
         """Yield every symbol of code with its address."""
         return compress(zip(self._names, self._addresses, strict=True), self._letters.translate(_IS_CODE))
-
-    def code_addresses(self) -> array[int]:
-        """Return the address of every symbol of code."""
-        return array("Q", compress(self._addresses, self._letters.translate(_IS_CODE)))
 
     def _best(self) -> dict[int, int]:
         best: dict[int, int] = {}
@@ -102,35 +114,7 @@ def read_system_map(path: str) -> MapSymbols:
     data = read_document(path).removeprefix(_BOM)
     if data.startswith(b"\x7fELF"):
         raise UnsuitableError(path, "is an ELF file, not a System.map", "give it as the kernel instead")
-    columns = _columns(path, data)
-    if not columns.names:
-        raise UnreadableError(path, "is empty: it has no symbols")
-    if not any(columns.addresses):
-        raise UnsuitableError(
-            path, "has only addresses of 0: it was read without privilege", "read /proc/kallsyms as root"
-        )
-    return MapSymbols(path, columns)
-
-
-def _columns(path: str, data: bytes) -> MapColumns:
-    """Return the symbols of a map, line by line: a list of the lines takes several times their bytes."""
-    addresses, letters = array("Q"), bytearray()
-    names: list[bytes] = []
-    sizes: dict[int, int] = {}
-    for number, line in enumerate(BytesIO(data), 1):
-        match = _LINE.fullmatch(line)
-        if match is None:
-            if not line.strip() or _UNDEFINED.fullmatch(line):
-                continue
-            raise _wrong_line(path, number, line.rstrip())
-        address, size, letter, name, module = match.groups()
-        if module is None:
-            if size:
-                sizes[len(names)] = int(size, 16)
-            addresses.append(int(address, 16))
-            letters += letter
-            names.append(name[:NAME_LIMIT])
-    return MapColumns(addresses, bytes(letters), names, sizes)
+    return MapSymbols(path, data)
 
 
 def _wrong_line(path: str, number: int, line: bytes) -> UnreadableError | UnsuitableError:
