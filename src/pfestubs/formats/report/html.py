@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pfestubs import __version__
 from pfestubs.formats.check import causes, summary
 from pfestubs.formats.findings import WORDS, finding_sentence
+from pfestubs.formats.plan import plan_summary
 from pfestubs.formats.remedy import remedy_sentence, setting_line
 from pfestubs.formats.report import pictures, tables
 from pfestubs.formats.templates import page_part, render_page
@@ -55,6 +56,7 @@ def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
     """Yield the page; with `show_all` with every finding."""
     style, script = page_part("report.css"), page_part("report.js")
     plan, curve, older = result.plan, result.curve, result.older
+    damage = plan.damage if plan else None
     values: dict[str, object] = {
         "style": style,
         "script": script,
@@ -67,11 +69,11 @@ def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
         "machine": ", ".join(machine_words(result.check.kernel)[:-1]),
         "kernel": result.kernel,
         "older": older,
-        "plan": plan,
+        "plan": None if damage else plan,
         "verdict": _verdict(result),
         "lacking": pictures.lacking(result.kernel),
         "series_text": pictures.series_text,
-        "damage": result.damage and finding_sentence(result.damage),
+        "damage": damage and finding_sentence(damage),
         "groups": _groups(result.check.findings, options),
         "setting": RESERVE_CONFIG,
         "curve_figures": plan and curve and tables.curve_figures(curve, plan.reserve or 0),
@@ -83,12 +85,8 @@ def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
 
 def outcome(result: ReportResult) -> str:
     """Return the outcome in one sentence without the file: that of the check, or too little growth."""
-    least = result.min_growth
-    if not result.check.ok or least is None or result.ok:
-        return summary(result.check)
-    growth = result.growth
-    found = "cannot be told" if growth is None else f"is {bytes_text(growth)}, wherever it is added"
-    return f"failed: the growth of text that still works {found}; {bytes_text(least)} are required"
+    lacks_growth = result.check.ok and not result.ok and result.plan is not None
+    return plan_summary(result.plan) if lacks_growth and result.plan else summary(result.check)
 
 
 def _pictures(result: ReportResult) -> dict[str, object]:
@@ -97,7 +95,7 @@ def _pictures(result: ReportResult) -> dict[str, object]:
         "map": pictures.draw_map(kernel),
         "profile": pictures.draw_profile(kernel, failed=not result.check.ok),
         "old_profile": older and pictures.draw_profile(older, failed=bool(older.without)),
-        "growth": pictures.draw_growth(plan, result.curve, result.min_growth)
+        "growth": pictures.draw_growth(plan, result.curve, plan.min_growth)
         if plan and result.curve
         else None,
     }
@@ -132,14 +130,18 @@ def _verdict(result: ReportResult) -> Verdict:
 def _room(result: ReportResult) -> str:
     """Return how much text can grow as linked, or what it must lose."""
     plan = result.plan
-    if plan is None:
+    if plan is None or plan.damage:
         return ""
     linked = plan.outcomes[0]
     if linked.ok:
-        if result.growth is None:
+        if linked.least_growth is None:
             return ""
-        size = "without a limit" if result.growth == GROWTH_MAX else f"by {bytes_text(result.growth)}"
-        required = "" if result.min_growth is None else f" Required are {bytes_text(result.min_growth)}."
+        size = (
+            "without a limit"
+            if linked.least_growth == GROWTH_MAX
+            else f"by {bytes_text(linked.least_growth)}"
+        )
+        required = "" if plan.min_growth is None else f" Required are {bytes_text(plan.min_growth)}."
         return f"Text can grow {size}, wherever it is added.{required}"
     losses = [
         f"{bytes_text(-limit.bytes)} {tables.shape_words(plan, shape)}"
@@ -157,7 +159,7 @@ def _room(result: ReportResult) -> str:
 def _next_failure(result: ReportResult) -> str:
     """Return with how much growth a healthy kernel would first fail, and how."""
     plan = result.plan
-    limits = plan.outcomes[0].limits if plan else {}
+    limits = plan.outcomes[0].limits if plan and plan.outcomes else {}
     found = [
         (limit.bytes, shape, limit)
         for shape, limit in limits.items()

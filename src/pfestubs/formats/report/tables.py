@@ -141,7 +141,10 @@ def compared(new: ReportedKernel, old: ReportedKernel) -> list[Sequence[Cell]]:
     for (label, now), (_, before) in zip(_figures(new), _figures(old), strict=True):
         change = "-" if now is None or before is None else f"{now - before:+,}".replace("+0", "0", 1)
         rows.append((Cell(label), number(before), number(now), Cell(change, "number")))
-    around = (Cell(f"{k.gap.before} and {k.gap.after}" if k.gap else "-", "name") for k in (old, new))
+    around = (
+        Cell(f"{k.sizes.gap.before} and {k.sizes.gap.after}" if k.sizes.gap else "-", "name")
+        for k in (old, new)
+    )
     return [*rows, (Cell("It is between"), *around, Cell(""))]
 
 
@@ -159,11 +162,14 @@ def _figures(kernel: ReportedKernel) -> Iterator[tuple[str, int | None]]:
     yield "Functions", kernel.locations
     yield f"Functions without a {lacking(kernel)}", kernel.without
     yield "Headroom, bytes", kernel.headroom
-    yield "Kernel text, bytes", kernel.text
-    yield "Init text, bytes", kernel.inittext
+    yield "Kernel text, bytes", kernel.sizes.text
+    yield "Init text, bytes", kernel.sizes.inittext
     for side, label in enumerate(("Least distance, bytes", "Greatest distance, bytes")):
         yield label, None if kernel.extremes is None else kernel.extremes[side]
-    yield "Largest gap without a traced function, bytes", None if kernel.gap is None else kernel.gap.bytes
+    yield (
+        "Largest gap without a traced function, bytes",
+        None if kernel.sizes.gap is None else kernel.sizes.gap.bytes,
+    )
 
 
 def neighbours(group: TightGroup) -> Cell:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pfestubs.errors import LayoutMismatchError
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
-from pfestubs.rules.analyses.address_map import AddressSpan, largest_gap, map_addresses
+from pfestubs.rules.analyses.address_map import AddressSpan, map_addresses, measure_text
 from pfestubs.rules.analyses.plan import growth_curve, plan_reserve
 from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import text_locations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from pfestubs.model import KernelIdentity
-    from pfestubs.model.findings import BranchName, Finding
-    from pfestubs.rules.analyses.address_map import AddressMap, TextGap
+    from pfestubs.model.findings import BranchName
+    from pfestubs.rules.analyses.address_map import AddressMap, TextSizes
     from pfestubs.rules.analyses.conditions import GrowthCurve
     from pfestubs.rules.analyses.plan import PlanResult
     from pfestubs.rules.check.check import CheckResult
@@ -93,9 +93,7 @@ class ReportedKernel:
     locations: int
     without: int
     headroom: int | None
-    text: int
-    inittext: int
-    gap: TextGap | None
+    sizes: TextSizes
     extremes: tuple[int, int] | None
     profile: Sequence[ProfileColumn]
     address_map: AddressMap
@@ -136,34 +134,23 @@ class ReportResult:
     """Everything that a report shows.
 
     Attributes:
-        plan: None for a kernel without stubs, and for one whose areas or table are damaged.
-        damage: the first thing that is wrong with the areas or the table, None if nothing is.
+        plan: None for a kernel without stubs of which no growth is required.
         curve: what each reserve allows, None where that cannot be told.
         tightest: the functions of each area with the least headroom, ascending.
         older: what is compared with, None without it.
-        min_growth: bytes, as required; None if nothing is.
     """
 
     check: CheckResult
     kernel: ReportedKernel
     plan: PlanResult | None
-    damage: Finding | None
     curve: GrowthCurve | None
     tightest: Sequence[TightGroup]
     older: ReportedKernel | None = None
-    min_growth: int | None = None
-
-    @property
-    def growth(self) -> int | None:
-        """The most bytes of text that can be added anywhere (`Outcome.least_growth`); None without any."""
-        return self.plan.outcomes[0].least_growth if self.plan else None
 
     @property
     def ok(self) -> bool:
         """Whether nothing is wrong and text can grow as much as is required."""
-        if self.min_growth is None or not self.check.ok:
-            return self.check.ok
-        return self.growth is not None and self.growth >= self.min_growth
+        return self.check.ok and not (self.plan and self.plan.lacks_growth)
 
 
 def report_boot(
@@ -177,16 +164,14 @@ def report_boot(
         min_growth: bytes of text that can be added anywhere, at least.
     """
     planner, distances = Planner(boot), _distances(boot)
-    planned = boot.kernel.layout is not None and not boot.damage
+    planned = boot.kernel.layout is not None or min_growth is not None
     return ReportResult(
         check=check_boot(boot, CheckOptions(), planner),
         kernel=_reported(boot, distances),
-        plan=plan_reserve(boot, planner=planner) if planned else None,
-        damage=next(iter(boot.damage), None),
-        curve=growth_curve(planner) if planned else None,
+        plan=plan_reserve(boot, planner=planner, min_growth=min_growth) if planned else None,
+        curve=None if boot.damage else growth_curve(planner),
         tightest=_tightest(boot, distances),
         older=older,
-        min_growth=min_growth,
     )
 
 
@@ -213,9 +198,7 @@ def _reported(boot: Boot, distances: Sequence[int]) -> ReportedKernel:
         locations=len(boot.locations),
         without=len(distances) - len(known),
         headroom=None if headroom is None else headroom.bytes,
-        text=AddressSpan(kernel.text.start, kernel.text.stop).size,
-        inittext=AddressSpan(kernel.inittext.start, kernel.inittext.stop).size,
-        gap=largest_gap(boot),
+        sizes=measure_text(boot),
         extremes=(min(known), max(known)) if known else None,
         profile=_profile(boot, address_map.spans, distances),
         address_map=address_map,
