@@ -85,8 +85,9 @@ def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
 
 def outcome(result: ReportResult) -> str:
     """Return the outcome in one sentence without the file: that of the check, or too little growth."""
-    lacks_growth = result.check.ok and not result.ok and result.plan is not None
-    return plan_summary(result.plan) if lacks_growth and result.plan else summary(result.check)
+    if result.plan is not None and result.check.ok and not result.ok:
+        return plan_summary(result.plan)
+    return summary(result.check)
 
 
 def _pictures(result: ReportResult) -> dict[str, object]:
@@ -95,9 +96,7 @@ def _pictures(result: ReportResult) -> dict[str, object]:
         "map": pictures.draw_map(kernel),
         "profile": pictures.draw_profile(kernel, failed=not result.check.ok),
         "old_profile": older and pictures.draw_profile(older, failed=bool(older.without)),
-        "growth": pictures.draw_growth(plan, result.curve, plan.min_growth)
-        if plan and result.curve
-        else None,
+        "growth": pictures.draw_growth(plan, result.curve) if plan and result.curve else None,
     }
 
 
@@ -134,14 +133,10 @@ def _room(result: ReportResult) -> str:
         return ""
     linked = plan.outcomes[0]
     if linked.ok:
-        if linked.least_growth is None:
+        if plan.growth is None:
             return ""
-        size = (
-            "without a limit"
-            if linked.least_growth == GROWTH_MAX
-            else f"by {bytes_text(linked.least_growth)}"
-        )
-        required = "" if plan.min_growth is None else f" Required are {bytes_text(plan.min_growth)}."
+        size = "without a limit" if plan.growth == GROWTH_MAX else f"by {bytes_text(plan.growth)}"
+        required = "" if plan.required is None else f" Required are {bytes_text(plan.required[0])}."
         return f"Text can grow {size}, wherever it is added.{required}"
     losses = [
         f"{bytes_text(-limit.bytes)} {tables.shape_words(plan, shape)}"

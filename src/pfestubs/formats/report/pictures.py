@@ -273,8 +273,9 @@ class GrowthScale:
         return self.bottom - _PLOT * min(1.0, growth / self.top)
 
 
-def draw_growth(plan: PlanResult, curve: GrowthCurve, minimum: int | None) -> Picture:
+def draw_growth(plan: PlanResult, curve: GrowthCurve) -> Picture:
     """Return the growth left against the reserve: a line per shape, their minimum, and what fails hatched."""
+    minimum = plan.required[0] if plan.required else None
     scale = GrowthScale(curve.points, minimum)
     bottom = scale.bottom
     picture = Picture(bottom + _AXIS)

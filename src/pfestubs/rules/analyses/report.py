@@ -150,7 +150,7 @@ class ReportResult:
     @property
     def ok(self) -> bool:
         """Whether nothing is wrong and text can grow as much as is required."""
-        return self.check.ok and not (self.plan and self.plan.lacks_growth)
+        return self.check.ok and (self.plan is None or self.plan.ok)
 
 
 def report_boot(
@@ -164,11 +164,12 @@ def report_boot(
         min_growth: bytes of text that can be added anywhere, at least.
     """
     planner, distances = Planner(boot), _distances(boot)
-    planned = boot.kernel.layout is not None or min_growth is not None
+    required = None if min_growth is None else (min_growth, None)
+    planned = boot.kernel.layout is not None or required
     return ReportResult(
         check=check_boot(boot, CheckOptions(), planner),
         kernel=_reported(boot, distances),
-        plan=plan_reserve(boot, planner=planner, min_growth=min_growth) if planned else None,
+        plan=plan_reserve(boot, planner=planner, required=required) if planned else None,
         curve=None if boot.damage else growth_curve(planner),
         tightest=_tightest(boot, distances),
         older=older,
