@@ -14,7 +14,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import as_file, files
@@ -23,7 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
-from pfestubs.errors import InstallationError, UsageError
+from pfestubs.errors import InstallationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,9 +65,7 @@ def build_zipapp() -> bytes:
 
     Raises:
         InstallationError: a package is missing, or has no Python source.
-        UsageError: SOURCE_DATE_EPOCH is not a number of seconds.
     """
-    date = _date()
     buffer = io.BytesIO()
     buffer.write(_SHEBANG)
     with TemporaryDirectory() as name, ZipFile(buffer, "a", ZIP_DEFLATED, compresslevel=9) as archive:
@@ -80,7 +77,7 @@ def build_zipapp() -> bytes:
         (root / "__main__.py").write_text(_MAIN)
         for path in sorted(root.rglob("*")):
             if path.is_file():
-                info = ZipInfo(path.relative_to(root).as_posix(), date)
+                info = ZipInfo(path.relative_to(root).as_posix())  # of 1980
                 info.compress_type = ZIP_DEFLATED
                 info.create_system = 3  # Unix, whatever builds it
                 info.external_attr = 0o100644 << 16
@@ -97,16 +94,6 @@ def version_of_zipapp(path: Path) -> str:
                 found = _VERSION.search(file.read(4096))
                 return found[1].decode() if found else ""
     return ""
-
-
-def _date() -> tuple[int, int, int, int, int, int]:
-    value = os.environ.get("SOURCE_DATE_EPOCH", "")
-    try:
-        # A zip archive holds the years 1980 to 2107.
-        seconds = min(max(int(value or 0), 315532800), 4354819198)
-    except ValueError as e:
-        raise UsageError("SOURCE_DATE_EPOCH", f"is {value!r}, not a number of seconds") from e
-    return time.gmtime(seconds)[:6]
 
 
 def _copy_package(package: str, root: Path) -> None:
@@ -138,7 +125,7 @@ def _copy_licences(project: str, target: Path) -> None:
 
 
 def _licences(project: str) -> Iterator[Path]:
-    """Yield the licence files of a distribution; those of the checkout, and of Debian's package."""
+    """Yield the licence files of a distribution: of its metadata, of the checkout, of Debian's package."""
     with suppress(PackageNotFoundError):
         for file in distribution(project).files or ():
             if re.match(r"(?:LICEN[CS]E|COPYING)", file.name, re.IGNORECASE):
