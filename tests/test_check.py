@@ -8,10 +8,16 @@ import os
 import pty
 import re
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pfestubs.formats.check import summary
+from pfestubs.read.saved import read_baseline
+from pfestubs.read.vmlinux import open_kernel
+from pfestubs.rules.check.check import CheckOptions, check_boot
+from pfestubs.rules.kernel.simulation import boot_kernel
 from support import clean_environment, executable_path, tool
 from support.kernelwriter import LinkedKernel
 
@@ -466,6 +472,19 @@ def test_malformed_baseline(content: Any, good: Path, tmp_path: Path, call: Call
     outcome = call("check", good, "--baseline", path)
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith(f"{path}: error: ")
+
+
+def test_a_baseline_of_another_release(tmp_path: Path, good: Path, call: Call) -> None:
+    value = json.loads(call("check", "--format", "json", good).out)
+    value["kernel"]["release"] = "6.13.0"
+    path = saved(tmp_path / "b.json", value)
+    with open_kernel(str(good)) as kernel:
+        known = replace(kernel, banner="Linux version 7.2.13 (b@h) #1")
+        result = check_boot(boot_kernel(known), CheckOptions(baseline=read_baseline(str(path))))
+    assert "(of kernel 6.13.0, this is 7.2.13): locations +0" in summary(result)
+    assert summary(result._replace(kernel=result.kernel._replace(release=None))).endswith(
+        f"; against {path}: locations +0, headroom +0 bytes"
+    )
 
 
 def test_baseline_without_locations(good: Path, tmp_path: Path, call: Call) -> None:

@@ -33,7 +33,7 @@ from pfestubs.rules.kernel.simulation import boot_kernel
 from support.kernelwriter import MIB, LinkedKernel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from pfestubs.layouts import AreaSpec
@@ -758,3 +758,97 @@ def test_relocations_of_the_table(step: int, info: int, found: str | None, tmp_p
     else:
         with pytest.raises(UnreadableError, match=found), open_kernel(str(path)):
             pass
+
+
+# -- does the table account for the kernel? ------------------------------------------------------------------
+
+MANY = [0x1000 + 0x10 * i for i in range(40)]
+
+
+def lost(kernel: LinkedKernel, table: Sequence[int]) -> LinkedKernel:
+    """The same kernel with another table."""
+    return replace(kernel, table=table)
+
+
+def cut_short(first: int, last: int) -> LinkedKernel:
+    """A kernel whose symbols enclose only some of the entries of its table."""
+    kernel = LinkedKernel(text=MANY)
+    at = kernel.data_address
+    symbols: dict[str, int | None] = {
+        "__start_mcount_loc": at + 8 * first,
+        "__stop_mcount_loc": at + 8 * last,
+    }
+    return replace(kernel, symbols=symbols)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "facts"),
+    [
+        (lost(LinkedKernel(), [BASE + 0x1000, *[0] * 4]), f.TableSkipped),
+        (lost(LinkedKernel(), [BASE + 0x1000, BASE + 0x1010, *(8 * i for i in range(1, 4))]), f.TableSkipped),
+        (cut_short(0, 30), f.TableContinues),
+        (cut_short(1, 42), f.TableContinues),
+        (LinkedKernel(counts={"inittext": 1500}, inittext=[0]), f.TableShort),
+        (
+            LinkedKernel(text=[0x1000], inittext=[], reserve=0, counts={"text_end": 3, "inittext": 2}),
+            f.TableShort,
+        ),
+    ],
+    ids=["zeros", "out of text", "cut at the end", "cut at the start", "no init text", "few of many"],
+)
+def test_a_table_that_lost_entries(kernel: LinkedKernel, facts: type, check: Check) -> None:
+    result = check(kernel)
+    first = result.findings[0]
+    assert (first.rule, type(first.facts), first.severity) == ("table-damaged", facts, "error")
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        lost(LinkedKernel(), [BASE + 0x1000, BASE + 0x1010, 0]),
+        lost(LinkedKernel(), [BASE + 0x1000, BASE + 0x1010, BASE + 0x1020, BASE - 0x10, BASE - 0x20]),
+        LinkedKernel(counts={"text_end": 5000}),
+        LinkedKernel(text=[0x20000, 0x20010], reserve=5000),
+        LinkedKernel(text=MANY, reserve=0, counts={"text_end": 100, "inittext": 6}),
+        LinkedKernel(text=MANY, inittext=[]),
+    ],
+    ids=["one empty", "exit text", "--spare", "a large reserve", "--gc-sections", "no init text"],
+)
+def test_a_table_that_accounts_for_its_kernel(kernel: LinkedKernel, check: Check) -> None:
+    assert check(kernel).ok
+
+
+@pytest.mark.parametrize("expected", [20, 21])
+def test_a_table_with_far_fewer_entries_than_the_object(expected: int, check: Check) -> None:
+    counts = AreaCounts(2, 1, 2)
+    entries = EntryCounts(text=expected - 2, inittext=2, exittext=9)
+    obj = ObjectCounts(
+        "vmlinux.o", "ppc64", 64, ByteOrder.LITTLE, "R_PPC64_ADDR64", LAYOUTS["ool"], entries, counts
+    )
+    result = check(LinkedKernel(), CheckOptions(expected=obj))
+    found = [finding.facts for finding in result.errors]
+    assert found == ([f.TableShort(result_table(), 5, 21, "vmlinux.o")] if expected == 21 else [])
+
+
+def result_table() -> int:
+    return LinkedKernel().data_address
+
+
+@pytest.mark.parametrize("area", ["text", "text_end", "inittext"])
+@pytest.mark.parametrize("where", [0, -4])
+def test_an_area_that_is_not_empty(area: str, where: int, check: Check) -> None:
+    """Its first or its last word holds code."""
+    kernel = LinkedKernel()
+    size = 24 * kernel.counts[area]
+    place = kernel.area_address(area) + where % size
+    finding = only(check(replace(kernel, words={place: 0x7C0802A6})))
+    spec = next(spec for spec in LAYOUTS["ool"].areas if spec.name == area)
+    assert finding.facts == f.AreaOccupied(spec, kernel.area_address(area), size)
+    assert check(replace(kernel, words={kernel.area_address(area) + size: 0x7C0802A6})).ok
+
+
+def test_texts_that_overlap(check: Check) -> None:
+    kernel = LinkedKernel(symbols={"_sinittext": BASE})
+    assert check(kernel).findings[0].facts == f.TextsOverlap(
+        range(BASE, kernel.place("_etext")), range(BASE, kernel.place("_einittext"))
+    )

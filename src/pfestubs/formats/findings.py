@@ -203,6 +203,8 @@ def finding_sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case
             )
         case f.AreaCountMismatch(area, count, expected, source):
             return f"area {area.name} has {plural(count, 'stub')}, expected {expected:,} from {source}"
+        case f.EntryCountMismatch(entries, expected, file) if entries <= expected:
+            return f"the location table has no locations to compare with the {expected:,} entries of {file}"
         case f.EntryCountMismatch(entries, expected, file):
             return (
                 f"the location table has {entries:,} entries, expected {expected:,} from {file}: objects"

@@ -174,7 +174,7 @@ class AreaCountMismatch(NamedTuple):
 
 
 class EntryCountMismatch(NamedTuple):
-    """The table has more entries than the object."""
+    """The table has more entries than the object, or no location at all."""
 
     entries: int
     expected: int

@@ -223,7 +223,11 @@ def _against_baseline(result: CheckResult, name: Callable[[str], str]) -> str:
     baseline = result.options.baseline
     if baseline is None:
         return ""
-    sentence = f"; against {name(baseline.kernel.file)}: locations {result.locations - baseline.locations:+,}"
+    sentence = f"; against {name(baseline.kernel.file)}"
+    old, new = baseline.kernel.release, result.kernel.release
+    if old is not None and new is not None and old != new:
+        sentence += f" (of kernel {name(old)}, this is {name(new)})"
+    sentence += f": locations {result.locations - baseline.locations:+,}"
     if baseline.headroom is not None and result.headroom is not None:
         sentence += f", headroom {result.headroom.bytes - baseline.headroom:+,} bytes"
     return sentence

@@ -19,11 +19,13 @@ from pfestubs.model.findings import (
     HeadroomBelow,
     Remedy,
     StubTooFar,
+    TableShort,
     TracerTooFar,
     WordFound,
 )
 from pfestubs.rules.analyses.address_map import AddressMap, TextSizes, map_addresses, measure_text
 from pfestubs.rules.check.remedy import Remedies
+from pfestubs.rules.kernel.integrity import is_remnant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -148,7 +150,7 @@ def check_boot(boot: Boot, options: CheckOptions, planner: Planner | None = None
         by_branch=by_branch,
         findings=[
             *boot.damage,
-            *_count_mismatches(boot, options.expected),
+            *_compared_with_object(boot, options.expected),
             *_unused(boot),
             *_by_location(boot, remedies),
             *_thresholds(boot, headroom, options, remedies),
@@ -193,7 +195,7 @@ def _require_machine(kernel: Kernel, file: str, bits: int, byte_order: ByteOrder
         raise MachineMismatchError(file, theirs, kernel.file, own)
 
 
-def _count_mismatches(boot: Boot, expected: ObjectCounts | None) -> Iterator[Finding]:
+def _compared_with_object(boot: Boot, expected: ObjectCounts | None) -> Iterator[Finding]:
     if expected is None:
         return
     remedy = Remedy(Action.REGENERATE_AREAS)
@@ -202,12 +204,14 @@ def _count_mismatches(boot: Boot, expected: ObjectCounts | None) -> Iterator[Fin
             wanted = expected.stubs.of(area.role)
             if area.count != wanted:
                 facts = AreaCountMismatch(area.spec, area.count, wanted, expected.file)
-                finding = Finding("count-mismatch", facts, stub=area.address, remedy=remedy)
-                yield finding
+                yield Finding("count-mismatch", facts, stub=area.address, remedy=remedy)
     entries = sum(value != 0 for value in boot.kernel.table)
     if entries > expected.entries.total or not boot.locations:
         mismatch = EntryCountMismatch(entries, expected.entries.total, expected.file)
         yield Finding("count-mismatch", mismatch, remedy=remedy)
+    wanted, found = expected.entries.text + expected.entries.inittext, len(boot.locations)
+    if is_remnant(found, wanted) and not any(finding.rule == "table-damaged" for finding in boot.damage):
+        yield Finding("table-damaged", TableShort(boot.kernel.table_address, found, wanted, expected.file))
 
 
 def _unused(boot: Boot) -> Iterator[Finding]:
