@@ -429,7 +429,7 @@ def test_the_rule_of_a_package(directory: Path, kernel: str, limit: str, status:
     (directory / "rules").write_text(blocks("make")[0])
     if (directory / kernel).exists():
         (directory / kernel).rename(directory / "vmlinux")
-    script = f"make -s -f rules check-ftrace-stubs BUILD_DIR=. FTRACE_MIN_HEADROOM={limit}"
+    script = f"make -s -f rules check-ftrace-stubs BUILD_DIR=. FTRACE_MIN_GROWTH={limit}"
     done = run(script, directory)
     assert done.returncode == status, done.stderr
 
