@@ -165,7 +165,7 @@ MESSAGES: Final = (
 
 
 class BugError(Enum):
-    """What `ftrace_bug` was told."""
+    """The error passed to `ftrace_bug`."""
 
     REFUSED = "failed to modify"
     """EINVAL: a test failed."""
@@ -275,7 +275,7 @@ class LoggedBoot:
 
 @dataclass(frozen=True)
 class BootLog:
-    """A log, taken apart.
+    """A parsed log.
 
     Attributes:
         lines: how many there are.

@@ -2,7 +2,7 @@
 """Validate a saved document by the schema that ships with pfestubs (JSON Schema, as far as those use it).
 
 Not `required` and not `additionalProperties`: an earlier version wrote fewer keys, a later one may write
-more. Whoever needs a key asks for it.
+more. A reader asks for the keys that it needs.
 """
 
 from __future__ import annotations

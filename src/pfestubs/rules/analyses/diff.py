@@ -62,7 +62,7 @@ class DiffResult:
 
     @property
     def new_fails(self) -> bool:
-        """Whether the new kernel would fail at boot, as far as its source tells."""
+        """Whether the new kernel would fail at boot, where its source has that."""
         return bool(self.new.unserved or self.new.damage)
 
     @cached_property
