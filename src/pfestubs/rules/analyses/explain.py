@@ -520,7 +520,7 @@ class _Explainer:
         )
 
     def _place(self, message: LogMessage, bug: LogMessage | None) -> _Place:
-        """Return where a message's code is: from the message if that is a location, else from its ftrace_bug."""
+        """Return where a message's code is: from the message if a location, else from its ftrace_bug."""
         own = self._find(message.code)
         if own.position is None and bug is not None and bug is not message and bug.code is not None:
             return self._find(bug.code)
