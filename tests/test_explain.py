@@ -784,6 +784,20 @@ def test_another_release_in_a_register_dump_is_another_kernel(tmp_path: Path) ->
     assert explain(tmp_path, exhausted(), lines, None).failed
 
 
+@pytest.mark.parametrize("width", [20, 40, 60, 72, 80, 100, 132, 10_000])
+@pytest.mark.parametrize("stamp", ["", "[    0.000000] ", "Nov 23 09:03:55 host kernel: "])
+def test_no_failure_becomes_a_success(
+    tmp_path: Path, stand_ins: dict[str, Boot], stamp: str, width: int
+) -> None:
+    """Without its newlines, in lines of one width, a log is as damaged as text gets."""
+    for kernel, name in BARE.items():
+        log = of_stand_in((LOGS / name).read_bytes(), kernel).decode()
+        text = "".join(f"{stamp}{line}" for line in log.splitlines())
+        lines = "\n".join(text[i : i + width] for i in range(0, len(text), width))
+        status, _ = answer(tmp_path / "boot.log", lines.encode(), stand_ins[kernel])
+        assert status in {0 if kernel == DEBIAN else 1, 2}
+
+
 def test_messages_lost_after_ftrace_was_set_up_change_nothing(tmp_path: Path) -> None:
     lines = ["ftrace: allocating 5 entries in 1 pages", *ALLOCATED, "** 7 printk messages dropped **"]
     assert explain(tmp_path, healthy(), lines).failed is False

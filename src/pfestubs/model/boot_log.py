@@ -254,7 +254,8 @@ class LoggedBoot:
         sightings: addresses with their symbols, from registers and stacks.
         releases: of the kernel, as register dumps name it.
         lost: where messages are missing.
-        doubtful: the line of a failure that another program may have printed, None without one.
+        doubtful: the line of a failure that another program may have printed, or of a part of a failure.
+        mentioned: the line in which another program, as it looks, speaks of a failure.
     """
 
     banner: str | None = None
@@ -266,6 +267,7 @@ class LoggedBoot:
     releases: list[str] = field(default_factory=list)
     lost: list[LostMessages] = field(default_factory=list)
     doubtful: int | None = None
+    mentioned: int | None = None
 
     @property
     def complete(self) -> bool:

@@ -99,6 +99,10 @@ def _build(collector: Collector, name: str) -> BootLog:
             builder.add(place, times.get(number, 1))
         elif judge.is_doubtful(place):
             builder.boots[-1].doubtful = builder.boots[-1].doubtful or place.line
+        elif place.name in {PHASE, TRACER} or (
+            place.name in ROWS and ROWS[place.name].proof is not Proof.HEALTHY
+        ):
+            builder.boots[-1].mentioned = builder.boots[-1].mentioned or place.line
     boots = [boot for boot in builder.boots if boot != LoggedBoot()]
     return BootLog(name, collector.lines, boots, builder.omitted, judge.tail)
 
@@ -190,6 +194,8 @@ class _Builder:
             self._add_message(boot, _message(place, fields))
         elif place.line <= self._bug_until and place.name != CUT:
             self._add_to_bug(boot, place, code_address(fields))
+        elif place.name in {PHASE, TRACER}:  # of an ftrace_bug that is not in the log
+            boot.doubtful = boot.doubtful or place.line
 
     def _start_boot(self, place: Place, times: int) -> None:
         """Start a boot, or go on with the one that was announced, by the better of its two banners."""

@@ -216,9 +216,10 @@ def _require_proof(boot: Boot, log: BootLog, own: Sequence[LoggedBoot]) -> None:
             raise UnprovedLogError(
                 log.file, f'line {lost.line:,}, "{lost.text}", stands where ftrace is set up'
             )
-        if logged.doubtful is not None:
+        line = logged.doubtful or (None if boot.stops_at is None else logged.mentioned)
+        if line is not None:
             problem = (
-                f"line {logged.doubtful:,} reports a failure, but not in the way of the kernel's other lines"
+                f"line {line:,} is of a failure, but not whole, or not in the form of the kernel's lines"
             )
             raise UnprovedLogError(log.file, problem)
     if log.omitted:
