@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support import FIXTURES, tool
+from support import FIXTURES, OBJECTS, tool
 from support.kernelwriter import LinkedKernel
 
 if TYPE_CHECKING:
@@ -64,6 +64,30 @@ def test_nothing_examined_meets_no_threshold(nothing_to_examine: Path, call: Cal
     rules = [f["rule"] for f in document["findings"] if f["severity"] == "error"]
     assert code == 1
     assert [rules[0], *rules[-2:]] == ["table-damaged", "low-headroom", "growth"]
+
+
+@pytest.mark.parametrize("case", ["table-zeros", "area-on-function", "moved-symbols"])
+def test_a_damaged_kernel_passes_no_command(case: str, call: Call, tmp_path: Path) -> None:
+    """Almost nothing, or what the boot would overwrite, is no ground for a verdict."""
+    path, rule = CASES / case, "area-damaged" if case.startswith("area") else "table-damaged"
+    log, page = tmp_path / "log", tmp_path / "page.html"
+    log.write_text("[    0.000000] ftrace: allocating 16 entries in 1 pages\n")
+    good = LinkedKernel().save(tmp_path / "good")
+    commands: list[list[str | Path]] = [
+        ["check", path],
+        ["check", path, "--prelink", OBJECTS / "ool-ppc64le-gnu.o"],
+        ["plan", path],
+        ["stubs", path],
+        ["verify", path, good],
+        ["diff", good, path],
+        ["explain", path, log],
+        ["report", path, "-o", page],
+    ]
+    for command in commands:
+        outcome = call(*command)
+        assert outcome.code in ({2} if command[0] in {"stubs", "verify", "explain"} else {1}), command
+        assert rule in outcome.out + outcome.err or command[0] in {"verify", "report"}, command
+    assert rule in page.read_text()
 
 
 def test_nothing_examined_fails_the_drop_in(nothing_to_examine: Path, run_cli: RunCli) -> None:

@@ -11,11 +11,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pfestubs.layouts import LAYOUTS, AreaRole
-from pfestubs.model import ByteOrder, Kernel, ppc
+from pfestubs.model import TRAMPOLINE_FREED, ByteOrder, Kernel, ppc
 from pfestubs.rules.kernel.boot import Boot
 from pfestubs.rules.kernel.replay import replay
 from pfestubs.rules.kernel.simulation import simulate_boot
-from pfestubs.rules.kernel.stubs import TRAMPOLINE_FREED
 from support import naive_boot
 from support.kernelwriter import MIB, LinkedKernel, NamedAddresses, WordMemory, areas_of
 

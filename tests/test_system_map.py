@@ -202,7 +202,7 @@ BASE = 0xC000000000000000
     ],
 )
 def test_a_tracer_without_text(name: str, address: int, with_map: bool, call: Call, tmp_path: Path) -> None:
-    """Whether the file's own symbols or a System.map say so."""
+    """The file's own symbols say so: it is damaged. A System.map does: it is of another build."""
     right = with_banner(LinkedKernel())
     assert BASE + 0x3000 in range(right.init_base, right.init_base + right.init_size)
     wrong = with_banner(LinkedKernel())
@@ -214,8 +214,12 @@ def test_a_tracer_without_text(name: str, address: int, with_map: bool, call: Ca
         system_map.write_bytes(map_of(wrong))
         words += ["--system-map", system_map]
     outcome = call(*words)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert f"{name} at {address:#x}, where {vmlinux} has no instruction of its text" in outcome.err
+    if with_map:
+        assert (outcome.code, outcome.out) == (2, "")
+        assert f"{name} at {address:#x}, where {vmlinux} has no instruction of its text" in outcome.err
+    else:
+        assert (outcome.code, outcome.err) == (1, "")
+        assert f"area-damaged: {name} at {address:#x} is not at an instruction of kernel text" in outcome.out
 
 
 def neighbour(text: str, share: float, shift: int, *, drop: bool = True, data: bool = False) -> str:

@@ -201,6 +201,8 @@ def finding_sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case
                 f"kernel text ({text.start:#x} to {text.stop:#x}) and init text ({inittext.start:#x} to"
                 f" {inittext.stop:#x}) overlap"
             )
+        case f.TargetMisplaced(symbol, address):
+            return f"{symbol} at {address:#x} is not at an instruction of kernel text"
         case f.AreaCountMismatch(area, count, expected, source):
             return f"area {area.name} has {plural(count, 'stub')}, expected {expected:,} from {source}"
         case f.EntryCountMismatch(entries, expected, file) if entries <= expected:

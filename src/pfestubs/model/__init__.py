@@ -26,6 +26,8 @@ VERIFY_SCHEMA: Final = "pfestubs/verify/1"
 PLAN_SCHEMA: Final = "pfestubs/plan/1"
 MODULES_SCHEMA: Final = "pfestubs/modules/1"
 DIFF_SCHEMA: Final = "pfestubs/diff/1"
+TRAMPOLINE_FREED: Final = "ftrace_tramp_init"
+"""The trampoline that is freed with init memory."""
 EXPLAIN_SCHEMA: Final = "pfestubs/explain/1"
 
 
@@ -294,6 +296,18 @@ class Kernel:
     def area(self, role: AreaRole) -> Area | None:
         """Return the area of that role, None if the layout has none."""
         return next((area for area in self.areas if area.role is role), None)
+
+    def misplaced_targets(self) -> Iterator[tuple[str, int]]:
+        """Yield tracers and trampolines that are not at an instruction of text that stays.
+
+        The trampoline of init text is freed with it; kernels without stubs have it after `_einittext`.
+        """
+        for name, address in {**self.tracers, **self.trampolines}.items():
+            fits = address in self.text
+            if name == TRAMPOLINE_FREED:
+                fits = fits or address in self.inittext or self.layout is None
+            if not fits or address % 4 or self.memory.word(address) is None:
+                yield name, address
 
     def name(self, address: int) -> str:
         """Return the function at `address` as documents name it."""

@@ -164,6 +164,13 @@ class TextsOverlap(NamedTuple):
     inittext: range
 
 
+class TargetMisplaced(NamedTuple):
+    """A tracer or a trampoline is not at an instruction of text that stays."""
+
+    name: str
+    address: int
+
+
 class AreaCountMismatch(NamedTuple):
     """An area does not have as many stubs as the object's counts say."""
 
@@ -255,6 +262,7 @@ Facts = (
     | AreaOverlap
     | AreaOccupied
     | TextsOverlap
+    | TargetMisplaced
     | AreaCountMismatch
     | EntryCountMismatch
     | WordFound
@@ -326,6 +334,7 @@ RULES: Final[dict[str, Rule]] = {
                 AreaOverlap,
                 AreaOccupied,
                 TextsOverlap,
+                TargetMisplaced,
             ),
         ),
         Rule(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import ContradictionError, UnreadableError, UnsuitableError
 from pfestubs.layouts import LAYOUTS, Layout, detect_layout
-from pfestubs.model import Area, Kernel, ppc
+from pfestubs.model import Area, Kernel
 from pfestubs.read import elf as e
 from pfestubs.read.dynamic import DYNAMIC_SYMBOLS, RelocatedWords
 from pfestubs.read.file_types import require_linked_kernel
@@ -126,7 +126,8 @@ def _read(elf: Elf, symbols: SymbolView, source: str) -> Kernel:
         build_id=_build_id(elf, memory, found),
         beyond_table=partial(_beyond, relocated, range(start, stop), elf.word),
     )
-    _require_tracers(kernel, source)
+    if source != elf.path:
+        _require_tracers(kernel, source)
     return kernel
 
 
@@ -169,23 +170,19 @@ def _beyond(relocated: RelocatedWords, table: range, word: int) -> Sequence[int]
     return values
 
 
-def _require_tracers(kernel: Kernel, source: str) -> None:
-    """Refuse symbols that place what stubs call where the kernel has no text that stays.
-
-    The trampoline of init text is freed with it; kernels without stubs have it after `_einittext`.
+def _require_tracers(kernel: Kernel, system_map: str) -> None:
+    """Refuse a map that places what stubs call where the kernel has no text that stays.
 
     Raises:
         ContradictionError: naming the first one.
     """
-    for name, address in {**kernel.tracers, **kernel.trampolines}.items():
-        fits = address in kernel.text
-        if name == _TRAMPOLINES[1]:
-            fits = fits or address in kernel.inittext or kernel.layout is None
-        if not fits or address % ppc.INSN_SIZE or kernel.memory.word(address) is None:
-            problem = f"has {name} at {address:#x}, where {kernel.file} has no instruction of its text"
-            if source != kernel.file:
-                problem = f"is not of {kernel.file}: it {problem}"
-            raise ContradictionError(source, problem, "are the symbols those of this build?")
+    for name, address in kernel.misplaced_targets():
+        raise ContradictionError(
+            system_map,
+            f"is not of {kernel.file}: it has {name} at {address:#x}, where {kernel.file} has no instruction"
+            " of its text",
+            "are the symbols those of this build?",
+        )
 
 
 def _banner(memory: Memory, found: Mapping[str, SymbolInfo]) -> str | None:

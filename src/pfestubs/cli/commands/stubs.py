@@ -58,8 +58,9 @@ def command(
             found = find_locations(boot, functions)
         else:
             found = FoundLocations(range(len(boot.locations)), (), ())
+        listing = list_stubs(boot, found.positions)
         if found.positions or format_ == "json":
-            finish("stubs", list_stubs(boot, found.positions), ok=True, format_=format_, output=output)
+            finish("stubs", listing, ok=True, format_=format_, output=output)
         print_messages(*(f"{vmlinux}: {name} {meaning}" for name, meaning in found.meanings))
         print_messages(*(f"{vmlinux}: error: {name} {problem}" for name, problem in found.problems))
         if found.problems:

@@ -63,12 +63,7 @@ def render(result: CheckResult, options: RenderOptions) -> Iterator[str]:  # noq
 def _baseline(baseline: KernelFigures | None) -> dict[str, Any] | None:
     if baseline is None:
         return None
-    return {
-        "file": baseline.kernel.file,
-        "release": baseline.kernel.release,
-        "locations": baseline.locations,
-        "headroom": baseline.headroom,
-    }
+    return {"file": baseline.kernel.file, "locations": baseline.locations, "headroom": baseline.headroom}
 
 
 def _headroom(room: Headroom | None) -> dict[str, Any]:

@@ -17,8 +17,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.layouts import AreaRole
-from pfestubs.model import ppc
-from pfestubs.rules.kernel.stubs import TRAMPOLINE_FREED
+from pfestubs.model import TRAMPOLINE_FREED, ppc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,9 +15,9 @@ from operator import not_, sub
 from typing import TYPE_CHECKING, NamedTuple
 
 from pfestubs.layouts import AreaRole
-from pfestubs.model import ppc
+from pfestubs.model import TRAMPOLINE_FREED, ppc
 from pfestubs.rules.kernel.integrity import find_damage
-from pfestubs.rules.kernel.stubs import CALL_INSN, RETURN_SHIFT, TRAMPOLINE_FREED
+from pfestubs.rules.kernel.stubs import CALL_INSN, RETURN_SHIFT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -26,6 +26,7 @@ from pfestubs.model.findings import (
     TableShort,
     TableSkipped,
     TableWithoutLocations,
+    TargetMisplaced,
     TextsOverlap,
 )
 from pfestubs.rules.kernel.stubs import call_adjust
@@ -180,6 +181,8 @@ def _damaged_areas(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
             misaligned = AreaMisaligned(area.spec, area.address, alignment)
             yield Finding("area-damaged", misaligned, stub=area.address, remedy=_REGENERATE)
     yield from _overlapping(kernel, stub_size)
+    for name, address in kernel.misplaced_targets():
+        yield Finding("area-damaged", TargetMisplaced(name, address), stub=address, remedy=_RESTORE_ORDER)
 
 
 def _holds_data(kernel: Kernel, address: int, size: int) -> bool:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pfestubs.layouts import AreaRole
-from pfestubs.model import ppc
+from pfestubs.model import TRAMPOLINE_FREED, ppc
 from pfestubs.rules.kernel import inline_sites
 from pfestubs.rules.kernel.boot import BootRecorder, Failure
 from pfestubs.rules.kernel.integrity import measure_stub_size
-from pfestubs.rules.kernel.stubs import CALL_INSN, INSNS_SIZE, RETURN_INSN, TRAMPOLINE_FREED, call_adjust
+from pfestubs.rules.kernel.stubs import CALL_INSN, INSNS_SIZE, RETURN_INSN, call_adjust
 
 if TYPE_CHECKING:
     from pfestubs.model import Kernel

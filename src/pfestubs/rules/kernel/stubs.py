@@ -20,8 +20,6 @@ RETURN_INSN: Final = 3 * ppc.INSN_SIZE
 """Offset in bytes from a stub's first instruction to its `b` back to the function."""
 RETURN_SHIFT: Final = ppc.INSN_SIZE - RETURN_INSN
 """What the distance of the return branch has over that of the branch to the stub, in bytes."""
-TRAMPOLINE_FREED: Final = "ftrace_tramp_init"
-"""The trampoline that is freed with init memory."""
 
 Words = tuple[int, int, int, int]
 
