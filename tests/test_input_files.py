@@ -20,7 +20,7 @@ import pytest
 from fuzz.seeds import map_of, with_banner
 from pfestubs.errors import UnreadableError
 from pfestubs.model import ByteOrder
-from pfestubs.read import dump, headers, names
+from pfestubs.read import dump, headers
 from pfestubs.read.elf import Elf, open_elf
 from pfestubs.read.memory import Extent, Memory
 from pfestubs.read.source import Source, open_source, read_document
@@ -283,28 +283,6 @@ def test_memory_that_overlaps_is_searched_once(
         monkeypatch.setattr(Source, "read_up_to", counted)
         assert not list(dump._Dump(source, kernel).banners(iter))
     assert sum(read) < 3 * len(data)
-
-
-def test_names_that_are_not_text_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Thousands of locations in one function with a long name of no encoding."""
-    text = Section(".text", size=0x10000, flags=AX, addr=0x1000)
-    function = Symbol("A" * 900, 0x1000, text, 16, 2)
-    path = save_elf(tmp_path / "vmlinux", [text], [function], type_=ET_EXEC)
-    path.write_bytes(path.read_bytes().replace(b"A" * 900, b"\xff" * 900))
-    decoded: list[bytes] = []
-    decode = names.decode_name
-
-    def counted(name: bytes) -> str:
-        decoded.append(name)
-        return decode(name)
-
-    monkeypatch.setattr("pfestubs.read.symbols.decode_name", counted)
-    with open_elf(str(path)) as elf:
-        symbols = ElfSymbols(elf)
-        (first, *rest) = {symbols.locate(0x1004 + i)[0] for i in range(5000)}
-        assert first.startswith(r"\xff" * 100)
-        assert all(name.startswith(r"\xff" * 100) for name in rest)
-    assert len(decoded) < 10
 
 
 def test_labels_are_visited_once(tmp_path: Path) -> None:

@@ -297,8 +297,8 @@ def test_a_long_name_times_many_findings(format_: str, failing: tuple[Path, Path
     words: list[str | Path] = ["check", "--all", "--format", format_, path, "--system-map", system_map]
     outcome = call(*words)
     assert outcome.code == 1, outcome.err
-    assert len(outcome.out) < 3000 * FAILING  # in full: 10,000 per finding
-    assert peak_memory(lambda: call(*words)) < 8000 * FAILING
+    assert len(outcome.out) < 7000 * FAILING  # in full: 12,000 per finding
+    assert peak_memory(lambda: call(*words)) < 12_000 * FAILING
 
 
 @pytest.mark.parametrize("format_", ["json", "text"])
@@ -306,17 +306,7 @@ def test_a_long_name_times_many_stubs(format_: str, failing: tuple[Path, Path], 
     path, system_map = failing
     outcome = call("stubs", "--format", format_, path, "--system-map", system_map)
     assert outcome.code == 1, outcome.err
-    assert len(outcome.out) < 2000 * FAILING
-
-
-def test_a_long_name_is_shown_in_full_as_often_as_its_length_allows(tmp_path: Path) -> None:
-    path = tmp_path / "System.map"
-    path.write_text(f"1000 T {'f' * 300}\n2000 T short\n")
-    symbols = read_system_map(str(path))
-    shown = [symbols.locate(0x1000 + i)[0] for i in range(20)]
-    assert shown[:8] == ["f" * 300] * 8
-    assert set(shown[9:]) == {"f" * 128 + "..."}
-    assert symbols.locate(0x2000) == ("short", 0)
+    assert len(outcome.out) < 3000 * FAILING
 
 
 def test_names_of_their_own_are_never_cut(tmp_path: Path) -> None:

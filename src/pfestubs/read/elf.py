@@ -301,11 +301,6 @@ class Elf(Headers):
             return fields[0], fields[4], fields[1]
         return fields[0], fields[1], fields[3]
 
-    @property
-    def symbol_names_size(self) -> int:
-        """Bytes of the symbol name table."""
-        return len(self._symbol_names)
-
     def raw_symbol_name_at(self, offset: int) -> bytes:
         """Return the bytes of the string at `offset` of the symbol name table."""
         return raw_string_at(self._symbol_names, offset)

@@ -40,8 +40,6 @@ class IndexedSymbols(ABC):
     def __init__(self) -> None:
         self._searches_left = _SEARCHES
         self._skips: dict[int, int] = {}
-        self._long_names_left: int | None = None
-        self._cut_name = b"", ""
 
     @abstractmethod
     def find(self, names: Sequence[str]) -> Mapping[str, SymbolInfo]:
@@ -65,28 +63,6 @@ class IndexedSymbols(ABC):
 
     @abstractmethod
     def _raw_name(self, key: int) -> bytes: ...
-
-    @abstractmethod
-    def _names_size(self) -> int:
-        """Return the bytes of all names."""
-
-    def _shown_name(self, raw: bytes) -> str:
-        """Return a name as text; a long one in full only as often as its length allows.
-
-        In a kernel every function has its own name. In a hostile file thousands of locations share one, or
-        names overlap, and the output would be thousands of times as long as the file.
-        """
-        if len(raw) <= _LONG_NAME:
-            return decode_name(raw)
-        if raw == self._cut_name[0]:
-            return self._cut_name[1]
-        if self._long_names_left is None:
-            self._long_names_left = _LONG_NAMES_FACTOR * self._names_size()
-        if len(raw) > self._long_names_left:
-            self._cut_name = raw, f"{decode_name(raw[:_LONG_NAME])}..."
-            return self._cut_name[1]
-        self._long_names_left -= len(raw)
-        return decode_name(raw)
 
     def _search(self, address: int) -> tuple[str, int] | None:  # noqa: ARG002 - for those that can
         """Return the same as `locate` without an index, None where the index is needed."""
@@ -118,7 +94,7 @@ class IndexedSymbols(ABC):
             name = self._raw_name(best[addresses[position]])
             if not _is_ignored_symbol(name):
                 self._skip(ignored, position)
-                return self._shown_name(name), address - addresses[position]
+                return _shown_name(name), address - addresses[position]
             ignored.append(position)
             position -= 1
         self._skip(ignored, -1)
@@ -131,10 +107,12 @@ class IndexedSymbols(ABC):
 
 
 _SEARCHES: Final = 8
-_LONG_NAME: Final = 128
-"""Bytes of a name above which it is counted."""
-_LONG_NAMES_FACTOR: Final = 8
-"""Times that the long names of a file may be shown; `check` names a location up to three times."""
+_SHOWN_MAX: Final = 512
+"""Bytes of a name that are shown: no kernel has longer ones (KSYM_NAME_LEN, include/linux/kallsyms.h)."""
+
+
+def _shown_name(raw: bytes) -> str:
+    return decode_name(raw) if len(raw) <= _SHOWN_MAX else f"{decode_name(raw[:_SHOWN_MAX])}..."
 
 
 def _is_ignored_symbol(name: bytes) -> bool:
@@ -207,7 +185,7 @@ class ElfSymbols(IndexedSymbols):
         for value in sorted(found, reverse=True):
             name = self._raw_name(found[value][1])
             if not _is_ignored_symbol(name):
-                return self._shown_name(name), address - value
+                return _shown_name(name), address - value
         return None
 
     def _symbols_near(self, address: int) -> Iterator[int]:
@@ -227,6 +205,3 @@ class ElfSymbols(IndexedSymbols):
 
     def _raw_name(self, key: int) -> bytes:
         return self._elf.raw_symbol_name_at(key)
-
-    def _names_size(self) -> int:
-        return self._elf.symbol_names_size

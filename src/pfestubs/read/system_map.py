@@ -100,9 +100,6 @@ class MapSymbols(IndexedSymbols):
     def _raw_name(self, key: int) -> bytes:
         return self._names[key]
 
-    def _names_size(self) -> int:
-        return sum(map(len, self._names))
-
 
 def read_system_map(path: str) -> MapSymbols:
     """Read a System.map.
