@@ -19,6 +19,7 @@ from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.address_map import MapScale, area_map
 from pfestubs.formats.check import SHOWN_PER_CAUSE, summary
 from pfestubs.formats.findings import finding_sentence
+from pfestubs.formats.report.pictures import ProfileScale
 from pfestubs.formats.report.tables import kernel_name
 from pfestubs.formats.templates import page_part
 from pfestubs.rules.analyses.address_map import AddressMap, AddressSpan, TextGap, map_addresses
@@ -122,6 +123,7 @@ def kernels_of_every_kind() -> Iterator[tuple[str, LinkedKernel]]:
     yield "pfe", LinkedKernel(layout="pfe", stub_size=16, text=spread(300, 64), order=">")
     yield "32-bit", LinkedKernel(text=spread(300, 64), bits=32, order=">", reserve=100)
     yield "trapped", LinkedKernel(text=spread(600, 100_000), reserve=500)
+    yield "dense", LinkedKernel(text=[*spread(300, 64), *(0x104B00 + i * 8 for i in range(300))], reserve=600)
     yield "short", LinkedKernel(text=spread(600, 64), counts={"text_end": 3})
     yield "far", LinkedKernel(text=spread(900, 100_000), reserve=0)
     yield "spare", LinkedKernel(counts={"text_end": 9})
@@ -340,6 +342,12 @@ def test_cause_is_marked() -> None:
         "ftrace stops at",
         boot.function(boot.stops_at or 0),
     ]
+    # The reserve is behind its functions, the end area before them: positive distances are drawn above.
+    middle = ProfileScale(trapped.result.kernel.address_map.spans).level(0)
+    for kind, above in (("reserve", True), ("end", False)):
+        levels = re.findall(rf'<rect class="{kind} data" [^>]* y="([0-9.]+)"', picture)
+        assert levels
+        assert all((float(level) < middle) == above for level in levels)
     (line,) = re.findall(r'<line class="cause bad" x1="([0-9.]+)%"', picture)
     place = MapScale(trapped.result.kernel.address_map.spans).at(boot.locations[served])
     assert float(line) == pytest.approx(100 * place, abs=0.001)
