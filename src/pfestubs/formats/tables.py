@@ -61,9 +61,12 @@ def terminal_width(options: RenderOptions) -> int | None:
     try:
         if not sys.stdout.isatty():
             return None
-        return int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(sys.stdout.fileno()).columns or 80
-    except (AttributeError, OSError, ValueError):  # closed, or COLUMNS is not a number
-        return 80
+        columns = os.environ.get("COLUMNS", "")
+        if columns.isdecimal() and len(columns) < 5 and int(columns):
+            return int(columns)
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except (AttributeError, OSError, ValueError):  # closed
+        return None
 
 
 def paragraph(text: str, options: RenderOptions, word: str = "", style: str = "bold") -> str:
