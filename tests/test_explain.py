@@ -751,6 +751,31 @@ def test_other_programs_are_not_the_kernel(tmp_path: Path, line: str) -> None:
         assert (result.failed, result.proved, result.other_boots) == (False, True, 0)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Linux version 6.1.0 (me@there) (cc 12, ld 2) #9 SMP 2020",
+        "ftrace failed to modify",
+        "root@host:~# dmesg | grep -E 'ftrace failed to modify|ftrace faulted on writing'",
+        "+ grep -q ftrace failed to modify",
+        "ok 3 - ftrace failed to modify",
+        "[    9.000000] module_64: foo: Address of ftrace_caller out of range of kernel_toc.",
+        "[    9.000000] systemd[1]: ftrace faulted on writing",
+    ],
+)
+def test_what_is_typed_or_printed_on_the_console_is_not_the_kernels(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "boot.log"
+    kernel = replace(exhausted().kernel(), banner=BANNER)
+    texts = [BANNER, "ftrace: allocating 6 entries in 1 pages", line, *bug("c000000000001020 fn2+0x0/0x10")]
+    path.write_text("".join(text + "\n" if text == line else f"[    0.000000] {text}\n" for text in texts))
+    result = explain_log(simulate_boot(kernel), read_boot_log(str(path)))
+    assert [e.message.line for e in result.explanations] == [2, 5]
+    healthy_kernel = replace(healthy().kernel(), banner=BANNER)
+    texts = [BANNER, "ftrace: allocating 5 entries in 1 pages", line]
+    path.write_text("".join(text + "\n" if text == line else f"[    0.000000] {text}\n" for text in texts))
+    assert not explain_log(simulate_boot(healthy_kernel), read_boot_log(str(path))).failed
+
+
 def test_fields_of_a_journal_name_the_program(tmp_path: Path) -> None:
     texts = {
         "kernel": [BANNER, "ftrace: allocating 5 entries in 1 pages"],

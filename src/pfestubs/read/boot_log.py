@@ -46,7 +46,7 @@ from pfestubs.read.log_places import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
 STANDARD_INPUT: Final = "standard input"
 BYTES_MAX: Final = 256 << 20
@@ -113,7 +113,7 @@ def _build(collector: Collector, name: str) -> BootLog:
 class _Judge:
     """Tells the kernel's messages from those that others print, by where the kernel's own stand."""
 
-    def __init__(self, places: Iterable[Place]) -> None:
+    def __init__(self, places: Sequence[Place]) -> None:
         votes = Counter(p.decoration for p in places if p.name in WHOLE and not p.continued)
         self._named = any(decoration.by_kernel for decoration in votes)
         enough = max(1, min(max(votes.values(), default=0), 2), votes.total() // 5)
@@ -127,7 +127,9 @@ class _Judge:
         )
         self.tail = max(tails, key=tails.__getitem__, default="")
         self._tags = {shape.partition("|")[2] for shape in self._known}
-        self._previous = False
+        shapes = {p.decoration.shape for p in places if p.name in WHOLE and p.name != BANNER}
+        self._bare = not shapes or "" in shapes
+        self._previous = self._has_banner = False
 
     def is_kernels(self, place: Place) -> bool:
         """Return whether the kernel printed it; places are asked for in the order of the log."""
@@ -136,6 +138,14 @@ class _Judge:
             return True
         if place.continued and not self._previous:
             return False
+        if (
+            shape == ""
+            and not self._bare
+            and not place.continued
+            and (place.name != BANNER or self._has_banner)
+        ):
+            self._previous = False
+            return False  # where the kernel's lines have stamps, it is a program's output
         self._previous = (
             plain
             or shape in self._known
@@ -145,6 +155,7 @@ class _Judge:
                 if known.endswith(("]", ">"))
             )
         )
+        self._has_banner |= place.name == BANNER and self._previous
         return self._previous
 
     def is_doubtful(self, place: Place) -> bool:

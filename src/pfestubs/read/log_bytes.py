@@ -20,18 +20,19 @@ if TYPE_CHECKING:
 CHUNK: Final = 1 << 18
 _LOOK_BACK: Final = 4096
 """Bytes before the end of a chunk in which a newline is looked for."""
-_DRESSED: Final = (b"\x1b", b"\\", b"&", b"#0", b"^[", b"<br")
+_DRESSED: Final = (b"\x1b", b"\\", b"&", b"#0", b"^[", b"<br", b"</", b"%0")
 _DRESS: Final = re.compile(  # the first character outside every group makes the search fast
-    rb"[\x1b\\&#^<](?:(?<=\\)\\*(?:(?P<end>[nrf]|01[245]|x0[acdACD]|u000[acdACD])"
+    rb"[\x1b\\&#^<%](?:(?<=\\)\\*(?:(?P<end>[nrf]|01[245]|x0[acdACD]|u000[acdACD])"
     rb"|(?P<colour>(?:u001[bB]|x1[bB]|033|e)\[[0-?]*[ -/]*[@-~])"
     rb"|(?:u(?P<code>[0-9a-fA-F]{4})|x(?P<byte>[0-9a-fA-F]{2}))|(?P<mark>[\"'/])|t)"
     rb"|(?P<control>(?<=\x1b)(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[()*+][0-9A-Za-z]"
     rb"|[0-~])"
     rb"|(?:(?<=\^)|(?<=#)033)\[[0-?]*[@-~])"
-    rb"|(?P<line>(?<=#)01[25]|(?<=&)#(?:10|13|x[aAdD]);|(?<=<)br ?/?>)"
+    rb"|(?P<line>(?<=#)01[25]|(?<=&)#(?:10|13|x[aAdD]);|(?<=<)(?:br ?/?|/(?:p|tr|li|div|pre))>"
+    rb"|(?<=%)0[aAdD])"
     rb"|(?<=&)(?P<name>lt|gt|quot|amp|apos|#39);)"
 )
-_OPEN_ESCAPE: Final = re.compile(rb"(?:[\x1b\\&#^<][^\n]{0,15})?\Z")
+_OPEN_ESCAPE: Final = re.compile(rb"(?:[\x1b\\&#^<%][^\n]{0,15})?\Z")
 _ENTITIES: Final = {
     b"lt": b"<",
     b"gt": b">",

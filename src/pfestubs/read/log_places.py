@@ -102,7 +102,7 @@ def _decoration(prefix: str, *, by_kernel: bool = False) -> Decoration:
     prefix = re.sub(r"^[\s,\[\"']+(?=[\"'])", "", prefix)  # of a list
     words = _WORD.sub(lambda m: "kernel" if m["kernel"] else "" if m["blank"] else "w", prefix)
     tag = _TAG.search(prefix)
-    if tag is not None and tag[1] != "kernel" and not re.fullmatch(_LEVELS, tag[1]):
+    if tag is not None and tag[1] != "kernel" and not re.fullmatch(f"{_LEVELS}|[A-Z]", tag[1]):
         words += "|" + re.sub(r"\d+", "0", tag[1])
     words = f"kernel{words}" if by_kernel else words
     return Decoration(words, not _STAMPS.sub("", prefix), "kernel" in words)
