@@ -105,6 +105,8 @@ def cli() -> None:
 
 def run_program(program: str, words: Sequence[str]) -> int:
     """Run `pfestubs` or a drop-in and return its exit status; what it wrote has arrived."""
+    if sys.stdout is None:  # closed by the caller: a write has to fail, not to be ignored
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w")  # noqa: SIM115
     if program == "pfestubs":
         code = exit_code_of(lambda: call(list(words)))
     else:
@@ -112,8 +114,7 @@ def run_program(program: str, words: Sequence[str]) -> int:
 
         code = exit_code_of(lambda: call_drop_in(program, list(words)))
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except (OSError, ValueError):  # already reported; avoids a second error at interpreter shutdown
         redirect_to_null(sys.stdout)
         code = code or Exit.ERROR

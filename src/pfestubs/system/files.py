@@ -67,8 +67,6 @@ def write_stream(chunks: Iterable[str]) -> None:
         BrokenPipeError: the reader has gone away.
     """
     try:
-        if sys.stdout is None:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         stream = sys.stdout.buffer
         for chunk in chunks:
             _write_all(stream, _encode(chunk))
