@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,10 @@ from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.check.check import CheckOptions, check_boot
 from pfestubs.rules.kernel.simulation import boot_kernel
 from support import clean_environment, executable_path, tool
-from support.kernelwriter import LinkedKernel
+from support.kernelwriter import MIB, LinkedKernel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from support import Call, RunCli
@@ -162,14 +164,15 @@ def test_github_shows_a_kernel_that_cannot_be_read(call: Call, tmp_path: Path) -
 # -- colour -----------------------------------------------------------------------------------------------
 
 
-def on_a_terminal(path: Path, env: dict[str, str]) -> str:
-    """What `check` writes to a pseudo terminal."""
+def on_a_terminal(path: Path, env: dict[str, str], words: Sequence[str | Path] = ("check", "-v")) -> str:
+    """What a command writes to a pseudo terminal, both streams."""
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "rb", 0) as reader:
         subprocess.run(
-            [executable_path("pfestubs"), "check", "-v", path],
+            [executable_path("pfestubs"), *words, path],
             env=clean_environment(env),
             stdout=theirs,
+            stderr=theirs,
             check=False,
         )
         os.close(theirs)
@@ -194,6 +197,34 @@ def test_colour_follows_the_terminal(bad: Path, run_cli: RunCli) -> None:
     forced = run_cli("check", bad, env={"FORCE_COLOR": "1"}).out
     assert "\x1b[1;31merror:\x1b[0m" in forced
     assert "\x1b" not in run_cli("check", bad, env={"FORCE_COLOR": "1", "NO_COLOR": "1"}).out
+
+
+@pytest.mark.parametrize("command", ["check", "plan", "diff", "stubs", "kbuild"])
+def test_nothing_breaks_inside_a_word(command: str, call: Call, tmp_path: Path) -> None:
+    """At 80 columns: the words are those of a file, but for a column that a narrow table goes without."""
+    text = [33 * MIB + 64 * i for i in range(10)]
+    path = LinkedKernel(text=text, reserve=4).save(tmp_path / "vmlinux")
+    words: list[str | Path] = [command, *([path] if command == "diff" else [])]
+    shown = on_a_terminal(path, {"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "80"}, words)
+    assert max(map(len, shown.splitlines())) <= max(80, len(str(path)) + 8)
+    outcome = call(*words, path)
+    expected = set((outcome.out + outcome.err).split())
+    assert set(shown.split()) <= expected | {"="}
+    assert "\x1b" not in shown
+
+
+def test_a_bar_for_long_work() -> None:
+    code = (
+        "import time; from pfestubs.cli import progress; progress._PATIENCE = 0.0\n"
+        "with progress.working('planning'): time.sleep(0.5)"
+    )
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", 0) as reader:
+        environment = clean_environment({"TERM": "xterm"})
+        done = subprocess.run([sys.executable, "-c", code], env=environment, stderr=theirs, check=True)
+        os.close(theirs)
+        assert done.returncode == 0
+        assert b"planning" in reader.read(65536)
 
 
 @pytest.mark.parametrize("format_", ["text", "json", "junit", "sarif", "github"])

@@ -8,8 +8,8 @@ from json.encoder import encode_basestring_ascii as encode_text
 from typing import TYPE_CHECKING
 
 from pfestubs.formats.findings import finding_message
-from pfestubs.formats.tables import paragraph
-from pfestubs.formats.text import escape_line, hex_address
+from pfestubs.formats.tables import terminal_width
+from pfestubs.formats.text import escape_line, hex_address, wrap
 from pfestubs.model import STUBS_SCHEMA, ppc
 from pfestubs.rules.kernel.stubs import stub_words, traced_word
 
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
 def render_text(listing: StubListing, options: RenderOptions) -> Iterator[str]:
     """Yield a block of lines per stub, instructions as objdump spells them; or why there is no stub."""
+    width = terminal_width(options)
     for position in listing.positions:
         if listing.boot.has_stub(position):
-            yield _block(listing.boot, position)
+            lines = _block(listing.boot, position)
         else:
-            message = escape_line(finding_message(listing.missing[position]))
-            yield paragraph(f"no stub: {message}", options) + "\n"
+            lines = [f"no stub: {escape_line(finding_message(listing.missing[position]))}"]
+        if width is not None:
+            lines = [wrap(line, width) for line in lines]
+        yield "\n".join(lines) + "\n\n"
 
 
 def render_json(listing: StubListing, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - nothing to choose
@@ -48,7 +51,7 @@ def render_json(listing: StubListing, options: RenderOptions) -> Iterator[str]: 
     yield "\n]}\n"
 
 
-def _block(boot: Boot, position: int) -> str:
+def _block(boot: Boot, position: int) -> list[str]:
     location, function = boot.locations[position], escape_line(boot.function(position))
 
     def instruction(at: int, insn: int) -> str:
@@ -59,7 +62,7 @@ def _block(boot: Boot, position: int) -> str:
 
     insns = boot.insns[position]
     area = boot.kernel.areas[boot.area[position]].name
-    lines = [
+    return [
         f"{function} at {hex_address(location)}: stub {boot.index[position]:,} of area {area} at"
         f" {hex_address(boot.stub_address(position))}",
         "  before boot, and at boot:",
@@ -69,7 +72,6 @@ def _block(boot: Boot, position: int) -> str:
         "  with tracing on:",
         instruction(location, traced_word(boot, position)),
     ]
-    return "\n".join(lines) + "\n\n"
 
 
 def _entry(boot: Boot, position: int) -> str:

@@ -50,6 +50,8 @@ def plural(number: int, singular: str, several: str = "") -> str:
 
 def wrap(text: str, width: int) -> str:
     """Return `text` in lines of at most `width` columns that break between words, or a longer word alone."""
+    if len(text) <= width:
+        return text
     from textwrap import fill  # 3 ms
 
     indent = " " * (len(text) - len(text.lstrip()) + 2)
