@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeVar
+
+from pfestubs.system import signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from threading import Event
 
 _Item = TypeVar("_Item")
-_INTERVAL: Final = 0.1
-"""Seconds between two refreshes."""
 _PATIENCE: Final = 1.0
 """Seconds of work without a bar."""
 
@@ -28,16 +27,12 @@ def track(items: Iterable[_Item], total: int, label: str) -> Iterator[_Item]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn())
-    # Without rich's own thread: processes are forked while the bar is shown.
-    with Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True) as bar:
-        task = bar.add_task(label, total=total)
-        shown = 0.0
-        for item in items:
-            yield item
-            now = monotonic()
-            bar.update(task, advance=1, refresh=now - shown >= _INTERVAL)
-            if now - shown >= _INTERVAL:
-                shown = now
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        signals.on_end(bar.stop)  # else the cursor would stay hidden
+        try:
+            yield from bar.track(items, total=total)
+        finally:
+            signals.forget(bar.stop)
 
 
 @contextmanager
