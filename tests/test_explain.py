@@ -982,8 +982,13 @@ def test_arguments_in_the_wrong_order(vmlinux: Path, tmp_path: Path, call: Call)
 
 def test_other_commands_name_explain_for_a_log(vmlinux: Path, tmp_path: Path, call: Call) -> None:
     log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10"))
-    commands: list[list[str | Path]] = [["check", log], ["diff", vmlinux, log], ["verify", vmlinux, log]]
-    for words in [*commands, ["diff", log, vmlinux]]:
+    commands: list[list[str | Path]] = [
+        ["check", log],
+        ["diff", vmlinux, log],
+        ["diff", log, vmlinux],
+        ["verify", vmlinux, log],
+    ]
+    for words in commands:
         outcome = call(*words)
         assert (outcome.code, outcome.out) == (2, "")
         assert f"{log}: error: is a boot log, not an ELF file; pfestubs explain VMLINUX {log}" in outcome.err
