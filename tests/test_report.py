@@ -9,6 +9,7 @@ import random
 import re
 from dataclasses import replace
 from functools import cache
+from heapq import nsmallest
 from html.parser import HTMLParser
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -170,10 +171,13 @@ def test_tightest_functions_are_those_of_the_boot(every: Reported) -> None:
     boot, found = every.boot, every.result.tightest
     for position, name in enumerate([area.name for area in every.kernel.areas] or [None]):
         mine = [i for i, area in enumerate(boot.area) if area == position or name is None]
-        rooms = [room.bytes for i in mine if (room := boot.headroom_at(i))]
+        rooms = [(room.bytes, i) for i in mine if (room := boot.headroom_at(i))]
+        tightest = sorted(i for _, i in nsmallest(TIGHTEST, rooms))
         groups = [group for group in found if group.area == name]
         assert sum(group.count for group in groups) == min(TIGHTEST, len(rooms))
-        assert min((group.headroom for group in groups), default=None) == min(rooms, default=None)
+        assert min((group.headroom for group in groups), default=None) == min(rooms, default=(None,))[0]
+        for end, position in enumerate((*tightest[:1], *tightest[-1:])):
+            assert boot.function(position) in {group.ends[end] for group in groups}
     assert [group.headroom for group in found] == sorted(group.headroom for group in found)
 
 
