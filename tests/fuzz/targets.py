@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,8 @@ class Targets:
         words = ["explain", "--format", choices.of(("json", "text"))]
         log = choices.of(seeds.logs())
         if choices.below(2):  # the log of this very kernel
-            log = _renamed(log, seeds.BANNER if b"linux_banner" in kernel.system_map else b"")
+            banner = seeds.BANNER if b"linux_banner" in kernel.system_map else b""
+            log = _renamed(log, banner)
         return [*words, path, self._save("boot.log", mutate_lines(log, choices))]
 
     def _diff(self, choices: Choices) -> list[str]:
@@ -145,10 +147,9 @@ class Targets:
 
 
 def _renamed(log: bytes, banner: bytes) -> bytes:
-    """Return a log with the banner of a written kernel in place of its own."""
-    lines = log.split(b"\n")
-    for number, line in enumerate(lines):
-        at = line.find(b"Linux version ")
-        if at >= 0 and banner:
-            lines[number] = line[:at] + banner.rstrip(b"\n\0")
-    return b"\n".join(lines)
+    """Return a log with the banner and the release of a written kernel, without the number of functions."""
+    if banner:
+        release = banner.split()[2]
+        log = re.sub(rb"Linux version [^\r\n]*", banner.rstrip(b"\n\0"), log)
+        log = re.sub(rb"\b7\.[23]\.[\w.-]+(?= #|\))", release, log)
+    return re.sub(rb"ftrace: allocating [^\r\n]*", b"", log)
