@@ -176,8 +176,8 @@ def test_tightest_functions_are_those_of_the_boot(every: Reported) -> None:
         groups = [group for group in found if group.area == name]
         assert sum(group.count for group in groups) == min(TIGHTEST, len(rooms))
         assert min((group.headroom for group in groups), default=None) == min(rooms, default=(None,))[0]
-        for end, position in enumerate((*tightest[:1], *tightest[-1:])):
-            assert boot.function(position) in {group.ends[end] for group in groups}
+        for end, tight in enumerate((*tightest[:1], *tightest[-1:])):
+            assert boot.function(tight) in {group.ends[end] for group in groups}
     assert [group.headroom for group in found] == sorted(group.headroom for group in found)
 
 
