@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import UnexpectedReserveError
-from pfestubs.rules.analyses.address_map import map_addresses, measure_text
+from pfestubs.rules.analyses.address_map import measure_text
 from pfestubs.rules.analyses.planner import Planner, least_growth
 from pfestubs.rules.analyses.relink import (
     Growth,
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pfestubs.model import KernelIdentity
     from pfestubs.model.findings import Finding
-    from pfestubs.rules.analyses.address_map import AddressMap, TextSizes
+    from pfestubs.rules.analyses.address_map import TextSizes
     from pfestubs.rules.analyses.conditions import GrowthCurve
     from pfestubs.rules.analyses.planner import Outcome
     from pfestubs.rules.kernel.boot import Boot
@@ -36,7 +36,6 @@ class PlanResult:
     Attributes:
         reserve: as linked, None for a layout without one.
         entries: text functions that need a stub.
-        address_map: where the texts and areas are as linked.
         damage: what is wrong with the table or the areas themselves, whatever the reserve; None if nothing.
         recommended: the reserve whose smallest growth over the shapes is largest, None if none works.
         working: ranges of reserves with which every function gets a working stub, ascending.
@@ -50,7 +49,6 @@ class PlanResult:
     kernel: KernelIdentity
     reserve: int | None
     entries: int
-    address_map: AddressMap
     damage: Finding | None = None
     recommended: int | None = None
     working: Sequence[range] = ()
@@ -107,13 +105,11 @@ def plan_reserve(
     if reserves and planner.linked is None:
         raise UnexpectedReserveError(boot.kernel.file, reserves[0], boot.kernel.layout_name)
     kernel = boot.kernel
-    address_map = map_addresses(kernel, boot.stub_size)
     if boot.damage:
         return PlanResult(
             kernel.identity,
             planner.linked,
             text_entries(boot),
-            address_map,
             damage=boot.damage[0],
             required=required,
         )
@@ -132,7 +128,6 @@ def plan_reserve(
         kernel=kernel.identity,
         reserve=planner.linked,
         entries=text_entries(boot),
-        address_map=address_map,
         recommended=planner.recommended,
         working=planner.working,
         shrink=planner.shrink if planner.linked is not None and not planner.working else None,
