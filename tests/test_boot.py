@@ -681,3 +681,26 @@ def test_both_ways_agree_on_every_real_kernel(kernels: Kernels) -> None:
             if kernel.layout is not None:
                 compare(result, machine_of(kernel, stub_size=24))
         assert len(result.locations) > 1000, path
+
+
+@pytest.mark.parametrize("limit", [0x2000000, -0x1FFFFFC])
+@pytest.mark.parametrize("step", range(-28, 29, 4))
+def test_a_run_ends_where_the_reach_of_a_target_does(limit: int, step: int) -> None:
+    """The border of a tracer's reach lies within the stubs of one run."""
+    writer = LinkedKernel(text=[0x1000 + 0x10 * i for i in range(12)], reserve=0, inittext=[])
+    site = writer.area_address("text_end") + 12 + 6 * 24
+    tracers = {"ftrace_caller": site + step - limit, "ftrace_regs_caller": site - limit}
+    kernel = replace(writer.kernel(), tracers=tracers)
+    one, other = simulate_boot(kernel), replay(kernel)
+    assert (one.target, one.failures) == (other.target, other.failures)
+    assert len(set(one.target)) > 1 or one.failures
+
+
+def test_the_headroom_of_a_location_that_only_a_freed_trampoline_serves() -> None:
+    writer = LinkedKernel(text=[0x2800000], inittext=[0x0], reserve=0)
+    writer.places["ftrace_tramp_text"] = BASE
+    result = simulate_boot(writer.kernel())
+    assert [failure.rule for failure in result.failures] == ["init-trampoline-only"]
+    each = [result.headroom_at(position) for position in range(2)]
+    assert result.headroom is not None
+    assert min(one.bytes for one in each if one) == result.headroom.bytes < 0

@@ -41,7 +41,7 @@ def test_debian_is_served_completely(kernels: Kernels, call: Call) -> None:
     ]
     assert call("check", path).out == (
         f"{path}: ok: all 42,648 functions get a working stub (text 32,768 of 32,768, text_end 8,121 of 8,121,"
-        " inittext 1,759 of 1,759), headroom 18,327,316 bytes (stub branch of cpuidle_add_sysfs+0x8)\n"
+        " inittext 1,759 of 1,759), headroom 18,327,316 bytes (17.5 MiB, stub branch of cpuidle_add_sysfs+0x8)\n"
     )
 
 
@@ -137,7 +137,6 @@ def test_the_trap_that_mainlines_check_lets_pass(kernels: Kernels, call: Call) -
     assert (failed[0]["function"], failed[0]["location"]) == ("dev_create+0x8", "0xc0000000034a4a38")
     assert [f["rule"] for f in found["findings"] if f["severity"] == "note"] == ["area-unused"]
     lines = call("check", path).out.splitlines()
-    assert len(lines) == 22
     assert "area text_end has 42,043 stubs, 56,928 are needed; 14,885 functions get no stub" in lines[0]
     assert "set CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE=12432 in .config" in lines[0]
     assert lines[-1].startswith(f"{path}: failed: 14,885 errors (area-exhausted 14,885), 77,026 locations")

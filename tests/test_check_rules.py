@@ -793,8 +793,17 @@ def cut_short(first: int, last: int) -> LinkedKernel:
             LinkedKernel(text=[0x1000], inittext=[], reserve=0, counts={"text_end": 3, "inittext": 2}),
             f.TableShort,
         ),
+        (
+            LinkedKernel(
+                text=[0x10000 + 0x10 * i for i in range(2000)],
+                inittext=[],
+                reserve=10,
+                counts={"inittext": 1000},
+            ),
+            f.TableShort,
+        ),
     ],
-    ids=["zeros", "out of text", "cut at the end", "cut at the start", "no init text", "few of many"],
+    ids=["zeros", "out of text", "cut at the end", "cut at the start", "no init text", "few of many", "many"],
 )
 def test_a_table_that_lost_entries(kernel: LinkedKernel, facts: type, check: Check) -> None:
     result = check(kernel)
@@ -852,3 +861,13 @@ def test_texts_that_overlap(check: Check) -> None:
     assert check(kernel).findings[0].facts == f.TextsOverlap(
         range(BASE, kernel.place("_etext")), range(BASE, kernel.place("_einittext"))
     )
+
+
+def test_each_exhausted_area_has_its_figures(check: Check) -> None:
+    result = check(LinkedKernel(counts={"text_end": 0, "inittext": 0}))
+    assert [(x.facts, x.remedy) for x in result.errors] == [
+        (f.AreaShortage(END, 0, 1), REGENERATE),
+        (f.AreaShortage(INIT, 0, 2), REGENERATE),
+        (f.AreaShortage(INIT, 0, 2), None),
+    ]
+    assert (result.without_stub, result.headroom) == (3, None)

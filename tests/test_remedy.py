@@ -283,3 +283,14 @@ def test_a_damaged_count_moves_code_around_the_address_space(base: int, count: i
         again = relink(boot, reserve)
         assert len(again.table) == len(boot.locations)
         assert simulate_boot(again).failures == replay(again).failures
+
+
+@pytest.mark.parametrize("grown", [256 * MIB, 300 * MIB, 257 * MIB + 4])
+def test_init_text_moves_by_whole_boundaries(grown: int) -> None:
+    """To the first boundary like its own (16 MiB) that text does not reach."""
+    boot = Linked(100, 10, 10, 0, init=2).boot()
+    again = relink(boot, None, Growth(grown, GrowthShape.EARLY))
+    moved = again.inittext.start - boot.kernel.inittext.start
+    assert moved % (16 * MIB) == 0
+    assert 0 <= again.inittext.start - again.text.stop < 16 * MIB
+    assert [a - b for a, b in zip(again.table[-2:], boot.locations[-2:], strict=True)] == [moved] * 2
