@@ -45,10 +45,12 @@ TRIGGER: Final = re.compile(
 """The beginning of every message: letters, so that the search is one pass over the bytes."""
 _TAINT: Final = r"(?:Not tainted|Tainted: [^\n\r#(]{1,60}?) +\(?(?P<release>\d+\.\d[^\s()]*)"
 STAMPED: Final = re.compile(rb"(?m)^(?:<\d+>)?\[ *\d+\.\d{6}\]")
+_FIRST: Final = {"WARNING:": "W", "ftrace: ": "f", r"-{12}\[ ": "-f"}
+"""Of the rows of messages, the letters that they begin with; the others may have the file's `pr_fmt`."""
 _FORMS: Final = [
     (name, first.encode(), re.compile(pattern.encode()))
     for name, first, pattern in (
-        *((row.kind.name, "fW-0UAN", row.pattern) for row in MESSAGES),
+        *((row.kind.name, _FIRST.get(row.pattern[:8], "f0UAN"), row.pattern) for row in MESSAGES),
         (BANNER, "LP", r"(?P<announced>Preparing to boot )?Linux version (?=\d)"),
         (CUT, "-", r"-{12}\[ cut here \]-{12}|---\[ end trace [0-9a-f]{16} \]---"),
         (CODE, "[", CODE_PATTERN),
