@@ -308,7 +308,8 @@ def test_verdict_and_setting_come_first() -> None:
     assert summary(trapped.result.check).partition(": ")[2] in page.text("p")
     setting = f"CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE={plan.recommended}"
     assert setting in page.text("code")
-    assert "This lowers the reserve from 500. Link the kernel again." in page.text("dd")
+    assert "This lowers the reserve from 500; as a command: scripts/config --set-val PPC_" in page.text("dd")
+    assert f"Why {plan.recommended}: values from " in page.text("dd")
     assert page.text("title").startswith("failed: ftrace stubs of vmlinux")
     marks = ('id="verdict"', setting, "What fails first", "<dt>File</dt>", "<nav", '<svg class="picture')
     order = [trapped.text.index(mark) for mark in marks]

@@ -11,7 +11,7 @@ from pfestubs import __version__
 from pfestubs.formats.check import causes, summary
 from pfestubs.formats.findings import WORDS, finding_sentence
 from pfestubs.formats.plan import plan_summary
-from pfestubs.formats.remedy import remedy_sentence, setting_line
+from pfestubs.formats.remedy import remedy_details, remedy_sentence, setting_line
 from pfestubs.formats.report import pictures, tables
 from pfestubs.formats.templates import page_part, render_page
 from pfestubs.formats.text import bytes_text, machine_words, size_text
@@ -122,7 +122,10 @@ def _verdict(result: ReportResult) -> Verdict:
         if setting:
             verb = "lowers" if remedy.action is Action.LOWER_RESERVE else "raises"
             linked = result.plan.reserve if result.plan and result.plan.reserve else 0
-            todo = f"This {verb} the reserve from {linked:,}. Link the kernel again."
+            command, *reasons = remedy_details(remedy)
+            why = "".join(f" Why {remedy.value:,}: {reason}." for reason in reasons)
+            todo = f"This {verb} the reserve from {linked:,}; as a command: {command}."
+            todo = f"{todo} Link the kernel again.{why}"
     return Verdict(words, f"{first.rule}: {finding_sentence(first)}.", todo, setting, _room(result))
 
 
