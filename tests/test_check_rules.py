@@ -871,3 +871,13 @@ def test_each_exhausted_area_has_its_figures(check: Check) -> None:
         (f.AreaShortage(INIT, 0, 2), None),
     ]
     assert (result.without_stub, result.headroom) == (3, None)
+
+
+def test_a_pointer_to_a_function_next_to_the_table_is_no_entry() -> None:
+    """Function pointers are global entry points, 8 bytes before the nop; an unknown one is an entry of clang's."""
+    entry = BASE + 0x1018
+    words = {entry: 0x3C4C0000, entry + 4: 0x38420000}
+    for text, damage in (([0x1000, 0x1020], []), ([0x1000], [f.TableContinues(entry + 8)])):
+        writer = LinkedKernel(text=text, counts={"text_end": 9}, words={**words, entry + 8: 0x60000000})
+        kernel = replace(writer.kernel(), beyond_table=lambda: [entry, 0, BASE - 8])
+        assert [finding.facts for finding in boot_kernel(kernel).damage] == damage
