@@ -404,6 +404,8 @@ def test_the_size_of_a_stub_is_what_most_areas_say() -> None:
     assert size(50, 220, 50, gap=True) == 24  # gaps hold padding
     assert size(40, 150, 40, gap=True) == 16
     assert measure_stub_size(replace(kernel, layout=None, areas=())) == 0
+    rfc = LinkedKernel(layout="pfe").kernel()
+    assert measure_stub_size(replace(rfc, areas=[replace(area, size=None) for area in rfc.areas])) == 16
 
 
 @pytest.mark.parametrize("area", ["text", "text_end", "inittext"])
