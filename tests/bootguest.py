@@ -272,7 +272,7 @@ def _traced(vmlinux: Path, pattern: str) -> bool:
 
 def _freed(vmlinux: Path) -> bool:
     print("== init memory freed")
-    with boot(vmlinux, until=INIT_FREED, initramfs=NO_PROGRAM, timeout=40) as guest:
+    with boot(vmlinux, until=INIT_FREED, initramfs=NO_PROGRAM, timeout=200) as guest:
         return _compare(vmlinux, guest, {})
 
 
