@@ -788,6 +788,7 @@ def cut_short(first: int, last: int) -> LinkedKernel:
     [
         (lost(LinkedKernel(), [BASE + 0x1000, *[0] * 4]), f.TableSkipped),
         (lost(LinkedKernel(), [BASE + 0x1000, BASE + 0x1010, *(8 * i for i in range(1, 4))]), f.TableSkipped),
+        (lost(LinkedKernel(text=MANY), [*(BASE + at for at in MANY[:35]), *[0] * 7]), f.TableSkipped),
         (cut_short(0, 30), f.TableContinues),
         (cut_short(1, 42), f.TableContinues),
         (LinkedKernel(counts={"inittext": 1500}, inittext=[0]), f.TableShort),
@@ -805,7 +806,16 @@ def cut_short(first: int, last: int) -> LinkedKernel:
             f.TableShort,
         ),
     ],
-    ids=["zeros", "out of text", "cut at the end", "cut at the start", "no init text", "few of many", "many"],
+    ids=[
+        "zeros",
+        "out of text",
+        "a sixth",
+        "cut at the end",
+        "cut at the start",
+        "no init text",
+        "few of many",
+        "many",
+    ],
 )
 def test_a_table_that_lost_entries(kernel: LinkedKernel, facts: type, check: Check) -> None:
     result = check(kernel)

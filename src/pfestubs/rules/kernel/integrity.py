@@ -104,7 +104,7 @@ def _damaged_table(boot: Boot) -> Iterator[Finding]:
         found.append(TableEmpty(address, entries))
     elif not locations:
         found.append(TableWithoutLocations(address, entries))
-    elif len(boot.skipped) > locations:
+    elif len(boot.skipped) > locations or _have_lost_locations(boot):
         found.append(TableSkipped(address, len(boot.skipped), locations))
     else:
         found += _lost_entries(boot)
@@ -112,6 +112,20 @@ def _damaged_table(boot: Boot) -> Iterator[Finding]:
         remedy = _APPLY_RELOCATIONS if isinstance(facts, TableEmpty) else None
         yield Finding("table-damaged", facts, remedy=remedy)
     yield from _damaged_entries(kernel)
+
+
+def _have_lost_locations(boot: Boot) -> bool:
+    """Return whether skipped entries are the locations for which stubs of the exact areas were reserved.
+
+    An empty entry was a location; one outside the texts may have been exit text, of which a kernel has few.
+    """
+    unused = sum(
+        max(0, area.count - needed)
+        for area, needed in zip(boot.kernel.areas, boot.needed, strict=True)
+        if area.role is not AreaRole.RESERVE
+    )
+    empty = min(boot.kernel.table.count(0), unused)
+    return empty >= max(2, min(_MANY, len(boot.kernel.table) // 8)) or min(len(boot.skipped), unused) >= _MANY
 
 
 def _lost_entries(boot: Boot) -> Iterator[Facts]:
