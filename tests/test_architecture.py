@@ -22,7 +22,7 @@ PERMITTED: Final[dict[str, set[str]]] = {
     "read": {"errors", "layouts", "model"},
     "rules": {"errors", "layouts", "model"},
     "formats": {"errors", "layouts", "model", "rules"},
-    "system": {"errors", "formats", "model"},
+    "system": {"errors", "formats", "model", "read"},
     "kbuild": {"errors", "formats", "system"},
     "cli": {"errors", "layouts", "model", "read", "rules", "formats", "system", "kbuild"},
     "__main__": {"cli"},

@@ -360,7 +360,7 @@ def test_swapped_arguments(call: Call, vmlinux: Path) -> None:
     outcome = call("stubs", "vfs_read", vmlinux, "vfs_write")
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err == (
-        f"vfs_read: error: is not a file, but {vmlinux} is: the kernel comes first; pfestubs stubs {vmlinux}"
+        f"vfs_read: error: is not an ELF file, but {vmlinux} is: the kernel comes first; pfestubs stubs {vmlinux}"
         " vfs_read vfs_write\n"
     )
 

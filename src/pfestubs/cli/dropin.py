@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pfestubs import __version__
 from pfestubs.cli.inputs import input_file
 from pfestubs.errors import ContradictionError, Exit, UsageError
-from pfestubs.system.files import refuse_input, write_output, write_stdout
+from pfestubs.system.files import refuse_input, write_output
 from pfestubs.system.messages import print_messages
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ def call_drop_in(name: str, words: list[str]) -> int | None:
     drop_in = _DROP_INS[name]
     usage = f"usage: {name} {' '.join(drop_in.parameters)}"
     if words in (["-h"], ["--help"]):
-        write_stdout(f"{usage}\n")
+        write_output(None, f"{usage}\n")
         return Exit.SUCCESS
     if words == ["--version"]:
-        write_stdout(f"{__version__}\n")
+        write_output(None, f"{__version__}\n")
         return Exit.SUCCESS
     if len(words) != len(drop_in.parameters):
         raise UsageError(name, f"takes {len(drop_in.parameters)} arguments, not {len(words)}", usage)

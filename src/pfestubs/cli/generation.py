@@ -15,9 +15,8 @@ from pfestubs.system.files import refuse_input
 from pfestubs.system.messages import print_messages
 
 if TYPE_CHECKING:
-    from pfestubs.model import AreaCounts, ObjectCounts, VmlinuxO
-    from pfestubs.rules.kernel.sizing import Trap
-
+    from pfestubs.layouts import Layout
+    from pfestubs.model import AreaCounts, VmlinuxO
 
 _COUNT_LIMIT: Final = 0xFFFFFFFF
 
@@ -46,43 +45,31 @@ def generate(obj: VmlinuxO, request: GenerateOptions) -> str:
             "references neither ftrace_ool_stub_* nor ftrace_pfe_stub_* symbols, so its layout is unknown",
             "give it with --layout (and --reserve for ool)",
         )
-    return render_assembly(count.layout, _with_spare(obj, count, count.stubs, request.spare))
+    return render_assembly(count.layout, _with_spare(obj, count.layout, count.stubs, request.spare))
 
 
-def generate_from(path: str, request: GenerateOptions) -> str:
-    """Return the assembly file for the object at `path`, as `generate` does."""
-    return generate(read_vmlinux_o(path), request)
-
-
-def _with_spare(obj: VmlinuxO, count: ObjectCounts, stubs: AreaCounts, spare: int | str | None) -> AreaCounts:
-    if isinstance(spare, int):
-        return _added(stubs, spare)
-    assert count.layout is not None  # noqa: S101 - checked by generate()
-    trap = sizing.find_trap(obj, count.layout, stubs.reserve or 0)
-    if spare == "auto":
-        if trap == "unknown":
+def _with_spare(obj: VmlinuxO, layout: Layout, stubs: AreaCounts, spare: int | str | None) -> AreaCounts:
+    if not isinstance(spare, int):
+        trap = sizing.find_trap(obj, layout, stubs.reserve or 0)
+        if trap == "unknown" and spare == "auto":
             raise UnsuitableError(
                 obj.file,
                 "does not define ftrace_ool_stub_text, which --spare auto needs",
                 "give a number of stubs",
             )
-        return _added(stubs, trap.stubs) if trap else stubs
-    if trap and trap != "unknown":
-        print_messages(_warning(obj.file, trap))
-    return stubs
+        if trap is None or trap == "unknown":
+            return stubs
+        if spare is None:
+            from pfestubs.formats.count import trap_sentence
 
-
-def _added(stubs: AreaCounts, spare: int) -> AreaCounts:
+            advice = f"lower {RESERVE_CONFIG}, or use --spare auto"
+            print_messages(f"{obj.file}: warning: {trap_sentence(trap)}; {advice}")
+            return stubs
+        spare = trap.stubs
     total = stubs.end + spare
     if total > _COUNT_LIMIT:
         raise UsageError("--spare", f"{spare:,} stubs more make {total:,}, the count has 32 bits")
     return stubs._replace(end=total)
-
-
-def _warning(file: str, trap: Trap) -> str:
-    from pfestubs.formats.count import trap_sentence
-
-    return f"{file}: warning: {trap_sentence(trap)}; lower {RESERVE_CONFIG}, or use --spare auto"
 
 
 def run_hook(vmlinux_o: str, arch_vmlinux_o: str, request: GenerateOptions) -> None:

@@ -1,21 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Run the assembler as kbuild does: `CC` and the flag variables from the environment."""
+"""Run the assembler as kbuild does: `CC` and the flag variables from the environment.
+
+It, and what it starts, ends with this process.
+"""
 
 from __future__ import annotations
 
 import os
 import shlex
-import struct
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.errors import ToolError, UsageError
-from pfestubs.model import ByteOrder
+from pfestubs.errors import ToolError, UnreadableError, UnsuitableError, UsageError
+from pfestubs.read.elf import Elf
+from pfestubs.read.source import open_source
+from pfestubs.system import signals
 from pfestubs.system.files import output_errors, staging_directory, write_file
 from pfestubs.system.messages import print_messages
-from pfestubs.system.process import run_tool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pfestubs.model import VmlinuxO
 
@@ -26,10 +34,9 @@ FLAG_VARIABLES: Final = (
     "KBUILD_AFLAGS",
     "KBUILD_AFLAGS_KERNEL",
 )
-_ET_REL: Final = 1
-_HEADER: Final = {64: 64, 32: 52}
-"""Bytes of an ELF header."""
-_MACHINES: Final = {"ppc": 20, "ppc64": 21}
+_GRACE: Final = ((signal.SIGTERM, 2.0), (signal.SIGKILL, 1.0))
+"""How a group of processes is ended: signals, and the seconds that it has after each."""
+_POLL: Final = 0.02
 
 
 def assembler_words(environment: Mapping[str, str]) -> list[str]:
@@ -81,17 +88,61 @@ def _as_operand(path: str) -> str:
     return f"./{path}" if path.startswith(("-", "@")) else path
 
 
-def _verbose() -> bool:
-    return "1" in os.environ.get("KBUILD_VERBOSE", os.environ.get("V", ""))
-
-
-def _run(words: list[str]) -> None:
-    if _verbose():
+def _run(words: Sequence[str]) -> None:
+    if "1" in os.environ.get("KBUILD_VERBOSE", os.environ.get("V", "")):
         print_messages(shlex.join(words))
-    status = run_tool(words)
+    status = _run_tool(words)
     if status:
         ending = f"was ended by signal {-status}" if status < 0 else f"failed with status {status}"
         raise ToolError(words[0], f"{ending} on {words[-1]}", "its message is above")
+
+
+def _run_tool(words: Sequence[str]) -> int:
+    """Run a program, its standard output joined to standard error; return its status as `subprocess` does.
+
+    The tool runs in its own session, whose processes are ended if this process is signalled, and if the tool
+    fails.
+
+    Raises:
+        ToolError: it cannot be run.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored by the caller, the status would be lost
+    with signals.deferred():
+        try:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=2 if sys.stderr else subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as e:
+            raise ToolError(words[0], f"cannot be run: {e.strerror}", "set CC to the cross compiler") from e
+
+        def end() -> None:
+            _end_group(process.pid)
+
+        signals.on_end(end)
+    status = -1
+    try:
+        status = process.wait()
+    finally:
+        if status:
+            end()
+        signals.forget(end)
+    return status
+
+
+def _end_group(group: int) -> None:
+    """End every process of a group: those that ignore SIGTERM, after a moment, by SIGKILL."""
+    with suppress(ProcessLookupError, PermissionError):  # all are gone, or those of other users are left
+        for number, grace in _GRACE:
+            limit = time.monotonic() + grace
+            os.killpg(group, number)
+            while time.monotonic() < limit:
+                with suppress(ChildProcessError):
+                    os.waitpid(group, os.WNOHANG)
+                os.killpg(group, 0)
+                time.sleep(_POLL)
 
 
 def _read_object(tool: str, path: str, source: str, kernel: VmlinuxO) -> bytes:
@@ -100,24 +151,19 @@ def _read_object(tool: str, path: str, source: str, kernel: VmlinuxO) -> bytes:
     Raises:
         ToolError: it is not.
     """
-    if not os.path.isfile(path):
-        raise ToolError(tool, f"succeeded but wrote no object for {source}")
-    with open(path, "rb") as file:
-        content = file.read()
-    if len(content) < _HEADER[kernel.bits] or not content.startswith(b"\x7fELF"):
-        found = (
-            f"{len(content):,} bytes, starting with {content[:4].hex(' ')}" if content else "an empty file"
-        )
-        raise ToolError(tool, f"succeeded but wrote no ELF object for {source}: {found}")
-    bits = {1: 32, 2: 64}.get(content[4])
-    order = {1: ByteOrder.LITTLE, 2: ByteOrder.BIG}.get(content[5])
-    kind, machine = struct.unpack_from(f"{(order or ByteOrder.LITTLE).struct}HH", content, 16)
-    if (bits, order, kind, machine) != (kernel.bits, kernel.byte_order, _ET_REL, _MACHINES[kernel.machine]):
-        found = f"{bits}-bit {order.value if order else 'unknown'}-endian, machine {machine}, type {kind}"
+    try:
+        with open_source(path, raw=True) as made:
+            elf = Elf(made)
+            found = (elf.bits, elf.byte_order.value, elf.machine, elf.type)
+            content = made.read(0, made.size)
+    except (UnreadableError, UnsuitableError) as error:
+        raise ToolError(tool, f"succeeded but wrote no object for {source}: it {error.problem}") from error
+    expected = (kernel.bits, kernel.byte_order.value, f"EM_{kernel.machine.upper()}", "ET_REL")
+    if found != expected:
+        shown = ["{}-bit {}-endian, {}, {}".format(*kind) for kind in (found, expected)]
         raise ToolError(
             tool,
-            f"wrote an ELF file of another kind for {source}: {found}; expected {kernel.bits}-bit"
-            f" {kernel.byte_order.value}-endian, machine {_MACHINES[kernel.machine]}, type {_ET_REL}",
+            f"wrote an ELF file of another kind for {source}: {shown[0]}; expected {shown[1]}",
             f"set CC and KBUILD_AFLAGS for the compiler that built {kernel.file}",
         )
     return content

@@ -7,6 +7,7 @@ A regular file is replaced by a rename; a device, a pipe or a FIFO is written di
 from __future__ import annotations
 
 import errno
+import filecmp
 import os
 import stat
 import sys
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 _NAME_LIMIT: Final = 32
 """Characters of the output's name in that of its staging directory, which has to fit into 255 bytes."""
-_BLOCK: Final = 1 << 20
 
 
 def refuse_input(output: str | None, *inputs: str | None) -> None:
@@ -46,40 +46,28 @@ def is_stdout(path: str | None) -> bool:
 
 
 def write_output(path: str | None, text: str | Iterable[str]) -> None:
-    """Write text, whole or in pieces, to the file at `path`, or to standard output; raises as those."""
-    chunks = [text] if isinstance(text, str) else text
-    if path is None or is_stdout(path):
-        write_stream(chunks)
-    else:
-        write_file(path, map(_encode, chunks))
-
-
-def write_stdout(text: str) -> None:
-    """Write `text` to standard output and make sure that it arrived; raises as `write_stream`."""
-    write_stream([text])
-
-
-def write_stream(chunks: Iterable[str]) -> None:
-    """Write text piece by piece to standard output and make sure that it arrived.
+    """Write text, whole or in pieces, to the file at `path`, or to standard output, and see that it arrived.
 
     Raises:
         OutputError: it cannot be written (closed, disk full).
-        BrokenPipeError: the reader has gone away.
+        BrokenPipeError: the reader of standard output has gone away.
     """
+    chunks = (
+        piece.encode("utf-8", "backslashreplace") for piece in ([text] if isinstance(text, str) else text)
+    )
+    if path is not None and not is_stdout(path):
+        write_file(path, chunks)
+        return
     try:
         stream = sys.stdout.buffer
         for chunk in chunks:
-            _write_all(stream, _encode(chunk))
+            _write_all(stream, chunk)
         stream.flush()
     except BrokenPipeError:
         raise
     except OSError as e:
         redirect_to_null(sys.stdout)
         raise OutputError("standard output", f"cannot be written: {e.strerror}") from e
-
-
-def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "backslashreplace")
 
 
 def _write_all(stream: IO[bytes], data: bytes) -> None:
@@ -115,7 +103,10 @@ def write_file(path: str, chunks: Iterable[bytes]) -> None:
             new = os.path.join(directory, "new")
             with open(new, "xb") as file:
                 file.writelines(chunks)
-            if not _same_content(new, target):
+            same = False
+            with suppress(OSError):  # there is none, or it cannot be read
+                same = filecmp.cmp(new, target, shallow=False)
+            if not same:
                 _put_in_place(new, target)
 
 
@@ -141,20 +132,6 @@ def output_errors(path: str) -> Iterator[None]:
         yield
     except OSError as e:
         raise OutputError(path, f"cannot be written: {e.strerror or e}") from e
-
-
-def _same_content(first: str, second: str) -> bool:
-    """Return whether both files hold the same bytes; false if the second cannot be read."""
-    try:
-        with open(first, "rb") as one, open(second, "rb") as two:
-            while True:
-                block = one.read(_BLOCK)
-                if block != two.read(_BLOCK):
-                    return False
-                if not block:
-                    return True
-    except OSError:
-        return False
 
 
 def _put_in_place(new: str, target: str) -> None:

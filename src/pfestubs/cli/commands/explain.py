@@ -8,7 +8,7 @@ import sys
 import click
 
 from pfestubs.cli.help_text import epilog
-from pfestubs.cli.inputs import refuse_log_first
+from pfestubs.cli.inputs import refuse_swapped
 from pfestubs.cli.options import format_option, output_option, system_map_option, vmlinux_argument
 from pfestubs.cli.output import finish
 from pfestubs.formats.explain import explain_summary
@@ -38,7 +38,7 @@ from pfestubs.system.messages import print_messages
 def command(vmlinux: str, log: str | None, format_: str, output: str | None, system_map: str | None) -> int:
     """Run `pfestubs explain`."""
     refuse_input(output, vmlinux, log, system_map)
-    refuse_log_first(vmlinux, log)
+    refuse_swapped("explain", vmlinux, log or "-")
     if log in {None, "-"} and sys.stdin is not None and sys.stdin.buffer.isatty():
         print_messages(f"{STANDARD_INPUT}: reading the boot log; Ctrl-D ends it")
     with open_kernel(vmlinux, system_map) as kernel:

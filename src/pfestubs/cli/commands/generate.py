@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import click
 
-from pfestubs.cli.generation import GenerateOptions, generate_from
+from pfestubs.cli.generation import GenerateOptions, generate
 from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import output_option, sizing_options, vmlinux_o_argument
+from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.system.files import refuse_input, write_output
 
 
@@ -34,4 +35,5 @@ def command(
 ) -> None:
     """Run `pfestubs generate`."""
     refuse_input(output, vmlinux_o)
-    write_output(output, generate_from(vmlinux_o, GenerateOptions(layout, reserve, spare, allow_empty)))
+    options = GenerateOptions(layout, reserve, spare, allow_empty)
+    write_output(output, generate(read_vmlinux_o(vmlinux_o), options))

@@ -7,7 +7,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from pfestubs.cli.help_text import epilog
-from pfestubs.system.files import write_stdout
+from pfestubs.system.files import write_output
 
 
 def _complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -32,4 +32,4 @@ def command(ctx: click.Context, words: tuple[str, ...]) -> None:
         _, command_, _ = found.command.resolve_command(found, [word])
         assert command_ is not None  # noqa: S101 - an unknown one has failed
         found = click.Context(command_, info_name=word, parent=found)
-    write_stdout(found.get_help() + "\n")
+    write_output(None, found.get_help() + "\n")

@@ -13,7 +13,7 @@ from pfestubs.errors import UsageError
 from pfestubs.formats.text import escape_line
 from pfestubs.kbuild import tree as kbuild
 from pfestubs.kbuild.makefiles import VENDORED
-from pfestubs.system.files import write_stdout
+from pfestubs.system.files import write_output
 from pfestubs.system.messages import print_messages
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def install(srctree: str, print_: bool, vendor: bool) -> None:
         tree = tree.vendor()
         changed = tree.install(zipapp())
     elif print_:
-        write_stdout(tree.patch())
+        write_output(None, tree.patch())
         changed = [name for name, state in tree.states.items() if state != "current"]
     else:
         changed = tree.install()
@@ -118,7 +118,7 @@ def status(srctree: str) -> None:
     """Run `pfestubs kbuild status`."""
     srctree = _source_tree(srctree)
     tree = kbuild.open_tree(srctree)
-    write_stdout(escape_line(f"{srctree}: {_state(tree)} ({tree.generation}){_vendored(tree)}") + "\n")
+    write_output(None, escape_line(f"{srctree}: {_state(tree)} ({tree.generation}){_vendored(tree)}") + "\n")
 
 
 def _source_tree(srctree: str) -> str:

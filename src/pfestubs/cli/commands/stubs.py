@@ -50,7 +50,7 @@ def command(
     vmlinux: str, functions: tuple[str, ...], format_: str, output: str | None, system_map: str | None
 ) -> int:
     """Run `pfestubs stubs`."""
-    refuse_swapped(vmlinux, functions, "pfestubs stubs {file} {rest}")
+    refuse_swapped("stubs", vmlinux, *functions)
     refuse_input(output, vmlinux, system_map)
     with open_kernel(vmlinux, system_map) as kernel:
         boot = boot_kernel(kernel, with_stubs=True)
