@@ -220,33 +220,3 @@ def test_constructors_of_an_older_linker_script(call: Call, tmp_path: Path) -> N
 def test_debian_without_stub_symbols(kernels: Kernels, call: Call, tmp_path: Path) -> None:
     path = without_stub_symbols(kernels(f"{DEBIAN}/vmlinux"), tmp_path / "vmlinux")
     refused(call, path, "has no symbols of stub areas", "check", path)
-
-
-@pytest.mark.tools
-def test_debians_maps(kernels: Kernels, call: Call, tmp_path: Path) -> None:
-    """Stripped: its own map, and what nm says, are believed; zeros and a neighbour's map are not."""
-    full = kernels(f"{DEBIAN}/vmlinux")
-    stripped, spelled, other = (tmp_path / name for name in ("vmlinux", "nm", "other"))
-    subprocess.run([tool("powerpc64le-linux-gnu-strip"), "-o", stripped, full], check=True)
-    own = kernels(f"{DEBIAN}/System.map")
-    _, expected = check(call, full)
-    for option in ("-n", "-nS"):
-        nm = tool("powerpc64le-linux-gnu-nm")
-        done = subprocess.run([nm, option, full], capture_output=True, text=True, check=True)
-        spelled.write_text(done.stdout)
-        for symbols in (own, spelled):
-            _, found = check(call, stripped, "--system-map", symbols)
-            assert {**found, "file": expected["file"]} == expected
-    lines = [line.split() for line in own.read_text().splitlines()]
-    other.write_text("".join(f"{0:016x} {letter} {name}\n" for _, letter, name in lines))
-    refused(call, other, "as root", "check", stripped, "--system-map", other)
-    first = next(i for i, line in enumerate(lines) if line[2] == "vfs_read")
-    stop = next(i for i, line in enumerate(lines) if line[2] == "_etext")
-    for shift in (-0x60, 0x20):
-        other.write_text(
-            "".join(
-                f"{int(address, 16) + (shift if first < i < stop else 0):016x} {letter} {name}\n"
-                for i, (address, letter, name) in enumerate(lines)
-            )
-        )
-        refused(call, other, "is not of", "check", stripped, "--system-map", other)

@@ -258,19 +258,6 @@ def test_output_goes_to_the_file(bad: Path, good: Path, call: Call, tmp_path: Pa
     assert call("check", good, "-o", "-").out == call("check", good).out
 
 
-def test_nothing_is_written_on_error(call: Call, tmp_path: Path) -> None:
-    target = tmp_path / "out.txt"
-    target.write_text("before")
-    assert call("check", tmp_path / "missing", "-o", target).code == 2
-    assert target.read_text() == "before"
-
-
-def test_unwritable_output(good: Path, call: Call, tmp_path: Path) -> None:
-    outcome = call("check", good, "-o", tmp_path / "no" / "out.txt")
-    assert outcome.code == 2
-    assert "cannot be written" in outcome.err
-
-
 # -- usage ------------------------------------------------------------------------------------------------
 
 
@@ -280,12 +267,6 @@ def test_unwritable_output(good: Path, call: Call, tmp_path: Path) -> None:
         ("--max-growth", "5"),
         ("--max-growth", "5", "--min-headroom", "1"),
         ("--min-headroom", "1KX"),
-        ("--min-headroom", "1.5M"),
-        ("--min-headroom", "-1"),
-        ("--min-headroom", ""),
-        ("--min-headroom", "MiB"),
-        ("--min-headroom", "1T"),
-        ("--min-headroom", "٣"),
         ("--baseline", "b", "--max-growth", "-1"),
         ("--baseline", "b", "--max-growth", "2.5"),
         ("--baseline", "b", "--max-growth", "%"),
@@ -299,32 +280,6 @@ def test_usage_errors(words: tuple[str, ...], good: Path, call: Call) -> None:
     outcome = call("check", good, *words)
     assert (outcome.code, outcome.out) == (2, "")
     assert "Usage: pfestubs check" in outcome.err
-
-
-@pytest.mark.parametrize(
-    ("size", "bytes_"),
-    [
-        ("33550852", 33_550_852),
-        ("33550853", 33_550_853),
-        ("40000K", 40_960_000),
-        ("40000KiB", 40_960_000),
-        ("40000k", 40_960_000),
-        ("1KiB", 1024),
-        ("31MiB", 31 << 20),
-        ("33M", 33 << 20),
-        ("33MiB", 33 << 20),
-        ("33mib", 33 << 20),
-        ("1G", 1 << 30),
-        ("1GiB", 1 << 30),
-        ("0", 0),
-    ],
-)
-def test_sizes(size: str, bytes_: int, good: Path, call: Call) -> None:
-    headroom = 33_550_852
-    outcome = call("check", good, "--min-headroom", size)
-    assert outcome.code == (1 if bytes_ > headroom else 0)
-    if outcome.code:
-        assert f"{bytes_:,}" in outcome.out
 
 
 # -- a stripped kernel ------------------------------------------------------------------------------------
@@ -385,11 +340,6 @@ def saved(path: Path, value: Any) -> Path:
     return path
 
 
-def test_expected_counts_match(good: Path, tmp_path: Path, call: Call) -> None:
-    outcome = call("check", good, "--prelink", saved(tmp_path / "c.json", COUNT))
-    assert (outcome.code, outcome.err) == (0, "")
-
-
 def test_expected_counts_differ(good: Path, tmp_path: Path, call: Call) -> None:
     expected = saved(tmp_path / "c.json", {**COUNT, "stubs": {"text": 2, "text_end": 1, "inittext": 3}})
     outcome = call("check", good, "--prelink", expected)
@@ -405,13 +355,6 @@ def test_an_object_without_stub_symbols_is_of_another_kernel(good: Path, tmp_pat
     assert "has layout inline, but" in outcome.err
 
 
-def test_expected_counts_of_another_layout(good: Path, tmp_path: Path, call: Call) -> None:
-    other = {**COUNT, "layout": "pfe", "stubs": {"text_end": 3, "inittext": 2}}
-    outcome = call("check", good, "--prelink", saved(tmp_path / "c.json", other))
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "has layout pfe" in outcome.err
-
-
 BAD_COUNTS: list[Any] = [
     "",
     "{",
@@ -424,9 +367,6 @@ BAD_COUNTS: list[Any] = [
     {},
     {**COUNT, "schema": "pfestubs/count/2"},
     {**COUNT, "schema": "pfestubs/check/1"},
-    {**COUNT, "schema": ["pfestubs/count/1"]},
-    {**COUNT, "entries": None},
-    {**COUNT, "entries": [1, 2, 3]},
     {**COUNT, "entries": {"text": 3, "inittext": 2, "exittext": 0}},
     {**COUNT, "entries": {"text": 3, "inittext": 2, "exittext": 0, "total": 6}},
     {**COUNT, "entries": {"text": 3.0, "inittext": 2, "exittext": 0, "total": 5}},
@@ -434,8 +374,6 @@ BAD_COUNTS: list[Any] = [
     {**COUNT, "entries": {"text": "3", "inittext": 2, "exittext": 0, "total": 5}},
     {**COUNT, "entries": {"text": -1, "inittext": 2, "exittext": 4, "total": 5}},
     {**COUNT, "layout": "other"},
-    {**COUNT, "layout": ["ool"]},
-    {**COUNT, "layout": {}},
     {**COUNT, "stubs": None},
     {**COUNT, "stubs": {"text_end": 1, "inittext": 2}},
     {**COUNT, "stubs": {"text": 2, "text_end": None, "inittext": 2}},

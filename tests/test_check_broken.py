@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import struct
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -101,10 +100,6 @@ def test_one_kind_of_text_only(variant: str, mini_kernel: MiniKernel, call: Call
     assert check(call, mini_kernel(VARIANT=variant) / "vmlinux")["ok"]
 
 
-def test_reserve_of_none(mini_kernel: MiniKernel, call: Call) -> None:
-    assert check(call, mini_kernel(RESERVE=0) / "vmlinux")["findings"] == []
-
-
 # -- pads: what does not reach ----------------------------------------------------------------------------
 
 
@@ -191,25 +186,3 @@ def test_zeros_without_their_relocations(mini_kernel: MiniKernel, tmp_path: Path
     subprocess.run([objcopy, "-R", ".rela.dyn", original, path], check=True, capture_output=True)
     failed = errors(check(call, path))
     assert failed == [("table-damaged", None)]
-
-
-def test_objects_and_other_files_are_refused(mini_kernel: MiniKernel, tmp_path: Path, call: Call) -> None:
-    other = tmp_path / "text"
-    other.write_text("no kernel\n")
-    for path in (mini_kernel() / "vmlinux.o", other, tmp_path, tmp_path / "missing"):
-        outcome = call("check", path)
-        assert (outcome.code, outcome.out) == (2, "")
-        assert outcome.err.startswith(f"{path}: error: ")
-
-
-def test_stripped_of_section_headers(mini_kernel: MiniKernel, tmp_path: Path, call: Call) -> None:
-    """What a boot loader keeps: segments only."""
-    directory = mini_kernel()
-    data = bytearray((directory / "vmlinux").read_bytes())
-    struct.pack_into("<Q", data, 40, 0)
-    struct.pack_into("<HH", data, 60, 0, 0)
-    path = tmp_path / "vmlinux"
-    path.write_bytes(data)
-    assert call("check", path).code == 2
-    found = check(call, path, "--system-map", directory / "System.map")
-    assert {**found, "file": ""} == {**check(call, directory / "vmlinux"), "file": ""}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import lzma
 import re
 from importlib import import_module
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
+from jsonschema import Draft202012Validator
 
 from pfestubs.cli import main
 from pfestubs.cli.parameters import Count, CountOrAuto, Size
 from pfestubs.errors import Exit
 from pfestubs.formats.text import escape_line
-from support import OBJECTS
+from support import OBJECTS, SCHEMAS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,14 +122,6 @@ def test_unknown_command(word: str, expected: str, call: Call) -> None:
     outcome = call(word, "vmlinux")
     assert (outcome.code, outcome.out) == (2, "")
     assert expected in outcome.err
-
-
-@pytest.mark.parametrize("command", ["count", "check", "stubs", "verify"])
-def test_shared_options(command: str) -> None:
-    module = import_module(f"pfestubs.cli.commands.{command}")
-    options = {name for p in module.command.params for name in p.opts if name.startswith("-")}
-    assert {"--format", "--output", "-o"} <= options
-    assert ("--system-map" in options) == (command != "count")
 
 
 # -- numbers ---------------------------------------------------------------------------------------------------
@@ -303,15 +297,6 @@ def test_standard_input_is_refused_by_the_drop_ins(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("command", "name"), [("check", "vmlinux"), ("count", "vmlinux.o")])
-def test_directory(command: str, name: str, call: Call, tmp_path: Path) -> None:
-    outcome = call(command, tmp_path)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err == f"{tmp_path}: error: cannot be read: Is a directory; it holds no {name}\n"
-    (tmp_path / name).touch()
-    assert call(command, tmp_path).err == f"{tmp_path / name}: error: is empty\n"
-
-
 MAP_64 = "c000000000000000 T _text\nc000000000000000 T _stext\n"
 MAP_32 = "c0000000 t _stext\n"
 
@@ -366,8 +351,6 @@ def test_swapped_arguments(call: Call, vmlinux: Path) -> None:
 
 
 def functions(call: Call, vmlinux: Path) -> list[dict[str, Any]]:
-    import json
-
     outcome = call("stubs", "--format", "json", vmlinux)
     assert outcome.code == 0
     found: list[dict[str, Any]] = json.loads(outcome.out)["stubs"]
@@ -489,9 +472,8 @@ def test_plain_text_is_not_changed() -> None:
 
 
 def test_low_headroom_has_a_remedy(call: Call, vmlinux: Path) -> None:
-    import json
-
     document = json.loads(call("check", "--format", "json", "--min-headroom", "40M", vmlinux).out)
+    Draft202012Validator(json.loads((SCHEMAS / "check-1.json").read_text())).validate(document)
     missing = (40 << 20) - document["headroom"]["bytes"]
     (finding,) = [f for f in document["findings"] if f["rule"] == "low-headroom"]
     assert finding["remedy"] == {"action": "shrink-text", "value": missing}

@@ -69,6 +69,7 @@ def test_text_for_people(call: Call) -> None:
         "entries: 27 (text 17, inittext 7, exittext 3)\n"
         "stubs:   text 5, text_end 15, inittext 7\n"
     )
+    assert "layout unknown" in call("count", OBJECTS / "plain-ppc32-gnu.o").out
 
 
 def test_text_groups_thousands(call: Call, tmp_path: Path) -> None:
@@ -77,17 +78,6 @@ def test_text_groups_thousands(call: Call, tmp_path: Path) -> None:
     path = obj.save(tmp_path / "vmlinux.o")
     assert "text 40,000" in call("count", path).out
     assert "text_end 7,232" in call("count", path).out
-
-
-def test_unknown_layout_is_null(call: Call, validator: Any) -> None:
-    outcome = call("count", "--format", "json", OBJECTS / "plain-ppc32-gnu.o")
-    document = json.loads(outcome.out)
-    validator.validate(document)
-    assert outcome.code == 0
-    assert document["layout"] is None
-    assert document["stubs"] is None
-    assert document["entries"]["total"] == 16
-    assert "layout unknown" in call("count", OBJECTS / "plain-ppc32-gnu.o").out
 
 
 @pytest.mark.parametrize("order", "<>")
@@ -103,16 +93,6 @@ def test_class_and_byte_order(
     assert document["class"] == bits
     assert document["byte_order"] == ("little" if order == "<" else "big")
     assert document["stubs"] == {"text": 0x0102, "text_end": 600 - 0x0102, "inittext": 2}
-
-
-def test_pfe_has_no_reserve(count_json: Callable[..., Any], tmp_path: Path) -> None:
-    obj = KernelObject(layout="pfe")
-    obj.text(".text", [0, 8, 16])
-    obj.text(".init.text", [0])
-    obj.text(".exit.text", [0])
-    document = count_json(obj.save(tmp_path / "vmlinux.o"))
-    assert document["layout"] == "pfe"
-    assert document["stubs"] == {"text_end": 4, "inittext": 1}
 
 
 def test_layout_option_serves_files_that_do_not_say(count_json: Callable[..., Any]) -> None:
@@ -158,17 +138,6 @@ def test_reserve_not_in_the_object(call: Call, count_json: Callable[..., Any], t
     assert "ftrace_ool_stub_text_count" in outcome.err
     assert "--reserve" in outcome.err
     assert count_json("--reserve", 3, path)["stubs"] == {"text": 3, "text_end": 7, "inittext": 0}
-
-
-def test_symbols_of_two_layouts(call: Call, tmp_path: Path) -> None:
-    obj = KernelObject()
-    obj.text(".text", [0])
-    obj.refer("ftrace_pfe_stub_text")
-    outcome = call("count", obj.save(tmp_path / "vmlinux.o"))
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "two layouts" in outcome.err
-    assert "ftrace_pfe_stub_text" in outcome.err
-    assert "ftrace_ool_stub_text" in outcome.err
 
 
 def test_symbols_that_merely_end_like_ours(count_json: Callable[..., Any], tmp_path: Path) -> None:

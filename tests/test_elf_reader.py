@@ -254,36 +254,25 @@ def test_target_section_without_code(refused: Callable[..., str], tmp_path: Path
     assert f"{ENTRIES}+0x0" in sentence
 
 
-def test_target_is_symbol_zero(refused: Callable[..., str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("symbol", "word"),
+    [
+        (0, "undefined"),
+        (99_999, "99999"),
+        (Symbol("stray", 0, 0x1234), str(0x1234)),
+        (Symbol("stray", 0, 0xFFFF), "section index"),
+    ],
+)
+def test_symbol_that_leads_nowhere(
+    symbol: Symbol | int, word: str, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    """Symbol 0, one beyond the table, and ones in a section beyond the table: an index, an extended index."""
     obj = KernelObject()
     obj.text(".text", [0, 8])
-    obj.sections[-1].relocations[1].symbol = 0
-    assert "undefined" in refused(saved(obj, tmp_path))
-
-
-def test_symbol_beyond_the_table(refused: Callable[..., str], tmp_path: Path) -> None:
-    obj = KernelObject()
-    obj.text(".text", [0, 8])
-    obj.sections[-1].relocations[1].symbol = 99_999
-    assert "99999" in refused(saved(obj, tmp_path)).replace(",", "")
-
-
-def test_symbol_in_a_section_beyond_the_table(refused: Callable[..., str], tmp_path: Path) -> None:
-    obj = KernelObject()
-    obj.text(".text", [0, 8])
-    stray = Symbol("stray", 0, 0x1234)
-    obj.symbols.append(stray)
-    obj.sections[-1].relocations[1].symbol = stray
-    assert str(0x1234) in refused(saved(obj, tmp_path)).replace(",", "")
-
-
-def test_extended_index_without_its_table(refused: Callable[..., str], tmp_path: Path) -> None:
-    obj = KernelObject()
-    obj.text(".text", [0, 8])
-    stray = Symbol("stray", 0, 0xFFFF)
-    obj.symbols.append(stray)
-    obj.sections[-1].relocations[1].symbol = stray
-    assert "section index" in refused(saved(obj, tmp_path))
+    if isinstance(symbol, Symbol):
+        obj.symbols.append(symbol)
+    obj.sections[-1].relocations[1].symbol = symbol
+    assert word in refused(saved(obj, tmp_path)).replace(",", "")
 
 
 def _fewer(table: Section) -> None:

@@ -25,7 +25,6 @@ from pfestubs.errors import (
     OtherKernelLogError,
     PfestubsError,
     UnprovedLogError,
-    UnreadableError,
 )
 from pfestubs.formats import FORMATS, RenderOptions, render
 from pfestubs.formats.explain import MEANINGS, explain_summary, explanation_text
@@ -310,21 +309,6 @@ def test_a_boot_that_an_archive_has_often_is_kept_once(tmp_path: Path) -> None:
     log = read_boot_log(str(path))
     assert [(boot.times, len(boot.messages)) for boot in log.boots] == [(3000, 1), (1, 1)]
     assert (log.omitted, log.boots[1].messages[0].line) == (0, 6002)
-
-
-def test_an_endless_log_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Endless(io.RawIOBase):
-        def readable(self) -> bool:
-            return True
-
-        def readinto(self, buffer: Any) -> int:
-            buffer[:] = (b"[    0.000000] y\n" * (len(buffer) // 17 + 1))[: len(buffer)]
-            return len(buffer)
-
-    monkeypatch.setattr(boot_log, "BYTES_MAX", 1 << 20)
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BufferedReader(Endless())))
-    with pytest.raises(UnreadableError, match="standard input: error: is longer than 1,048,576 bytes"):
-        read_boot_log(None)
 
 
 @pytest.mark.parametrize(

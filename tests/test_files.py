@@ -160,6 +160,7 @@ def test_long_names(letter: str, length: int, call: Call, assembly: str, tmp_pat
         assert target.read_text() == assembly
         target.write_text("other")
     assert names(tmp_path) == [name]
+    assert call("generate", OBJECT, "-o", f"{target}{'n' * (256 - len(name.encode()))}").code == 2
 
 
 def test_file_that_is_too_large_for_the_disk(assembly: str, tmp_path: Path) -> None:

@@ -161,13 +161,6 @@ def test_spare_auto_adds_nothing_to_a_safe_kernel(name: str, spare: str, call: C
     assert call("generate", "--spare", spare, path) == call("generate", path)
 
 
-@pytest.mark.parametrize("spare", ["-1", "1.5", "", "all", "\u0663", "1e3", "0x", "0x100000000"])
-def test_spare_that_is_no_number(spare: str, call: Call) -> None:
-    outcome = call("generate", f"--spare={spare}", OBJECTS / "ool-ppc64le-gnu.o")
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "--spare" in outcome.err
-
-
 # -- the reserve trap ----------------------------------------------------------------------------------------
 
 

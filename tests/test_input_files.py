@@ -535,14 +535,3 @@ def test_extents_that_overlap_hide_nothing(extents: list[Extent]) -> None:
 
 
 # -- the formats people hand over by mistake -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [("vmlinux.lz4", ["compressed (lz4)", "lz4 -d"]), ("image.itb", ["FIT image", "dumpimage"])],
-)
-def test_other_formats(name: str, words: list[str], call: Call) -> None:
-    for command in ("check", "count"):
-        outcome = call(command, CASES / name)
-        assert (outcome.code, outcome.out) == (2, "")
-        assert all(word in outcome.err for word in words), outcome.err

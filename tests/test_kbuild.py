@@ -669,37 +669,6 @@ def test_a_recipe_with_conditionals_or_continued_lines(recipe: str, tmp_path: Pa
     assert contents(build.tree) == before
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "reason"),
-    [
-        (RULE + RECIPE, f"{RULE}\n{RECIPE}", "has no recipe"),
-        (RULE + RECIPE, f"{RULE}# a comment\n{RECIPE}", "has no recipe"),
-        (RULE + RECIPE, f"ifdef CONFIG_64BIT\n{RULE}endif\n{RECIPE}", "is interrupted"),
-        (RULE + RECIPE, f"ifdef CONFIG_64BIT\n{RULE}{RECIPE}endif\n", "is interrupted"),
-        (RULE + RECIPE, f"{RULE}ifdef CONFIG_64BIT\n{RECIPE}other:\nendif\n", "is interrupted"),
-        (RULE + RECIPE, f"{RULE}{RECIPE}\n# a comment\n{RECIPE}", "is interrupted"),
-        (RULE + RECIPE, f"{RULE}{RECIPE}endif\nifdef A\n", "is interrupted"),
-        (RULE + RECIPE, RULE, "has no recipe"),
-        (RULE + RECIPE, f"{RULE}\n$(obj)/vmlinux.arch.S:\n{RECIPE}", "has 2 rules"),
-        (RULE + RECIPE, f"{RULE}{RECIPE}\n$(obj)/x $(obj)/vmlinux.arch.S: y\n", "has 2 rules"),
-        (RULE + RECIPE, RULE.rstrip("\n") + "; " + RECIPE.lstrip("\t"), "has neither"),
-        ("vmlinux.o FORCE", "\\\n\tvmlinux.o FORCE", "has neither"),
-        ("vmlinux.o FORCE", "another.o vmlinux.o FORCE", "has neither"),
-        (RULE + RECIPE, f"define x\n{RULE}{RECIPE}endef\n", "uses define"),
-        ("quiet_cmd", ".RECIPEPREFIX := >\nquiet_cmd", "RECIPEPREFIX"),
-    ],
-)
-def test_a_recipe_in_pieces_is_refused(old: str, new: str, reason: str, mainline: Path, call: Call) -> None:
-    edit(mainline / TOOLS_MAKEFILE, old, new)
-    before = contents(mainline)
-    outcome = call("kbuild", "install", mainline)
-    assert outcome.code == 2
-    assert outcome.err.startswith(f"{mainline / TOOLS_MAKEFILE}: error: ")
-    assert reason in outcome.err
-    assert "pfestubs kbuild install --print" in outcome.err
-    assert contents(mainline) == before
-
-
 # Files that are not what they seem
 
 

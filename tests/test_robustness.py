@@ -19,7 +19,6 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from fuzz import seeds
 from pfestubs.formats import FORMATS
@@ -29,7 +28,7 @@ from pfestubs.read import boot_log
 from pfestubs.read.elf import open_elf
 from pfestubs.read.system_map import read_system_map
 from pfestubs.rules.kernel import simulation
-from support import FIXTURES, OBJECTS, SCHEMAS, clean_environment, executable_path
+from support import FIXTURES, OBJECTS, clean_environment, executable_path
 from support.elfwriter import (
     EM_PPC64,
     ET_CORE,
@@ -157,35 +156,6 @@ def kernel_seed(name: str, directory: Path) -> KernelSeed:
 @pytest.fixture(scope="module")
 def seed(tmp_path_factory: pytest.TempPathFactory) -> KernelSeed:
     return kernel_seed("ool", tmp_path_factory.mktemp("seed"))
-
-
-@pytest.mark.parametrize(
-    "number",
-    [
-        "-1",
-        "-c000000000002000",
-        "_",
-        "c000_0000_0000_2000",
-        "+c000000000002000",
-        "0xc000000000002000",
-        "c000000000002000c000000000002000"[:31],
-        "0" * 15 + "c000000000002000",
-        "9" * 5000,
-        "\N{ARABIC-INDIC DIGIT ONE}",
-    ],
-)
-@pytest.mark.parametrize("name", ["_etext", "ftrace_caller", "fn1"])
-def test_an_odd_number_in_a_map(number: str, name: str, seed: KernelSeed, call: Call, tmp_path: Path) -> None:
-    vmlinux, system_map = tmp_path / "vmlinux", tmp_path / "System.map"
-    vmlinux.write_bytes(seed.vmlinux)
-    lines = seed.system_map.decode().splitlines()
-    system_map.write_text("\n".join(lines) + "\n")
-    assert call("check", vmlinux, "--system-map", system_map).code == 0
-    changed = [f"{number} T {name}" if line.endswith(f" {name}") else line for line in lines]
-    assert changed != lines
-    system_map.write_text("\n".join(changed) + "\n")
-    for command in ("check", "stubs"):
-        assert_sentence(call(command, vmlinux, "--system-map", system_map), system_map)
 
 
 def test_a_function_whose_name_is_not_utf8(seed: KernelSeed, call: Call, tmp_path: Path) -> None:
@@ -406,15 +376,6 @@ def test_the_kernels_own_log_ends_with_its_last_message(seed: KernelSeed, call: 
 # -- names of outputs ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("length", [243, 244, 250, 254, 255])
-def test_a_name_as_long_as_the_file_system_allows(length: int, call: Call, tmp_path: Path) -> None:
-    path = tmp_path / ("n" * length)
-    outcome = call("generate", OBJECT, "-o", path)
-    assert (outcome.code, outcome.err) == (0, "")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["n" * length]
-    assert call("generate", OBJECT, "-o", f"{path}{'n' * (256 - length)}").code == 2
-
-
 # -- streams and the interpreter -------------------------------------------------------------------------------
 
 
@@ -510,12 +471,3 @@ def test_a_plan_for_a_reserve_larger_than_any(count: int, end_at: int, call: Cal
         assert plan["damage"]["rule"] == "area-damaged"
         works = any(span["from"] <= count <= span["to"] for span in plan["working"])
         assert works == plan["outcomes"][0]["ok"]
-
-
-def test_a_remedy_in_bytes_fits_the_schema(call: Call, tmp_path: Path) -> None:
-    """Its value is not that of a setting."""
-    path = LinkedKernel().save(tmp_path / "vmlinux")
-    document: Any = json.loads(call("check", "--format", "json", "--min-headroom", "1G", path).out)
-    (finding,) = document["findings"]
-    assert set(finding["remedy"]) == {"action", "value"}
-    Draft202012Validator(json.loads((SCHEMAS / "check-1.json").read_text())).validate(document)
