@@ -12,7 +12,7 @@ from pfestubs.formats.tables import paragraph
 from pfestubs.formats.text import dump_json, escape_line, hex_address
 from pfestubs.model import EXPLAIN_SCHEMA
 from pfestubs.model.boot_log import MessageKind, Proof
-from pfestubs.rules.analyses.explain import Comparison
+from pfestubs.rules.analyses.explain import TOC_REACH, Comparison
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,8 +84,8 @@ def explanation_sentences(explanation: Explanation, *, with_remedy: bool = False
         sentences.append(f"{finding.rule}: {sentence}")
     if toc is not None:
         sentences.append(
-            f"{explanation.function} is {abs(toc.distance):,} bytes from the TOC pointer"
-            f" (limit {abs(toc.limit):,})"
+            f"{explanation.function} is {abs(toc):,} bytes from the TOC pointer"
+            f" (limit {TOC_REACH - (toc > 0):,})"
         )
     return [*sentences, _comparison(explanation)]
 
@@ -177,7 +177,7 @@ def _identity(result: ExplainResult) -> str:
 def _contradiction_advice(result: ExplainResult) -> str:
     """Return what to do where log and replay contradict each other, what to send; "" where they agree."""
     file = result.boot.kernel.file
-    if result.is_other_link:
+    if any(e.comparison is Comparison.OTHER_ADDRESS for e in result.explanations):
         return (
             f"the functions of {file} are at other addresses: it is another link of this kernel, or another"
             " kernel; give the vmlinux that was booted"
@@ -203,8 +203,9 @@ def render_text(result: ExplainResult, options: RenderOptions) -> Iterator[str]:
             said.add(sentence)
     if result.log.omitted:
         yield paragraph(f"{log}: {result.log.omitted:,} more messages of ftrace are not explained", options)
-    if result.other_boots:
-        yield paragraph(f"{log}: {result.other_boots:,} boots of other kernels are left out", options)
+    others = len(result.log.boots) - result.boots
+    if others:
+        yield paragraph(f"{log}: {others:,} boots of other kernels are left out", options)
     if result.offset:
         yield paragraph(f"{log}: the kernel is relocated by {result.offset:+#x}", options)
     if Proof.DISABLED in result.proofs:
@@ -247,7 +248,7 @@ def render_json(result: ExplainResult, options: RenderOptions) -> Iterator[str]:
             "offset": None if offset is None else f"{offset:#x}",
             "lines": result.log.lines,
             "boots": result.boots,
-            "other_boots": result.other_boots,
+            "other_boots": len(result.log.boots) - result.boots,
             "omitted": result.log.omitted,
             "summary": explain_summary(result),
             "explanations": [_values(explanation) for explanation in result.explanations],

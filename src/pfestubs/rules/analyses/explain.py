@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
@@ -19,9 +19,8 @@ from pfestubs.rules.check.check import failure_finding
 from pfestubs.rules.check.remedy import Remedies
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from pfestubs.model import Kernel
     from pfestubs.model.boot_log import BootLog, CodeAddress, LoggedBoot, LogMessage
     from pfestubs.model.findings import Finding
     from pfestubs.rules.kernel.boot import Boot, Failure
@@ -33,7 +32,6 @@ _TOC_TARGET: Final = "ftrace_regs_caller"
 _RELOCATION_UNIT: Final = 0x1000
 """A kernel is relocated by whole pages; any other difference comes from two symbols of one name."""
 _INIT_CALLERS: Final = frozenset({"ftrace_init_nop", "ftrace_init_ool_stub"})
-
 _OTHER_ERRORS: Final = frozenset({BugError.WRITE, BugError.UNKNOWN})
 """Failures that depend on the running machine, not on the file."""
 _AFTER_BOOT_RULES: Final = frozenset({"tracer-unreachable", "init-trampoline-only"})
@@ -74,14 +72,6 @@ class Comparison(Enum):
 
 
 @dataclass(frozen=True)
-class TocDistance:
-    """Bytes from the TOC pointer to a tracer, and the limit in that direction, signed."""
-
-    distance: int
-    limit: int
-
-
-@dataclass(frozen=True)
 class Explanation:
     """One message of the log, explained.
 
@@ -93,7 +83,7 @@ class Explanation:
         proved: the log's boot is known to be of this kernel.
         finding: the simulation's figures: for the same function if they agree, else where it ends.
         locations: how many the file has, for a message that counts them.
-        toc: for a tracer too far from the TOC pointer, where the file tells.
+        toc: bytes from the TOC pointer to a tracer that is too far from it, where the file tells.
         remedy: what to change.
     """
 
@@ -104,7 +94,7 @@ class Explanation:
     function: str | None = None
     location: int | None = None
     finding: Finding | None = None
-    toc: TocDistance | None = None
+    toc: int | None = None
     locations: int | None = None
     remedy: Remedy | None = None
 
@@ -128,8 +118,8 @@ class ExplainResult:
     Attributes:
         boot: the simulated one.
         proved: the log shows that it is of this kernel.
-        boots: how many of this kernel, or of an unknown one, the log has.
-        other_boots: how many of other kernels it has; their messages are not explained.
+        boots: how many of this kernel, or of an unknown one, the log has; those of other kernels are not
+            explained.
         explanations: in the order of the log.
         offset: bytes by which the kernel ran above its linked address, in the last boot that tells.
     """
@@ -138,7 +128,6 @@ class ExplainResult:
     log: BootLog
     proved: bool
     boots: int
-    other_boots: int
     explanations: Sequence[Explanation]
     offset: int | None
 
@@ -148,24 +137,19 @@ class ExplainResult:
         return None if self.boot.stops_at is None else self.boot.function(self.boot.stops_at)
 
     @property
-    def failed(self) -> bool:
-        """Whether the log shows that ftrace failed."""
-        return any(explanation.is_failure for explanation in self.explanations)
-
-    @property
     def proofs(self) -> set[Proof]:
         """What the messages prove."""
         return {explanation.message.row.proof for explanation in self.explanations}
 
     @property
+    def failed(self) -> bool:
+        """Whether the log shows that ftrace failed."""
+        return not self.proofs <= {Proof.HEALTHY}
+
+    @property
     def contradicts(self) -> bool:
         """Whether the log and the simulation cannot both be right."""
         return any(explanation.agrees is False for explanation in self.explanations)
-
-    @property
-    def is_other_link(self) -> bool:
-        """Whether functions are elsewhere than in the file: it is not the one that was booted."""
-        return any(e.comparison is Comparison.OTHER_ADDRESS for e in self.explanations)
 
 
 def explain_log(boot: Boot, log: BootLog) -> ExplainResult:
@@ -176,67 +160,53 @@ def explain_log(boot: Boot, log: BootLog) -> ExplainResult:
         OtherKernelLogError: the log is of other kernels only.
         UnprovedLogError: it shows no failure, and not that ftrace was set up by this kernel either.
     """
-    kernel = boot.kernel
     if boot.damage:
-        raise DamagedKernelError(kernel.file, boot.damage[0].rule)
+        raise DamagedKernelError(boot.kernel.file, boot.damage[0].rule)
     differences = [_difference(boot, log, logged) for logged in log.boots]
     own = [logged for logged, other in zip(log.boots, differences, strict=True) if other is None]
-    others = [other for other in differences if other is not None]
-    if others and not any(logged.banner or logged.releases for logged in own):
-        raise OtherKernelLogError(log.file, others[0][0], kernel.file, others[0][1])
-    symbols = _Symbols(boot, own)
-    explainers = [_Explainer(boot, log, logged, symbols) for logged in own]
-    explanations = [explanation for explainer in explainers for explanation in explainer.explanations()]
+    other = next(filter(None, differences), None)
+    if other is not None and not any(logged.banner or logged.releases for logged in own):
+        raise OtherKernelLogError(log.file, other[0], boot.kernel.file, other[1])
+    remedies, addresses = Remedies(boot), _addresses(boot, own)
+    explainers = [_Explainer(boot, log, logged, remedies, addresses) for logged in own]
     offsets = [explainer.offset for explainer in explainers if explainer.offset is not None]
     result = ExplainResult(
         boot=boot,
         log=log,
-        proved=any(_is_proved(boot, log, logged) for logged in own),
-        boots=sum(logged.times for logged in own),
-        other_boots=sum(logged.times for logged in log.boots) - sum(logged.times for logged in own),
-        explanations=explanations,
+        proved=any(explainer.proved for explainer in explainers),
+        boots=len(own),
+        explanations=[e for explainer in explainers for e in explainer.explanations()],
         offset=offsets[-1] if offsets else None,
     )
-    if not result.failed:
-        _require_proof(boot, log, own)
+    problem = None if result.failed else _lacks_proof(boot, log, own)
+    if problem is not None:
+        raise UnprovedLogError(log.file, problem)
     return result
 
 
-def _require_proof(boot: Boot, log: BootLog, own: Sequence[LoggedBoot]) -> None:
-    """Refuse a log without a failure that does not show either that ftrace was set up by this kernel.
-
-    Raises:
-        UnprovedLogError: it is refused.
-    """
+def _lacks_proof(boot: Boot, log: BootLog, own: Sequence[LoggedBoot]) -> str | None:
+    """Return why a log without a failure does not show that ftrace was set up by this kernel, None if so."""
     for logged in own:
-        lost = next(
-            (lost for lost in logged.lost if lost.before < len(logged.messages) or not logged.messages), None
-        )
-        if lost is not None:
-            raise UnprovedLogError(
-                log.file, f'line {lost.line:,}, "{lost.text}", stands where ftrace is set up'
-            )
+        for lost in logged.lost:
+            if lost.before < len(logged.messages) or not logged.messages:
+                return f'line {lost.line:,}, "{lost.text}", stands where ftrace is set up'
         line = logged.doubtful or (None if boot.stops_at is None else logged.mentioned)
         if line is not None:
-            problem = (
-                f"line {line:,} is of a failure, but not whole, or not in the form of the kernel's lines"
-            )
-            raise UnprovedLogError(log.file, problem)
+            return f"line {line:,} is of a failure, but not whole, or not in the form of the kernel's lines"
     if log.omitted:
-        raise UnprovedLogError(log.file, f"has {log.omitted:,} more messages of ftrace than are read")
+        return f"has {log.omitted:,} more messages of ftrace than are read"
     set_up = [logged for logged in own if _count(logged) is not None]
     if not set_up:
-        raise UnprovedLogError(
-            log.file,
+        return (
             f'shows nothing of ftrace ({log.lines:,} lines); a kernel with ftrace logs "ftrace: allocating'
-            ' ... entries" early in its boot: the log may be incomplete',
+            ' ... entries" early in its boot: the log may be incomplete'
         )
-    if not any(_is_proved(boot, log, logged) for logged in set_up):
-        raise UnprovedLogError(
-            log.file,
-            f"shows that ftrace was set up, but not that the kernel is {boot.kernel.file}: it has no complete"
-            ' "Linux version" line',
-        )
+    if any(_is_proved(boot, log, logged) for logged in set_up):
+        return None
+    return (
+        f"shows that ftrace was set up, but not that the kernel is {boot.kernel.file}: it has no complete"
+        ' "Linux version" line'
+    )
 
 
 # -- which kernel it is --------------------------------------------------------------------------------------
@@ -254,37 +224,9 @@ def _releases(logged: LoggedBoot) -> set[str]:
     return {*logged.releases, *words[: 1 if len(words) > 1 else 0]}
 
 
-def _has_banner(kernel: Kernel, log: BootLog, logged: LoggedBoot) -> bool:
-    """Return whether a boot has the kernel's banner, wrapped or not, whatever follows it in its line."""
-    own, banner = kernel.banner, logged.banner
-    if own is None or banner is None:
-        return False
-    tail = banner[len(own) :]
-    if banner.startswith(own) and (not tail[:1].isalnum() or tail.strip() == log.tail):
-        return True
-    return _squeeze(own) in accumulate(map(_squeeze, (banner, *logged.following)))
-
-
-def _is_proved(boot: Boot, log: BootLog, logged: LoggedBoot) -> bool:
-    """Return whether a boot is of the kernel: by its banner, or its release and number of functions."""
-    release = boot.kernel.release
-    by_count = release is not None and release in _releases(logged) and _count(logged) is not None
-    return _difference(boot, log, logged) is None and (by_count or _has_banner(boot.kernel, log, logged))
-
-
-def _difference(boot: Boot, log: BootLog, logged: LoggedBoot) -> tuple[str, str] | None:
-    """Return what a boot of another kernel has and what the kernel has instead, None if nothing differs."""
-    kernel, count, counts = boot.kernel, _count(logged), {len(boot.locations), len(boot.kernel.table)}
-    if kernel.banner is not None and not _has_banner(kernel, log, logged):
-        banner = logged.banner or ""
-        if logged.complete and not _squeeze(kernel.banner).startswith(_squeeze(banner)):  # not only cut short
-            return _shortest_difference(banner, kernel.banner)
-        other = sorted(_releases(logged) - {kernel.release})
-        if other:
-            return other[0], kernel.release or ""
-    if count is not None and count not in counts:  # before 6.15 the kernel counts the entries that it skips
-        return f"allocating {count:,} entries", f"one with {len(boot.locations):,}"
-    return None
+def _build(banner: str) -> str:
+    """Return a banner without its `(user@host)`, which people remove from logs."""
+    return re.sub(r"\([^()]*\)? ?", "", banner, count=1)
 
 
 def _squeeze(text: str) -> str:
@@ -292,10 +234,38 @@ def _squeeze(text: str) -> str:
     return "".join(text.split())
 
 
-def _shortest_difference(found: str, own: str) -> tuple[str, str]:
-    """Return two banners, by release and build where that tells them apart."""
-    brief = _release_and_build(found), _release_and_build(own)
-    return brief if brief[0] != brief[1] else (found, own)
+def _has_banner(boot: Boot, log: BootLog, logged: LoggedBoot) -> bool:
+    """Return whether a boot has the kernel's banner, wrapped or not, whatever follows it in its line."""
+    if boot.kernel.banner is None or logged.banner is None:
+        return False
+    own, banner = _build(boot.kernel.banner), _build(logged.banner)
+    tail = banner[len(own) :]
+    if banner.startswith(own) and (not tail[:1].isalnum() or tail.strip() == log.tail):
+        return True
+    lines = accumulate((logged.banner, *logged.following))
+    return _squeeze(own) in (_squeeze(_build(text)) for text in lines)
+
+
+def _is_proved(boot: Boot, log: BootLog, logged: LoggedBoot) -> bool:
+    """Return whether a boot that does not differ is the kernel's: by banner, or release and functions."""
+    by_count = boot.kernel.release in _releases(logged) and _count(logged) is not None
+    return by_count or _has_banner(boot, log, logged)
+
+
+def _difference(boot: Boot, log: BootLog, logged: LoggedBoot) -> tuple[str, str] | None:
+    """Return what a boot of another kernel has and what the kernel has instead, None if nothing differs."""
+    own, banner, count = boot.kernel.banner, logged.banner or "", _count(logged)
+    if own is not None and not _has_banner(boot, log, logged):
+        if logged.complete and not _squeeze(_build(own)).startswith(_squeeze(_build(banner))):  # or cut short
+            brief = _release_and_build(banner), _release_and_build(own)
+            return brief if brief[0] != brief[1] else (banner, own)
+        other = sorted(_releases(logged) - {boot.kernel.release})
+        if other:
+            return other[0], boot.kernel.release or ""
+    # before 6.15 the kernel counts the entries that it skips
+    if count is not None and count not in {len(boot.locations), len(boot.kernel.table)}:
+        return f"allocating {count:,} entries", f"one with {len(boot.locations):,}"
+    return None
 
 
 def _release_and_build(banner: str) -> str:
@@ -304,54 +274,19 @@ def _release_and_build(banner: str) -> str:
     return f"{words.split(' ', 1)[0]} {words[build:]}" if build > 0 else words
 
 
-def _rules_of(cause: LogMessage) -> tuple[str, ...] | None:
-    """Return the rules whose failure makes the kernel print a message, None if the message does not tell."""
-    if cause.kind is MessageKind.BUG and cause.error is BugError.READ:
-        return ("location-not-nop",)
-    return cause.row.rules or None
-
-
-# -- addresses -----------------------------------------------------------------------------------------------
-
-
-class _Symbols:
-    """The addresses of the symbols that a log names; a static function's name can have several."""
-
-    def __init__(self, boot: Boot, boots: Sequence[LoggedBoot]) -> None:
-        kernel = boot.kernel
-        self.remedies = Remedies(boot)
-        wanted = {code.symbol for logged in boots for code in logged.sightings}
-        wanted |= {m.code.symbol for logged in boots for m in logged.messages if m.code is not None}
-        self._addresses = {name: {address} for name, address in kernel.tracers.items()}
-        for name, address in kernel.symbols.code_names() if wanted - {None} else ():
-            if name in wanted:
-                self._addresses.setdefault(name, set()).add(address)
-
-    def of(self, code: CodeAddress) -> Sequence[int]:
-        """Return the linked addresses that a logged symbol and offset can mean."""
-        if code.symbol is None or code.module is not None:
-            return ()
-        return sorted(base + code.offset for base in self._addresses.get(code.symbol, ()))
-
-    def relocation(self, logged: LoggedBoot) -> int | None:
-        """Return the bytes by which the kernel ran above its linked address, None if the log does not tell.
-
-        Each address with a symbol of the kernel votes; more than half, and two for a kernel that has moved,
-        have to agree.
-        """
-        votes: Counter[int] = Counter()
-        voters = 0
-        for code in logged.sightings:
-            linked = self.of(code)
-            if code.address is not None and linked:
-                voters += 1
-                votes.update({code.address - address for address in linked})
-        offset, count = max(votes.items(), key=lambda vote: (vote[1], -abs(vote[0])), default=(-1, 0))
-        moved = offset > 0 and offset % _RELOCATION_UNIT == 0 and count > 1
-        return offset if (moved or offset == 0) and 2 * count > voters else None
-
-
 # -- messages ------------------------------------------------------------------------------------------------
+
+
+def _addresses(boot: Boot, boots: Sequence[LoggedBoot]) -> Mapping[str | None, set[int]]:
+    """Return the addresses of the symbols that a log names; a static function's name can have several."""
+    kernel = boot.kernel
+    wanted = {code.symbol for logged in boots for code in logged.sightings}
+    wanted |= {m.code.symbol for logged in boots for m in logged.messages if m.code is not None}
+    addresses: dict[str | None, set[int]] = {name: {address} for name, address in kernel.tracers.items()}
+    for name, address in kernel.symbols.code_names() if wanted - {None} else ():
+        if name in wanted:
+            addresses.setdefault(name, set()).add(address)
+    return addresses
 
 
 @dataclass(frozen=True)
@@ -372,33 +307,57 @@ class _Place:
 class _Explainer:
     """The messages of one boot of the log."""
 
-    def __init__(self, boot: Boot, log: BootLog, logged: LoggedBoot, symbols: _Symbols) -> None:
+    def __init__(
+        self,
+        boot: Boot,
+        log: BootLog,
+        logged: LoggedBoot,
+        remedies: Remedies,
+        addresses: Mapping[str | None, set[int]],
+    ) -> None:
         self._boot = boot
-        self._logged = logged
-        self._symbols = symbols
-        self._proved = _is_proved(boot, log, logged)
-        self._remedies = symbols.remedies
-        self._bugs = [n for n, m in enumerate(logged.messages) if m.kind is MessageKind.BUG]
-        kinds = [message.kind for message in logged.messages]
-        self._completed = kinds.index(MessageKind.ALLOCATED) if MessageKind.ALLOCATED in kinds else None
-        self.offset = symbols.relocation(logged)
+        self._messages = logged.messages
+        self._remedies = remedies
+        self._addresses = addresses
+        self.proved = _is_proved(boot, log, logged)
+        self._bugs = [n for n, m in enumerate(self._messages) if m.kind is MessageKind.BUG]
+        completed = (n for n, m in enumerate(self._messages) if m.kind is MessageKind.ALLOCATED)
+        self._completed = next(completed, None)
+        self._stop = None if boot.stops_at is None else boot.failure_at.get(boot.stops_at)
+        self.offset = self._relocation(logged.sightings)
 
-    @cached_property
-    def _stop(self) -> Failure | None:
-        """Where the simulated boot disables ftrace."""
-        return None if self._boot.stops_at is None else self._boot.failure_at.get(self._boot.stops_at)
+    def _named(self, code: CodeAddress) -> Sequence[int]:
+        """Return the linked addresses that a logged symbol and offset can mean."""
+        if code.module is not None:
+            return ()
+        return sorted(base + code.offset for base in self._addresses.get(code.symbol, ()))
+
+    def _relocation(self, sightings: Sequence[CodeAddress]) -> int | None:
+        """Return the bytes by which the kernel ran above its linked address, None if the log does not tell.
+
+        Each address with a symbol of the kernel votes; more than half, and two for a kernel that has moved,
+        have to agree.
+        """
+        votes: Counter[int] = Counter()
+        voters = 0
+        for code in sightings:
+            linked = self._named(code)
+            if code.address is not None and linked:
+                voters += 1
+                votes.update({code.address - address for address in linked})
+        offset, count = max(votes.items(), key=lambda vote: (vote[1], -abs(vote[0])), default=(-1, 0))
+        moved = offset > 0 and offset % _RELOCATION_UNIT == 0 and count > 1
+        return offset if (moved or offset == 0) and 2 * count > voters else None
 
     def explanations(self) -> list[Explanation]:
         """Return an explanation of each message, and of a failure that the log should have."""
-        messages = self._logged.messages
         done = [
             self._explain(number, message)
-            for number, message in enumerate(messages)
+            for number, message in enumerate(self._messages)
             if message.kind is not MessageKind.ALLOCATED
         ]
-        succeeded = all(message.row.proof is Proof.HEALTHY for message in messages)
-        if self._completed is not None and succeeded and self._stop is not None:
-            completed = messages[self._completed]
+        if self._completed is not None and self._stop and not any(e.is_failure for e in done):
+            completed = self._messages[self._completed]
             done.append(self._compared(completed, Comparison.NOT_LOGGED, _Place(), self._stop))
         return done
 
@@ -406,26 +365,27 @@ class _Explainer:
         kind = message.kind
         if kind in {MessageKind.ALLOCATING, MessageKind.NO_FUNCTIONS}:
             comparison = Comparison.AGREES if message.count else Comparison.OTHER_COUNT
-            return Explanation(message, comparison, self._proved, locations=len(self._boot.locations))
+            return Explanation(message, comparison, self.proved, locations=len(self._boot.locations))
         if kind is MessageKind.TRACER_TOO_FAR:
             return self._explain_toc(message)
-        bug_number = self._bug_of(number)
-        bug = None if bug_number is None else self._logged.messages[bug_number]
-        place = self._place(message, bug)
+        bug = self._bug_of(number)
+        place = self._place(message, None if bug is None else self._messages[bug])
         if place.outside:
             return self._compared(message, Comparison.MODULE, place)
         if place.moved:
             return self._compared(message, Comparison.OTHER_ADDRESS, place)
         if self._is_after_boot(number, bug):
-            return self._explain_after_boot(message, place)
-        if kind is MessageKind.ARCH_WARNING and message.caller not in _INIT_CALLERS:
+            failure = self._failure_at(place)
+            if failure is not None and failure.rule in _AFTER_BOOT_RULES:
+                return self._compared(message, Comparison.AGREES, place, failure, failure.rule)
+            return self._compared(message, Comparison.AFTER_BOOT, place)
+        cause = self._cause_of(number, bug)
+        is_bug = kind in {MessageKind.BUG, MessageKind.BUG_WARNING}
+        elsewhere = kind is MessageKind.ARCH_WARNING and message.caller not in _INIT_CALLERS
+        if elsewhere or cause.error in _OTHER_ERRORS or not (is_bug or message.row.rules):
             return self._compared(message, Comparison.NOT_SIMULATED, place)
-        if kind in {MessageKind.BUG, MessageKind.BUG_WARNING} or message.row.rules:
-            cause = self._cause_of(number, bug_number)
-            if cause.kind is MessageKind.BUG and cause.error in _OTHER_ERRORS:
-                return self._compared(message, Comparison.NOT_SIMULATED, place)
-            return self._explain_init(message, place, _rules_of(cause))
-        return self._compared(message, Comparison.NOT_SIMULATED, place)
+        rules = ("location-not-nop",) if cause.error is BugError.READ else cause.row.rules
+        return self._explain_init(message, place, rules)
 
     def _bug_of(self, number: int) -> int | None:
         """Return the number of the `ftrace_bug` that a message belongs to.
@@ -433,86 +393,80 @@ class _Explainer:
         It follows its cause. Its warning follows it; before 5.8 it is the other way round.
         """
         at = bisect_left(self._bugs, number)
-        earlier, later = self._bugs[at - 1 : at] if at else [], self._bugs[at : at + 1]
-        is_warning = self._logged.messages[number].kind is MessageKind.BUG_WARNING
+        earlier, later = self._bugs[at - 1 : at], self._bugs[at : at + 1]
+        is_warning = self._messages[number].kind is MessageKind.BUG_WARNING
         return next(iter(earlier + later if is_warning else later), None)
 
     def _cause_of(self, number: int, bug: int | None) -> LogMessage:
         """Return the message of the test that failed; the `ftrace_bug` itself where the log has none."""
-        messages = self._logged.messages
-        if messages[number].row.rules or bug is None:
-            return messages[number]
-        before = self._bugs[: self._bugs.index(bug)]
-        since = before[-1] + 1 if before else 0
-        return next((m for m in reversed(messages[since:bug]) if m.row.rules), messages[bug])
+        message = self._messages[number]
+        if message.row.rules or bug is None:
+            return message
+        earlier = self._bugs[: self._bugs.index(bug)][-1:]
+        since = self._messages[earlier[0] + 1 if earlier else 0 : bug]
+        return next((m for m in reversed(since) if m.row.rules), self._messages[bug])
 
-    def _is_after_boot(self, number: int, bug: LogMessage | None) -> bool:
-        if bug is not None and bug.phase is not None:
-            return bug.phase is not BugPhase.INIT
+    def _is_after_boot(self, number: int, bug: int | None) -> bool:
+        phase = None if bug is None else self._messages[bug].phase
+        if phase is not None:
+            return phase is not BugPhase.INIT
         return self._completed is not None and self._completed < number
 
-    def _explain_init(self, message: LogMessage, place: _Place, rules: tuple[str, ...] | None) -> Explanation:
+    def _explain_init(self, message: LogMessage, place: _Place, rules: Sequence[str]) -> Explanation:
         """Compare a failure at boot with the one that the simulation ends with.
 
-        `rules` are those that can make the kernel print the message, None if the log does not tell: out of
+        `rules` are those that can make the kernel print the message, none if the log does not tell: out of
         stubs, a kernel without CONFIG_BUG prints nothing.
         """
-        stop = self._stop
+        stop, first = self._stop, rules[0] if rules else None
         if stop is None:
-            return self._compared(message, Comparison.NOT_PREDICTED, place, rule=rules[0] if rules else None)
-        if rules is not None and stop.rule not in rules:
-            return self._compared(message, Comparison.OTHER_RULE, place, stop, rules[0])
+            return self._compared(message, Comparison.NOT_PREDICTED, place, rule=first)
+        if rules and stop.rule not in rules:
+            return self._compared(message, Comparison.OTHER_RULE, place, stop, first)
         if place.function is not None and place.position != stop.position:
-            own = None if place.position is None else self._boot.failure_at.get(place.position)
-            rule = own.rule if own is not None else (rules[0] if rules else None)
+            own = self._failure_at(place)
+            rule = first if own is None else own.rule
             return self._compared(message, Comparison.OTHER_FUNCTION, place, stop, rule)
-        if place.function is None:
-            return self._compared(message, Comparison.FUNCTION_LOST, place, stop, stop.rule)
-        told = rules is not None or stop.rule == "area-exhausted"
-        comparison = Comparison.AGREES if told else Comparison.RULE_LOST
+        comparison = Comparison.FUNCTION_LOST
+        if place.function is not None:
+            told = rules or stop.rule == "area-exhausted"
+            comparison = Comparison.AGREES if told else Comparison.RULE_LOST
         return self._compared(message, comparison, place, stop, stop.rule)
 
-    def _explain_after_boot(self, message: LogMessage, place: _Place) -> Explanation:
-        failure = None if place.position is None else self._boot.failure_at.get(place.position)
-        if failure is not None and failure.rule in _AFTER_BOOT_RULES:
-            return self._compared(message, Comparison.AGREES, place, failure, failure.rule)
-        return self._compared(message, Comparison.AFTER_BOOT, place)
+    def _failure_at(self, place: _Place) -> Failure | None:
+        return None if place.position is None else self._boot.failure_at.get(place.position)
 
     def _explain_toc(self, message: LogMessage) -> Explanation:
         """Compare with the distance that `ftrace_dyn_arch_init` tests before anything else."""
         kernel = self._boot.kernel
         toc = kernel.symbols.find([TOC_SYMBOL]).get(TOC_SYMBOL)
         tracer = kernel.tracers.get(_TOC_TARGET)
-        place = _Place(message.caller)
         if toc is None or tracer is None or "kernel_toc" not in message.text:
-            return self._compared(message, Comparison.NOT_SIMULATED, place)
+            return self._compared(message, Comparison.NOT_SIMULATED, _Place(message.caller))
         distance = tracer - toc.address
         reachable = -TOC_REACH <= distance < TOC_REACH
+        comparison = Comparison.NOT_PREDICTED if reachable else Comparison.AGREES
+        remedy = None if reachable else Remedy(Action.SHRINK_TEXT)
         return Explanation(
-            message,
-            Comparison.NOT_PREDICTED if reachable else Comparison.AGREES,
-            self._proved,
-            function=message.caller,
-            toc=TocDistance(distance, -TOC_REACH if distance < 0 else TOC_REACH - 1),
-            remedy=None if reachable else Remedy(Action.SHRINK_TEXT),
+            message, comparison, self.proved, function=message.caller, toc=distance, remedy=remedy
         )
 
     def _compared(
         self,
         message: LogMessage,
         comparison: Comparison,
-        place: _Place = _Place(),
+        place: _Place,
         failure: Failure | None = None,
         rule: str | None = None,
     ) -> Explanation:
         remedy = None
-        lost = comparison in {Comparison.FUNCTION_LOST, Comparison.RULE_LOST} and self._proved
+        lost = comparison in {Comparison.FUNCTION_LOST, Comparison.RULE_LOST} and self.proved
         if failure is not None and (comparison is Comparison.AGREES or lost):
             remedy = self._remedies.for_rule(failure.rule)
         return Explanation(
             message,
             comparison,
-            self._proved,
+            self.proved,
             rule=rule,
             function=place.function,
             location=place.location,
@@ -523,22 +477,19 @@ class _Explainer:
     def _place(self, message: LogMessage, bug: LogMessage | None) -> _Place:
         """Return where a message's code is: from the message if a location, else from its ftrace_bug."""
         own = self._find(message.code)
-        if own.position is None and bug is not None and bug is not message and bug.code is not None:
-            return self._find(bug.code)
-        return own
+        return self._find(bug.code) if own.position is None and bug is not None and bug.code else own
 
     def _find(self, code: CodeAddress | None) -> _Place:
         if code is None:
             return _Place()
-        kernel, named = self._boot.kernel, self._symbols.of(code)
+        kernel, named = self._boot.kernel, self._named(code)
         shown = None if code.symbol is None else symbolic(code.symbol, code.offset)
         if code.module is not None:
             return _Place(f"{shown} [{code.module}]" if shown else None, outside=True)
         linked = None if code.address is None else (code.address - (self.offset or 0)) & ppc.ADDRESS_MASK
-        moved = bool(named) and linked not in named
-        if moved:
-            located = [address for address in named if self._position(address) is not None]
-            linked = located[0] if located else named[0]
+        moved = bool(named) and linked is not None and linked not in named
+        if named and linked not in named:
+            linked = next((ip for ip in named if self._position(ip) is not None), named[0])
         if linked is None or (code.symbol is not None and not named):
             return _Place(shown)
         if not (linked in kernel.text or linked in kernel.inittext):
