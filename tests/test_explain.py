@@ -53,6 +53,7 @@ TRAP_LOGS = sorted(path.name for path in LOGS.glob("trap-*.log"))
 BANNER = "Linux version 7.2.0-small (me@here) (cc 14, ld 2) #1 SMP Mon Nov  2 12:00:00 UTC 2026"
 OTHER = "Linux version 7.2.1-other (me@here) (cc 14, ld 2) #7 SMP Tue Nov  3 12:00:00 UTC 2026"
 BASE = 0xC000000000000000
+COUNTED = ["ftrace: allocating 5 entries in 1 pages"]
 ALLOCATED = ["ftrace: allocated 1 pages with 1 groups"]
 
 
@@ -275,7 +276,7 @@ def test_a_lost_line_costs_that_line(tmp_path: Path, lost: int) -> None:
 def test_many_messages_do_not_take_long(tmp_path: Path) -> None:
     warning = "WARNING: kernel/trace/ftrace.c:2287 at ftrace_bug+0x31c/0x384"
     lines = ["ftrace failed to modify [<c000000000001020>] fn2+0x0/0x10", warning] * 2000
-    assert len(explain(tmp_path, exhausted(), lines).explanations) == boot_log.MESSAGES_MAX
+    assert len(explain(tmp_path, exhausted(), lines).explanations) == 4000
 
 
 def test_a_kernel_without_stubs(tmp_path: Path) -> None:
@@ -288,9 +289,12 @@ def test_a_kernel_without_stubs(tmp_path: Path) -> None:
 
 
 def test_messages_beyond_the_limit_are_counted(tmp_path: Path) -> None:
-    log = read(tmp_path, ["ftrace: No functions to be traced?"] * 1234)
-    assert len(log.boots[0].messages) == boot_log.MESSAGES_MAX
+    log = read(tmp_path, ["ftrace: No functions to be traced?"] * (boot_log.PLACES_MAX + 233))
+    assert len(log.boots[0].messages) == boot_log.PLACES_MAX - 1  # the banner is one
     assert log.omitted == 234
+    lines = ["ftrace: allocating 5 entries in 1 pages"] * (boot_log.PLACES_MAX + 1)
+    with pytest.raises(UnprovedLogError, match="has 2 more messages of ftrace than are read"):
+        explain(tmp_path, healthy(), lines)
 
 
 def test_memory_is_bounded_for_long_lines_and_many_boots(tmp_path: Path) -> None:
@@ -299,16 +303,16 @@ def test_memory_is_bounded_for_long_lines_and_many_boots(tmp_path: Path) -> None
     path.write_bytes(b"[    0.000000] x\n" + b"ftrace " * 3_000_000 + b"\n" + banners.encode() * 2)
     log = read_boot_log(str(path))
     assert log.lines == 40002
-    assert len(log.boots) <= 8 * boot_log.MESSAGES_MAX
+    assert len(log.boots) <= boot_log.PLACES_MAX
 
 
-def test_a_boot_that_an_archive_has_often_is_kept_once(tmp_path: Path) -> None:
+def test_the_last_of_many_boots_is_read(tmp_path: Path) -> None:
     path = tmp_path / "boot.log"
     boot = f"{BANNER}\nftrace: allocating 5 entries in 1 pages\n"
     path.write_text(boot * 3000 + f"{BANNER}\nftrace failed to modify [<c000000000001020>] fn2+0x0/0x10\n")
     log = read_boot_log(str(path))
-    assert [(boot.times, len(boot.messages)) for boot in log.boots] == [(3000, 1), (1, 1)]
-    assert (log.omitted, log.boots[1].messages[0].line) == (0, 6002)
+    assert [len(boot.messages) for boot in log.boots] == [1] * 3001
+    assert (log.omitted, log.boots[-1].messages[0].line) == (0, 6002)
 
 
 @pytest.mark.parametrize(
@@ -597,6 +601,31 @@ def test_other_boots_in_the_log_are_left_out(tmp_path: Path) -> None:
     lines = [*bug("c000000000001010 fn1+0x0/0x10"), BANNER, "ftrace: allocating 5 entries in 1 pages"]
     result = explain(tmp_path, healthy(), lines, OTHER)
     assert (result.boots, len(result.log.boots) - result.boots, result.failed) == (1, 1, False)
+
+
+@pytest.mark.parametrize("builder", ["(builder@host) ", "(redacted) ", ""])
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_who_built_the_kernel_may_be_removed(tmp_path: Path, builder: str, width: int) -> None:
+    banner = BANNER.replace("(me@here) ", builder)
+    lines = [banner[i : i + width] for i in range(width, len(banner), width)]
+    result = explain(tmp_path, healthy(), [*lines, *COUNTED], banner[:width])
+    assert (result.proved, result.failed) == (True, False)
+    other = banner.replace("12:00:00", "12:00:01")
+    if builder and width > len(other):
+        with pytest.raises(OtherKernelLogError):
+            explain(tmp_path, healthy(), COUNTED, other)
+
+
+@pytest.mark.parametrize("stamp", ["", "6,{n},{n}000,-;", "host kernel: "])
+def test_an_address_that_was_taken_for_a_stamp_costs_nothing(tmp_path: Path, stamp: str) -> None:
+    path = tmp_path / "boot.log"
+    boot = simulate_boot(replace(exhausted().kernel(), banner=BANNER))
+    for function, comparison in (("fn2", Comparison.AGREES), ("fn1", Comparison.OTHER_FUNCTION)):
+        texts = [BANNER, *bug(f"c000000000001020 {function}+0x0/0x10"), "NIP ftrace_bug+0x1/0x2"]
+        lines = [stamp.format(n=n) + re.sub(r"^\[.*?\] ", "", text) for n, text in enumerate(texts, 8)]
+        path.write_text("\n".join(lines))
+        (explanation,) = explain_log(boot, read_boot_log(str(path))).explanations
+        assert (explanation.function, explanation.comparison) == (function, comparison)
 
 
 def test_a_log_without_identity_proves_no_contradiction(tmp_path: Path) -> None:

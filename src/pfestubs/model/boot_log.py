@@ -198,7 +198,7 @@ class CodeAddress:
     module: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class LogMessage:
     """A message of ftrace in a log, with the lines that belong to it.
 
@@ -249,7 +249,6 @@ class LoggedBoot:
         banner: the text from "Linux version ..." to the end of the line, None without one.
         following: the texts of the next lines, over which a console may have wrapped the banner.
         announced: only the firmware's console has shown the banner so far (`prom_init`).
-        times: how often the log has this boot.
         messages: of ftrace.
         sightings: addresses with their symbols, from registers and stacks.
         releases: of the kernel, as register dumps name it.
@@ -261,7 +260,6 @@ class LoggedBoot:
     banner: str | None = None
     following: Sequence[str] = ()
     announced: bool = False
-    times: int = 1
     messages: list[LogMessage] = field(default_factory=list)
     sightings: list[CodeAddress] = field(default_factory=list)
     releases: list[str] = field(default_factory=list)
@@ -281,7 +279,7 @@ class BootLog:
 
     Attributes:
         lines: how many there are.
-        boots: that differ in more than their line numbers.
+        boots: in their order.
         omitted: messages of ftrace beyond those that are kept.
         tail: what follows every message in its line.
     """

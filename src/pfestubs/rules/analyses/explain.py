@@ -226,7 +226,7 @@ def _releases(logged: LoggedBoot) -> set[str]:
 
 def _build(banner: str) -> str:
     """Return a banner without its `(user@host)`, which people remove from logs."""
-    return re.sub(r"\([^()]*\)? ?", "", banner, count=1)
+    return re.sub(r"^([^()]*)\([^()]*(?:\) ?(?=\(|$)|$)", r"\1", banner)
 
 
 def _squeeze(text: str) -> str:
