@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import subprocess
 import sys
@@ -19,11 +17,10 @@ from pfestubs.read.saved import read_baseline
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.check.check import CheckOptions, check_boot
 from pfestubs.rules.kernel.simulation import boot_kernel
-from support import clean_environment, executable_path, tool
+from support import executable_path, on_terminal, tool
 from support.kernelwriter import MIB, LinkedKernel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from support import Call, RunCli
@@ -164,35 +161,15 @@ def test_github_shows_a_kernel_that_cannot_be_read(call: Call, tmp_path: Path) -
 # -- colour -----------------------------------------------------------------------------------------------
 
 
-def on_a_terminal(path: Path, env: dict[str, str], words: Sequence[str | Path] = ("check", "-v")) -> str:
-    """What a command writes to a pseudo terminal, both streams."""
-    ours, theirs = pty.openpty()
-    with os.fdopen(ours, "rb", 0) as reader:
-        subprocess.run(
-            [executable_path("pfestubs"), *words, path],
-            env=clean_environment(env),
-            stdout=theirs,
-            stderr=theirs,
-            check=False,
-        )
-        os.close(theirs)
-        seen = b""
-        try:
-            while chunk := reader.read(65536):
-                seen += chunk
-        except OSError:  # the other side is closed
-            pass
-    return seen.decode()
-
-
 def test_colour_follows_the_terminal(bad: Path, run_cli: RunCli) -> None:
-    shown = on_a_terminal(bad, {"TERM": "xterm"})
+    words = [executable_path("pfestubs"), "check", "-v", bad]
+    shown = on_terminal(words, {"TERM": "xterm"})[1]
     assert "\x1b[1;31merror:\x1b[0m" in shown
-    plain = on_a_terminal(bad, {"TERM": "xterm", "NO_COLOR": "1"})
+    plain = on_terminal(words, {"TERM": "xterm", "NO_COLOR": "1"})[1]
     assert "\x1b" not in plain
     assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == plain
     assert max(map(len, plain.splitlines())) <= max(80, len(str(bad)) + 1)
-    assert "\x1b" not in on_a_terminal(bad, {"TERM": "dumb"})
+    assert "\x1b" not in on_terminal(words, {"TERM": "dumb"})[1]
     assert "\x1b" not in run_cli("check", bad, "-v").out
     forced = run_cli("check", bad, env={"FORCE_COLOR": "1"}).out
     assert "\x1b[1;31merror:\x1b[0m" in forced
@@ -205,7 +182,8 @@ def test_nothing_breaks_inside_a_word(command: str, call: Call, tmp_path: Path) 
     text = [33 * MIB + 64 * i for i in range(10)]
     path = LinkedKernel(text=text, reserve=4).save(tmp_path / "vmlinux")
     words: list[str | Path] = [command, *([path] if command == "diff" else [])]
-    shown = on_a_terminal(path, {"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "80"}, words)
+    program: list[str | Path] = [executable_path("pfestubs"), *words, path]
+    _, shown = on_terminal(program, {"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "80"})
     assert max(map(len, shown.splitlines())) <= max(80, len(str(path)) + 8)
     outcome = call(*words, path)
     expected = set((outcome.out + outcome.err).split())
@@ -218,13 +196,9 @@ def test_a_bar_for_long_work() -> None:
         "import time; from pfestubs.cli import progress; progress._PATIENCE = 0.0\n"
         "with progress.working('planning'): time.sleep(0.5)"
     )
-    ours, theirs = pty.openpty()
-    with os.fdopen(ours, "rb", 0) as reader:
-        environment = clean_environment({"TERM": "xterm"})
-        done = subprocess.run([sys.executable, "-c", code], env=environment, stderr=theirs, check=True)
-        os.close(theirs)
-        assert done.returncode == 0
-        assert b"planning" in reader.read(65536)
+    done, shown = on_terminal([sys.executable, "-c", code], {"TERM": "xterm"})
+    assert done.returncode == 0
+    assert "planning" in shown
 
 
 @pytest.mark.parametrize("format_", ["text", "json", "junit", "sarif", "github"])

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
-from jsonschema import Draft202012Validator
 
 from pfestubs.cli import main
 from pfestubs.cli.parameters import Count, CountOrAuto, Size
 from pfestubs.errors import Exit
 from pfestubs.formats.text import escape_line
-from support import OBJECTS, SCHEMAS
+from support import OBJECTS, validator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -473,7 +472,7 @@ def test_plain_text_is_not_changed() -> None:
 
 def test_low_headroom_has_a_remedy(call: Call, vmlinux: Path) -> None:
     document = json.loads(call("check", "--format", "json", "--min-headroom", "40M", vmlinux).out)
-    Draft202012Validator(json.loads((SCHEMAS / "check-1.json").read_text())).validate(document)
+    validator("check").validate(document)
     missing = (40 << 20) - document["headroom"]["bytes"]
     (finding,) = [f for f in document["findings"] if f["rule"] == "low-headroom"]
     assert finding["remedy"] == {"action": "shrink-text", "value": missing}

@@ -7,9 +7,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
-from support import FIXTURES, OBJECTS, ROOT, SCHEMAS
+from support import FIXTURES, OBJECTS, ROOT, validator
 from support.elfwriter import KernelObject
 
 if TYPE_CHECKING:
@@ -21,30 +20,23 @@ if TYPE_CHECKING:
 NAMES = sorted(path.stem for path in OBJECTS.glob("*.o"))
 
 
-@pytest.fixture(scope="module")
-def validator() -> Any:
-    schema = json.loads((SCHEMAS / "count-1.json").read_text())
-    Draft202012Validator.check_schema(schema)
-    return Draft202012Validator(schema)
-
-
 def test_every_fixture_object_has_an_expectation() -> None:
     assert len(NAMES) >= 19
     assert [path.stem for path in sorted((FIXTURES / "expected").glob("*.json"))] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_fixture_object(name: str, call: Call, validator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fixture_object(name: str, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     outcome = call("count", "--format", "json", f"fixtures/objects/{name}.o")
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out == (FIXTURES / "expected" / f"{name}.json").read_text()
-    validator.validate(json.loads(outcome.out))
+    validator("count").validate(json.loads(outcome.out))
 
 
-def test_schema_is_strict(validator: Any) -> None:
+def test_schema_is_strict() -> None:
     good = json.loads((FIXTURES / "expected" / "ool-ppc64le-gnu.json").read_text())
-    assert validator.is_valid(good)
+    assert validator("count").is_valid(good)
     for change in (
         {"schema": "pfestubs/count/2"},
         {"extra": 1},
@@ -55,9 +47,9 @@ def test_schema_is_strict(validator: Any) -> None:
         {"layout": "pfe"},
         {"class": 32},
     ):
-        assert not validator.is_valid({**good, **change}), change
+        assert not validator("count").is_valid({**good, **change}), change
     for key in good:
-        assert not validator.is_valid({k: v for k, v in good.items() if k != key}), key
+        assert not validator("count").is_valid({k: v for k, v in good.items() if k != key}), key
 
 
 def test_text_for_people(call: Call) -> None:
@@ -82,14 +74,12 @@ def test_text_groups_thousands(call: Call, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("bits", [64, 32])
-def test_class_and_byte_order(
-    bits: int, order: str, count_json: Callable[..., Any], tmp_path: Path, validator: Any
-) -> None:
+def test_class_and_byte_order(bits: int, order: str, count_json: Callable[..., Any], tmp_path: Path) -> None:
     obj = KernelObject(bits=bits, order=order, reserve=0x0102)
     obj.text(".text.unlikely", range(0, 4 * 600, 4))
     obj.text(".init.text", [0, 8])
     document = count_json(obj.save(tmp_path / "vmlinux.o"))
-    validator.validate(document)
+    validator("count").validate(document)
     assert document["class"] == bits
     assert document["byte_order"] == ("little" if order == "<" else "big")
     assert document["stubs"] == {"text": 0x0102, "text_end": 600 - 0x0102, "inittext": 2}

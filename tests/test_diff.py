@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 
 from pfestubs.errors import PartialListingError
 from pfestubs.formats import RenderOptions
@@ -23,7 +22,7 @@ from pfestubs.model import AreaFigures, EntryCounts, KernelFigures, KernelIdenti
 from pfestubs.rules.analyses.diff import boot_figures, compare
 from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import Growth
-from support import OBJECTS, SCHEMAS
+from support import OBJECTS, validator
 from support.kernelwriter import BASE, MIB, Linked, LinkedKernel
 
 if TYPE_CHECKING:
@@ -45,21 +44,14 @@ UNSAFE_NAMES = (
 )
 
 
-@pytest.fixture(scope="module")
-def validator() -> Any:
-    schema = json.loads((SCHEMAS / "diff-1.json").read_text())
-    Draft202012Validator.check_schema(schema)
-    return Draft202012Validator(schema)
-
-
 @pytest.fixture
-def document(call: Call, validator: Any) -> Any:
+def document(call: Call) -> Any:
     """The document of `pfestubs diff --format json`; the status tells whether the new kernel would fail."""
 
     def diff(*words: str | Path) -> Any:
         outcome = call("diff", "--format", "json", *words)
         value = json.loads(outcome.out)
-        validator.validate(value)
+        validator("diff").validate(value)
         fails = bool(value["unserved"]["new"] or value["damage"]["new"])
         assert (outcome.code, outcome.err) == (fails, "")
         return value

@@ -64,8 +64,6 @@ def test_mainline_reserve_from_the_arguments(run_cli: RunCli, tmp_path: Path) ->
     [
         (["6", "y", "objdump"], "is 5"),
         (["32768", "y", "objdump"], "32,768"),
-        (["", "y", "objdump"], "NUM_RESERVE is empty"),
-        (["5", "", "objdump"], "IS_64BIT"),
         (["5", "y", ""], "OBJDUMP is empty"),
         (["y", "5", "objdump"], "NUM_RESERVE"),
         (["-5", "y", "objdump"], "NUM_RESERVE"),
@@ -85,7 +83,6 @@ def test_mainline_contradictions(words: list[str], message: str, run_cli: RunCli
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        (OBJECTS / "plain-ppc32-gnu.o", "IS_64BIT"),
         (OBJECTS / "pfe-ppc64le-gnu.o", "ftrace_pfe_stub"),
         (OBJECTS / "missing.o", "No such file"),
         ("", "VMLINUX_O is empty"),

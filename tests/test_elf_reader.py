@@ -77,23 +77,6 @@ def saved(obj: KernelObject, tmp_path: Path) -> Path:
 # -- sound objects ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("order", "<>")
-@pytest.mark.parametrize("bits", [64, 32])
-def test_addends_in_the_section(
-    bits: int, order: str, count_json: Callable[..., Any], tmp_path: Path
-) -> None:
-    """SHT_REL: the addends, and with them whether there is a trap, come from the entries themselves."""
-    from pfestubs.read.vmlinux_o import read_vmlinux_o
-
-    obj = KernelObject(bits=bits, order=order, rel=True)
-    obj.text(".text.unlikely", [4, 8, 0x1234])
-    obj.text(".init.text", [16])
-    path = saved(obj, tmp_path)
-    assert count_json(path)["entries"] == {"text": 3, "inittext": 1, "exittext": 0, "total": 4}
-    found = {s.name: list(s.locations) for s in read_vmlinux_o(str(path)).sections if s.locations}
-    assert found == {".text.unlikely": [4, 8, 0x1234], ".init.text": [16]}
-
-
 @pytest.mark.parametrize(("bits", "relocation"), [(64, R_PPC64_UADDR64), (32, R_PPC_UADDR32)])
 def test_unaligned_spelling(
     bits: int, relocation: int, count_json: Callable[..., Any], tmp_path: Path
@@ -519,13 +502,6 @@ def test_each_wrong_file_has_its_own_sentence(
 ) -> None:
     sentences = {refused(make(mini_kernel(), tmp_path / make.__name__)) for make in WRONG_FILES}
     assert len(sentences) == len(WRONG_FILES)
-
-
-@pytest.mark.parametrize("toolchain", ["gcc-ppc64", "gcc-ppc32", "llvm-ppc64le"])
-def test_linked_kernels_of_other_toolchains(
-    toolchain: str, mini_kernel: MiniKernel, refused: Callable[..., str]
-) -> None:
-    assert "linked kernel" in refused(mini_kernel(TOOLCHAIN=toolchain, RELOCATABLE="pie") / "vmlinux")
 
 
 @pytest.mark.parametrize(("machine", "bits"), [(EM_386, 32), (EM_PPC, 64), (EM_PPC64, 32)])

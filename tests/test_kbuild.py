@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from support import Call
 
 
+RULE = "$(obj)/vmlinux.arch.S: $(src)/ftrace-gen-ool-stubs.sh vmlinux.o FORCE\n"
+RECIPE = "\t$(call if_changed,gen_ftrace_ool_stubs)\n"
+
+
 @pytest.fixture(params=KNOWN)
 def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return copy_tree(request.param, tmp_path / "linux")
@@ -236,17 +240,40 @@ def test_a_tree_of_another_kind_is_refused(name: str, reason: str, tmp_path: Pat
         (POSTLINK_MAKEFILE, "endif\n\nclean:\n", "endif\nendif\nifdef B\nclean:\n", "is interrupted"),
         (POSTLINK_MAKEFILE, "\t$(call cmd,ftrace_check)\n", "", "1 times and does not call it"),
         (POSTLINK_MAKEFILE, "      cmd_ftrace_check =", "      cmd_other =", "0 times and calls it"),
+        # Recipes in pieces
+        (TOOLS_MAKEFILE, RULE + RECIPE, f"{RULE}\n{RECIPE}", "has no recipe"),
+        (TOOLS_MAKEFILE, RULE + RECIPE, f"{RULE}# a comment\n{RECIPE}", "has no recipe"),
+        (TOOLS_MAKEFILE, RULE + RECIPE, f"ifdef CONFIG_64BIT\n{RULE}endif\n{RECIPE}", "is interrupted"),
+        (TOOLS_MAKEFILE, RULE + RECIPE, f"ifdef CONFIG_64BIT\n{RULE}{RECIPE}endif\n", "is interrupted"),
+        (TOOLS_MAKEFILE, RULE + RECIPE, f"{RULE}ifdef A\n{RECIPE}other:\nendif\n", "is interrupted"),
+        (TOOLS_MAKEFILE, RULE + RECIPE, f"{RULE}{RECIPE}\n# a comment\n{RECIPE}", "is interrupted"),
+        (TOOLS_MAKEFILE, RULE + RECIPE, f"{RULE}{RECIPE}endif\nifdef A\n", "is interrupted"),
+        (TOOLS_MAKEFILE, RULE + RECIPE, RULE, "has no recipe"),
+        (TOOLS_MAKEFILE, RULE + RECIPE, f"{RULE}\n$(obj)/vmlinux.arch.S:\n{RECIPE}", "has 2 rules"),
+        (
+            TOOLS_MAKEFILE,
+            RULE + RECIPE,
+            f"{RULE}{RECIPE}\n$(obj)/x $(obj)/vmlinux.arch.S: y\n",
+            "has 2 rules",
+        ),
+        (TOOLS_MAKEFILE, RULE + RECIPE, RULE.rstrip("\n") + "; " + RECIPE.lstrip("\t"), "has neither"),
+        (TOOLS_MAKEFILE, "vmlinux.o FORCE", "\\\n\tvmlinux.o FORCE", "has neither"),
+        (TOOLS_MAKEFILE, "vmlinux.o FORCE", "another.o vmlinux.o FORCE", "has neither"),
+        (TOOLS_MAKEFILE, RULE + RECIPE, f"define x\n{RULE}{RECIPE}endef\n", "uses define"),
+        (TOOLS_MAKEFILE, "quiet_cmd", ".RECIPEPREFIX := >\nquiet_cmd", "RECIPEPREFIX"),
     ],
 )
 def test_a_makefile_that_is_not_as_expected_is_refused(
     name: str, old: str, new: str, reason: str, mainline: Path, call: Call
 ) -> None:
-    (mainline / name).write_bytes((mainline / name).read_bytes().replace(old.encode(), new.encode()))
+    edit(mainline / name, old, new)
     before = contents(mainline)
     outcome = call("kbuild", "install", mainline)
     assert outcome.code == 2
     assert outcome.err.startswith(f"{mainline / name}: error: ")
     assert reason in outcome.err
+    is_of_rules = reason not in {"outside the blocks", "with a newline", "carriage returns"}
+    assert ("pfestubs kbuild install --print" in outcome.err) == is_of_rules
     assert contents(mainline) == before
 
 
@@ -638,9 +665,6 @@ def test_blocks_of_every_version_are_recognised_updated_and_removed(
 
 
 # Makefiles that are legal but unusual: make says which lines belong to a rule
-
-RULE = "$(obj)/vmlinux.arch.S: $(src)/ftrace-gen-ool-stubs.sh vmlinux.o FORCE\n"
-RECIPE = "\t$(call if_changed,gen_ftrace_ool_stubs)\n"
 
 
 @pytest.mark.parametrize(

@@ -8,22 +8,29 @@ import gzip
 import json
 import lzma
 import os
-import pty
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 
 from pfestubs.read import compressed
-from support import OBJECTS, SCHEMAS, call_in_process, clean_environment, executable_path, tool
+from support import (
+    OBJECTS,
+    call_in_process,
+    clean_environment,
+    executable_path,
+    on_terminal,
+    tool,
+    validator,
+)
 from support.elfwriter import (
     AX,
     EM_386,
@@ -50,13 +57,6 @@ if TYPE_CHECKING:
     from support import Call
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def validator() -> Any:
-    schema = json.loads((SCHEMAS / "modules-1.json").read_text())
-    Draft202012Validator.check_schema(schema)
-    return Draft202012Validator(schema)
 
 
 def module(
@@ -119,7 +119,7 @@ def zstd(content: bytes) -> bytes:
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
-    ".xz": lzma.compress,
+    ".xz": partial(lzma.compress, preset=0),
     ".gz": gzip.compress,
     ".zst": zstd,
 }
@@ -127,13 +127,13 @@ PACKED = [".xz", ".gz", pytest.param(".zst", marks=pytest.mark.tools)]
 
 
 @pytest.fixture
-def document(call: Call, validator: Any) -> Any:
+def document(call: Call) -> Any:
     """The document of `pfestubs modules --format json`, and the exit status and messages."""
 
     def run(*words: str | Path) -> Any:
         outcome = call("modules", "--format", "json", *words)
         value = json.loads(outcome.out)
-        validator.validate(value)
+        validator("modules").validate(value)
         assert "Traceback" not in outcome.err
         return value, outcome.code, outcome.err
 
@@ -512,23 +512,13 @@ def test_names_cannot_write_lines(call: Call, tmp_path: Path) -> None:
 def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
     for i in range(20):
         save(tmp_path / f"{i}.ko", module())
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm"}
-    done = subprocess.run(
-        [executable_path("pfestubs"), "modules", str(tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        env=environment,
-        check=False,
-    )
-    os.close(theirs)
-    shown = os.read(ours, 1 << 16)
-    os.close(ours)
+    words = [executable_path("pfestubs"), "modules", tmp_path]
+    done, shown = on_terminal(words, {"TERM": "xterm"}, subprocess.PIPE)
     assert done.returncode == 0
-    assert b"20 modules" in done.stdout
-    assert b"\x1b" not in done.stdout
-    assert b"modules" in shown
-    assert b"/20" in shown
+    assert "20 modules" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert "modules" in shown
+    assert "/20" in shown
 
 
 # -- anything at all -----------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 
 from pfestubs.errors import UnexpectedReserveError
 from pfestubs.layouts import RESERVE_CONFIG
@@ -20,7 +19,7 @@ from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import Growth, GrowthShape, relink
 from pfestubs.rules.kernel.replay import replay
 from pfestubs.rules.kernel.simulation import simulate_boot
-from support import SCHEMAS
+from support import validator
 from support.kernelwriter import BASE, MIB, Linked, LinkedKernel
 
 if TYPE_CHECKING:
@@ -171,11 +170,6 @@ def test_a_first_function_is_named_as_linked() -> None:
 # -- the command -------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def schema() -> Draft202012Validator:
-    return Draft202012Validator(json.loads((SCHEMAS / "plan-1.json").read_text()))
-
-
 @pytest.fixture
 def healthy(tmp_path: Path) -> Path:
     return LinkedKernel().save(tmp_path / "vmlinux")
@@ -194,13 +188,13 @@ def plan(call: Call, code: int, path: Path, *words: str) -> Any:
     return json.loads(outcome.out)
 
 
-def test_json(healthy: Path, trapped: Path, call: Call, schema: Draft202012Validator) -> None:
+def test_json(healthy: Path, trapped: Path, call: Call) -> None:
     for document in (
         plan(call, 0, healthy),
         plan(call, 0, healthy, "--reserve", "0x1", "--grow", "-4KiB", "--grow", "40MiB", "--shape", "late"),
         plan(call, 1, trapped),
     ):
-        schema.validate(document)
+        validator("plan").validate(document)
     assert plan(call, 1, trapped)["working"][0]["from"] == 0
     asked = plan(call, 0, healthy, "--reserve", "1", "--grow", "0x1001")["outcomes"][-1]
     assert (asked["reserve"], asked["grow"], asked["shape"]) == (1, 0x1004, "early")

@@ -63,13 +63,6 @@ def test_no_warning_of_a_healthy_kernel(vmlinux_o: Path, call: Call) -> None:
     assert call("generate", "--spare", "9", vmlinux_o).out == plain.out.replace("42043", "42052")
 
 
-def test_drop_in(vmlinux_o: Path, run_cli: RunCli, call: Call, tmp_path: Path) -> None:
-    target = tmp_path / "vmlinux.arch.S"
-    outcome = run_cli("32768", "y", "objdump", vmlinux_o, target, executable="ftrace-gen-ool-stubs")
-    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
-    assert target.read_text() == call("generate", vmlinux_o).out
-
-
 def sections(path: Path) -> list[tuple[Any, ...]]:
     with path.open("rb") as file:
         return [
@@ -107,10 +100,3 @@ def test_object_is_the_one_kbuild_assembled(
     assert sections(made) == sections(known)
     assert len(symbols(known)) == 10
     assert symbols(made) == symbols(known)
-
-
-@pytest.mark.parametrize("directory", ["debian-7.2.13-ppc64le", PSERIES, "pseries-7.2.13-trap"])
-def test_linked_kernels_are_refused(directory: str, kernels: Kernels, call: Call) -> None:
-    outcome = call("count", kernels(f"{directory}/vmlinux"))
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "linked kernel" in outcome.err

@@ -8,12 +8,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from pfestubs.model.findings import Action, Remedy
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules.kernel import sizing
-from support import OBJECTS, SCHEMAS
+from support import OBJECTS, validator
 from support.elfwriter import KernelObject
 from test_generate import MIB, spread, trap_object
 
@@ -25,11 +24,6 @@ if TYPE_CHECKING:
 CONFIG = "CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
 
 
-@pytest.fixture(scope="module")
-def validator() -> Draft202012Validator:
-    return Draft202012Validator(json.loads((SCHEMAS / "count-1.json").read_text()))
-
-
 def kernel(path: Path, mib: int, functions: int, reserve: int) -> Path:
     return trap_object(path, [(".text", spread(functions, mib * MIB), mib * MIB)], reserve=reserve)
 
@@ -38,9 +32,7 @@ EXPOSED = [(40, 38000, 32768), (48, 44000, 32768), (40, 30000, 32768), (60, 6000
 
 
 @pytest.mark.parametrize(("mib", "functions", "reserve"), EXPOSED)
-def test_an_exposed_kernel(
-    mib: int, functions: int, reserve: int, call: Call, tmp_path: Path, validator: Draft202012Validator
-) -> None:
+def test_an_exposed_kernel(mib: int, functions: int, reserve: int, call: Call, tmp_path: Path) -> None:
     path = kernel(tmp_path / "vmlinux.o", mib, functions, reserve)
     assert call("count", path).code == 0
     outcome = call("count", "--fail-on-trap", path)
@@ -53,7 +45,7 @@ def test_an_exposed_kernel(
     assert f"; up to {served:,} functions may get no stub; " in last
     assert "(limit 33,554,428, margin 1,048,576)" in last
     document = json.loads(call("count", "--fail-on-trap", "--format", "json", path).out)
-    validator.validate(document)
+    validator("count").validate(document)
     trap = document["trap"]
     assert trap["exposed"] is True
     assert (trap["index"], trap["stubs"]) == (served - 1, served)
@@ -84,7 +76,7 @@ def test_a_saved_count_with_it_is_read_back(call: Call, tmp_path: Path) -> None:
     assert call("diff", target, target).code == 0
 
 
-def test_a_safe_kernel(call: Call, tmp_path: Path, validator: Draft202012Validator) -> None:
+def test_a_safe_kernel(call: Call, tmp_path: Path) -> None:
     path = kernel(tmp_path / "vmlinux.o", 20, 40889, 32768)
     outcome = call("count", "--fail-on-trap", path)
     assert (outcome.code, outcome.err) == (0, "")
@@ -94,18 +86,18 @@ def test_a_safe_kernel(call: Call, tmp_path: Path, validator: Draft202012Validat
         outcome.out.splitlines()[-1],
     )
     document = json.loads(call("count", "--fail-on-trap", "--format", "json", path).out)
-    validator.validate(document)
+    validator("count").validate(document)
     assert document["trap"]["exposed"] is False
     assert document["trap"]["remedy"] is None
 
 
 @pytest.mark.parametrize("name", ["pfe-ppc64le-gnu", "trapspfe-ppc64le-gnu"])
-def test_a_kernel_without_reserve(name: str, call: Call, validator: Draft202012Validator) -> None:
+def test_a_kernel_without_reserve(name: str, call: Call) -> None:
     outcome = call("count", "--fail-on-trap", OBJECTS / f"{name}.o")
     assert outcome.code == 0
     assert outcome.out.endswith("reserve: no function depends on one\n")
     document: Any = json.loads(call("count", "--fail-on-trap", "--format", "json", OBJECTS / f"{name}.o").out)
-    validator.validate(document)
+    validator("count").validate(document)
     assert document["trap"] is None
 
 

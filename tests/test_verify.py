@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import struct
 import subprocess
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import pytest
 
 from fuzz.seeds import map_of
-from support import SCHEMAS, clean_environment, executable_path, naive_boot
+from support import executable_path, naive_boot, on_terminal, validator
 from support.elfwriter import EM_PPC64, EM_X86_64, ET_CORE, PT_LOAD, PT_NOTE, Segment, note, write_elf
 from support.kernelwriter import LinkedKernel
 
@@ -195,7 +192,6 @@ class Verify:
     def __init__(self, call: Call, directory: Path) -> None:
         self._call = call
         self._core = directory / "core"
-        self._schema = json.loads((SCHEMAS / "verify-1.json").read_text())
 
     def text(self, vmlinux: Path, core: bytes, *options: str) -> Outcome:
         self._core.write_bytes(core)
@@ -205,7 +201,7 @@ class Verify:
         outcome = self.text(vmlinux, core, "--format", "json", *options)
         assert outcome.code in {0, 1}, outcome.err
         document = json.loads(outcome.out)
-        jsonschema.validate(document, self._schema)
+        validator("verify").validate(document)
         assert document["ok"] == (outcome.code == 0)
         states = ("as_predicted", "in_use", "freed", "different")
         assert sum(document[state] for state in states) == document["stubs"]
@@ -282,19 +278,11 @@ def test_a_moved_kernel_is_found(mini: Mini, run: Verify) -> None:
 def test_a_search_shows_its_progress_on_a_terminal(little: Mini, tmp_path: Path) -> None:
     core = tmp_path / "core"
     core.write_bytes(qemu(little.booted().move(0x400000), "<"))
-    ours, theirs = pty.openpty()
-    words = [executable_path("pfestubs"), "verify", str(little.vmlinux), str(core)]
-    environment = clean_environment({"TERM": "xterm", "COLUMNS": "80"})
-    with os.fdopen(ours, "rb", 0) as reader:
-        done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, stderr=theirs, check=False)
-        os.close(theirs)
-        shown = b""
-        with suppress(OSError):  # the other side is closed
-            while chunk := reader.read(65536):
-                shown += chunk
+    words = [executable_path("pfestubs"), "verify", little.vmlinux, core]
+    done, shown = on_terminal(words, {"TERM": "xterm", "COLUMNS": "80"}, subprocess.PIPE)
     assert done.returncode == 0
-    assert b"searching the dump" in shown
-    assert b"searching" not in done.stdout
+    assert "searching the dump" in shown
+    assert "searching" not in done.stdout
 
 
 def test_of_two_copies_the_running_one_is_taken(little: Mini, run: Verify) -> None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
 import sysconfig
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from jsonschema import Draft202012Validator
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "fixtures"
@@ -105,6 +110,34 @@ def call_in_process(*words: str | Path) -> Outcome:
         with contextlib.suppress(ValueError):
             signal.signal(signal.SIGTERM, before)
     return Outcome(code, out.buffer.getvalue().decode(), err.getvalue())
+
+
+def on_terminal(
+    words: Sequence[str | Path], environment: Mapping[str, str], stdout: Any = None
+) -> tuple[subprocess.CompletedProcess[str], str]:
+    """Run a program with standard error (and `stdout`, unless it is given) on a terminal, and what that shows."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", 0) as reader:
+        done = subprocess.run(
+            words,
+            env=clean_environment(environment),
+            stdout=theirs if stdout is None else stdout,
+            stderr=theirs,
+            text=True,
+            check=False,
+        )
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # the other side is closed
+            while chunk := reader.read(65536):
+                seen += chunk
+    return done, seen.decode()
+
+
+@cache
+def validator(command: str) -> Draft202012Validator:
+    """The shipped schema of a command's document."""
+    return Draft202012Validator(json.loads((SCHEMAS / f"{command}-1.json").read_text()))
 
 
 def hook_environment(**variables: str | int) -> dict[str, str]:
