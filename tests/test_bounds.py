@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pfestubs.read.names import NAME_LIMIT, string_at
-from support import OBJECTS, executable_path
+from support import OBJECTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,19 +47,6 @@ def test_spare_stubs_fit_the_count(call: Call) -> None:
     assert outcome.code == 2
     assert "the count has 32 bits" in outcome.err
     assert call("generate", OBJECT, "--spare", "9" * 5000).code == 2
-
-
-def test_standard_output_by_its_path_is_written_at_its_position(tmp_path: Path) -> None:
-    """A redirection to a regular file: what others wrote before and after stays."""
-    whole = tmp_path / "whole"
-    with whole.open("wb", buffering=0) as file:
-        file.write(b"before\n")
-        words = [executable_path("pfestubs"), "generate", str(OBJECT), "-o", "/dev/stdout"]
-        subprocess.run(words, stdout=file, check=True)
-        file.write(b"after\n")
-    lines = whole.read_text().splitlines()
-    assert (lines[0], lines[-1]) == ("before", "after")
-    assert "#include <asm/asm-offsets.h>" in lines
 
 
 @pytest.mark.parametrize("name", ["", "new/"])

@@ -56,16 +56,6 @@ def test_nothing_examined_fails_in_every_format(format_: str, nothing_to_examine
     assert "table-damaged" in outcome.out
 
 
-def test_nothing_examined_meets_no_threshold(nothing_to_examine: Path, call: Call, tmp_path: Path) -> None:
-    baseline = tmp_path / "baseline.json"
-    baseline.write_text(call("check", "--format", "json", LinkedKernel().save(tmp_path / "old")).out)
-    words = ("--min-headroom", "1MiB", "--baseline", baseline, "--max-growth", "0")
-    code, document = check(call, nothing_to_examine, *words)
-    rules = [f["rule"] for f in document["findings"] if f["severity"] == "error"]
-    assert code == 1
-    assert [rules[0], *rules[-2:]] == ["table-damaged", "low-headroom", "growth"]
-
-
 @pytest.mark.parametrize("case", ["table-zeros", "area-on-function", "moved-symbols"])
 def test_a_damaged_kernel_passes_no_command(case: str, call: Call, tmp_path: Path) -> None:
     """Almost nothing, or what the boot would overwrite, is no ground for a verdict."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -336,14 +335,17 @@ def test_some_functions_are_not_a_kernel(call: Call, old: Path, tmp_path: Path) 
     assert call("diff", some, some).code == 0
 
 
-def test_a_pipe(call: Call, new: Path, tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    outcome = call("diff", fifo, new)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith(f"{fifo}: error: is a pipe, not a file")
-
-
+COUNT: dict[str, Any] = {
+    "schema": "pfestubs/count/1",
+    "file": "vmlinux.o",
+    "machine": "ppc64",
+    "class": 64,
+    "byte_order": "little",
+    "relocation": "R_PPC64_ADDR64",
+    "layout": "ool",
+    "entries": {"text": 3, "inittext": 2, "exittext": 0, "total": 5},
+    "stubs": {"text": 2, "text_end": 1, "inittext": 2},
+}
 CHECK: dict[str, Any] = {
     "schema": "pfestubs/check/1",
     "layout": "ool",
@@ -352,6 +354,23 @@ CHECK: dict[str, Any] = {
     "headroom": {"bytes": 7},
     "findings": [],
 }
+DAMAGED: list[Any] = [
+    "",
+    "null",
+    "\x00\xff",
+    "[" * 100_000,
+    '{"a": ' * 50_000,
+    "1" * 5000,
+    {},
+    {**COUNT, "schema": "pfestubs/count/2"},
+    *({**COUNT, "entries": {**COUNT["entries"], "total": total}} for total in (6, 5.0, True, "5", -1, None)),
+    {**COUNT, "entries": {"text": -1, "inittext": 2, "exittext": 4, "total": 5}},
+    {**COUNT, "layout": "other"},
+    {**COUNT, "stubs": None},
+    {**COUNT, "stubs": {"text_end": 1, "inittext": 2}},
+    {**COUNT, "stubs": {"text": 2, "text_end": None, "inittext": 2}},
+    json.dumps({**CHECK, "headroom": {"bytes": float("nan")}}),
+]
 STUBS: dict[str, Any] = {
     "schema": "pfestubs/stubs/1",
     "layout": "ool",
@@ -389,26 +408,24 @@ STUBS: dict[str, Any] = {
         ({**STUBS, "stubs": [{"area": None}]}, "'stubs[0].function' is missing"),
         ({**STUBS, "stubs": [{"function": "f", "area": "x", "index": 0}]}, "'stubs[0].area' is 'x'"),
         ({**STUBS, "stubs": [{"function": "f", "area": "text"}]}, "'stubs[0].index' is missing"),
+        *((value, "") for value in DAMAGED),
     ],
 )
 def test_damaged_documents(call: Call, old: Path, tmp_path: Path, value: Any, sentence: str) -> None:
     path = tmp_path / "saved.json"
     path.write_text(value if isinstance(value, str) else json.dumps(value))
-    outcome = call("diff", old, path)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith(f"{path}: error: ")
-    assert sentence in outcome.err
-    assert outcome.err.count("\n") == 1
+    commands: list[list[str | Path]] = [["diff", old, path]]
+    if "areas" not in sentence and "stub" not in sentence:  # which a baseline does not need
+        commands += [["check", old, option, path] for option in ("--baseline", "--prelink")]
+    for command in commands:
+        outcome = call(*command)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err.startswith(f"{path}: error: ")
+        assert sentence in outcome.err or command[0] == "check"
+        assert outcome.err.count("\n") == 1
 
 
 # -- errors and options --------------------------------------------------------------------------------------
-
-
-def test_unreadable_files(call: Call, old: Path, tmp_path: Path) -> None:
-    (tmp_path / "text").write_text("hello")
-    for other in ("missing", "text", "."):
-        assert call("diff", old, tmp_path / other).code == 2
-        assert call("diff", tmp_path / other, old).code == 2
 
 
 def test_the_output_is_not_an_input(call: Call, old: Path, new: Path, tmp_path: Path) -> None:

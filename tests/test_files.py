@@ -113,10 +113,11 @@ def test_dev_stdout_is_written_directly(run_cli: RunCli, assembly: str, tmp_path
     assert run_cli("generate", OBJECT, "-o", link).out == assembly
     assert link.is_symlink()
     log = tmp_path / "log"
-    log.write_text("before\n")
-    with log.open("a") as stream:
+    with log.open("wb", buffering=0) as stream:  # what others write before and after stays
+        stream.write(b"before\n")
         assert run_cli("generate", OBJECT, "-o", "/dev/stdout", stdout=stream).code == 0
-    assert log.read_text() == f"before\n{assembly}"
+        stream.write(b"after\n")
+    assert log.read_text() == f"before\n{assembly}after\n"
 
 
 def test_fifo_is_written_directly(assembly: str, tmp_path: Path) -> None:

@@ -69,6 +69,8 @@ def commands(path: Path, kernel: Path) -> list[list[str | Path]]:
         ["check", kernel, "--prelink", path],
         ["check", kernel, "--baseline", path, "--max-growth", "1"],
         ["verify", kernel, path],
+        ["diff", kernel, path],
+        ["diff", path, kernel],
     ]
 
 

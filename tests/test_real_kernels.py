@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from pfestubs.read.vmlinux_o import read_vmlinux_o
 from support import hook_environment
 
 if TYPE_CHECKING:
@@ -37,22 +35,6 @@ def test_count(vmlinux_o: Path, count_json: Callable[..., Any]) -> None:
         "layout": "ool",
         "entries": {"text": 74_811, "inittext": 2_215, "exittext": 0, "total": 77_026},
         "stubs": {"text": 32_768, "text_end": 42_043, "inittext": 2_215},
-    }
-
-
-def test_entries_by_section(vmlinux_o: Path) -> None:
-    found: Counter[str] = Counter()
-    for section in read_vmlinux_o(str(vmlinux_o)).sections:
-        if section.locations:
-            found[section.name] += len(section.locations)
-    assert found == {
-        ".text": 73_982,
-        ".init.text": 2_215,
-        ".text.unlikely": 658,
-        ".sched.text": 103,
-        ".ref.text": 35,
-        ".spinlock.text": 32,
-        ".softirqentry.text": 1,
     }
 
 

@@ -558,12 +558,6 @@ def test_errors(tmp_path: Path, call: Call) -> None:
     assert not page.exists()
 
 
-def test_help(call: Call) -> None:
-    text = " ".join(call("report", "--help").out.split())
-    assert "or if text can grow by less than --min-growth; the page is written anyway" in text
-    assert "Exit status: 0 success, no problems found; 1 problems found in the kernel; 2 error" in text
-
-
 def test_compare(tmp_path: Path, call: Call) -> None:
     old = LinkedKernel(text=spread(600, 64), reserve=500).save(tmp_path / "old")
     new = EVERY_KIND["trapped"].save(tmp_path / "new")

@@ -28,7 +28,7 @@ def kernel(path: Path, mib: int, functions: int, reserve: int) -> Path:
     return trap_object(path, [(".text", spread(functions, mib * MIB), mib * MIB)], reserve=reserve)
 
 
-EXPOSED = [(40, 38000, 32768), (48, 44000, 32768), (40, 30000, 32768), (60, 60000, 45000)]
+EXPOSED = [(40, 38000, 32768), (40, 30000, 32768)]
 
 
 @pytest.mark.parametrize(("mib", "functions", "reserve"), EXPOSED)

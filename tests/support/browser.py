@@ -9,7 +9,6 @@ with Browser(executable, profile_directory) as browser:
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
@@ -167,10 +166,3 @@ class Browser:
     def type(self, text: str) -> None:
         """Type text into the element that has the focus."""
         self.call("Input.insertText", text=text)
-
-    def screenshot(self, path: Path, top: float = 0, height: float = 0) -> None:
-        """Write a PNG of the whole page, or of `height` pixels from `top` on."""
-        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": top, "width": size["width"], "height": height or size["height"], "scale": 1}
-        answer = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(answer["data"]))
