@@ -444,9 +444,9 @@ def test_a_directory_stands_for_the_file_in_it(kernel: LinkedKernel, call: Call,
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda text: b"\xef\xbb\xbf" + text.encode(), "is not in UTF-8 without a byte order mark"),
-        (lambda text: text.encode("utf-16"), "is not in UTF-8 without a byte order mark"),
-        (lambda text: text.encode("utf-16-le"), "is not in UTF-8 without a byte order mark"),
+        (lambda text: b"\xef\xbb\xbf" + text.encode(), "in UTF-8 without a byte order mark"),
+        (lambda text: text.encode("utf-16"), "in UTF-8 without a byte order mark"),
+        (lambda text: text.encode("utf-16-le"), "in UTF-8 without a byte order mark"),
         (lambda text: text.replace("{", '{"schema": "x", ', 1).encode(), "has the key 'schema' twice"),
         (lambda text: text.replace('"layout"', '"layout": "pfe", "layout"').encode(), "'layout' twice"),
     ],

@@ -99,6 +99,10 @@ LAYOUTS: Final = {
 }
 
 
+STUB_SYMBOLS: Final = tuple(s for layout in LAYOUTS.values() for s in layout.symbols)
+"""The symbols of every layout."""
+
+
 def detect_layout(
     file: str, symbols: Collection[str], asked: str | None, *, has_option: bool = False
 ) -> Layout | None:

@@ -14,10 +14,9 @@ from pfestubs.errors import ContradictionError, UnreadableError, UnsuitableError
 from pfestubs.model import RunningKernel
 from pfestubs.read.elf import Elf
 from pfestubs.read.file_types import require_core
-from pfestubs.read.headers import build_id_in
 from pfestubs.read.memory import Extent, Memory
 from pfestubs.read.source import Source, open_source
-from pfestubs.read.vmlinux import BANNER, BANNER_MAX, NOTE_SYMBOLS, NOTES_MAX
+from pfestubs.read.vmlinux import BANNER, BANNER_MAX, NOTE_SYMBOLS, build_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -211,13 +210,10 @@ class _Dump:
     def require_same_build(self, offset: int) -> None:
         """Refuse a dump of another build: the same banner can come from two, the build id cannot."""
         kernel = self._kernel
-        if kernel.build_id is None or not all(name in self.symbols for name in NOTE_SYMBOLS):
-            return
-        start, stop = (self.symbols[name].address for name in NOTE_SYMBOLS)
-        content = self._memory.read(start + offset, min(max(stop - start, 0), NOTES_MAX))
-        found = None if content is None else build_id_in(content, kernel.byte_order, kernel.bits)
+        memory = self.linked_memory(offset)
+        found = build_id_of(memory, self.symbols, kernel.byte_order, kernel.bits)
         for build_id in (found, self._info.get("BUILD-ID")):
-            if build_id is not None and build_id != kernel.build_id:
+            if None not in {build_id, kernel.build_id} and build_id != kernel.build_id:
                 raise ContradictionError(
                     self._file,
                     f"is of another build: its build id is {build_id}, that of {kernel.file}"

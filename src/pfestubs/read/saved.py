@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Read what earlier runs saved: the counts of an object, a kernel's check or stubs.
 
-The shipped schema says what such a document holds (`pfestubs.read.schema`); one reader serves `--baseline`,
-`--prelink` and `diff`.
+The shipped schema says what such a document holds (JSON Schema, as far as it uses that); one reader serves
+`--baseline`, `--prelink` and `diff`. Not tested are `required` and `additionalProperties`: an earlier version
+wrote fewer keys, a later one may write more. The reader asks for the keys that it needs.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pfestubs.errors import UnreadableError
+from pfestubs.errors import InstallationError, UnreadableError
 from pfestubs.layouts import LAYOUTS, AreaRole
 from pfestubs.model import (
     CHECK_SCHEMA,
@@ -29,16 +30,23 @@ from pfestubs.model import (
 )
 from pfestubs.model.findings import RULES, Scope
 from pfestubs.read.file_types import is_document
-from pfestubs.read.schema import Schema
 from pfestubs.read.source import read_document, read_head
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _OFFSET: Final = re.compile(r"\+0x[0-9a-f]+\Z")
 _TABLE_RULE: Final = "table-damaged"
 _DAMAGE_RULES: Final = (_TABLE_RULE, "area-damaged")
-_SAVE_AGAIN: Final = "save it again with --format json and -o FILE"
+_LIMIT: Final = 1 << 64
+_TYPES: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
+    "object": ("an object", lambda value: isinstance(value, dict)),
+    "array": ("a list", lambda value: isinstance(value, list)),
+    "string": ("text", lambda value: isinstance(value, str)),
+    "boolean": ("true or false", lambda value: isinstance(value, bool)),
+    "null": ("null", lambda value: value is None),
+    "integer": ("a number of 64 bits", lambda value: type(value) is int and abs(value) < _LIMIT),
+}
 
 
 def is_saved(path: str) -> bool:
@@ -65,7 +73,7 @@ def read_baseline(path: str) -> KernelFigures:
     Raises:
         UnreadableError: it is not such a document.
     """
-    return _totals(_Document(path, [CHECK_SCHEMA], "save one with pfestubs check --format json"))
+    return _check_figures(_Document(path, [CHECK_SCHEMA], "save one with pfestubs check --format json"))
 
 
 def read_saved_figures(path: str) -> KernelFigures:
@@ -88,12 +96,19 @@ class _Document:
     def __init__(self, path: str, schemas: Sequence[str], advice: str) -> None:
         wanted = " or ".join(schemas)
         self.path, self._advice = path, advice
-        values = _parse(path, read_document(path), wanted, advice)
+        try:
+            values = json.loads(read_document(path).decode(), object_pairs_hook=_object)
+        except (ValueError, RecursionError) as error:
+            raise UnreadableError(
+                path,
+                f"is not the JSON document {wanted}, in UTF-8 without a byte order mark: {error}",
+                advice,
+            ) from error
         self.values: Mapping[str, Any] = values if isinstance(values, dict) else {}
         name = self.values.get("schema")
         if name not in schemas:
             raise self.wrong("schema", name, wanted)
-        mismatch = Schema(str(name)).mismatch(self.values)
+        mismatch = _Schema(str(name)).test(self.values)
         if mismatch is not None:
             raise self.wrong(*mismatch)
 
@@ -108,41 +123,12 @@ class _Document:
         return table[key]
 
 
-def _parse(path: str, data: bytes, wanted: str, advice: str) -> object:
-    """Return the value of a JSON document in UTF-8."""
-    try:
-        text = data.decode()
-        if "\0" in text or text.startswith("\ufeff"):
-            raise UnicodeDecodeError("utf-8", data, 0, 1, "another encoding")
-    except UnicodeDecodeError as error:
-        raise UnreadableError(
-            path, "is not in UTF-8 without a byte order mark, as pfestubs writes it", _SAVE_AGAIN
-        ) from error
-    try:
-        return json.loads(text, parse_int=_parse_int, object_pairs_hook=_object)
-    except _DuplicateKeyError as error:
-        raise UnreadableError(
-            path, f"has the key {_short(str(error))} twice in one object", _SAVE_AGAIN
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise UnreadableError(path, f"is not the JSON document {wanted}", advice) from error
-
-
-class _DuplicateKeyError(ValueError):
-    """An object has two values for the key that is the message."""
-
-
 def _object(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     values = dict(pairs)
     if len(values) != len(pairs):
-        seen: set[str] = set()
-        raise _DuplicateKeyError(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
+        twice = next(key for key, number in Counter(key for key, _ in pairs).items() if number > 1)
+        raise ValueError(f"it has the key {_short(twice)} twice in one object")
     return values
-
-
-def _parse_int(digits: str) -> int | str:
-    """Return a number, or its digits where it has more than any that pfestubs writes."""
-    return int(digits) if len(digits) <= 20 else digits
 
 
 def _short(value: object) -> str:
@@ -151,6 +137,97 @@ def _short(value: object) -> str:
         return "an object" if isinstance(value, dict) else "a list"
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+# -- as the schema says ------------------------------------------------------------------------------------
+
+
+class _Mismatch(NamedTuple):
+    """The first value that is not as described: its name, the value (None if missing), what was expected."""
+
+    name: str
+    found: object
+    expected: str
+
+
+class _Schema:
+    """One of the shipped schemas, by the name in a document: "pfestubs/check/1".
+
+    Raises:
+        InstallationError: the file is missing.
+    """
+
+    def __init__(self, name: str) -> None:
+        _, kind, version = name.split("/")
+        try:
+            text = files("pfestubs").joinpath("schemas", f"{kind}-{version}.json").read_text("utf-8")
+        except OSError as error:
+            raise InstallationError(f"the schema {name}") from error
+        self._root: Mapping[str, Any] = json.loads(text)
+
+    def test(self, value: Any, schema: Any = None, name: str = "") -> _Mismatch | None:
+        """Return what is wrong with a document, or with a part of it that `schema` describes, if anything."""
+        schema = self._root if schema is None else schema
+        if schema is False:
+            return _Mismatch(name, value, "no such key")
+        if "$ref" in schema:
+            schema = self._root["$defs"][schema["$ref"].rpartition("/")[2]]
+        if "type" in schema:
+            types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+            if not any(_TYPES[type_][1](value) for type_ in types):
+                return _Mismatch(name, value, " or ".join(_TYPES[type_][0] for type_ in types))
+        return (
+            _test_scalar(value, schema, name)
+            or (self._test_object(value, schema, name) if isinstance(value, dict) else None)
+            or (self._test_list(value, schema, name) if isinstance(value, list) else None)
+            or self._test_combined(value, schema, name)
+        )
+
+    def _test_object(self, value: Mapping[str, Any], schema: Any, name: str) -> _Mismatch | None:
+        for key, part in schema.get("properties", {}).items():
+            if key in value:
+                found = self.test(value[key], part, key)
+                if found is not None:  # the whole name is made only now: lists have thousands of items
+                    return found._replace(name=f"{name}{name and '.'}{found.name}")
+        return None
+
+    def _test_list(self, value: list[Any], schema: Any, name: str) -> _Mismatch | None:
+        if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
+            wanted = schema.get("maxItems", schema.get("minItems"))
+            return _Mismatch(name, value, f"{wanted} items" if wanted else "no items")
+        if "contains" in schema and all(self.test(item, schema["contains"], "") for item in value):
+            return _Mismatch(name, value, "a list with one of another kind")
+        for number, item in enumerate(value) if "items" in schema else ():
+            found = self.test(item, schema["items"], "")
+            if found is not None:
+                return found._replace(name=f"{name}[{number}]{found.name and '.'}{found.name}")
+        return None
+
+    def _test_combined(self, value: Any, schema: Any, name: str) -> _Mismatch | None:
+        for part in schema.get("allOf", ()):
+            found = self.test(value, part, name)
+            if found is not None:
+                return found
+        if "anyOf" in schema:
+            tests = [self.test(value, part, name) for part in schema["anyOf"]]
+            if None not in tests:
+                return tests[0]
+        if "if" in schema:
+            branch = "else" if self.test(value, schema["if"], name) else "then"
+            return self.test(value, schema.get(branch, {}), name)
+        return None
+
+
+def _test_scalar(value: Any, schema: Any, name: str) -> _Mismatch | None:
+    allowed = schema.get("enum", [schema["const"]] if "const" in schema else None)
+    if allowed is not None and not any(type(value) is type(one) and value == one for one in allowed):
+        named = ", ".join("null" if one is None else str(one) for one in allowed)
+        return _Mismatch(name, value, named if "const" in schema else f"one of {named}")
+    if "minimum" in schema and type(value) is int and value < schema["minimum"]:
+        return _Mismatch(name, value, f"at least {schema['minimum']}")
+    if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
+        return _Mismatch(name, value, f"text such as {schema['pattern']}")
+    return None
 
 
 # -- what the documents say ----------------------------------------------------------------------------------
@@ -181,18 +258,36 @@ def _counts(document: _Document) -> ObjectCounts:
     )
 
 
-def _totals(document: _Document) -> KernelFigures:
-    """Return what a baseline needs of a saved check."""
+def _check_figures(document: _Document) -> KernelFigures:
     values = document.values
     headroom = document.need(values, "headroom")
     if "bytes" not in headroom:  # null where no branch is measured
         raise document.wrong("headroom.bytes", None, "it")
+    name = document.need(values, "layout")
+    layout = LAYOUTS.get(name)
+    known = [spec.name for spec in layout.areas] if layout else []
+    areas: dict[str, AreaFigures] = {}
+    for i, area in enumerate(values.get("areas") or ()):
+        own, reserved, used = (
+            document.need(area, key, f"areas[{i}].") for key in ("name", "reserved", "used")
+        )
+        if own not in known or own in areas:
+            raise document.wrong(f"areas[{i}].name", own, f"each of {', '.join(known)} once")
+        areas[own] = AreaFigures(reserved, used)
+    rules = [
+        document.need(finding, "rule", f"findings[{i}].")
+        for i, finding in enumerate(values.get("findings") or ())
+    ]
+    failing = sum(rule in RULES and RULES[rule].scope is Scope.LOCATION for rule in rules)
+    # The findings of a damaged table hide those of its locations.
+    unserved = None if _TABLE_RULE in rules or "findings" not in values else failing
+    damage = next((rule for rule in rules if rule in _DAMAGE_RULES), None)
     order = values.get("byte_order")  # since 0.2, and the class, and which kernel it is
     kernel = values.get("kernel") or {}
     return KernelFigures(
         KernelIdentity(
             document.path,
-            document.need(values, "layout"),
+            name,
             values.get("class"),
             None if order is None else ByteOrder(order),
             kernel.get("release"),
@@ -200,33 +295,12 @@ def _totals(document: _Document) -> KernelFigures:
         ),
         source="check",
         locations=document.need(values, "locations"),
+        stub_size=values.get("stub_size"),
+        areas=areas,
+        unserved=unserved,
         headroom=headroom["bytes"],
+        damage=damage,
     )
-
-
-def _check_figures(document: _Document) -> KernelFigures:
-    values, totals = document.values, _totals(document)
-    layout = LAYOUTS.get(totals.kernel.layout or "")
-    known = [spec.name for spec in layout.areas] if layout else []
-    areas: dict[str, AreaFigures] = {}
-    for i, area in enumerate(document.need(values, "areas")):
-        name, reserved, used = (
-            document.need(area, key, f"areas[{i}].") for key in ("name", "reserved", "used")
-        )
-        if name not in known or name in areas:
-            raise document.wrong(
-                f"areas[{i}].name", name, f"each of {', '.join(known)} once" if known else "no areas"
-            )
-        areas[name] = AreaFigures(reserved, used)
-    rules = [
-        document.need(finding, "rule", f"findings[{i}].")
-        for i, finding in enumerate(document.need(values, "findings"))
-    ]
-    failing = sum(rule in RULES and RULES[rule].scope is Scope.LOCATION for rule in rules)
-    # The findings of a damaged table hide those of its locations.
-    unserved = None if _TABLE_RULE in rules else failing
-    damage = next((rule for rule in rules if rule in _DAMAGE_RULES), None)
-    return replace(totals, stub_size=values.get("stub_size"), areas=areas, unserved=unserved, damage=damage)
 
 
 def _count_figures(document: _Document) -> KernelFigures:

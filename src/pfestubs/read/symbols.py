@@ -3,35 +3,37 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from bisect import bisect_right
 from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.model import ByteOrder, SymbolInfo
+from pfestubs.model import ByteOrder, SymbolInfo, SymbolView
 from pfestubs.read import elf as e
 from pfestubs.read.names import decode_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from array import array
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pfestubs.read.elf import Elf
 
 # Where several symbols share an address, a function's own name is the one to show; locals come last.
 _BIND_RANK: Final = {e.STB_GLOBAL: 0, e.STB_WEAK: 1, e.STB_LOCAL: 2}
 _TYPE_RANK: Final = {e.STT_FUNC: 0, 10: 0, e.STT_NOTYPE: 3}
-_NO_CODE: Final = 255
+NO_CODE: Final = 255
+"""The rank of a symbol that is not code; of several at one address the lowest rank is shown."""
 _RANKS: Final = bytes(
-    _BIND_RANK.get(info >> 4, 2) + _TYPE_RANK[info & 0xF] if info & 0xF in _TYPE_RANK else _NO_CODE
+    _BIND_RANK.get(info >> 4, 2) + _TYPE_RANK[info & 0xF] if info & 0xF in _TYPE_RANK else NO_CODE
     for info in range(256)
 )
 """The rank of a symbol by its st_info."""
-_IS_CODE: Final = bytes(rank != _NO_CODE for rank in _RANKS)
+_IS_CODE: Final = bytes(rank != NO_CODE for rank in range(256))
 
 
-class IndexedSymbols(ABC):
-    """Names and addresses of one kernel (`pfestubs.model.SymbolView`).
+class IndexedSymbols(SymbolView):
+    """Names and addresses of one kernel, from columns.
 
     The first names that are requested are searched for one by one; then an index of all code by address is
     built, which takes 0.1 s for a kernel of 137,758 symbols.
@@ -42,27 +44,27 @@ class IndexedSymbols(ABC):
         self._skips: dict[int, int] = {}
 
     @abstractmethod
-    def find(self, names: Sequence[str]) -> Mapping[str, SymbolInfo]:
-        """Return where each of `names` is; the names that are not there are left out."""
-
-    @abstractmethod
-    def gap(self, address: int) -> int | None:
-        """Return the bytes from `address` to the next symbol, None after the last."""
-
-    @abstractmethod
-    def code_symbols(self) -> Iterator[tuple[bytes, int]]:
-        """Yield every symbol of code with its address, aliases too, in no order."""
-
-    def code_names(self) -> Iterator[tuple[str, int]]:
-        """Yield the same with the names as text."""
-        return ((decode_name(name), address) for name, address in self.code_symbols())
-
-    @abstractmethod
-    def _best(self) -> dict[int, int]:
-        """Return the symbol of code to show at each address, as a key for `_name`."""
+    def _columns(self) -> tuple[Sequence[int], array[int], bytes]:
+        """Return of each symbol its key for `_raw_name`, its address (0 if undefined) and its rank."""
 
     @abstractmethod
     def _raw_name(self, key: int) -> bytes: ...
+
+    def gap(self, address: int) -> int | None:
+        """Return the bytes from `address` to the next symbol, None after the last."""
+        _, addresses, _ = self._columns()
+        following = min(filter(address.__lt__, addresses), default=None)
+        return None if following is None else following - address
+
+    def code_symbols(self) -> Iterable[tuple[bytes, int]]:
+        """Yield every symbol of code with its address, aliases too, in no order."""
+        keys, addresses, ranks = self._columns()
+        is_code = ranks.translate(_IS_CODE)
+        return zip(map(self._raw_name, compress(keys, is_code)), compress(addresses, is_code), strict=True)
+
+    def code_names(self) -> Iterator[tuple[str, int]]:
+        """Yield the same with the names as text."""
+        return ((decode_name(name), address) for name, address in self.code_symbols() if address)
 
     def _search(self, address: int) -> tuple[str, int] | None:  # noqa: ARG002 - for those that can
         """Return the same as `locate` without an index, None where the index is needed."""
@@ -70,7 +72,14 @@ class IndexedSymbols(ABC):
 
     @cached_property
     def _index(self) -> tuple[list[int], dict[int, int]]:
-        best = self._best()
+        keys, addresses, ranks = self._columns()
+        best: dict[int, int] = {}
+        for rank in sorted(set(ranks) - {NO_CODE}, reverse=True):
+            # Backwards, so that of equals the first one stays.
+            chosen = ranks[::-1].translate(bytes(number == rank for number in range(256)))
+            best.update(
+                zip(compress(reversed(addresses), chosen), compress(reversed(keys), chosen), strict=True)
+            )
         best.pop(0, None)  # undefined symbols
         return sorted(best), best
 
@@ -145,30 +154,9 @@ class ElfSymbols(IndexedSymbols):
                 found[name], ranks[name] = SymbolInfo(symbol.value, symbol.size or None), rank
         return found
 
-    def gap(self, address: int) -> int | None:
-        """Return the bytes from `address` to the next symbol, None after the last."""
-        _, values, _ = self._elf.symbol_columns
-        following = min(filter(address.__lt__, values), default=None)
-        return None if following is None else following - address
-
-    def code_symbols(self) -> Iterator[tuple[bytes, int]]:
-        """Yield every symbol of code with its address."""
+    def _columns(self) -> tuple[Sequence[int], array[int], bytes]:
         names, values, infos = self._elf.symbol_columns
-        raw_name = self._elf.raw_symbol_name_at
-        for name, value in compress(zip(names, values, strict=True), infos.translate(_IS_CODE)):
-            if value:
-                yield raw_name(name), value
-
-    def _best(self) -> dict[int, int]:
-        names, values, infos = self._elf.symbol_columns
-        best: dict[int, int] = {}
-        ranks = infos.translate(_RANKS)
-        for rank in sorted(set(ranks) - {_NO_CODE}, reverse=True):
-            # Backwards, so that of equals the first one stays.
-            chosen = ranks[::-1].translate(bytes(number == rank for number in range(256)))
-            addresses, keys = compress(reversed(values), chosen), compress(reversed(names), chosen)
-            best.update(zip(addresses, keys, strict=True))
-        return best
+        return names, values, infos.translate(_RANKS)
 
     def _search(self, address: int) -> tuple[str, int] | None:
         """Search the symbol table's bytes for the addresses that share all but their last 16 bits.
@@ -180,7 +168,7 @@ class ElfSymbols(IndexedSymbols):
         for index in self._symbols_near(address):
             key, value, info = self._elf.symbol_fields(index)
             rank = _RANKS[info]
-            if rank != _NO_CODE and 0 < value <= address and (value not in found or rank < found[value][0]):
+            if rank != NO_CODE and 0 < value <= address and (value not in found or rank < found[value][0]):
                 found[value] = rank, key
         for value in sorted(found, reverse=True):
             name = self._raw_name(found[value][1])

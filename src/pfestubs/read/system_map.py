@@ -1,22 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A linked kernel's symbols from a System.map, /proc/kallsyms, or the output of nm."""
+"""A linked kernel's symbols from a System.map, /proc/kallsyms, or the output of nm; and whose they are.
+
+A map of a neighbouring build, with one function more or less, names nearly the same symbols. Each test here
+looks at the bytes of the kernel instead. A map that passes them all may still be of another build only where
+that makes no difference to the boot.
+"""
 
 from __future__ import annotations
 
 import re
 from array import array
+from bisect import bisect_right
 from io import BytesIO
-from itertools import compress
+from itertools import compress, groupby
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.errors import UnreadableError, UnsuitableError
-from pfestubs.model import SymbolInfo
+from pfestubs.errors import ContradictionError, UnreadableError, UnsuitableError
+from pfestubs.layouts import AreaRole
+from pfestubs.model import SymbolInfo, ppc
 from pfestubs.read.names import NAME_LIMIT, decode_name
 from pfestubs.read.source import read_document
-from pfestubs.read.symbols import IndexedSymbols
+from pfestubs.read.symbols import NO_CODE, IndexedSymbols
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from pfestubs.model import Area, Kernel
 
 _ADDRESS: Final = rb"[0-9a-fA-F]{1,16}"
 _LINE: Final = re.compile(
@@ -26,11 +35,23 @@ _LINE: Final = re.compile(
 """Address, size (`nm -S`), type letter, name; a module's name (kallsyms)."""
 _UNDEFINED: Final = re.compile(rb"\s*[Uwv] \S+\s*")
 _PLACEHOLDER: Final = re.compile(rb"\s*[0-9a-fA-F]+ \S+ .*\bSystem\.map\b.*")
-_RANKS: Final = bytes({84: 0, 87: 1, 116: 2, 119: 1}.get(letter, 255) for letter in range(256))
-"""Of several symbols at one address the one to show: T before W and w before t; 255 is not code."""
-_IS_CODE: Final = bytes(rank != 255 for rank in _RANKS)
+_RANKS: Final = bytes({84: 0, 87: 1, 116: 2, 119: 1}.get(letter, NO_CODE) for letter in range(256))
+"""Of several symbols at one address the one to show: T before W and w before t."""
 _IS_LOCAL: Final = bytes(chr(letter).islower() for letter in range(128)) + bytes(128)
 _BOM: Final = b"\xef\xbb\xbf"
+_STUB_ENTRIES: Final = frozenset({0, 4, 8})
+"""From a function's symbol to its location, in bytes, with stubs: after a global entry's set-up, or at it."""
+_INLINE_ENTRIES: Final = frozenset({0, 4, 8, 12, 16, 20})
+"""The same for a kernel without stubs: -mprofile-kernel saves LR first."""
+_RUN: Final = 8
+"""Functions in a row without a location at their entry; the map of a real kernel has one at most."""
+_PADDING: Final = 0x10000
+"""Bytes that may follow an area before the next symbol: alignment to the largest page."""
+_ENOUGH: Final = 0.75
+"""Share of locations that must fit; overridden weak functions keep theirs without a symbol."""
+_ADVICE: Final = (
+    "give the System.map of the same build (the addresses of a running kernel with KASLR do not fit a file)"
+)
 
 
 class MapSymbols(IndexedSymbols):
@@ -78,24 +99,10 @@ class MapSymbols(IndexedSymbols):
                 local[name] = is_local
         return found
 
-    def gap(self, address: int) -> int | None:
-        """Return the bytes from `address` to the next symbol, None after the last."""
-        following = min(filter(address.__lt__, self._addresses), default=None)
-        return None if following is None else following - address
-
-    def code_symbols(self) -> Iterator[tuple[bytes, int]]:
-        """Yield every symbol of code with its address."""
-        return compress(zip(self._names, self._addresses, strict=True), self._letters.translate(_IS_CODE))
-
-    def _best(self) -> dict[int, int]:
-        best: dict[int, int] = {}
-        ranks = self._letters.translate(_RANKS)
-        for rank in (2, 1, 0):
-            chosen = ranks.translate(bytes(number == rank for number in range(256)))
-            best.update(
-                zip(compress(self._addresses, chosen), compress(range(len(ranks)), chosen), strict=True)
-            )
-        return best
+    def _columns(self) -> tuple[Sequence[int], array[int], bytes]:
+        # Backwards, so that of equals the last one stays.
+        keys = range(len(self._names))[::-1]
+        return keys, self._addresses[::-1], bytes(self._letters[::-1]).translate(_RANKS)
 
     def _raw_name(self, key: int) -> bytes:
         return self._names[key]
@@ -121,3 +128,125 @@ def _wrong_line(path: str, number: int, line: bytes) -> UnreadableError | Unsuit
             path, f"is a placeholder without symbols ({shown!r})", "give the real System.map"
         )
     return UnreadableError(path, f"line {number:,} is not a line of a System.map (address, letter, name)")
+
+
+# -- whether the map is of a kernel --------------------------------------------------------------------------
+
+
+def require_same_symbols(
+    file: str, map_file: str, own: IndexedSymbols, symbols: IndexedSymbols, names: Sequence[str]
+) -> None:
+    """Refuse a map that has elsewhere a symbol that the file itself still has, or lacks one of `names`.
+
+    Raises:
+        ContradictionError: naming the map and the symbol.
+    """
+    mapped = symbols.find(names)
+    for name, info in own.find(names).items():
+        if name not in mapped or mapped[name].address != info.address:
+            found = f"{name} at {mapped[name].address:#x}" if name in mapped else f"no {name}"
+            raise ContradictionError(map_file, f"has {found}, {file} has it at {info.address:#x}", _ADVICE)
+    code = set(symbols.code_symbols())
+    odd = [symbol for symbol in own.code_symbols() if symbol[1] and symbol not in code]
+    places = dict(sorted(code, reverse=True)) if odd else {}  # of several addresses the lowest
+    for raw, address in odd:
+        if raw in places:
+            found = f"{decode_name(raw)} at {places[raw]:#x}"
+            raise ContradictionError(map_file, f"has {found}, {file} has it at {address:#x}", _ADVICE)
+
+
+def require_matching_map(kernel: Kernel, map_file: str, symbols: IndexedSymbols) -> None:
+    """Refuse a System.map that is not of `kernel`, which was read with its symbols.
+
+    Raises:
+        ContradictionError: naming the map and what does not fit.
+    """
+    for problem in _problems(kernel, symbols):
+        raise ContradictionError(map_file, f"is not of {kernel.file}: {problem}", _ADVICE)
+
+
+def _problems(kernel: Kernel, symbols: IndexedSymbols) -> Iterator[str]:
+    for name, address in kernel.misplaced_targets():
+        yield f"it has {name} at {address:#x}, where {kernel.file} has no instruction of its text"
+    banner = symbols.find(["linux_banner"]).get("linux_banner")
+    if banner is not None and kernel.banner is None:
+        yield f"the file has no banner at linux_banner ({banner.address:#x})"
+    if kernel.memory.word(kernel.text.start) is None:
+        yield f"the file has nothing at _stext ({kernel.text.start:#x})"
+    yield from _strange_locations(kernel, symbols)
+    for area in kernel.areas:
+        yield from _strange_area(kernel, area)
+
+
+def _strange_locations(kernel: Kernel, symbols: IndexedSymbols) -> Iterator[str]:
+    locations = [value for value in kernel.table if value in kernel.text or value in kernel.inittext]
+    if len(locations) < _ENOUGH * len(kernel.table):
+        yield (
+            f"only {len(locations):,} of {len(kernel.table):,} entries of the location table are within the"
+            " text of the map"
+        )
+        return
+    yield from _strange_entries(kernel, symbols, sorted(locations))
+    if len(locations) == len(kernel.table) - 1 and kernel.table[-1] not in locations[-1:]:
+        last = kernel.table[-1]
+        yield f"the last entry of the location table, {last:#x}, is not within the text of the map"
+    if kernel.layout is None:
+        return
+    word_at = kernel.memory.word
+    words = kernel.memory.words_at(array("Q", sorted(locations)))
+    nops = words.count(ppc.NOP)
+    if nops < _ENOUGH * len(locations):  # clang's entries are 8 bytes before the nop
+        nops = sum(ppc.NOP in {word_at(value), word_at(value + 8)} for value in locations)
+    if nops < _ENOUGH * len(locations):
+        yield f"only {nops:,} of {len(locations):,} locations hold a nop"
+    known = set(kernel.table)
+    for value in kernel.beyond_table():
+        inside = value in kernel.text or value in kernel.inittext
+        if inside and value not in known and word_at(value) == ppc.NOP:
+            yield f"the location table continues beyond the map's symbols, with {value:#x}"
+
+
+def _strange_entries(kernel: Kernel, symbols: IndexedSymbols, locations: Sequence[int]) -> Iterator[str]:
+    """Yield what is wrong with the places of the locations, ascending, within the map's functions.
+
+    Overridden weak functions keep their locations without a symbol: those follow the function before them.
+    Where the map is of another build, function after function has none at its entry.
+    """
+    offsets = _STUB_ENTRIES if kernel.layout else _INLINE_ENTRIES
+    starts = sorted({address for _, address in symbols.code_symbols()})
+    fits: dict[int, bool] = {}
+    for location in locations:
+        place = bisect_right(starts, location)
+        owner = starts[place - 1] if place else 0
+        # With CALL_OPS and without stubs, the entry is the pointer before the function.
+        before = place < len(starts) and starts[place] == location + 4
+        fits[owner] = fits.get(owner, False) or before or location - owner in offsets
+    fitting = sum(fits.values())
+    if fitting < _ENOUGH * len(fits):
+        yield f"only {fitting:,} of {len(fits):,} functions of the map have a location at their entry"
+    owners = list(fits)
+    start = 0
+    for does_fit, group in groupby(fits.values()):
+        length = len(list(group))
+        if not does_fit and length >= _RUN:
+            first = owners[start]
+            yield f"{length:,} functions of the map from {first:#x} on have no location at their entry"
+        start += length
+
+
+def _strange_area(kernel: Kernel, area: Area) -> Iterator[str]:
+    text = kernel.inittext if area.role is AreaRole.INIT else kernel.text
+    if area.address not in text:
+        yield f"area {area.name} at {area.address:#x} is outside the text of the map"
+        return
+    if not area.count or kernel.layout is None:
+        return
+    smallest, usual, largest = (area.count * size for size in (16, kernel.layout.stub_size, 24))
+    size = usual if area.size is None else area.size
+    if not smallest <= size <= largest + _PADDING:
+        yield f"area {area.name} has {area.count:,} stubs in {size:,} bytes at {area.address:#x}"
+        return
+    size = min(size, usual)
+    content = kernel.memory.read(area.address, size)
+    if content is None or any(content):
+        yield f"the file is not empty where area {area.name} would be ({area.address:#x}, {size:,} bytes)"

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.errors import ContradictionError, UnreadableError, UnsuitableError
-from pfestubs.layouts import LAYOUTS, Layout, detect_layout
+from pfestubs.errors import UnreadableError, UnsuitableError
+from pfestubs.layouts import STUB_SYMBOLS, Layout, detect_layout
 from pfestubs.model import Area, Kernel
 from pfestubs.read import elf as e
 from pfestubs.read.dynamic import DYNAMIC_SYMBOLS, RelocatedWords
@@ -21,16 +21,17 @@ from pfestubs.read.symbols import ElfSymbols
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pfestubs.model import SymbolInfo, SymbolView
+    from pfestubs.model import ByteOrder, SymbolInfo, SymbolView
     from pfestubs.read.elf import Elf
 
 TABLE_SYMBOLS: Final = ("__start_mcount_loc", "__stop_mcount_loc")
 _BRACKETS: Final = ("_stext", "_etext", "_sinittext", "_einittext")
 _TRACERS: Final = ("ftrace_caller", "ftrace_regs_caller")
 _TRAMPOLINES: Final = ("ftrace_tramp_text", "ftrace_tramp_init")
+_KNOWN: Final = (*TABLE_SYMBOLS, *_BRACKETS, *_TRACERS, *_TRAMPOLINES, *STUB_SYMBOLS)
 NOTE_SYMBOLS: Final = ("__start_notes", "__stop_notes")
 _IDENTITY: Final = ("linux_banner", *NOTE_SYMBOLS)
-NOTES_MAX: Final = 1 << 20
+_NOTES_MAX: Final = 1 << 20
 """Bytes of notes that are read."""
 BANNER: Final = b"Linux version "
 BANNER_MAX: Final = 512
@@ -59,27 +60,19 @@ def open_kernel(path: str, system_map: str | None = None) -> Iterator[Kernel]:
 
 def _read_with_map(elf: Elf, system_map: str) -> Kernel:
     """Read a kernel with the symbols of a System.map, once the map is proved to be its own."""
-    from pfestubs.read.map_evidence import compare_symbols, require_matching_map
-    from pfestubs.read.system_map import read_system_map
+    from pfestubs.read.system_map import read_system_map, require_matching_map, require_same_symbols
 
     symbols = read_system_map(system_map)
-    own = ElfSymbols(elf) if elf.symtab is not None else None
-    if own is not None:
-        names = _known_symbols()
-        compare_symbols(elf.path, system_map, own.find(names), symbols.find(names))
+    if elf.symtab is not None:
+        require_same_symbols(elf.path, system_map, ElfSymbols(elf), symbols, _KNOWN)
     kernel = _read(elf, symbols, system_map)
-    require_matching_map(kernel, system_map, symbols, own)
+    require_matching_map(kernel, system_map, symbols)
     return kernel
-
-
-def _known_symbols() -> list[str]:
-    stub_symbols = [s for layout in LAYOUTS.values() for s in layout.symbols]
-    return [*TABLE_SYMBOLS, *_BRACKETS, *_TRACERS, *_TRAMPOLINES, *stub_symbols]
 
 
 def _read(elf: Elf, symbols: SymbolView, source: str) -> Kernel:
     """Read a kernel with the symbols of `source`, the file itself or a System.map."""
-    found = symbols.find([*_known_symbols(), *_IDENTITY])
+    found = symbols.find([*_KNOWN, *_IDENTITY])
     layout = _layout(elf, found, source)
     memory = Memory(elf.source.read, _extents(elf), elf.order)
     for name in (*_BRACKETS[::2], TABLE_SYMBOLS[0]):
@@ -107,7 +100,7 @@ def _read(elf: Elf, symbols: SymbolView, source: str) -> Kernel:
             " relocations cannot be found",
             "give the vmlinux with its section headers",
         )
-    kernel = Kernel(
+    return Kernel(
         file=elf.path,
         bits=elf.bits,
         byte_order=elf.byte_order,
@@ -123,12 +116,9 @@ def _read(elf: Elf, symbols: SymbolView, source: str) -> Kernel:
         memory=memory,
         symbols=symbols,
         banner=_banner(memory, found),
-        build_id=_build_id(elf, memory, found),
+        build_id=build_id_of(memory, found, elf.byte_order, elf.bits),
         beyond_table=partial(_beyond, relocated, range(start, stop), elf.word),
     )
-    if source != elf.path:
-        _require_tracers(kernel, source)
-    return kernel
 
 
 def _layout(elf: Elf, found: Mapping[str, SymbolInfo], source: str) -> Layout | None:
@@ -144,8 +134,7 @@ def _layout(elf: Elf, found: Mapping[str, SymbolInfo], source: str) -> Layout | 
             f"has no location table (no {' and '.join(TABLE_SYMBOLS)})",
             advice if source == elf.path else "give the whole System.map of this kernel",
         )
-    stub_symbols = [s for layout in LAYOUTS.values() for s in layout.symbols]
-    layout = detect_layout(source, [s for s in stub_symbols if s in found], None)
+    layout = detect_layout(source, found, None)
     _require_elfv2(elf)
     required = [*TABLE_SYMBOLS, *_BRACKETS, *_TRACERS, *_TRAMPOLINES, *(layout.symbols if layout else ())]
     if layout is None:
@@ -170,21 +159,6 @@ def _beyond(relocated: RelocatedWords, table: range, word: int) -> Sequence[int]
     return values
 
 
-def _require_tracers(kernel: Kernel, system_map: str) -> None:
-    """Refuse a map that places what stubs call where the kernel has no text that stays.
-
-    Raises:
-        ContradictionError: naming the first one.
-    """
-    for name, address in kernel.misplaced_targets():
-        raise ContradictionError(
-            system_map,
-            f"is not of {kernel.file}: it has {name} at {address:#x}, where {kernel.file} has no instruction"
-            " of its text",
-            "are the symbols those of this build?",
-        )
-
-
 def _banner(memory: Memory, found: Mapping[str, SymbolInfo]) -> str | None:
     """Return `linux_banner` (init/version-timestamp.c): release, builder, compiler, number and time."""
     if "linux_banner" not in found:
@@ -198,13 +172,15 @@ def _banner(memory: Memory, found: Mapping[str, SymbolInfo]) -> str | None:
     return None
 
 
-def _build_id(elf: Elf, memory: Memory, found: Mapping[str, SymbolInfo]) -> str | None:
-    """Return the GNU build id in the kernel's notes, in hexadecimal."""
+def build_id_of(
+    memory: Memory, found: Mapping[str, SymbolInfo], byte_order: ByteOrder, bits: int
+) -> str | None:
+    """Return the GNU build id in a kernel's notes, in hexadecimal."""
     if not all(name in found for name in NOTE_SYMBOLS):
         return None
     start, stop = (found[name].address for name in NOTE_SYMBOLS)
-    content = memory.read(start, min(max(stop - start, 0), NOTES_MAX))
-    return None if content is None else build_id_in(content, elf.byte_order, elf.bits)
+    content = memory.read(start, min(max(stop - start, 0), _NOTES_MAX))
+    return None if content is None else build_id_in(content, byte_order, bits)
 
 
 def _require_elfv2(elf: Elf) -> None:

@@ -7,7 +7,7 @@ from array import array
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import UnreadableError, UnsuitableError
-from pfestubs.layouts import LAYOUTS
+from pfestubs.layouts import LAYOUTS, STUB_SYMBOLS
 from pfestubs.model import ReserveArray, TextSection, VmlinuxO
 from pfestubs.read import elf as e
 from pfestubs.read.file_types import require_relocatable_object
@@ -276,7 +276,7 @@ def _compare_slots(elf: Elf, table: int, slots: array[int]) -> None:
 def _stub_symbols(elf: Elf) -> dict[str, Symbol]:
     """Return the stub symbols that the object defines or refers to; a definition wins over a reference."""
     found: dict[str, Symbol] = {}
-    for symbol in elf.symbols_named([s for layout in LAYOUTS.values() for s in layout.symbols]):
+    for symbol in elf.symbols_named(STUB_SYMBOLS):
         name = elf.symbol_name(symbol)
         if name not in found or found[name].section == e.SHN_UNDEF:
             found[name] = symbol
