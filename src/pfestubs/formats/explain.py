@@ -28,7 +28,7 @@ _MESSAGE_MAX: Final = 200
 """Characters of a message that are shown; JSON has the whole."""
 
 MEANINGS: Final = {
-    MessageKind.ALLOCATING: "the kernel found {count:,} functions to trace",
+    MessageKind.ALLOCATING: "the kernel found {:,} functions to trace",
     MessageKind.ALLOCATED: "the kernel prepared every function that it can trace",
     MessageKind.NO_FUNCTIONS: "the kernel's location table, __start_mcount_loc to __stop_mcount_loc, is"
     " empty",
@@ -37,35 +37,32 @@ MEANINGS: Final = {
     MessageKind.BUG: "the kernel could not prepare this function for tracing",
     MessageKind.BUG_WARNING: "the kernel disables ftrace here (ftrace_kill), after the first function"
     " that fails",
-    MessageKind.ARCH_WARNING: "a test of the powerpc code failed that names no function",
+    MessageKind.ARCH_WARNING: "a test of the powerpc code failed that names no function, such as: is a stub"
+    " left in the area",
     MessageKind.CORE_WARNING: "a test of the common ftrace code failed; not each of them disables ftrace",
     MessageKind.STUB_OUT_OF_RANGE: "the kernel tests that the branches from the function to its stub and back"
     " span less than 32 MiB",
     MessageKind.NO_TRAMPOLINE: "the kernel tests that the stub's call reaches the tracer, or a trampoline,"
     " with a branch of less than 32 MiB",
-    MessageKind.WRONG_INSTRUCTION: "the kernel tests that the instruction is the one that it is about to"
-    " replace: expected {expected}, found {found:#010x}",
+    MessageKind.WRONG_INSTRUCTION: "the kernel tests that the instruction is the one it is about to replace",
     MessageKind.FETCH_FAILED: "the kernel could not read the instruction that it is about to replace",
-    MessageKind.UNEXPECTED_TARGET: "the kernel was asked to call a tracer directly that is out of branch"
-    " range",
-    MessageKind.UNEXPECTED_CALL: "the instructions at a call in a module are not those that the kernel"
-    " replaces",
+    MessageKind.UNEXPECTED_TARGET: "the kernel was asked to call a tracer directly that is out of range",
+    MessageKind.UNEXPECTED_CALL: "the instructions at a call in a module are not those that it replaces",
     MessageKind.TRACER_TOO_FAR: "the kernel tests that a trampoline can compute the tracer's address",
     MessageKind.NO_MODULE: "the address belongs to no module and not to the kernel's text",
 }
 """What each message says."""
 
+_DISAGREE: Final = "log and replay disagree: the replay ends at {predicted}"
 _COMPARISONS: Final = {
     Comparison.AGREES: "log and replay agree",
-    Comparison.NOT_PREDICTED: "log and replay disagree: the replay of this vmlinux gives every function a"
-    " working stub",
-    Comparison.OTHER_FUNCTION: "log and replay disagree: the replay ends at {predicted}",
-    Comparison.OTHER_RULE: "log and replay disagree: the replay ends at {predicted}",
+    Comparison.NOT_PREDICTED: "log and replay disagree: in the replay of this vmlinux nothing fails so",
+    Comparison.OTHER_FUNCTION: _DISAGREE,
+    Comparison.OTHER_RULE: _DISAGREE,
     Comparison.OTHER_COUNT: "log and file disagree: the file has {locations:,}",
     Comparison.OTHER_ADDRESS: "log and file disagree: the file has it at {location:#x}, the log"
     " at {logged:#x}",
-    Comparison.NOT_LOGGED: "log and replay disagree: the replay ends at {predicted}, the log shows no"
-    " failure",
+    Comparison.NOT_LOGGED: f"{_DISAGREE}, the log shows no failure",
     Comparison.FUNCTION_LOST: "the function is not in the log; the replay ends at {predicted}",
     Comparison.RULE_LOST: "it is the function where the replay ends; which test failed is not in the log",
     Comparison.AFTER_BOOT: "it happened after boot, which the replay does not cover",
@@ -73,59 +70,40 @@ _COMPARISONS: Final = {
     " cover it",
     Comparison.NOT_SIMULATED: "the replay does not cover it",
 }
+_OUTCOMES: Final = {
+    Proof.DISABLED: "ftrace disabled itself",
+    Proof.FAILED: "a test of ftrace failed",
+    Proof.WARNED: "a warning of ftrace",
+    Proof.MODULE: "ftrace failed for a module",
+}
 
 
 def explanation_sentences(explanation: Explanation, *, with_remedy: bool = False) -> list[str]:
     """Return what the kernel tested, the figures of the replay, and how log and replay compare."""
-    sentences = [_meaning(explanation)]
-    finding, toc = explanation.finding, explanation.toc
+    message, finding, toc = explanation.message, explanation.finding, explanation.toc
+    sentences = [MEANINGS[message.kind].format(message.count)]
     if finding is not None and not explanation.comparison.contradicts:
         sentence = finding_message(finding) if with_remedy else finding_sentence(finding)
         sentences.append(f"{finding.rule}: {sentence}")
     if toc is not None:
+        limit = TOC_REACH - (toc > 0)
         sentences.append(
-            f"{explanation.function} is {abs(toc):,} bytes from the TOC pointer"
-            f" (limit {TOC_REACH - (toc > 0):,})"
+            f"{explanation.function} is {abs(toc):,} bytes from the TOC pointer (limit {limit:,})"
         )
-    return [*sentences, _comparison(explanation)]
+    comparison = _COMPARISONS[explanation.comparison].format(
+        predicted=finding and f"{finding.function} at {finding.location or 0:#x}, {finding.rule}",
+        locations=explanation.locations or 0,
+        location=explanation.location or 0,
+        logged=(message.code and message.code.address) or 0,
+    )
+    if explanation.comparison.contradicts and not explanation.proved:
+        comparison += "; the log does not prove that it is of this kernel"
+    return [*sentences, comparison]
 
 
 def explanation_text(explanation: Explanation) -> str:
     """Return an explanation in one line."""
     return "; ".join(explanation_sentences(explanation, with_remedy=True))
-
-
-def _meaning(explanation: Explanation) -> str:
-    message = explanation.message
-    if message.kind is MessageKind.ARCH_WARNING and explanation.rule == "area-exhausted":
-        agrees = explanation.agrees or explanation.comparison is Comparison.FUNCTION_LOST
-        replay = "; the replay fails at the same test" if agrees else ""
-        return f"ftrace_init_ool_stub ran out of stubs in an area{replay}"
-    expected = "a bl" if message.expected is None else f"{message.expected:#010x}"
-    return MEANINGS[message.kind].format(
-        count=message.count or 0, expected=expected, found=message.found or 0
-    )
-
-
-def _comparison(explanation: Explanation) -> str:
-    comparison, finding, code = explanation.comparison, explanation.finding, explanation.message.code
-    sentence = _COMPARISONS[comparison].format(
-        predicted=""
-        if finding is None
-        else f"{finding.function} at {finding.location or 0:#x}, {finding.rule}",
-        locations=explanation.locations or 0,
-        location=explanation.location or 0,
-        logged=0 if code is None else code.address or 0,
-    )
-    if explanation.toc is not None and comparison is Comparison.NOT_PREDICTED:
-        sentence = "log and file disagree: in the file it is in range"
-    elif comparison is Comparison.AGREES and (
-        explanation.toc is not None or explanation.locations is not None
-    ):
-        sentence = "log and file agree"
-    if comparison.contradicts and not explanation.proved:
-        sentence += "; the log does not prove that it is of this kernel"
-    return sentence
 
 
 def explain_summary(result: ExplainResult) -> str:
@@ -134,61 +112,50 @@ def explain_summary(result: ExplainResult) -> str:
     if not result.failed:
         logged = any(e.comparison is Comparison.NOT_LOGGED for e in result.explanations)
         agreement = f"but the replay of {file} ends at {result.stops_at}" if logged else f"as in {file}"
-        count = next(
-            e.message.count or 0 for e in reversed(result.explanations) if e.message.count is not None
-        )
+        count = next(e.message.count for e in reversed(result.explanations) if e.message.count is not None)
         return f"ok: no failure of ftrace in the log; allocating {count:,} entries, {agreement}"
     failures = [e for e in result.explanations if e.is_failure]
-    named = next((e for e in failures if e.function is not None and e.rule is not None), None)
-    named = named or next((e for e in failures if e.function is not None), failures[0])
-    rule = "" if named.rule is None else f" ({named.rule})"
-    where = f" at {named.function}{rule}" if named.function is not None else rule
-    if named.function is None and named.message.caller is not None:
-        where = f" in {named.message.caller}{rule}"
-    agreement = "; log and replay agree" if any(e.agrees for e in failures) and not result.contradicts else ""
-    if result.contradicts:
-        agreement = "; log and replay disagree"
+    named = min(failures, key=lambda e: (e.function is None, e.rule is None))
+    parts = [f"failed: {next(words for proof, words in _OUTCOMES.items() if proof in result.proofs)}"]
+    if named.function or named.message.caller:
+        parts[0] += f" at {named.function}" if named.function else f" in {named.message.caller}"
+    if named.rule:
+        parts[0] += f" ({named.rule})"
+    if result.proofs <= {Proof.WARNED, Proof.HEALTHY}:
+        parts.append("ftrace may still be on")
+    if result.contradicts or any(e.agrees for e in failures):
+        parts.append(f"log and replay {'disagree' if result.contradicts else 'agree'}")
+    if not result.proved and result.boot.kernel.banner is None:
+        parts.append(f"{file} has no linux_banner, so the log's kernel cannot be compared with it")
+    elif not result.proved:
+        parts.append('without a complete "Linux version" line the log may be of another kernel')
     remedy = next((e.remedy for e in failures if e.remedy is not None), None)
-    advice = "" if remedy is None else f"; {remedy_sentence(remedy)}"
-    doubt = "; ftrace may still be on" if result.proofs <= {Proof.WARNED, Proof.HEALTHY} else ""
-    return f"failed: {_outcome(result)}{where}{doubt}{agreement}{_identity(result)}{advice}"
+    return "; ".join([*parts, *([] if remedy is None else [remedy_sentence(remedy)])])
 
 
-def _outcome(result: ExplainResult) -> str:
-    outcomes = {
-        Proof.DISABLED: "ftrace disabled itself",
-        Proof.FAILED: "a test of ftrace failed",
-        Proof.WARNED: "a warning of ftrace",
-        Proof.MODULE: "ftrace failed for a module",
-    }
-    return next(words for proof, words in outcomes.items() if proof in result.proofs)
-
-
-def _identity(result: ExplainResult) -> str:
-    if result.proved:
-        return ""
-    if result.boot.kernel.banner is None:
-        return (
-            f"; {result.boot.kernel.file} has no linux_banner, so the log's kernel cannot be compared with it"
-        )
-    return '; without a complete "Linux version" line the log may be of another kernel'
-
-
-def _contradiction_advice(result: ExplainResult) -> str:
-    """Return what to do where log and replay contradict each other, what to send; "" where they agree."""
-    file = result.boot.kernel.file
+def _notes(result: ExplainResult) -> Iterator[str]:
+    """Yield what concerns the whole log: what was left out, what follows, what to do where they disagree."""
+    file, others = result.boot.kernel.file, len(result.log.boots) - result.boots
+    if result.log.omitted:
+        yield f"{result.log.omitted:,} more messages of ftrace are not explained"
+    if others:
+        yield f"{others:,} boots of other kernels are left out"
+    if result.offset:
+        yield f"the kernel is relocated by {result.offset:+#x}"
+    if Proof.DISABLED in result.proofs:
+        yield CONSEQUENCE
     if any(e.comparison is Comparison.OTHER_ADDRESS for e in result.explanations):
-        return (
+        yield (
             f"the functions of {file} are at other addresses: it is another link of this kernel, or another"
             " kernel; give the vmlinux that was booted"
         )
-    if not result.contradicts:
-        return ""
-    return (
-        "this log contradicts the replay: the log is of another build, kernel text was modified before ftrace"
-        " started, or this is a bug in pfestubs; please report it with the whole log, vmlinux (or the output"
-        f' of "pfestubs check --format json {file}"), .config, and the version of pfestubs ({__version__})'
-    )
+    elif result.contradicts:
+        yield (
+            "this log contradicts the replay: the log is of another build, kernel text was modified before"
+            " ftrace started, or this is a bug in pfestubs; please report it with the whole log, vmlinux (or"
+            f' the output of "pfestubs check --format json {file}"), .config, and the version of pfestubs'
+            f" ({__version__})"
+        )
 
 
 def render_text(result: ExplainResult, options: RenderOptions) -> Iterator[str]:
@@ -201,18 +168,8 @@ def render_text(result: ExplainResult, options: RenderOptions) -> Iterator[str]:
             if sentence not in said or len(sentence) < _MESSAGE_MAX // 2:
                 yield paragraph(f"    {escape_line(sentence)}", options)
             said.add(sentence)
-    if result.log.omitted:
-        yield paragraph(f"{log}: {result.log.omitted:,} more messages of ftrace are not explained", options)
-    others = len(result.log.boots) - result.boots
-    if others:
-        yield paragraph(f"{log}: {others:,} boots of other kernels are left out", options)
-    if result.offset:
-        yield paragraph(f"{log}: the kernel is relocated by {result.offset:+#x}", options)
-    if Proof.DISABLED in result.proofs:
-        yield paragraph(f"{log}: {CONSEQUENCE}", options)
-    advice = _contradiction_advice(result)
-    if advice:
-        yield paragraph(f"{log}: {escape_line(advice)}", options)
+    for note in _notes(result):
+        yield paragraph(f"{log}: {escape_line(note)}", options)
     remedy = next((e.remedy for e in result.explanations if e.remedy is not None), None)
     for detail in () if remedy is None else remedy_details(remedy):
         yield paragraph(f"    {detail}", options)
@@ -267,13 +224,13 @@ def _values(explanation: Explanation) -> dict[str, Any]:
         "source": {
             "file": row.file,
             "functions": row.functions.split(),
-            "since": row.since or None,
+            "since": row.since,
             "until": row.until or None,
         },
         "rule": explanation.rule,
         "function": explanation.function,
         "location": _address(explanation.location),
-        "logged_address": _address(None if message.code is None else message.code.address),
+        "logged_address": _address(message.code.address if message.code else None),
         "agrees": explanation.agrees,
         "comparison": explanation.comparison.value,
         "predicted": None

@@ -134,8 +134,8 @@ MESSAGES: Final = (
         "ftrace_get_call_inst", "6.6", _P.FAILED, ("tracer-unreachable",)
     ),
     MessageRow(
-        _M.WRONG_INSTRUCTION, rf"{_PR_FMT}0x(?P<ip>{_HEX}): expected \((?:(?P<expected>{_HEX})|bl)\)"
-        rf" != found \((?P<found>{_HEX})\)", _ARCH, "ftrace_validate_inst ftrace_init_nop", "6.6", _P.FAILED,
+        _M.WRONG_INSTRUCTION, rf"{_PR_FMT}0x(?P<ip>{_HEX}): expected \((?:{_HEX}|bl)\)"
+        rf" != found \({_HEX}\)", _ARCH, "ftrace_validate_inst ftrace_init_nop", "6.6", _P.FAILED,
         ("location-not-nop",)
     ),
     MessageRow(
@@ -209,7 +209,6 @@ class LogMessage:
         code: the function that it is about.
         caller: the kernel's own function that a warning names.
         count: number of entries.
-        expected, found: instructions, None where the message has none.
         error, phase: of a message BUG, None if the log does not contain them.
     """
 
@@ -219,8 +218,6 @@ class LogMessage:
     code: CodeAddress | None = None
     caller: str | None = None
     count: int | None = None
-    expected: int | None = None
-    found: int | None = None
     error: BugError | None = None
     phase: BugPhase | None = None
 
@@ -228,14 +225,6 @@ class LogMessage:
     def kind(self) -> MessageKind:
         """What it is about."""
         return self.row.kind
-
-
-class LostMessages(NamedTuple):
-    """The line that says that messages are missing, and how many messages of ftrace precede it."""
-
-    line: int
-    text: str
-    before: int
 
 
 _WHOLE_BANNER: Final = re.compile(r"\) \(.*\) #\d+ ")
@@ -252,7 +241,7 @@ class LoggedBoot:
         messages: of ftrace.
         sightings: addresses with their symbols, from registers and stacks.
         releases: of the kernel, as register dumps name it.
-        lost: where messages are missing.
+        lost: number and text of the lines that say that messages are missing.
         doubtful: the line of a failure that another program may have printed, or of a part of a failure.
         mentioned: the line in which another program, as it looks, speaks of a failure.
     """
@@ -263,7 +252,7 @@ class LoggedBoot:
     messages: list[LogMessage] = field(default_factory=list)
     sightings: list[CodeAddress] = field(default_factory=list)
     releases: list[str] = field(default_factory=list)
-    lost: list[LostMessages] = field(default_factory=list)
+    lost: list[tuple[int, str]] = field(default_factory=list)
     doubtful: int | None = None
     mentioned: int | None = None
 

@@ -25,7 +25,6 @@ from pfestubs.model.boot_log import (
     CodeAddress,
     LoggedBoot,
     LogMessage,
-    LostMessages,
     MessageKind,
     MessageRow,
     Proof,
@@ -248,8 +247,6 @@ class _Collector:
             record += re.split(ends, buffer[after : after + _CONTEXT])[0]
             by_kernel = _BY_KERNEL.search(record) is not None
             return _decoration(f"{{{key['key']}: {key['inner']}", by_kernel=by_kernel)
-        if len(self._decorations) > PLACES_MAX:
-            self._decorations.clear()
         return self._decorations.setdefault(raw, _decoration(prefix))
 
 
@@ -338,14 +335,12 @@ def read_boot_log(path: str | None) -> BootLog:
                 collector.add(chunk)
     except OSError as e:
         raise UnreadableError(name, f"cannot be read: {e.strerror or e}") from e
-    places = collector.places
-    tails = Counter(p.tail.strip() for p in places if p.proof is Proof.HEALTHY)
-    tail = max(tails, key=tails.__getitem__, default="")
-    boots = [boot for boot in _boots(places, tail) if boot != LoggedBoot()]
+    builder = _Builder(collector.places)
+    boots = [boot for boot in builder.boots if boot != LoggedBoot()]
     if not boots:
         problem = "holds no kernel message that pfestubs knows" if collector.size else "is empty"
         raise UnsuitableError(name, problem, "give the output of dmesg, journalctl -k or a serial console")
-    return BootLog(name, collector.lines, boots, collector.omitted, tail)
+    return BootLog(name, collector.lines, boots, collector.omitted, builder.tail)
 
 
 def is_boot_log(path: str) -> bool:
@@ -358,34 +353,29 @@ def is_boot_log(path: str) -> bool:
     return _TRIGGER.search(start) is not None or _STAMPED.search(start) is not None
 
 
-def _boots(places: Sequence[_Place], tail: str) -> Sequence[LoggedBoot]:
-    """Return the boots of a log, `tail` being what follows every message in its line."""
-    judge, builder = _Judge(places), _Builder(tail)
-    for place in places:
-        boot = builder.boots[-1]
-        if judge.is_kernels(place):
-            builder.add(place)
-        elif judge.is_doubtful(place):
-            boot.doubtful = boot.doubtful or place.line
-        elif place.what in {_PHASE, _TRACER} or place.proof not in {None, Proof.HEALTHY}:
-            boot.mentioned = boot.mentioned or place.line
-    return builder.boots
-
-
 class _Builder:
     """Puts the kernel's messages together to boots."""
 
-    def __init__(self, tail: str) -> None:
+    def __init__(self, places: Sequence[_Place]) -> None:
+        tails = Counter(p.tail.strip() for p in places if p.proof is Proof.HEALTHY)
+        self.tail = max(tails, key=tails.__getitem__, default="")
         self.boots = [LoggedBoot()]
-        self._tail = tail
         self._bug: LogMessage | None = None
+        judge = _Judge(places)
+        for place in places:
+            boot = self.boots[-1]
+            if judge.is_kernels(place):
+                self._add(place, boot)
+            elif judge.is_doubtful(place):
+                boot.doubtful = boot.doubtful or place.line
+            elif place.what in {_PHASE, _TRACER} or place.proof not in {None, Proof.HEALTHY}:
+                boot.mentioned = boot.mentioned or place.line
 
-    def add(self, place: _Place) -> None:
+    def _add(self, place: _Place, boot: LoggedBoot) -> None:
         """Take the next message, or part of one."""
         fields = dict(place.fields)
-        if self._tail.startswith(f"[{_decode(fields.get('module') or b'')}]"):
+        if self.tail.startswith(f"[{_decode(fields.get('module') or b'')}]"):
             fields["module"] = None  # every line ends so
-        boot = self.boots[-1]
         bug = self._bug if self._bug and place.line <= self._bug.line + _BLOCK_LINES else None
         if place.what == _BANNER:
             self._start_boot(place)
@@ -393,8 +383,7 @@ class _Builder:
             boot.releases.append(_decode(fields["release"] or b""))
             boot.sightings += place.sequel
         elif place.what == _LOST:
-            text = (place.head + place.tail).strip()
-            boot.lost.append(LostMessages(place.line, text, len(boot.messages)))
+            boot.lost.append((place.line, (place.head + place.tail).strip()))
         elif isinstance(place.what, MessageKind):
             self._add_message(boot, bug, _message(place, _ROWS[place.what], fields))
         elif bug is not None:
@@ -436,7 +425,6 @@ class _Builder:
 
 def _message(place: _Place, row: MessageRow, fields: Mapping[str, bytes | None]) -> LogMessage:
     error, count, caller = (fields.get(key) for key in ("error", "count", "caller"))
-    expected, found = (None if v is None else int(v, 16) for v in map(fields.get, ("expected", "found")))
     has_code = bool(fields.get("ip") or fields.get("module"))
     return LogMessage(
         line=place.line,
@@ -445,7 +433,5 @@ def _message(place: _Place, row: MessageRow, fields: Mapping[str, bytes | None])
         code=_code_address(fields) if has_code else next(iter(place.sequel), None),
         caller=None if caller is None else _decode(caller),
         count=None if count is None else int(count),
-        expected=expected,
-        found=found,
         error=None if error is None else BugError(_decode(error)),
     )

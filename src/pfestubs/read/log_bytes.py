@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import codecs
 import errno
+import html
 import os
 import re
 import stat
@@ -33,17 +34,10 @@ _DRESS: Final = re.compile(  # the first character outside every group makes the
     rb"|(?<=&)(?P<name>lt|gt|quot|amp|apos|#39);)"
 )
 _OPEN_ESCAPE: Final = re.compile(rb"(?:[\x1b\\&#^<%][^\n]{0,15})?\Z")
-_ENTITIES: Final = {
-    b"lt": b"<",
-    b"gt": b">",
-    b"quot": b'"',
-    b"amp": b"&",
-    b"apos": b"'",
-    b"#39": b"'",
-}
 _BREAKS: Final = bytes.maketrans(b"\0\v\f", b"\r\r\r")
 _NUMBERS: Final = re.compile(rb'"MESSAGE" ?: ?\[([\d, \n\t]+)\]')
 """A message of `journalctl -o json` that is not printable."""
+_NUMBER: Final = re.compile(rb"\d{1,3}")
 _BINARY: Final = re.compile(rb"(?m)^MESSAGE\n.{8}", re.DOTALL)
 """The same in `journalctl -o export`: a length, the text."""
 _MAGIC: Final = {
@@ -84,7 +78,9 @@ def clean_chunks(stream: IO[bytes], name: str, bytes_max: int) -> Iterator[bytes
     rest = b""
     while raw := stream.read(CHUNK):
         if not size:
-            _require_text(raw, name)
+            for magic, (what, advice) in _MAGIC.items():
+                if raw.startswith(magic):
+                    raise UnsuitableError(name, f"is {what}, not a log", advice)
             encoding = _wide_encoding(raw)
             decoder = codecs.getincrementaldecoder(encoding)("replace") if encoding else None
             raw = raw.removeprefix(codecs.BOM_UTF8)
@@ -103,12 +99,6 @@ def clean_chunks(stream: IO[bytes], name: str, bytes_max: int) -> Iterator[bytes
     yield b""
 
 
-def _require_text(start: bytes, name: str) -> None:
-    for magic, (what, advice) in _MAGIC.items():
-        if start.startswith(magic):
-            raise UnsuitableError(name, f"is {what}, not a log", advice)
-
-
 def _wide_encoding(start: bytes) -> str | None:
     """Return the UTF-16 that a log begins with, with a mark or in Latin letters, None for bytes."""
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -122,7 +112,9 @@ def _wide_encoding(start: bytes) -> str | None:
 def _undress(text: bytes) -> bytes:
     """Return `text` without colours, each escape as what it stands for, an escaped line break as CR."""
     if b'"MESSAGE"' in text:
-        text = _NUMBERS.sub(lambda m: b'"MESSAGE":"' + _characters(m[1]) + b'"', text)
+        text = _NUMBERS.sub(
+            lambda m: b'"MESSAGE":"%b"' % bytes(int(n) & 0xFF for n in _NUMBER.findall(m[1])), text
+        )
     elif b"\nMESSAGE\n" in text:
         text = _BINARY.sub(b"MESSAGE=", text)
     if any(mark in text for mark in _DRESSED):
@@ -132,10 +124,6 @@ def _undress(text: bytes) -> bytes:
     return text.translate(_BREAKS)
 
 
-def _characters(numbers: bytes) -> bytes:
-    return bytes(int(n) & 0xFF for n in re.findall(rb"\d{1,3}", numbers))
-
-
 def _resolve(match: re.Match[bytes]) -> bytes:
     kind = match.lastgroup
     if kind == "code":
@@ -143,7 +131,7 @@ def _resolve(match: re.Match[bytes]) -> bytes:
     if kind == "byte":
         return bytes.fromhex(match["byte"].decode())
     if kind == "name":
-        return _ENTITIES[match["name"]]
+        return html.unescape(match[0].decode()).encode()
     if kind == "mark":
         return match["mark"]
     return {"end": b"\r", "line": b"\r", None: b" "}.get(kind, b"")

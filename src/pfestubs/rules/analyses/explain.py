@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import DamagedKernelError, OtherKernelLogError, UnprovedLogError
 from pfestubs.model import ppc, symbolic
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pfestubs.model.findings import Finding
     from pfestubs.rules.kernel.boot import Boot, Failure
 
-TOC_SYMBOL: Final = ".TOC."
+    _Addresses = Mapping[str | None, set[int]]
+
 TOC_REACH: Final = 1 << 31
 """Bytes on either side of the TOC pointer that a trampoline reaches (`ftrace_dyn_arch_init`)."""
 _TOC_TARGET: Final = "ftrace_regs_caller"
@@ -39,31 +40,22 @@ _AFTER_BOOT_RULES: Final = frozenset({"tracer-unreachable", "init-trampoline-onl
 
 
 class Comparison(Enum):
-    """How a message compares with the simulated boot."""
+    """How a message compares with the simulated boot; `formats.explain` says it in words."""
 
     AGREES = "agrees"
     NOT_PREDICTED = "not-predicted"
-    """The simulation gives every function a working stub."""
     OTHER_FUNCTION = "other-function"
-    """The simulation ends at another function."""
     OTHER_RULE = "other-rule"
-    """The simulation fails another test."""
     OTHER_COUNT = "other-count"
-    """The file has another number of locations."""
     OTHER_ADDRESS = "other-address"
     """The file has the function elsewhere: the log is of another link."""
     NOT_LOGGED = "not-logged"
     """The simulation fails, the logged boot does not."""
     FUNCTION_LOST = "function-lost"
-    """The function is not in the log."""
     RULE_LOST = "rule-lost"
-    """The function is the one where the simulation ends; which test it failed is not in the log."""
     AFTER_BOOT = "after-boot"
-    """It happened after what is simulated."""
     MODULE = "module"
-    """It is about code outside the file."""
     NOT_SIMULATED = "not-simulated"
-    """The simulation has no part in it."""
 
     @property
     def contradicts(self) -> bool:
@@ -168,12 +160,16 @@ def explain_log(boot: Boot, log: BootLog) -> ExplainResult:
     if other is not None and not any(logged.banner or logged.releases for logged in own):
         raise OtherKernelLogError(log.file, other[0], boot.kernel.file, other[1])
     remedies, addresses = Remedies(boot), _addresses(boot, own)
-    explainers = [_Explainer(boot, log, logged, remedies, addresses) for logged in own]
+    proofs = [_is_proved(boot, log, logged) for logged in own]
+    explainers = [
+        _Explainer(boot, logged, remedies, addresses, proved=proved)
+        for logged, proved in zip(own, proofs, strict=True)
+    ]
     offsets = [explainer.offset for explainer in explainers if explainer.offset is not None]
     result = ExplainResult(
         boot=boot,
         log=log,
-        proved=any(explainer.proved for explainer in explainers),
+        proved=any(proofs),
         boots=len(own),
         explanations=[e for explainer in explainers for e in explainer.explanations()],
         offset=offsets[-1] if offsets else None,
@@ -187,9 +183,9 @@ def explain_log(boot: Boot, log: BootLog) -> ExplainResult:
 def _lacks_proof(boot: Boot, log: BootLog, own: Sequence[LoggedBoot]) -> str | None:
     """Return why a log without a failure does not show that ftrace was set up by this kernel, None if so."""
     for logged in own:
-        for lost in logged.lost:
-            if lost.before < len(logged.messages) or not logged.messages:
-                return f'line {lost.line:,}, "{lost.text}", stands where ftrace is set up'
+        for number, text in logged.lost:
+            if not logged.messages or number <= logged.messages[-1].line:
+                return f'line {number:,}, "{text}", stands where ftrace is set up'
         line = logged.doubtful or (None if boot.stops_at is None else logged.mentioned)
         if line is not None:
             return f"line {line:,} is of a failure, but not whole, or not in the form of the kernel's lines"
@@ -277,7 +273,7 @@ def _release_and_build(banner: str) -> str:
 # -- messages ------------------------------------------------------------------------------------------------
 
 
-def _addresses(boot: Boot, boots: Sequence[LoggedBoot]) -> Mapping[str | None, set[int]]:
+def _addresses(boot: Boot, boots: Sequence[LoggedBoot]) -> _Addresses:
     """Return the addresses of the symbols that a log names; a static function's name can have several."""
     kernel = boot.kernel
     wanted = {code.symbol for logged in boots for code in logged.sightings}
@@ -289,37 +285,30 @@ def _addresses(boot: Boot, boots: Sequence[LoggedBoot]) -> Mapping[str | None, s
     return addresses
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a message's code is in the file.
 
-    `position` is that of its location, None if it is none; `outside`: it is not in the file; `moved`: the log
-    has the function at another address than the file, relocated or not.
+    `position` is that of its location, None if it is none; `verdict` is MODULE for code that is not in the
+    file, OTHER_ADDRESS if the log has the function elsewhere than the file, relocated or not.
     """
 
     function: str | None = None
     location: int | None = None
     position: int | None = None
-    outside: bool = False
-    moved: bool = False
+    verdict: Comparison | None = None
 
 
 class _Explainer:
     """The messages of one boot of the log."""
 
     def __init__(
-        self,
-        boot: Boot,
-        log: BootLog,
-        logged: LoggedBoot,
-        remedies: Remedies,
-        addresses: Mapping[str | None, set[int]],
+        self, boot: Boot, logged: LoggedBoot, remedies: Remedies, addresses: _Addresses, *, proved: bool
     ) -> None:
         self._boot = boot
         self._messages = logged.messages
         self._remedies = remedies
         self._addresses = addresses
-        self.proved = _is_proved(boot, log, logged)
+        self.proved = proved
         self._bugs = [n for n, m in enumerate(self._messages) if m.kind is MessageKind.BUG]
         completed = (n for n, m in enumerate(self._messages) if m.kind is MessageKind.ALLOCATED)
         self._completed = next(completed, None)
@@ -338,13 +327,9 @@ class _Explainer:
         Each address with a symbol of the kernel votes; more than half, and two for a kernel that has moved,
         have to agree.
         """
-        votes: Counter[int] = Counter()
-        voters = 0
-        for code in sightings:
-            linked = self._named(code)
-            if code.address is not None and linked:
-                voters += 1
-                votes.update({code.address - address for address in linked})
+        seen = [(code.address, self._named(code)) for code in sightings if code.address is not None]
+        votes = Counter(address - linked for address, named in seen for linked in named)
+        voters = sum(bool(named) for _, named in seen)
         offset, count = max(votes.items(), key=lambda vote: (vote[1], -abs(vote[0])), default=(-1, 0))
         moved = offset > 0 and offset % _RELOCATION_UNIT == 0 and count > 1
         return offset if (moved or offset == 0) and 2 * count > voters else None
@@ -370,10 +355,8 @@ class _Explainer:
             return self._explain_toc(message)
         bug = self._bug_of(number)
         place = self._place(message, None if bug is None else self._messages[bug])
-        if place.outside:
-            return self._compared(message, Comparison.MODULE, place)
-        if place.moved:
-            return self._compared(message, Comparison.OTHER_ADDRESS, place)
+        if place.verdict is not None:
+            return self._compared(message, place.verdict, place)
         if self._is_after_boot(number, bug):
             failure = self._failure_at(place)
             if failure is not None and failure.rule in _AFTER_BOOT_RULES:
@@ -439,7 +422,7 @@ class _Explainer:
     def _explain_toc(self, message: LogMessage) -> Explanation:
         """Compare with the distance that `ftrace_dyn_arch_init` tests before anything else."""
         kernel = self._boot.kernel
-        toc = kernel.symbols.find([TOC_SYMBOL]).get(TOC_SYMBOL)
+        toc = kernel.symbols.find([".TOC."]).get(".TOC.")
         tracer = kernel.tracers.get(_TOC_TARGET)
         if toc is None or tracer is None or "kernel_toc" not in message.text:
             return self._compared(message, Comparison.NOT_SIMULATED, _Place(message.caller))
@@ -485,19 +468,20 @@ class _Explainer:
         kernel, named = self._boot.kernel, self._named(code)
         shown = None if code.symbol is None else symbolic(code.symbol, code.offset)
         if code.module is not None:
-            return _Place(f"{shown} [{code.module}]" if shown else None, outside=True)
+            return _Place(f"{shown} [{code.module}]" if shown else None, verdict=Comparison.MODULE)
         linked = None if code.address is None else (code.address - (self.offset or 0)) & ppc.ADDRESS_MASK
-        moved = bool(named) and linked is not None and linked not in named
+        verdict = None
         if named and linked not in named:
+            verdict = None if linked is None else Comparison.OTHER_ADDRESS
             linked = next((ip for ip in named if self._position(ip) is not None), named[0])
         if linked is None or (code.symbol is not None and not named):
             return _Place(shown)
         if not (linked in kernel.text or linked in kernel.inittext):
-            return _Place(shown, outside=True)
+            return _Place(shown, verdict=Comparison.MODULE)
         position = self._position(linked)
         if position is None and code.symbol is None and self.offset is None:
             return _Place()  # it may be relocated
-        return _Place(kernel.name(linked), linked, position, moved=moved)
+        return _Place(kernel.name(linked), linked, position, verdict)
 
     def _position(self, address: int) -> int | None:
         locations = self._boot.locations
