@@ -301,7 +301,7 @@ def _odd(table: Section) -> None:
         (_fewer, ["3 entries", "2 relocations"]),
         (_more, ["3 entries", "4 relocations"]),
         (_none, ["3 entries", "0 relocations", ADVICE]),
-        (_twice, ["two relocations", "+0x8"]),
+        (_twice, ["fills no entry of its own", "+0x8"]),
         (_outside, ["+0x7000", "24 bytes"]),
         (_straddling, ["+0x14"]),
         (_misaligned, ["+0xc"]),

@@ -614,7 +614,7 @@ def test_files_that_are_no_dump_at_all(little: Mini, call: Call, tmp_path: Path)
     core.write_bytes(qemu(little.booted().memory, "<"))
     for words, sentence in (
         ((little.vmlinux, little.vmlinux), "is a linked file, not a dump of memory"),
-        ((core, little.vmlinux), "is a core dump; this command reads the linked kernel"),
+        ((core, little.vmlinux), "is a core dump, not a linked kernel; this command reads the linked kernel"),
         ((little.vmlinux, tmp_path), "Is a directory"),
         ((little.vmlinux, tmp_path / "none"), "No such file"),
         ((little.vmlinux, pipe), "is a pipe"),

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pfestubs import __version__
 from pfestubs.cli.inputs import input_file
 from pfestubs.errors import ContradictionError, Exit, UsageError
-from pfestubs.system.files import refuse_input, write_output
-from pfestubs.system.messages import print_messages
+from pfestubs.system.files import print_messages, refuse_input, write_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,7 @@ from pfestubs.formats.templates import render_assembly
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules.kernel import sizing
-from pfestubs.system.files import refuse_input
-from pfestubs.system.messages import print_messages
+from pfestubs.system.files import print_messages, refuse_input
 
 if TYPE_CHECKING:
     from pfestubs.layouts import Layout

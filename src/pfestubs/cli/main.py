@@ -14,7 +14,7 @@ import click
 from pfestubs import __version__
 from pfestubs.cli.help_text import EXIT_STATUS
 from pfestubs.errors import Exit, PfestubsError, UsageError
-from pfestubs.system.messages import print_messages, redirect_to_null
+from pfestubs.system.files import print_messages, redirect_to_null
 from pfestubs.system.packages import missing_package
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from pfestubs.errors import Exit
 from pfestubs.formats import RenderOptions, render
-from pfestubs.system.files import is_stdout, write_output
-from pfestubs.system.messages import print_messages
+from pfestubs.system.files import is_stdout, print_messages, write_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from pfestubs.errors import ContradictionError, UnreadableError, UnsuitableError
 from pfestubs.model import RunningKernel
 from pfestubs.read.elf import Elf
-from pfestubs.read.file_types import require_core
+from pfestubs.read.file_types import require_kind
 from pfestubs.read.memory import Extent, Memory
 from pfestubs.read.source import Source, open_source
 from pfestubs.read.vmlinux import BANNER, BANNER_MAX, NOTE_SYMBOLS, build_id_of
@@ -86,7 +86,7 @@ class _Dump:
         self._kernel = kernel
         self._is_live = _is_live(source)
         elf = Elf(self._head() if self._is_live else source)
-        require_core(elf)
+        require_kind(elf, "core")
         if elf.bits != kernel.bits:
             raise ContradictionError(
                 self._file,

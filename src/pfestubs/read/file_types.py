@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from pfestubs.errors import UnreadableError, UnsuitableError
 
@@ -50,10 +50,29 @@ _MAGICS: Final = (
 )
 """First bytes, what such a file is, what to do; of packed files only those not unpacked here are refused."""
 
-_LINKED_WANTED: Final = "this command reads the linked kernel: give vmlinux"
-_CORE_WANTED: Final = "give an ELF core: of kdump, of QEMU's dump-guest-memory, or /proc/kcore"
-_MODULE_WANTED: Final = "this command reads modules: give .ko files or a directory of them"
-_OBJECT_WANTED: Final = "this command reads the object before the final link: give vmlinux.o"
+_LINKED: Final = ("ET_EXEC", "ET_DYN")
+_WANTED: Final = {
+    "kernel": (_LINKED, "a linked kernel", "this command reads the linked kernel: give vmlinux"),
+    "object": (
+        ("ET_REL",),
+        "a relocatable object",
+        "this command reads the object before the final link: give vmlinux.o",
+    ),
+    "module": (
+        ("ET_REL",),
+        "a kernel module",
+        "this command reads modules: give .ko files or a directory of them",
+    ),
+    "core": (
+        ("ET_CORE",),
+        "a dump of memory",
+        "give an ELF core: of kdump, of QEMU's dump-guest-memory, or /proc/kcore",
+    ),
+}
+"""What a command reads: the types of such a file, what it is called, what to give instead of another."""
+_KINDS: Final = {"ET_REL": "a relocatable object", "ET_CORE": "a core dump"} | dict.fromkeys(
+    _LINKED, "a linked file"
+)
 
 
 # -- by the first bytes --------------------------------------------------------------------------------------
@@ -102,95 +121,37 @@ def refuse_other_than_elf(path: str, head: bytes) -> None:
 # -- ELF files -----------------------------------------------------------------------------------------------
 
 
-def require_relocatable_object(elf: Elf) -> None:
-    """Refuse what is not a relocatable powerpc object.
+def require_kind(elf: Elf, wanted: Literal["kernel", "object", "module", "core"]) -> None:
+    """Refuse an ELF file that is not what a command reads, for powerpc and with its code.
 
     Raises:
         UnsuitableError: with a sentence for each kind of file that people hand over by mistake.
+        UnreadableError: its code is packed.
     """
-    _refuse_machine(elf)
-    if elf.type != "ET_REL":
-        _refuse_wrapper(elf)
-        _refuse_core(elf, _OBJECT_WANTED)
-        raise UnsuitableError(elf.path, "is a linked kernel, not a relocatable object", _OBJECT_WANTED)
-    _refuse_module(elf)
-    _refuse_unusable_code(elf)
-    if elf.symtab is None:
-        raise UnsuitableError(
-            elf.path, "has no symbol table: it was stripped", "give vmlinux.o as the linker wrote it"
-        )
-
-
-def require_linked_kernel(elf: Elf) -> None:
-    """Refuse what is not a linked powerpc kernel.
-
-    Raises:
-        UnsuitableError: with a sentence for each kind of file that people hand over by mistake.
-    """
-    _refuse_machine(elf)
-    _refuse_wrapper(elf)
-    _refuse_core(elf, _LINKED_WANTED)
-    if elf.type == "ET_REL":
-        _refuse_module(elf)
-        raise UnsuitableError(elf.path, "is a relocatable object, not a linked kernel", _LINKED_WANTED)
-    if elf.type not in {"ET_EXEC", "ET_DYN"}:
-        raise UnsuitableError(elf.path, f"is an ELF file of type {elf.type}", _LINKED_WANTED)
-    _refuse_unusable_code(elf)
-
-
-def require_module(elf: Elf) -> None:
-    """Refuse what is not a powerpc kernel module.
-
-    Raises:
-        UnsuitableError: with a sentence for each kind of file that people hand over by mistake.
-    """
-    _refuse_machine(elf)
-    if elf.type != "ET_REL":
-        _refuse_core(elf, _MODULE_WANTED)
-        raise UnsuitableError(elf.path, "is a linked file, not a kernel module", _MODULE_WANTED)
-    _refuse_unusable_code(elf)
-
-
-def require_core(elf: Elf) -> None:
-    """Refuse what is not an ELF core of a powerpc machine.
-
-    Raises:
-        UnsuitableError: with a sentence for each kind of file that people hand over by mistake.
-    """
-    _refuse_machine(elf)
-    if elf.type != "ET_CORE":
-        kinds = {"ET_REL": "a relocatable object", "ET_EXEC": "a linked file", "ET_DYN": "a linked file"}
-        kind = kinds.get(str(elf.type), f"an ELF file of type {elf.type}")
-        raise UnsuitableError(elf.path, f"is {kind}, not a dump of memory", _CORE_WANTED)
-
-
-def _refuse_machine(elf: Elf) -> None:
+    types, name, advice = _WANTED[wanted]
     if elf.machine not in {"EM_PPC", "EM_PPC64"}:
-        name = str(elf.machine).removeprefix("EM_").replace("_", "-").lower()
-        raise UnsuitableError(elf.path, f"is for machine {name}, not for powerpc")
+        machine = str(elf.machine).removeprefix("EM_").replace("_", "-").lower()
+        raise UnsuitableError(elf.path, f"is for machine {machine}, not for powerpc")
     if elf.bits != (64 if elf.machine == "EM_PPC64" else 32):
         raise UnsuitableError(
             elf.path, f"is a {elf.bits}-bit file for {elf.machine}: invalid combination for a kernel"
         )
-
-
-def _refuse_wrapper(elf: Elf) -> None:
-    if any(elf.section_name(i).startswith(".kernel:") for i in range(min(len(elf.sections), 64))):
-        raise UnsuitableError(elf.path, "is a boot image (zImage) with the kernel packed inside", _WHERE)
-
-
-def _refuse_core(elf: Elf, advice: str) -> None:
-    if elf.type == "ET_CORE":
-        raise UnsuitableError(elf.path, "is a core dump", advice)
-
-
-def _refuse_module(elf: Elf) -> None:
-    if elf.sections_named(".gnu.linkonce.this_module"):
-        raise UnsuitableError(
-            elf.path,
-            "is a kernel module, not the kernel",
-            "pfestubs modules shows the stubs that modules need",
-        )
+    if wanted in {"kernel", "object"}:
+        if any(elf.section_name(i).startswith(".kernel:") for i in range(min(len(elf.sections), 64))):
+            raise UnsuitableError(elf.path, "is a boot image (zImage) with the kernel packed inside", _WHERE)
+        if elf.sections_named(".gnu.linkonce.this_module"):
+            raise UnsuitableError(
+                elf.path,
+                "is a kernel module, not the kernel",
+                "pfestubs modules shows the stubs that modules need",
+            )
+    if elf.type not in types:
+        kind = _KINDS.get(str(elf.type), f"an ELF file of type {elf.type}")
+        if wanted == "object" and elf.type in _LINKED:
+            kind = "a linked kernel"
+        raise UnsuitableError(elf.path, f"is {kind}, not {name}", advice)
+    if wanted != "core":
+        _refuse_unusable_code(elf)
 
 
 def _refuse_unusable_code(elf: Elf) -> None:

@@ -10,7 +10,7 @@ from pfestubs.errors import PfestubsError, ToolError, UnreadableError
 from pfestubs.model import ByteOrder, ppc
 from pfestubs.model.modules import EntriesTable, ModuleFile
 from pfestubs.read import elf as e
-from pfestubs.read.file_types import require_module
+from pfestubs.read.file_types import require_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -92,7 +92,7 @@ def read_module(path: str) -> ModuleFile:
         ToolError: the program that unpacks it is missing.
     """
     with e.open_elf(path) as elf:
-        require_module(elf)
+        require_kind(elf, "module")
         loaded = [i for i, section in enumerate(elf.sections) if section.flags & e.SHF_ALLOC]
         for index in loaded:  # kernel/module/main.c: elf_validity_cache_sechdrs
             section = elf.sections[index]

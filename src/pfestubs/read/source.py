@@ -92,7 +92,11 @@ def open_source(path: str, *, raw: bool = False) -> Iterator[Source]:
         ToolError: it is packed, and nothing here can unpack it.
     """
     try:
-        _require_regular(path, os.stat(path).st_mode)
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            kind = {stat.S_IFDIR: "directory", stat.S_IFIFO: "pipe"}.get(stat.S_IFMT(mode), "device")
+            advice = "save its content to a file and give that" if kind == "pipe" else ""
+            raise UnreadableError(path, f"is a {kind}, not a file", advice)
         stream = open(path, "rb", buffering=0 if raw else _BUFFER)  # noqa: SIM115
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
@@ -107,16 +111,6 @@ def open_source(path: str, *, raw: bool = False) -> Iterator[Source]:
             yield content
 
 
-def _require_regular(path: str, mode: int) -> None:
-    if stat.S_ISREG(mode):
-        return
-    if stat.S_ISDIR(mode):
-        raise UnreadableError(path, "is a directory, not a file")
-    if stat.S_ISFIFO(mode):
-        raise UnreadableError(path, "is a pipe, not a file", "save its content to a file and give that")
-    raise UnreadableError(path, "is a device, not a file")
-
-
 def read_document(path: str) -> bytes:
     """Return the content of a System.map or a saved document; files of /proc have no size.
 
@@ -124,15 +118,10 @@ def read_document(path: str) -> bytes:
         UnreadableError: it cannot be read, is not a regular file, or is too large.
     """
     with open_source(path) as source:
-        pieces: list[bytes] = []
-        total = 0
-        while total <= DOCUMENT_MAX:
-            piece = source.read_up_to(total, 1 << 20)
-            if not piece:
-                return b"".join(pieces)
-            pieces.append(piece)
-            total += len(piece)
+        content = source.read_up_to(0, DOCUMENT_MAX + 1)
+    if len(content) > DOCUMENT_MAX:
         raise UnreadableError(path, f"has more than {DOCUMENT_MAX:,} bytes")
+    return content
 
 
 def read_head(path: str) -> bytes:

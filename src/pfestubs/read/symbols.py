@@ -41,7 +41,7 @@ class IndexedSymbols(SymbolView):
 
     def __init__(self) -> None:
         self._searches_left = _SEARCHES
-        self._skips: dict[int, int] = {}
+        self._skips: dict[int, int] = {}  # which symbol to take instead of one ignored: each is visited once
 
     @abstractmethod
     def _columns(self) -> tuple[Sequence[int], array[int], bytes]:
@@ -102,17 +102,12 @@ class IndexedSymbols(SymbolView):
                 break
             name = self._raw_name(best[addresses[position]])
             if not _is_ignored_symbol(name):
-                self._skip(ignored, position)
+                self._skips.update(dict.fromkeys(ignored, position))
                 return _shown_name(name), address - addresses[position]
             ignored.append(position)
             position -= 1
-        self._skip(ignored, -1)
+        self._skips.update(dict.fromkeys(ignored, -1))
         return f"{address:#x}", 0
-
-    def _skip(self, ignored: Sequence[int], position: int) -> None:
-        """Remember which symbol to take instead of those ignored, so that each is visited once."""
-        if ignored:
-            self._skips.update(dict.fromkeys(ignored, position))
 
 
 _SEARCHES: Final = 8

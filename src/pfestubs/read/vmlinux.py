@@ -13,7 +13,7 @@ from pfestubs.layouts import STUB_SYMBOLS, Layout, detect_layout
 from pfestubs.model import Area, Kernel
 from pfestubs.read import elf as e
 from pfestubs.read.dynamic import DYNAMIC_SYMBOLS, RelocatedWords
-from pfestubs.read.file_types import require_linked_kernel
+from pfestubs.read.file_types import require_kind
 from pfestubs.read.headers import build_id_in
 from pfestubs.read.memory import Extent, Memory
 from pfestubs.read.symbols import ElfSymbols
@@ -47,7 +47,7 @@ def open_kernel(path: str, system_map: str | None = None) -> Iterator[Kernel]:
         ContradictionError: the System.map is not this kernel's.
     """
     with e.open_elf(path) as elf:
-        require_linked_kernel(elf)
+        require_kind(elf, "kernel")
         if system_map is None:
             if elf.symtab is None:
                 raise UnsuitableError(

@@ -10,7 +10,7 @@ from pfestubs.errors import UnreadableError, UnsuitableError
 from pfestubs.layouts import LAYOUTS, STUB_SYMBOLS
 from pfestubs.model import ReserveArray, TextSection, VmlinuxO
 from pfestubs.read import elf as e
-from pfestubs.read.file_types import require_relocatable_object
+from pfestubs.read.file_types import require_kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,11 @@ def read_vmlinux_o(path: str) -> VmlinuxO:
         UnsuitableError: it is not a relocatable powerpc object with a symbol table.
     """
     with e.open_elf(path) as elf:
-        require_relocatable_object(elf)
+        require_kind(elf, "object")
+        if elf.symtab is None:
+            raise UnsuitableError(
+                elf.path, "has no symbol table: it was stripped", "give vmlinux.o as the linker wrote it"
+            )
         machine = _MACHINES[elf.machine]
         locations = _locations(elf, machine)
         code = [
@@ -258,17 +262,11 @@ def _compare_slots(elf: Elf, table: int, slots: array[int]) -> None:
             " they must be equal",
             advice,
         )
-    if sorted(slots) == list(wanted):
-        return
-    if len(set(slots)) != len(slots):
-        seen: set[int] = set()
-        twice = next(s for s in slots if s in seen or seen.add(s))  # type: ignore[func-returns-value]
-        raise UnreadableError(elf.path, f"two relocations fill the same entry {label}+{twice:#x}")
-    for slot in slots:
-        if slot % elf.word or slot + elf.word > size:
+    for slot, entry in zip(sorted(slots), wanted, strict=True):
+        if slot != entry:
             raise UnreadableError(
                 elf.path,
-                f"a relocation at {label}+{slot:#x} is not an entry of that section ({size} bytes, entries of"
+                f"a relocation at {label}+{slot:#x} fills no entry of its own ({size} bytes, entries of"
                 f" {elf.word})",
             )
 

@@ -19,8 +19,7 @@ from pfestubs.errors import ToolError, UnreadableError, UnsuitableError, UsageEr
 from pfestubs.read.elf import Elf
 from pfestubs.read.source import open_source
 from pfestubs.system import signals
-from pfestubs.system.files import output_errors, staging_directory, write_file
-from pfestubs.system.messages import print_messages
+from pfestubs.system.files import output_errors, print_messages, staging_directory, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Output: files that are written whole or not at all, and standard output whose errors are reported.
+"""Output: files that are written whole or not at all, standard output whose errors are reported, messages.
 
 A regular file is replaced by a rename; a device, a pipe or a FIFO is written directly.
 """
@@ -12,11 +12,11 @@ import os
 import stat
 import sys
 from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, TextIO
 
 from pfestubs.errors import OutputError, UsageError
+from pfestubs.formats.text import escape_line, wrap
 from pfestubs.system import signals
-from pfestubs.system.messages import redirect_to_null
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,7 +37,7 @@ def refuse_input(output: str | None, *inputs: str | None) -> None:
                 raise UsageError(output, "is an input of this command; it is not overwritten")
 
 
-# -- standard output -----------------------------------------------------------------------------------------
+# -- standard output and standard error ----------------------------------------------------------------------
 
 
 def is_stdout(path: str | None) -> bool:
@@ -75,6 +75,32 @@ def _write_all(stream: IO[bytes], data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[stream.write(view) or 0 :]
+
+
+def print_messages(*lines: str) -> None:
+    """Write each message as one line to standard error; that it is closed or full changes nothing else.
+
+    On a terminal lines break between words.
+    """
+    try:
+        texts = [escape_line(line) for line in lines]
+        if sys.stderr.isatty():
+            width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+            texts = [wrap(text, width) for text in texts]
+        sys.stderr.write("".join(f"{text}\n" for text in texts))
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):  # full, closed by us, closed by the caller (None)
+        redirect_to_null(sys.stderr)
+
+
+def redirect_to_null(stream: TextIO | None) -> None:
+    """Discard buffered output: else the interpreter would fail on it and exit with 120."""
+    if stream is None:
+        return
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 # -- files ---------------------------------------------------------------------------------------------------

@@ -23,8 +23,7 @@ from pfestubs.formats.findings import finding_message
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.check.check import CheckOptions, check_boot
 from pfestubs.rules.kernel.simulation import boot_kernel
-from pfestubs.system.files import is_stdout, refuse_input, write_output
-from pfestubs.system.messages import print_messages
+from pfestubs.system.files import is_stdout, print_messages, refuse_input, write_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,8 +16,7 @@ from pfestubs.read.boot_log import STANDARD_INPUT, read_boot_log
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.explain import explain_log
 from pfestubs.rules.kernel.simulation import boot_kernel
-from pfestubs.system.files import refuse_input
-from pfestubs.system.messages import print_messages
+from pfestubs.system.files import print_messages, refuse_input
 
 
 @click.command(

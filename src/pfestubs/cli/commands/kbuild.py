@@ -13,8 +13,7 @@ from pfestubs.errors import UsageError
 from pfestubs.formats.text import escape_line
 from pfestubs.kbuild import tree as kbuild
 from pfestubs.kbuild.makefiles import VENDORED
-from pfestubs.system.files import write_output
-from pfestubs.system.messages import print_messages
+from pfestubs.system.files import print_messages, write_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

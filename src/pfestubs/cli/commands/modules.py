@@ -13,8 +13,7 @@ from pfestubs.errors import Exit, PfestubsError
 from pfestubs.formats.modules import ModuleListing
 from pfestubs.read.modules import find_modules, read_modules
 from pfestubs.rules.analyses.modules import DEFAULT_STUB_SIZE, HARMFUL, size_module
-from pfestubs.system.files import refuse_input
-from pfestubs.system.messages import print_messages
+from pfestubs.system.files import print_messages, refuse_input
 
 
 @click.command(

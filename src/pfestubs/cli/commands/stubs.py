@@ -15,8 +15,7 @@ from pfestubs.errors import Exit, PfestubsError
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.listing import list_stubs
 from pfestubs.rules.kernel.simulation import boot_kernel
-from pfestubs.system.files import refuse_input
-from pfestubs.system.messages import print_messages
+from pfestubs.system.files import print_messages, refuse_input
 
 
 def _complete_function(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
