@@ -13,11 +13,10 @@ import shutil
 import struct
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import pytest
 
 from bootguest import INIT_FREED, NO_PROGRAM, TRACING, boot
-from support import SCHEMAS, tool
+from support import tool, validator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +37,7 @@ def document_of(call: Call, vmlinux: Path, dump: Path) -> Any:
     outcome = call("verify", "--format", "json", vmlinux, dump)
     assert outcome.code in {0, 1}, outcome.err
     document = json.loads(outcome.out)
-    jsonschema.validate(document, json.loads((SCHEMAS / "verify-1.json").read_text()))
+    validator("verify").validate(document)
     return document
 
 

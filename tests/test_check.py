@@ -18,7 +18,7 @@ from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.check.check import CheckOptions, check_boot
 from pfestubs.rules.kernel.simulation import boot_kernel
 from support import executable_path, on_terminal, tool
-from support.kernelwriter import MIB, LinkedKernel
+from support.kernelwriter import MIB, LinkedKernel, inline_kernel
 from test_diff import COUNT
 
 if TYPE_CHECKING:
@@ -99,9 +99,7 @@ def test_verbose_shows_notes_and_tables(tmp_path: Path, call: Call) -> None:
 
 
 def test_inline_kernel(tmp_path: Path, call: Call) -> None:
-    kernel = LinkedKernel(layout=None)
-    kernel.words |= {location + 4: 0x60000000 for location in kernel.locations}
-    path = kernel.save(tmp_path / "vmlinux")
+    path = inline_kernel().save(tmp_path / "vmlinux")
     outcome = call("check", "-v", path)
     assert outcome.code == 0
     assert outcome.out.splitlines()[-1].startswith(

@@ -30,7 +30,7 @@ from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.check.check import AllowedGrowth, CheckOptions, CheckResult, check_boot
 from pfestubs.rules.kernel.integrity import measure_stub_size
 from pfestubs.rules.kernel.simulation import boot_kernel
-from support.kernelwriter import MIB, LinkedKernel
+from support.kernelwriter import MIB, LinkedKernel, inline_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -109,13 +109,6 @@ def test_stub_size_and_storage_are_read_from_the_file(
     assert (result.kernel.layout, result.stub_size, result.locations) == (layout, stub_size, 5)
     byte_order = {"<": ByteOrder.LITTLE, ">": ByteOrder.BIG}[order]
     assert (result.kernel.bits, result.kernel.byte_order) == (64, byte_order)
-
-
-def inline_kernel(**changes: Any) -> LinkedKernel:
-    """A kernel without stubs: two nops at each location."""
-    kernel = LinkedKernel(layout=None, **changes)
-    kernel.words |= {location + 4: 0x60000000 for location in kernel.locations}
-    return kernel
 
 
 @pytest.mark.parametrize("bits", [64, 32])

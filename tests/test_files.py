@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import tracemalloc
@@ -18,7 +19,7 @@ from support import OBJECTS, clean_environment, executable_path
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from support import Call, RunCli
+    from support import Call, MiniKernel, RunCli
 
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
 OLD = 1_000_000_000
@@ -278,3 +279,26 @@ def test_broken_pipe(words: list[str | Path], run_cli: RunCli) -> None:
         os.close(write)
     assert outcome.code == 2
     assert outcome.err == ""
+
+
+@pytest.mark.parametrize("command", ["generate", "check"])
+def test_an_input_is_never_written_over(
+    call: Call, tmp_path: Path, mini_kernel: MiniKernel, command: str
+) -> None:
+    source = OBJECT if command == "generate" else mini_kernel(TOOLCHAIN="gcc-ppc64le") / "vmlinux"
+    copy = tmp_path / "input"
+    shutil.copy(source, copy)
+    (tmp_path / "link").symlink_to(copy)
+    for name in ("input", "link"):
+        outcome = call(command, copy, "-o", tmp_path / name)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert "is an input of this command" in outcome.err
+        assert copy.read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["", "new/"])
+def test_a_name_that_is_not_a_file(call: Call, tmp_path: Path, name: str) -> None:
+    outcome = call("generate", OBJECT, "-o", f"{tmp_path}/{name}" if name else "")
+    assert outcome.code == 2
+    assert not outcome.err.startswith(":")
+    assert list(tmp_path.iterdir()) == []

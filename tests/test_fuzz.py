@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 
 from fuzz.corpus import corpus
 from fuzz.runs import Runner, time_limit
 from fuzz.targets import TARGET_NAMES
-from support import OBJECTS, SCHEMAS, call_in_process
+from support import OBJECTS, call_in_process, validator
 from support.kernelwriter import LinkedKernel
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 FILES = {path.stem: path.read_bytes() for path in sorted(OBJECTS.glob("*.o"))}
 RECIPES = 120
 """Executions per target; `make fuzz` runs as many as time allows."""
-VALIDATOR = Draft202012Validator(json.loads((SCHEMAS / "count-1.json").read_text()))
 
 
 def count_and_generate(path: Path, data: bytes, *, also_generate: bool = True) -> int:
@@ -49,7 +47,7 @@ def count_and_generate(path: Path, data: bytes, *, also_generate: bool = True) -
             assert outcome.err == ""
             if words[0] == "count":
                 document: Any = json.loads(outcome.out)
-                VALIDATOR.validate(document)
+                validator("count").validate(document)
                 entries = document["entries"]
                 assert entries["total"] == sum(entries.values()) - entries["total"]
                 # Each entry takes a word and a relocation of the file's bytes.

@@ -298,3 +298,11 @@ def test_pfe_has_no_trap(call: Call, tmp_path: Path) -> None:
     plain = call("generate", path)
     assert (plain.code, plain.err) == (0, "")
     assert call("generate", "--spare", "auto", path) == plain
+
+
+def test_spare_stubs_fit_the_count(call: Call) -> None:
+    assert call("generate", OBJECTS / "ool-ppc64le-gnu.o", "--spare", "4294967288").code == 0
+    outcome = call("generate", OBJECTS / "ool-ppc64le-gnu.o", "--spare", "4294967289")
+    assert outcome.code == 2
+    assert "the count has 32 bits" in outcome.err
+    assert call("generate", OBJECTS / "ool-ppc64le-gnu.o", "--spare", "9" * 5000).code == 2

@@ -23,6 +23,7 @@ from pfestubs.model import ByteOrder
 from pfestubs.read import dump, headers
 from pfestubs.read.elf import Elf, open_elf
 from pfestubs.read.memory import Extent, Memory
+from pfestubs.read.names import NAME_LIMIT, string_at
 from pfestubs.read.source import Source, open_source, read_document
 from pfestubs.read.symbols import ElfSymbols
 from pfestubs.read.vmlinux import open_kernel
@@ -537,3 +538,10 @@ def test_extents_that_overlap_hide_nothing(extents: list[Extent]) -> None:
 
 
 # -- the formats people hand over by mistake -------------------------------------------------------------------
+
+
+def test_a_long_name_is_cut_and_an_unterminated_one_is_empty() -> None:
+    table = b"\0" + b"a" * 5000 + b"\0tail"
+    assert string_at(table, 1) == "a" * NAME_LIMIT
+    assert string_at(table, 5002) == ""
+    assert string_at(table, 4990) == "a" * 11

@@ -829,3 +829,7 @@ def test_the_kernel_test_looks_at_the_compiler_and_the_tree(
     done = kernel_test(KERNEL_SRC=str(tmp_path), CROSS_COMPILE="t-", PATH=path)
     assert done.returncode == 2
     assert reason in done.stderr
+
+
+def test_an_empty_tree_name_is_not_the_working_directory(call: Call) -> None:
+    assert "SRCTREE: error: is empty" in call("kbuild", "install", "").err

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pfestubs.cli.main import COMMANDS
 from support import ROOT, Call
 
 if TYPE_CHECKING:
@@ -58,3 +59,9 @@ def test_every_executable_has_a_page() -> None:
 
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert {f"{name}.1" for name in scripts} <= files(ROOT / "man").keys()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_readme_names_every_command(name: str, call: Call) -> None:
+    assert call(name, "--help").out.startswith(f"Usage: pfestubs {name} ")
+    assert f"pfestubs {name}" in (ROOT / "README.md").read_text()

@@ -20,7 +20,7 @@ from pfestubs.rules.analyses.relink import Growth, GrowthShape, relink
 from pfestubs.rules.kernel.replay import replay
 from pfestubs.rules.kernel.simulation import simulate_boot
 from support import validator
-from support.kernelwriter import BASE, MIB, Linked, LinkedKernel
+from support.kernelwriter import BASE, MIB, Linked, LinkedKernel, inline_kernel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,9 +129,7 @@ def test_init_text_out_of_reach_is_not_a_matter_of_text() -> None:
 
 @pytest.mark.parametrize("layout", ["pfe", None])
 def test_layouts_without_a_reserve_have_growth_only(layout: str | None) -> None:
-    writer = LinkedKernel(layout=layout, stub_size=16)
-    if layout is None:
-        writer.words |= {location + 4: 0x60000000 for location in writer.locations}
+    writer = LinkedKernel(layout=layout, stub_size=16) if layout else inline_kernel()
     boot = simulate_boot(writer.kernel())
     result = plan_reserve(boot, growths=[MIB], shape=GrowthShape.LATE)
     assert (result.reserve, result.recommended, result.working) == (None, None, [])

@@ -29,7 +29,7 @@ from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import Growth
 from pfestubs.rules.analyses.report import TIGHTEST, report_boot
 from pfestubs.rules.kernel.simulation import boot_kernel
-from support.kernelwriter import LinkedKernel, NamedAddresses
+from support.kernelwriter import LinkedKernel, NamedAddresses, inline_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,12 +110,6 @@ class Reported:
 
 def spread(count: int, step: int) -> list[int]:
     return [0x100000 + i * step for i in range(count)]
-
-
-def inline_kernel(**changes: object) -> LinkedKernel:
-    kernel = LinkedKernel(layout=None, **changes)  # type: ignore[arg-type]
-    kernel.words |= {location + 4: NOP for location in kernel.locations}
-    return kernel
 
 
 def kernels_of_every_kind() -> Iterator[tuple[str, LinkedKernel]]:

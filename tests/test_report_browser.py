@@ -11,7 +11,7 @@ import pytest
 from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.kernel.simulation import boot_kernel
 from support.browser import Browser
-from support.kernelwriter import MIB, LinkedKernel
+from support.kernelwriter import MIB, LinkedKernel, inline_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,15 +95,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory, call: Call, mini_kernel: Min
     for name, other in (("fn0", "<b>"), ("fn1", "'\">")):
         content = content.replace(f"\0{name}\0".encode(), f"\0{other}\0".encode())
     hostile.write_bytes(content)
-    inline = LinkedKernel(layout=None)
-    inline.words |= {location + 4: 0x60000000 for location in inline.locations}
     kernels = {
         "exhausted": KERNELS["exhausted"].save(directory / "exhausted"),
         "healthy": healthy,
         "compared": healthy,
         "big-endian": mini_kernel(TOOLCHAIN="gcc-ppc64") / "vmlinux",
         "hostile": hostile,
-        "inline": inline.save(directory / "inline"),
+        "inline": inline_kernel().save(directory / "inline"),
     }
     written = {}
     for name, kernel in kernels.items():

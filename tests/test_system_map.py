@@ -246,3 +246,13 @@ def test_a_real_kernel_with_its_own_map(strip: str, kernels: Kernels, call: Call
     assert with_map.code == 0
     assert with_map.out.replace(str(stripped), str(vmlinux)) == call("check", vmlinux).out
     assert call("check", vmlinux, "--system-map", own) == call("check", vmlinux)
+
+
+def test_a_map_without_the_kernels_stubs_is_of_another_kernel(call: Call, mini_kernel: MiniKernel) -> None:
+    directory = mini_kernel(TOOLCHAIN="gcc-ppc64le")
+    thinned = directory.parent / "thinned.map"
+    lines = (directory / "System.map").read_text().splitlines(keepends=True)
+    thinned.write_text("".join(line for line in lines if "ftrace_ool_stub" not in line))
+    outcome = call("check", directory / "vmlinux", "--system-map", thinned)
+    assert outcome.code == 2
+    assert "has no ftrace_ool_stub" in outcome.err

@@ -11,11 +11,9 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
-
 from fuzz.choices import Choices
 from fuzz.targets import TARGET_NAMES, Targets
-from support import SCHEMAS, Outcome, call_in_process
+from support import Outcome, call_in_process, validator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +26,6 @@ _OUTPUT_BASE, _OUTPUT_FACTOR = 256 << 10, 100
 """Bytes of output: a fixed part, and a part per byte of input."""
 _VALIDATED_MAX = 1 << 16
 """Bytes of a document that is validated by its schema; the validator is slow."""
-_SECTIONS = ("count", "check", "stubs", "verify", "explain", "diff", "modules", "plan")
 
 
 class TooSlowError(BaseException):
@@ -54,7 +51,6 @@ class Runner:
         self.targets = Targets(self._inputs)
         self.executions: Counter[str] = Counter()
         self.statuses: Counter[tuple[str, int]] = Counter()
-        self._validators = _validators()
 
     def run(self, recipe: bytes, target: str | None = None) -> Outcome:
         """Execute a recipe; its first byte chooses the target, unless one is given.
@@ -112,7 +108,7 @@ class Runner:
         except ValueError as e:
             raise Violation(f"{command} wrote a document that is not JSON: {e}") from e
         if len(outcome.out) <= _VALIDATED_MAX:
-            problem = next(self._validators[command].iter_errors(document), None)
+            problem = next(validator(command).iter_errors(document), None)
             require(problem is None, f"{command}'s document does not fit its schema: {problem}"[:2000])
         if command in {"check", "verify"}:
             require(document["ok"] == (outcome.code == 0), "document and exit status disagree")
@@ -126,12 +122,6 @@ def _kind(text: str) -> str:
     """Return what tells one kind of violation from another: its first line without numbers."""
     first = text.split("\n", 1)[0]
     return "".join(c for c in first if not c.isdigit())[:80]
-
-
-def _validators() -> dict[str, Draft202012Validator]:
-    return {
-        name: Draft202012Validator(json.loads((SCHEMAS / f"{name}-1.json").read_text())) for name in _SECTIONS
-    }
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from support.elfwriter import (
     note,
     write_elf,
 )
-from support.kernelwriter import LinkedKernel
+from support.kernelwriter import LinkedKernel, inline_kernel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +99,7 @@ def kernels(directory: Path) -> tuple[KernelSeed, ...]:
         "ool": with_banner(LinkedKernel()),
         "rela": with_banner(LinkedKernel(zeros=True, order=">")),
         "pfe": with_banner(LinkedKernel(layout="pfe", stub_size=16)),
-        "ppc32": _inline(),
+        "ppc32": inline_kernel(bits=32, order=">", zeros=True),
         "top": LinkedKernel(base=(1 << 64) - 0x10000000),
     }
     found = []
@@ -128,12 +128,6 @@ def with_banner(kernel: LinkedKernel) -> LinkedKernel:
     words = struct.unpack(f"{kernel.order}{len(text) // 4}I", text)
     kernel.words |= {address + 4 * i: word for i, word in enumerate(words)}
     kernel.places["linux_banner"] = address
-    return kernel
-
-
-def _inline() -> LinkedKernel:
-    kernel = LinkedKernel(layout=None, bits=32, order=">", zeros=True)
-    kernel.words |= {location + 4: naive_boot.NOP for location in kernel.locations}
     return kernel
 
 

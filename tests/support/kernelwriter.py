@@ -339,6 +339,13 @@ class LinkedKernel:
         return content
 
 
+def inline_kernel(**changes: Any) -> LinkedKernel:
+    """Return a kernel without stubs: two nops at each location."""
+    kernel = LinkedKernel(layout=None, **changes)
+    kernel.words |= {location + 4: ppc.NOP for location in kernel.locations}
+    return kernel
+
+
 def _up(value: int, align: int = 8) -> int:
     return value + -value % align
 
