@@ -27,11 +27,11 @@ from pfestubs.errors import (
 )
 from pfestubs.formats import FORMATS, RenderOptions, render
 from pfestubs.formats.explain import MEANINGS, explain_summary, explanation_text
-from pfestubs.model.boot_log import MESSAGES, BugPhase, CodeAddress, MessageKind, Proof
+from pfestubs.model.boot_log import MESSAGES, BugPhase, CodeAddress, Comparison, MessageKind, Proof
 from pfestubs.model.findings import Action, Remedy
 from pfestubs.read import boot_log
 from pfestubs.read.boot_log import read_boot_log
-from pfestubs.rules.analyses.explain import Comparison, ExplainResult, explain_log
+from pfestubs.rules.analyses.explain import ExplainResult, explain_log
 from pfestubs.rules.kernel.boot import Failure
 from pfestubs.rules.kernel.simulation import simulate_boot
 from support import FIXTURES, validator

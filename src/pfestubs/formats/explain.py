@@ -11,8 +11,8 @@ from pfestubs.formats.remedy import remedy_details, remedy_sentence, remedy_valu
 from pfestubs.formats.tables import paragraph
 from pfestubs.formats.text import dump_json, escape_line, hex_address
 from pfestubs.model import EXPLAIN_SCHEMA
-from pfestubs.model.boot_log import MessageKind, Proof
-from pfestubs.rules.analyses.explain import TOC_REACH, Comparison
+from pfestubs.model.boot_log import Comparison, MessageKind, Proof
+from pfestubs.rules.analyses.explain import TOC_REACH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,30 +20,22 @@ if TYPE_CHECKING:
     from pfestubs.formats import RenderOptions
     from pfestubs.rules.analyses.explain import ExplainResult, Explanation
 
-CONSEQUENCE: Final = (
-    "ftrace was off after that, and with it the function tracer, live patching, kprobes on ftrace, and"
-    " fentry/fexit BPF programs"
-)
 _MESSAGE_MAX: Final = 200
 """Characters of a message that are shown; JSON has the whole."""
 
 MEANINGS: Final = {
     MessageKind.ALLOCATING: "the kernel found {:,} functions to trace",
     MessageKind.ALLOCATED: "the kernel prepared every function that it can trace",
-    MessageKind.NO_FUNCTIONS: "the kernel's location table, __start_mcount_loc to __stop_mcount_loc, is"
-    " empty",
+    MessageKind.NO_FUNCTIONS: "the kernel's location table (from __start_mcount_loc) is empty",
     MessageKind.NO_MEMORY: "the kernel had no memory for its records of the functions",
     MessageKind.MODULE_SKIPPED: "the kernel had no memory for its records of this module's functions",
     MessageKind.BUG: "the kernel could not prepare this function for tracing",
-    MessageKind.BUG_WARNING: "the kernel disables ftrace here (ftrace_kill), after the first function"
-    " that fails",
+    MessageKind.BUG_WARNING: "the kernel disables ftrace here (ftrace_kill), after the first failure",
     MessageKind.ARCH_WARNING: "a test of the powerpc code failed that names no function, such as: is a stub"
     " left in the area",
     MessageKind.CORE_WARNING: "a test of the common ftrace code failed; not each of them disables ftrace",
-    MessageKind.STUB_OUT_OF_RANGE: "the kernel tests that the branches from the function to its stub and back"
-    " span less than 32 MiB",
-    MessageKind.NO_TRAMPOLINE: "the kernel tests that the stub's call reaches the tracer, or a trampoline,"
-    " with a branch of less than 32 MiB",
+    MessageKind.STUB_OUT_OF_RANGE: "the branches to the stub and back have to span less than 32 MiB",
+    MessageKind.NO_TRAMPOLINE: "the stub has to reach the tracer, or a trampoline, within 32 MiB",
     MessageKind.WRONG_INSTRUCTION: "the kernel tests that the instruction is the one it is about to replace",
     MessageKind.FETCH_FAILED: "the kernel could not read the instruction that it is about to replace",
     MessageKind.UNEXPECTED_TARGET: "the kernel was asked to call a tracer directly that is out of range",
@@ -66,8 +58,7 @@ _COMPARISONS: Final = {
     Comparison.FUNCTION_LOST: "the function is not in the log; the replay ends at {predicted}",
     Comparison.RULE_LOST: "it is the function where the replay ends; which test failed is not in the log",
     Comparison.AFTER_BOOT: "it happened after boot, which the replay does not cover",
-    Comparison.MODULE: "the address is outside this vmlinux (a module, or exit text); the replay does not"
-    " cover it",
+    Comparison.MODULE: "the replay does not cover it: outside this vmlinux (a module, or exit text)",
     Comparison.NOT_SIMULATED: "the replay does not cover it",
 }
 _OUTCOMES: Final = {
@@ -143,7 +134,10 @@ def _notes(result: ExplainResult) -> Iterator[str]:
     if result.offset:
         yield f"the kernel is relocated by {result.offset:+#x}"
     if Proof.DISABLED in result.proofs:
-        yield CONSEQUENCE
+        yield (
+            "ftrace was off after that, and with it the function tracer, live patching, kprobes on ftrace,"
+            " and fentry/fexit BPF programs"
+        )
     if any(e.comparison is Comparison.OTHER_ADDRESS for e in result.explanations):
         yield (
             f"the functions of {file} are at other addresses: it is another link of this kernel, or another"
@@ -179,18 +173,14 @@ def render_text(result: ExplainResult, options: RenderOptions) -> Iterator[str]:
 
 def _heading(explanation: Explanation) -> str:
     text = escape_line(explanation.message.text)
-    if len(text) > _MESSAGE_MAX:
-        text = f"{text[:_MESSAGE_MAX]}..."
-    if explanation.function is None:
-        return text
+    text = text if len(text) <= _MESSAGE_MAX else f"{text[:_MESSAGE_MAX]}..."
     where = "" if explanation.location is None else f" at {hex_address(explanation.location)}"
-    return f"{text} ({escape_line(explanation.function)}{where})"
+    return text if explanation.function is None else f"{text} ({escape_line(explanation.function)}{where})"
 
 
 def render_json(result: ExplainResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
     """Yield the document."""
     kernel = result.boot.kernel
-    offset = result.offset
     yield dump_json(
         {
             "schema": EXPLAIN_SCHEMA,
@@ -202,7 +192,7 @@ def render_json(result: ExplainResult, options: RenderOptions) -> Iterator[str]:
             "same_kernel": True if result.proved else None,
             "locations": len(result.boot.locations),
             "stops_at": result.stops_at,
-            "offset": None if offset is None else f"{offset:#x}",
+            "offset": _address(result.offset),
             "lines": result.log.lines,
             "boots": result.boots,
             "other_boots": len(result.log.boots) - result.boots,

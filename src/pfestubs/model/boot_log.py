@@ -164,18 +164,6 @@ MESSAGES: Final = (
 """Every message that is explained: where the kernel prints it, since when, and what it proves."""
 
 
-class BugError(Enum):
-    """The error passed to `ftrace_bug`."""
-
-    REFUSED = "failed to modify"
-    """EINVAL: a test failed."""
-    READ = "faulted on modifying"
-    """EFAULT: the instruction could not be read."""
-    WRITE = "faulted on writing"
-    """EPERM: the instruction could not be written."""
-    UNKNOWN = "faulted on unknown error"
-
-
 class BugPhase(Enum):
     """What ftrace was doing when it failed, as `kernel/trace/ftrace.c: print_bug_type` prints it."""
 
@@ -209,7 +197,8 @@ class LogMessage:
         code: the function that it is about.
         caller: the kernel's own function that a warning names.
         count: number of entries.
-        error, phase: of a message BUG, None if the log does not contain them.
+        error, phase: of a message BUG, None if the log does not contain them. `failed to modify` (EINVAL): a
+            test failed; `faulted on modifying`: the instruction could not be read, `on writing`: written.
     """
 
     line: int
@@ -218,16 +207,13 @@ class LogMessage:
     code: CodeAddress | None = None
     caller: str | None = None
     count: int | None = None
-    error: BugError | None = None
+    error: str | None = None
     phase: BugPhase | None = None
 
     @property
     def kind(self) -> MessageKind:
         """What it is about."""
         return self.row.kind
-
-
-_WHOLE_BANNER: Final = re.compile(r"\) \(.*\) #\d+ ")
 
 
 @dataclass
@@ -259,7 +245,7 @@ class LoggedBoot:
     @property
     def complete(self) -> bool:
         """Whether the banner has a builder, a compiler and a build number, in this order."""
-        return self.banner is not None and _WHOLE_BANNER.search(self.banner) is not None
+        return re.search(r"\) \(.*\) #\d+ ", self.banner or "") is not None
 
 
 @dataclass(frozen=True)
@@ -270,11 +256,33 @@ class BootLog:
         lines: how many there are.
         boots: in their order.
         omitted: messages of ftrace beyond those that are kept.
-        tail: what follows every message in its line.
     """
 
     file: str
     lines: int
     boots: Sequence[LoggedBoot]
     omitted: int = 0
-    tail: str = ""
+
+
+class Comparison(Enum):
+    """How a message compares with the simulated boot; `formats.explain` says it in words."""
+
+    AGREES = "agrees"
+    NOT_PREDICTED = "not-predicted"
+    OTHER_FUNCTION = "other-function"
+    OTHER_RULE = "other-rule"
+    OTHER_COUNT = "other-count"
+    OTHER_ADDRESS = "other-address"
+    """The file has the function elsewhere: the log is of another link."""
+    NOT_LOGGED = "not-logged"
+    """The simulation fails, the logged boot does not."""
+    FUNCTION_LOST = "function-lost"
+    RULE_LOST = "rule-lost"
+    AFTER_BOOT = "after-boot"
+    MODULE = "module"
+    NOT_SIMULATED = "not-simulated"
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether log and simulation cannot both be right."""
+        return self.value.startswith(("not-predicted", "not-logged", "other"))

@@ -20,19 +20,19 @@ from pfestubs.model.boot_log import (
     MESSAGES,
     SYMBOL,
     BootLog,
-    BugError,
     BugPhase,
     CodeAddress,
     LoggedBoot,
     LogMessage,
     MessageKind,
-    MessageRow,
     Proof,
 )
 from pfestubs.read.log_bytes import CHUNK, clean_chunks, open_log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from pfestubs.model.boot_log import MessageRow
 
 STANDARD_INPUT: Final = "standard input"
 BYTES_MAX: Final = 256 << 20
@@ -46,8 +46,6 @@ _CONTEXT: Final = 4096
 _TEXT_MAX: Final = 1024
 _PREFIX_MAX: Final = 400
 """Bytes before a message that are compared with those before others."""
-_BANNER_LINES: Final = 4
-"""Lines after a banner over which it may be wrapped."""
 _BLOCK_LINES: Final = 40
 """Lines in which the parts of an `ftrace_bug` message are looked for."""
 
@@ -83,7 +81,7 @@ _SEEN: Final = re.compile(rf"\[(?P<ip>[0-9a-f]{{8,16}})\] {SYMBOL}".encode())
 """A register or a stack entry, in the lines after REGS."""
 _NAMED: Final = re.compile(rf"[^\r\n]{{0,200}}[\r\n]+(?P<before>[^\r\n]{{0,400}}?){SYMBOL}".encode())
 """The function of an `ftrace_bug` in the next line, where its address was taken for a stamp and removed."""
-_ROWS: Final = {row.kind: row for row in MESSAGES}
+_ROWS: Final[Mapping[MessageKind | int, MessageRow]] = {row.kind: row for row in MESSAGES}
 _WHOLE: Final = frozenset(
     {_BANNER, _CUT, _CODE, _RELEASE}
     | {kind for kind in MessageKind if kind.value.endswith(("warning", "allocating", "allocated"))}
@@ -135,7 +133,7 @@ class _Place(NamedTuple):
         head, tail: what the pattern matches, and the rest of the line.
         decoration: of what stands before it.
         continued: it is not the first in its line.
-        sequel: of a banner, the next lines; of a register dump, its addresses; of an `ftrace_bug`, the
+        sequel: of a banner, the next four lines; of a register dump, its addresses; of an `ftrace_bug`, the
             function in the next line if that has no address.
     """
 
@@ -151,7 +149,7 @@ class _Place(NamedTuple):
     @property
     def proof(self) -> Proof | None:
         """What the message proves, None for a part of one."""
-        return _ROWS[self.what].proof if isinstance(self.what, MessageKind) else None
+        return _ROWS[self.what].proof if self.what in _ROWS else None
 
 
 class _Collector:
@@ -216,13 +214,10 @@ class _Collector:
         decoration = self._decorate(begin, start, after)
         sequel: Sequence[Any] = ()
         if what == _BANNER:
-            sequel = _decode(buffer[end : end + _TEXT_MAX]).splitlines()[1 : 1 + _BANNER_LINES]
+            sequel = _decode(buffer[end : end + _TEXT_MAX]).splitlines()[1:5]
         elif what is MessageKind.BUG:
             named = _NAMED.match(buffer, after)
-            if (
-                named
-                and self._decorate(named.start("before"), named.end("before"), named.end()) == decoration
-            ):
+            if named and self._decorate(*named.span("before"), named.end()) == decoration:
                 sequel = [_code_address(named.groupdict())]
         elif self._dumps < _DUMPS_MAX and buffer.startswith(b"REGS", start):
             self._dumps += 1
@@ -292,17 +287,14 @@ class _Judge:
         shape, plain, _ = place.decoration
         if place.what == _LOST:
             return True
-        if place.continued and not self._previous:
-            return False
-        program = shape == "" and not (self._bare or place.continued)  # where the kernel's lines have stamps
-        if program and (place.what != _BANNER or self._has_banner):
-            self._previous = False
-            return False
         stamped = (known for known in self._known if known.endswith(("]", ">")))
-        self._previous = plain or shape in self._known
-        self._previous |= any(
-            shape.endswith(known) and (place.continued or shape.startswith(known)) for known in stamped
-        )
+        alike = (shape.endswith(k) and (place.continued or shape.startswith(k)) for k in stamped)
+        own = plain or shape in self._known or any(alike)
+        if place.continued:
+            own = own and self._previous
+        elif shape == "" and not self._bare:  # where the kernel's lines have stamps, it is a program's output
+            own = own and place.what == _BANNER and not self._has_banner
+        self._previous = own
         self._has_banner |= place.what == _BANNER and self._previous
         return self._previous
 
@@ -340,7 +332,7 @@ def read_boot_log(path: str | None) -> BootLog:
     if not boots:
         problem = "holds no kernel message that pfestubs knows" if collector.size else "is empty"
         raise UnsuitableError(name, problem, "give the output of dmesg, journalctl -k or a serial console")
-    return BootLog(name, collector.lines, boots, collector.omitted, builder.tail)
+    return BootLog(name, collector.lines, boots, collector.omitted)
 
 
 def is_boot_log(path: str) -> bool:
@@ -358,7 +350,7 @@ class _Builder:
 
     def __init__(self, places: Sequence[_Place]) -> None:
         tails = Counter(p.tail.strip() for p in places if p.proof is Proof.HEALTHY)
-        self.tail = max(tails, key=tails.__getitem__, default="")
+        self._tail = max(tails, key=tails.__getitem__, default="")
         self.boots = [LoggedBoot()]
         self._bug: LogMessage | None = None
         judge = _Judge(places)
@@ -374,7 +366,7 @@ class _Builder:
     def _add(self, place: _Place, boot: LoggedBoot) -> None:
         """Take the next message, or part of one."""
         fields = dict(place.fields)
-        if self.tail.startswith(f"[{_decode(fields.get('module') or b'')}]"):
+        if self._tail.startswith(f"[{_decode(fields.get('module') or b'')}]"):
             fields["module"] = None  # every line ends so
         bug = self._bug if self._bug and place.line <= self._bug.line + _BLOCK_LINES else None
         if place.what == _BANNER:
@@ -384,8 +376,8 @@ class _Builder:
             boot.sightings += place.sequel
         elif place.what == _LOST:
             boot.lost.append((place.line, (place.head + place.tail).strip()))
-        elif isinstance(place.what, MessageKind):
-            self._add_message(boot, bug, _message(place, _ROWS[place.what], fields))
+        elif place.what in _ROWS:
+            self._add_message(boot, bug, place, fields)
         elif bug is not None:
             self._add_to_bug(boot, bug, place, _code_address(fields))
         elif place.what in {_PHASE, _TRACER}:  # of an ftrace_bug that is not in the log
@@ -394,16 +386,28 @@ class _Builder:
     def _start_boot(self, place: _Place) -> None:
         """Start a boot, or go on with the one that was announced, by the better of its two banners."""
         banner = (place.head + place.tail).removeprefix("Preparing to boot ").rstrip()
+        banner = banner.removesuffix(self._tail).rstrip()
         boot, last = LoggedBoot(banner, place.sequel, bool(place.fields["announced"])), self.boots[-1]
         self._bug = None
         if boot.announced or not last.announced or last.messages:
             self.boots.append(boot)
-        elif boot.complete:
-            self.boots[-1] = boot
         else:
-            last.announced = False
+            self.boots[-1] = boot if boot.complete else replace(last, announced=False)
 
-    def _add_message(self, boot: LoggedBoot, bug: LogMessage | None, message: LogMessage) -> None:
+    def _add_message(
+        self, boot: LoggedBoot, bug: LogMessage | None, place: _Place, fields: Mapping[str, bytes | None]
+    ) -> None:
+        error, count, caller = (fields.get(key) for key in ("error", "count", "caller"))
+        has_code = bool(fields.get("ip") or fields.get("module"))
+        message = LogMessage(
+            line=place.line,
+            text=(place.head + place.tail).strip(),
+            row=_ROWS[place.what],
+            code=_code_address(fields) if has_code else next(iter(place.sequel), None),
+            caller=None if caller is None else _decode(caller),
+            count=None if count is None else int(count),
+            error=None if error is None else _decode(error),
+        )
         if message.kind is MessageKind.BUG:
             if bug is not None and bug is boot.messages[-1] and bug.text.startswith("-"):
                 boot.messages.pop()  # the line that announces the message itself (since 5.8)
@@ -421,17 +425,3 @@ class _Builder:
             self._bug = None
             if bug.phase is BugPhase.INIT:  # a call site is made to call ftrace_caller first
                 boot.sightings.append(replace(code, symbol="ftrace_caller"))
-
-
-def _message(place: _Place, row: MessageRow, fields: Mapping[str, bytes | None]) -> LogMessage:
-    error, count, caller = (fields.get(key) for key in ("error", "count", "caller"))
-    has_code = bool(fields.get("ip") or fields.get("module"))
-    return LogMessage(
-        line=place.line,
-        text=(place.head + place.tail).strip(),
-        row=row,
-        code=_code_address(fields) if has_code else next(iter(place.sequel), None),
-        caller=None if caller is None else _decode(caller),
-        count=None if count is None else int(count),
-        error=None if error is None else BugError(_decode(error)),
-    )

@@ -25,7 +25,7 @@ _DRESSED: Final = (b"\x1b", b"\\", b"&", b"#0", b"^[", b"<br", b"</", b"%0")
 _DRESS: Final = re.compile(  # the first character outside every group makes the search fast
     rb"[\x1b\\&#^<%](?:(?<=\\)\\*(?:(?P<end>[nrf]|01[245]|x0[acdACD]|u000[acdACD])"
     rb"|(?P<colour>(?:u001[bB]|x1[bB]|033|e)\[[0-?]*[ -/]*[@-~])"
-    rb"|(?:u(?P<code>[0-9a-fA-F]{4})|x(?P<byte>[0-9a-fA-F]{2}))|(?P<mark>[\"'/])|t)"
+    rb"|(?P<code>u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})|(?P<mark>[\"'/])|t)"
     rb"|(?P<control>(?<=\x1b)(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[()*+][0-9A-Za-z]"
     rb"|[0-~])"
     rb"|(?:(?<=\^)|(?<=#)033)\[[0-?]*[@-~])"
@@ -127,9 +127,7 @@ def _undress(text: bytes) -> bytes:
 def _resolve(match: re.Match[bytes]) -> bytes:
     kind = match.lastgroup
     if kind == "code":
-        return chr(int(match["code"], 16)).encode("utf-8", "replace")
-    if kind == "byte":
-        return bytes.fromhex(match["byte"].decode())
+        return chr(int(match["code"][1:], 16)).encode("utf-8", "replace")
     if kind == "name":
         return html.unescape(match[0].decode()).encode()
     if kind == "mark":

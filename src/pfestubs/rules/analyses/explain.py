@@ -7,13 +7,12 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
-from enum import Enum
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import DamagedKernelError, OtherKernelLogError, UnprovedLogError
 from pfestubs.model import ppc, symbolic
-from pfestubs.model.boot_log import BugError, BugPhase, MessageKind, Proof
+from pfestubs.model.boot_log import BugPhase, Comparison, MessageKind, Proof
 from pfestubs.model.findings import Action, Remedy
 from pfestubs.rules.check.check import failure_finding
 from pfestubs.rules.check.remedy import Remedies
@@ -29,38 +28,13 @@ if TYPE_CHECKING:
 
 TOC_REACH: Final = 1 << 31
 """Bytes on either side of the TOC pointer that a trampoline reaches (`ftrace_dyn_arch_init`)."""
-_TOC_TARGET: Final = "ftrace_regs_caller"
 _RELOCATION_UNIT: Final = 0x1000
 """A kernel is relocated by whole pages; any other difference comes from two symbols of one name."""
-_INIT_CALLERS: Final = frozenset({"ftrace_init_nop", "ftrace_init_ool_stub"})
-_OTHER_ERRORS: Final = frozenset({BugError.WRITE, BugError.UNKNOWN})
+_READ_ERROR: Final = "faulted on modifying"
+_OTHER_ERRORS: Final = frozenset({"faulted on writing", "faulted on unknown error"})
 """Failures that depend on the running machine, not on the file."""
 _AFTER_BOOT_RULES: Final = frozenset({"tracer-unreachable", "init-trampoline-only"})
 """Failures that a boot can survive: they show when a tracer is enabled."""
-
-
-class Comparison(Enum):
-    """How a message compares with the simulated boot; `formats.explain` says it in words."""
-
-    AGREES = "agrees"
-    NOT_PREDICTED = "not-predicted"
-    OTHER_FUNCTION = "other-function"
-    OTHER_RULE = "other-rule"
-    OTHER_COUNT = "other-count"
-    OTHER_ADDRESS = "other-address"
-    """The file has the function elsewhere: the log is of another link."""
-    NOT_LOGGED = "not-logged"
-    """The simulation fails, the logged boot does not."""
-    FUNCTION_LOST = "function-lost"
-    RULE_LOST = "rule-lost"
-    AFTER_BOOT = "after-boot"
-    MODULE = "module"
-    NOT_SIMULATED = "not-simulated"
-
-    @property
-    def contradicts(self) -> bool:
-        """Whether log and simulation cannot both be right."""
-        return self.value.startswith(("not-predicted", "not-logged", "other"))
 
 
 @dataclass(frozen=True)
@@ -154,13 +128,13 @@ def explain_log(boot: Boot, log: BootLog) -> ExplainResult:
     """
     if boot.damage:
         raise DamagedKernelError(boot.kernel.file, boot.damage[0].rule)
-    differences = [_difference(boot, log, logged) for logged in log.boots]
+    differences = [_difference(boot, logged) for logged in log.boots]
     own = [logged for logged, other in zip(log.boots, differences, strict=True) if other is None]
     other = next(filter(None, differences), None)
     if other is not None and not any(logged.banner or logged.releases for logged in own):
         raise OtherKernelLogError(log.file, other[0], boot.kernel.file, other[1])
     remedies, addresses = Remedies(boot), _addresses(boot, own)
-    proofs = [_is_proved(boot, log, logged) for logged in own]
+    proofs = [_is_proved(boot, logged) for logged in own]
     explainers = [
         _Explainer(boot, logged, remedies, addresses, proved=proved)
         for logged, proved in zip(own, proofs, strict=True)
@@ -197,7 +171,7 @@ def _lacks_proof(boot: Boot, log: BootLog, own: Sequence[LoggedBoot]) -> str | N
             f'shows nothing of ftrace ({log.lines:,} lines); a kernel with ftrace logs "ftrace: allocating'
             ' ... entries" early in its boot: the log may be incomplete'
         )
-    if any(_is_proved(boot, log, logged) for logged in set_up):
+    if any(_is_proved(boot, logged) for logged in set_up):
         return None
     return (
         f"shows that ftrace was set up, but not that the kernel is {boot.kernel.file}: it has no complete"
@@ -230,31 +204,31 @@ def _squeeze(text: str) -> str:
     return "".join(text.split())
 
 
-def _has_banner(boot: Boot, log: BootLog, logged: LoggedBoot) -> bool:
+def _has_banner(boot: Boot, logged: LoggedBoot) -> bool:
     """Return whether a boot has the kernel's banner, wrapped or not, whatever follows it in its line."""
     if boot.kernel.banner is None or logged.banner is None:
         return False
     own, banner = _build(boot.kernel.banner), _build(logged.banner)
     tail = banner[len(own) :]
-    if banner.startswith(own) and (not tail[:1].isalnum() or tail.strip() == log.tail):
+    if banner.startswith(own) and not tail[:1].isalnum():
         return True
     lines = accumulate((logged.banner, *logged.following))
     return _squeeze(own) in (_squeeze(_build(text)) for text in lines)
 
 
-def _is_proved(boot: Boot, log: BootLog, logged: LoggedBoot) -> bool:
+def _is_proved(boot: Boot, logged: LoggedBoot) -> bool:
     """Return whether a boot that does not differ is the kernel's: by banner, or release and functions."""
     by_count = boot.kernel.release in _releases(logged) and _count(logged) is not None
-    return by_count or _has_banner(boot, log, logged)
+    return by_count or _has_banner(boot, logged)
 
 
-def _difference(boot: Boot, log: BootLog, logged: LoggedBoot) -> tuple[str, str] | None:
+def _difference(boot: Boot, logged: LoggedBoot) -> tuple[str, str] | None:
     """Return what a boot of another kernel has and what the kernel has instead, None if nothing differs."""
     own, banner, count = boot.kernel.banner, logged.banner or "", _count(logged)
-    if own is not None and not _has_banner(boot, log, logged):
+    if own is not None and not _has_banner(boot, logged):
         if logged.complete and not _squeeze(_build(own)).startswith(_squeeze(_build(banner))):  # or cut short
-            brief = _release_and_build(banner), _release_and_build(own)
-            return brief if brief[0] != brief[1] else (banner, own)
+            brief = [re.sub(r"^Linux version (\S+) .*#", r"\1 #", text) for text in (banner, own)]
+            return (brief[0], brief[1]) if brief[0] != brief[1] else (banner, own)
         other = sorted(_releases(logged) - {boot.kernel.release})
         if other:
             return other[0], boot.kernel.release or ""
@@ -262,12 +236,6 @@ def _difference(boot: Boot, log: BootLog, logged: LoggedBoot) -> tuple[str, str]
     if count is not None and count not in {len(boot.locations), len(boot.kernel.table)}:
         return f"allocating {count:,} entries", f"one with {len(boot.locations):,}"
     return None
-
-
-def _release_and_build(banner: str) -> str:
-    words = banner.removeprefix("Linux version ")
-    build = words.rfind("#")
-    return f"{words.split(' ', 1)[0]} {words[build:]}" if build > 0 else words
 
 
 # -- messages ------------------------------------------------------------------------------------------------
@@ -288,13 +256,13 @@ def _addresses(boot: Boot, boots: Sequence[LoggedBoot]) -> _Addresses:
 class _Place(NamedTuple):
     """Where a message's code is in the file.
 
-    `position` is that of its location, None if it is none; `verdict` is MODULE for code that is not in the
+    `position` is that of its location, -1 if it is none; `verdict` is MODULE for code that is not in the
     file, OTHER_ADDRESS if the log has the function elsewhere than the file, relocated or not.
     """
 
     function: str | None = None
     location: int | None = None
-    position: int | None = None
+    position: int = -1
     verdict: Comparison | None = None
 
 
@@ -311,7 +279,7 @@ class _Explainer:
         self.proved = proved
         self._bugs = [n for n, m in enumerate(self._messages) if m.kind is MessageKind.BUG]
         completed = (n for n, m in enumerate(self._messages) if m.kind is MessageKind.ALLOCATED)
-        self._completed = next(completed, None)
+        self._completed = next(completed, len(self._messages))
         self._stop = None if boot.stops_at is None else boot.failure_at.get(boot.stops_at)
         self.offset = self._relocation(logged.sightings)
 
@@ -341,9 +309,9 @@ class _Explainer:
             for number, message in enumerate(self._messages)
             if message.kind is not MessageKind.ALLOCATED
         ]
-        if self._completed is not None and self._stop and not any(e.is_failure for e in done):
-            completed = self._messages[self._completed]
-            done.append(self._compared(completed, Comparison.NOT_LOGGED, _Place(), self._stop))
+        completed = self._messages[self._completed :]
+        if completed and self._stop is not None and not any(e.is_failure for e in done):
+            done.append(self._compared(completed[0], Comparison.NOT_LOGGED, _Place(), self._stop))
         return done
 
     def _explain(self, number: int, message: LogMessage) -> Explanation:
@@ -357,17 +325,18 @@ class _Explainer:
         place = self._place(message, None if bug is None else self._messages[bug])
         if place.verdict is not None:
             return self._compared(message, place.verdict, place)
-        if self._is_after_boot(number, bug):
-            failure = self._failure_at(place)
+        phase = None if bug is None else self._messages[bug].phase
+        if self._completed < number if phase is None else phase is not BugPhase.INIT:
+            failure = self._boot.failure_at.get(place.position)
             if failure is not None and failure.rule in _AFTER_BOOT_RULES:
                 return self._compared(message, Comparison.AGREES, place, failure, failure.rule)
             return self._compared(message, Comparison.AFTER_BOOT, place)
         cause = self._cause_of(number, bug)
         is_bug = kind in {MessageKind.BUG, MessageKind.BUG_WARNING}
-        elsewhere = kind is MessageKind.ARCH_WARNING and message.caller not in _INIT_CALLERS
+        elsewhere = kind is MessageKind.ARCH_WARNING and message.caller not in message.row.functions.split()
         if elsewhere or cause.error in _OTHER_ERRORS or not (is_bug or message.row.rules):
             return self._compared(message, Comparison.NOT_SIMULATED, place)
-        rules = ("location-not-nop",) if cause.error is BugError.READ else cause.row.rules
+        rules = ("location-not-nop",) if cause.error == _READ_ERROR else cause.row.rules
         return self._explain_init(message, place, rules)
 
     def _bug_of(self, number: int) -> int | None:
@@ -389,12 +358,6 @@ class _Explainer:
         since = self._messages[earlier[0] + 1 if earlier else 0 : bug]
         return next((m for m in reversed(since) if m.row.rules), self._messages[bug])
 
-    def _is_after_boot(self, number: int, bug: int | None) -> bool:
-        phase = None if bug is None else self._messages[bug].phase
-        if phase is not None:
-            return phase is not BugPhase.INIT
-        return self._completed is not None and self._completed < number
-
     def _explain_init(self, message: LogMessage, place: _Place, rules: Sequence[str]) -> Explanation:
         """Compare a failure at boot with the one that the simulation ends with.
 
@@ -407,7 +370,7 @@ class _Explainer:
         if rules and stop.rule not in rules:
             return self._compared(message, Comparison.OTHER_RULE, place, stop, first)
         if place.function is not None and place.position != stop.position:
-            own = self._failure_at(place)
+            own = self._boot.failure_at.get(place.position)
             rule = first if own is None else own.rule
             return self._compared(message, Comparison.OTHER_FUNCTION, place, stop, rule)
         comparison = Comparison.FUNCTION_LOST
@@ -416,14 +379,11 @@ class _Explainer:
             comparison = Comparison.AGREES if told else Comparison.RULE_LOST
         return self._compared(message, comparison, place, stop, stop.rule)
 
-    def _failure_at(self, place: _Place) -> Failure | None:
-        return None if place.position is None else self._boot.failure_at.get(place.position)
-
     def _explain_toc(self, message: LogMessage) -> Explanation:
         """Compare with the distance that `ftrace_dyn_arch_init` tests before anything else."""
         kernel = self._boot.kernel
         toc = kernel.symbols.find([".TOC."]).get(".TOC.")
-        tracer = kernel.tracers.get(_TOC_TARGET)
+        tracer = kernel.tracers.get("ftrace_regs_caller")
         if toc is None or tracer is None or "kernel_toc" not in message.text:
             return self._compared(message, Comparison.NOT_SIMULATED, _Place(message.caller))
         distance = tracer - toc.address
@@ -460,7 +420,7 @@ class _Explainer:
     def _place(self, message: LogMessage, bug: LogMessage | None) -> _Place:
         """Return where a message's code is: from the message if a location, else from its ftrace_bug."""
         own = self._find(message.code)
-        return self._find(bug.code) if own.position is None and bug is not None and bug.code else own
+        return self._find(bug.code) if own.position < 0 and bug is not None and bug.code else own
 
     def _find(self, code: CodeAddress | None) -> _Place:
         if code is None:
@@ -473,17 +433,17 @@ class _Explainer:
         verdict = None
         if named and linked not in named:
             verdict = None if linked is None else Comparison.OTHER_ADDRESS
-            linked = next((ip for ip in named if self._position(ip) is not None), named[0])
+            linked = next((ip for ip in named if self._position(ip) >= 0), named[0])
         if linked is None or (code.symbol is not None and not named):
             return _Place(shown)
         if not (linked in kernel.text or linked in kernel.inittext):
             return _Place(shown, verdict=Comparison.MODULE)
         position = self._position(linked)
-        if position is None and code.symbol is None and self.offset is None:
+        if position < 0 and code.symbol is None and self.offset is None:
             return _Place()  # it may be relocated
         return _Place(kernel.name(linked), linked, position, verdict)
 
-    def _position(self, address: int) -> int | None:
+    def _position(self, address: int) -> int:
         locations = self._boot.locations
         position = bisect_left(locations, address)
-        return position if position < len(locations) and locations[position] == address else None
+        return position if position < len(locations) and locations[position] == address else -1
