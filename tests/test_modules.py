@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfestubs.read import compressed
+from pfestubs.read import source
 from support import (
     OBJECTS,
     call_in_process,
@@ -357,7 +357,7 @@ def test_damaged_packing(document: Any, tmp_path: Path, suffix: str, damage: str
 def test_a_bomb_is_not_unpacked(
     document: Any, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compressed, "UNPACKED_LIMIT", 4 * MIB)
+    monkeypatch.setattr(source, "UNPACKED_LIMIT", 4 * MIB)
     good = save(tmp_path / "good.ko", module([2]))
     bomb = save(tmp_path / f"bomb.ko{suffix}", PACKERS[suffix](bytes(64 * MIB)))
     value, code, err = document(bomb, good)

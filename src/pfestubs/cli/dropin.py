@@ -6,7 +6,7 @@ Their arguments are read without click: the scripts take no options, and a build
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from pfestubs import __version__
 from pfestubs.cli.inputs import input_file
@@ -16,17 +16,8 @@ from pfestubs.system.files import print_messages, refuse_input, write_output
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pfestubs.model import VmlinuxO
-
 _MAY_BE_EMPTY: Final = "IS_64BIT"
 """Kbuild's spelling of 32 bits."""
-
-
-class _DropIn(NamedTuple):
-    """The arguments of a script, and what takes its place."""
-
-    parameters: tuple[str, ...]
-    action: Callable[..., int | None]
 
 
 def call_drop_in(name: str, words: list[str]) -> int | None:
@@ -35,22 +26,19 @@ def call_drop_in(name: str, words: list[str]) -> int | None:
     Raises:
         UsageError: the arguments are not the script's.
     """
-    drop_in = _DROP_INS[name]
-    usage = f"usage: {name} {' '.join(drop_in.parameters)}"
-    if words in (["-h"], ["--help"]):
-        write_output(None, f"{usage}\n")
+    parameters, action = _DROP_INS[name]
+    usage = f"usage: {name} {' '.join(parameters)}"
+    if words in (["-h"], ["--help"], ["--version"]):
+        write_output(None, f"{__version__ if words == ['--version'] else usage}\n")
         return Exit.SUCCESS
-    if words == ["--version"]:
-        write_output(None, f"{__version__}\n")
-        return Exit.SUCCESS
-    if len(words) != len(drop_in.parameters):
-        raise UsageError(name, f"takes {len(drop_in.parameters)} arguments, not {len(words)}", usage)
-    for parameter, word in zip(drop_in.parameters, words, strict=True):
+    if len(words) != len(parameters):
+        raise UsageError(name, f"takes {len(parameters)} arguments, not {len(words)}", usage)
+    for parameter, word in zip(parameters, words, strict=True):
         if not word and parameter != _MAY_BE_EMPTY:
             raise UsageError(name, f"{parameter} is empty", "is the kernel configured?")
         if parameter in {"VMLINUX", "VMLINUX_O"}:
             input_file(parameter, word, parameter.lower().replace("_", "."))
-    return drop_in.action(*words)
+    return action(*words)
 
 
 def _hook_pfe(vmlinux_o: str, arch_vmlinux_o: str) -> None:
@@ -66,13 +54,6 @@ def _generate_ool(num_reserve: str, is_64bit: str, _objdump: str, vmlinux_o: str
     if not (num_reserve.isascii() and num_reserve.isdigit() and len(num_reserve) <= 10):
         raise UsageError("ftrace-gen-ool-stubs", f"NUM_RESERVE is {num_reserve!r}, not a number")
     obj = read_vmlinux_o(vmlinux_o)
-    _compare_class(obj, is_64bit)
-    refuse_input(out_s, vmlinux_o)
-    text = generate(obj, GenerateOptions(layout="ool", reserve=int(num_reserve)))
-    write_output(out_s, text)
-
-
-def _compare_class(obj: VmlinuxO, is_64bit: str) -> None:
     asked = 64 if is_64bit else 32
     if obj.bits != asked:
         raise ContradictionError(
@@ -80,6 +61,9 @@ def _compare_class(obj: VmlinuxO, is_64bit: str) -> None:
             f"is a {obj.bits}-bit object, IS_64BIT ({is_64bit!r}) means {asked} bits",
             "pass $(CONFIG_64BIT)",
         )
+    refuse_input(out_s, vmlinux_o)
+    text = generate(obj, GenerateOptions(layout="ool", reserve=int(num_reserve)))
+    write_output(out_s, text)
 
 
 def _check(_nm: str, vmlinux: str) -> int:
@@ -97,11 +81,10 @@ def _check(_nm: str, vmlinux: str) -> int:
     return Exit.PROBLEMS
 
 
-_DROP_INS: Final = {
-    "gen-ftrace-pfe-stubs": _DropIn(("VMLINUX_O", "ARCH_VMLINUX_O"), _hook_pfe),
-    "ftrace-gen-ool-stubs": _DropIn(
-        ("NUM_RESERVE", "IS_64BIT", "OBJDUMP", "VMLINUX_O", "OUT_S"), _generate_ool
-    ),
+_DROP_INS: Final[dict[str, tuple[tuple[str, ...], Callable[..., int | None]]]] = {
+    "gen-ftrace-pfe-stubs": (("VMLINUX_O", "ARCH_VMLINUX_O"), _hook_pfe),
+    "ftrace-gen-ool-stubs": (("NUM_RESERVE", "IS_64BIT", "OBJDUMP", "VMLINUX_O", "OUT_S"), _generate_ool),
     # NM may be several words; it is not used.
-    "ftrace-check": _DropIn(("NM", "VMLINUX"), _check),
+    "ftrace-check": (("NM", "VMLINUX"), _check),
 }
+"""The arguments of each script, and what takes its place."""

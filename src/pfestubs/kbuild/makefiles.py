@@ -274,17 +274,13 @@ def edit_postlink(postlink: str, check: str) -> str:
     is_called = f"{_CHECK_CALL}\n" in recipe
     definition = _CHECK_DEFINITION.search(postlink)
     number = len(_CHECK_ASSIGNMENT.findall(postlink))
-    if number != is_called or bool(definition) != is_called:
+    at = definition.end() if definition else rule.start
+    if not number == is_called == bool(definition) or at > rule.start:
         raise UnsuitableError(
             POSTLINK_MAKEFILE,
             f"defines cmd_ftrace_check {number} times and {'calls' if is_called else 'does not call'} it;"
-            " expected one definition and a call, or neither",
+            " expected one definition before the rule with the call, or neither",
             _ADVICE,
-        )
-    at = definition.end() if definition else rule.start
-    if at > rule.start:
-        raise UnsuitableError(
-            POSTLINK_MAKEFILE, "defines cmd_ftrace_check after the rule that calls it", _ADVICE
         )
     before, named = postlink[at : rule.start], postlink[rule.start : rule.recipe]
     if "vmlinux.unstripped" not in targets:

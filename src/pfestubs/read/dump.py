@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import mmap
 import re
-import struct
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
@@ -130,10 +129,7 @@ class _Dump:
     def number(self, address: int, size: int) -> int | None:
         """Return the unsigned number of 4 or 8 bytes at a virtual address."""
         content = self._memory.read(address, size)
-        if content is None:
-            return None
-        value: int = struct.unpack(self._kernel.byte_order.struct + {4: "I", 8: "Q"}[size], content)[0]
-        return value
+        return None if content is None else int.from_bytes(content, self._kernel.byte_order.value)
 
     # -- matching dump and kernel ------------------------------------------------------------------------
 

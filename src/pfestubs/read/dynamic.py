@@ -7,7 +7,6 @@ section headers name the same tables, and are used where the file has them.
 
 from __future__ import annotations
 
-import struct
 from array import array
 from bisect import bisect_left
 from functools import cached_property
@@ -219,8 +218,7 @@ class RelocatedWords:
             )
         offset = table.symbols + number * elf.symbol_size + elf.symbol_value_offset
         content = elf.file_range(offset, elf.word, "dynamic symbols")
-        value: int = struct.unpack(elf.order + "Q", content)[0]
-        return value
+        return int.from_bytes(content, elf.byte_order.value)
 
 
 def _positions_within(offsets: array[int], span: range) -> Sequence[int]:

@@ -117,16 +117,6 @@ class Elf(Headers):
 
     # -- words -------------------------------------------------------------------------------------------
 
-    def unpack_at(self, code: str, offset: int) -> int:
-        """Return one value (a `struct` code) at a file offset in bytes.
-
-        Raises:
-            UnreadableError: the file ends before it.
-        """
-        codes = struct.Struct(self.order + code)
-        value: int = codes.unpack(self.file_range(offset, codes.size, "number"))[0]
-        return value
-
     def words(self, data: bytes, size: int) -> array[int]:
         """Return `data` as unsigned words of `size` bytes (4 or 8) in the file's byte order, in bulk."""
         column = array({4: "I", 8: "Q"}[size])

@@ -140,7 +140,10 @@ class Memory:
             return stop
         column = memoryview(content).cast("I")
         found = [column[address - first >> 2] for address in block]
-        words.extend(found if self._is_native else _swapped(found))
+        swapped = array("I", found)
+        if not self._is_native:
+            swapped.byteswap()
+        words.extend(swapped)
         return stop
 
     def read(self, address: int, size: int) -> bytes | None:
@@ -169,9 +172,3 @@ def _disjoint(extents: Iterable[Extent]) -> Iterator[Extent]:
         if size > hidden:
             yield Extent(address + hidden, offset + hidden, size - hidden)
             end = address + size
-
-
-def _swapped(words: list[int]) -> array[int]:
-    column = array("I", words)
-    column.byteswap()
-    return column

@@ -111,7 +111,8 @@ def read_module(path: str) -> ModuleFile:
             vermagic=_vermagic(elf),
             abi=_abi(elf),
             nops=_nops(elf, next(iter(relocations.values()), [])),
-            has_mcount=bool(elf.sections_named("__mcount_loc")) or _calls_mcount(elf),
+            has_mcount=bool(elf.sections_named("__mcount_loc"))
+            or (elf.symtab is not None and bool(elf.symbols_named(["_mcount"]))),
             has_symbols=elf.symtab is not None,
             tables=[_table(elf, index, indices) for index, indices in relocations.items()],
             text_bytes=end,
@@ -152,10 +153,6 @@ def _abi(elf: Elf) -> int | None:
         return None
     usual = 1 if elf.byte_order is ByteOrder.BIG else 2
     return 1 if elf.sections_named(".opd") else elf.flags & 3 or usual
-
-
-def _calls_mcount(elf: Elf) -> bool:
-    return elf.symtab is not None and bool(elf.symbols_named(["_mcount"]))
 
 
 def _nops(elf: Elf, relocations: Sequence[int]) -> int | None:

@@ -296,7 +296,8 @@ def _reserve(elf: Elf, stubs: dict[str, Symbol]) -> int | None:
         ):
             raise UnreadableError(elf.path, f"{name} is not a {_COUNT_SIZE}-byte number in a section")
         elf.require_in_file(section.offset, section.size, f"section {symbol.section}")
-        return elf.unpack_at("I", section.offset + symbol.value)
+        content = elf.source.read(section.offset + symbol.value, _COUNT_SIZE)
+        return int.from_bytes(content, elf.byte_order.value)
     return None
 
 
