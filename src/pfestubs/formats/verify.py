@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pfestubs.formats.text import dump_json_list, escape_line, hex_address, hex_word
 from pfestubs.model import VERIFY_SCHEMA, ppc
 from pfestubs.rules.analyses.stub_states import StubState
+from pfestubs.rules.kernel.stubs import stub_words, traced_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ SHOWN_PER_STATE: Final = 20
 
 def render_text(result: Verification, options: RenderOptions) -> Iterator[str]:
     """Yield a line per stub that is not as predicted, all with --all, and the summary last."""
-    file = escape_line(result.file)
+    file = escape_line(result.boot.kernel.file)
     seen: Counter[StubState] = Counter()
     for stub in result.stubs:
         seen[stub.state] += 1
@@ -35,34 +36,38 @@ def render_text(result: Verification, options: RenderOptions) -> Iterator[str]:
 
 
 def _sentence(stub: ComparedStub) -> str:
-    where = f"{escape_line(stub.function)} at {hex_address(stub.location)}"
-    place = "" if stub.area is None else f", stub {stub.index:,} of area {stub.area}"
+    boot, position = stub.boot, stub.position
+    where, place = f"{escape_line(boot.function(position))} at {hex_address(stub.location)}", ""
+    if stub.found is not None:
+        place = f", stub {boot.index[position]:,} of area {boot.kernel.areas[boot.area[position]].name}"
     if stub.state is StubState.DIFFERENT:
         return f"error: stub-different: {where}{place}: {escape_line(_problem(stub))}"
     if stub.state is StubState.FREED:
         return f"freed: {where}{place}"
-    target = "" if stub.target_name is None else f" calls {escape_line(stub.target_name)}"
+    target = "" if stub.target is None else f" calls {escape_line(boot.kernel.name(stub.target))}"
     return f"{stub.state.value}: {where}{place}{target}"
 
 
 def _problem(stub: ComparedStub) -> str:
     """Return what is different about a stub, and where; "" unless it is."""
+    boot, position = stub.boot, stub.position
     if stub.state is not StubState.DIFFERENT:
         return ""
-    if stub.insns_address is None or stub.expected is None or stub.found is None:
+    if stub.found is None:
         return "the boot has no stub for it"
-    problems = []
-    if stub.odd_location:
+    problems, traced, insns = [], traced_word(boot, position), boot.insns[position]
+    if stub.word not in {ppc.NOP, traced}:
         problems.append(
-            f"it holds {_optional(hex_word, stub.location_word) or 'nothing'}, expected nop"
-            f" {hex_word(ppc.NOP)} or a branch to its stub, {_optional(hex_word, stub.traced) or 'nothing'}"
+            f"it holds {_optional(hex_word, stub.word) or 'nothing'}, expected nop"
+            f" {hex_word(ppc.NOP)} or a branch to its stub, {hex_word(traced)}"
         )
     if not any(stub.found):
-        problems.append(f"its stub at {stub.insns_address:#x} is empty")
+        problems.append(f"its stub at {insns:#x} is empty")
     else:
+        expected = stub_words(boot, position)
         problems += [
             f"its stub has {_optional(hex_word, stub.found[i]) or 'nothing'} at"
-            f" {ppc.add(stub.insns_address, 4 * i):#x}, expected {hex_word(stub.expected[i])}"
+            f" {ppc.add(insns, 4 * i):#x}, expected {hex_word(expected[i])}"
             for i in stub.odd_words
         ]
     return "; ".join(problems)
@@ -70,9 +75,9 @@ def _problem(stub: ComparedStub) -> str:
 
 def verify_summary(result: Verification) -> str:
     """Return the outcome in one sentence, without the file's name."""
-    counts = result.counts
+    counts, boot = result.counts, result.boot
     sentence = (
-        f"{'ok' if result.ok else 'failed'}: {counts[StubState.AS_PREDICTED]:,} of {result.locations:,} stubs"
+        f"{'ok' if result.ok else 'failed'}: {counts[StubState.AS_PREDICTED]:,} of {counts.total():,} stubs"
         " as predicted"
     )
     for state, words in (
@@ -83,30 +88,30 @@ def verify_summary(result: Verification) -> str:
         sentence += f", {counts[state]:,} {words}" if counts[state] else ""
     if result.offset:
         sentence += f"; the kernel is relocated by {result.offset:+#x}"
-    if result.stops_at is not None:
-        function = escape_line(result.stops_at)
+    if boot.stops_at is not None:
+        function = escape_line(boot.function(boot.stops_at))
         sentence += f"; ftrace disables itself at boot, at {function} (see pfestubs check)"
     return sentence + ("; the kernel has disabled ftrace" if result.disabled else "")
 
 
 def render_json(result: Verification, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
     """Yield the document; it holds every stub of the result."""
-    counts = result.counts
+    counts, boot = result.counts, result.boot
     yield from dump_json_list(
         {
             "schema": VERIFY_SCHEMA,
-            "file": result.file,
+            "file": boot.kernel.file,
             "dump": result.dump,
-            "layout": result.layout,
+            "layout": boot.kernel.layout_name,
             "offset": f"{result.offset:#x}",
             "ok": result.ok,
-            "stub_size": result.stub_size,
-            "stubs": result.locations,
+            "stub_size": boot.stub_size,
+            "stubs": counts.total(),
             "as_predicted": counts[StubState.AS_PREDICTED],
             "in_use": counts[StubState.IN_USE],
             "freed": counts[StubState.FREED],
             "different": counts[StubState.DIFFERENT],
-            "stops_at": result.stops_at,
+            "stops_at": None if boot.stops_at is None else boot.function(boot.stops_at),
             "ftrace_disabled": result.disabled,
             "findings": [],
         },
@@ -116,21 +121,27 @@ def render_json(result: Verification, options: RenderOptions) -> Iterator[str]: 
 
 
 def _values(stub: ComparedStub) -> dict[str, Any]:
-    return {
+    boot, position, found, target = stub.boot, stub.position, stub.found, stub.target
+    values: dict[str, Any] = {
         "state": stub.state.value,
-        "function": stub.function,
+        "function": boot.function(position),
         "location": hex_address(stub.location),
-        "location_word": _optional(hex_word, stub.location_word),
-        "area": stub.area,
-        "index": stub.index,
-        "address": _optional(hex_address, stub.address),
-        "insns_address": _optional(hex_address, stub.insns_address),
-        "expected": None if stub.expected is None else [hex_word(value) for value in stub.expected],
-        "found": None if stub.found is None else [_optional(hex_word, value) for value in stub.found],
-        "target": _optional(hex_address, stub.target),
-        "target_symbol": stub.target_name,
+        "location_word": _optional(hex_word, stub.word),
+        **dict.fromkeys(("area", "index", "address", "insns_address", "expected", "found")),
+        "target": _optional(hex_address, target),
+        "target_symbol": None if target is None else boot.kernel.name(target),
         "problem": _problem(stub) or None,
     }
+    if found is not None:
+        values |= {
+            "area": boot.kernel.areas[boot.area[position]].name,
+            "index": boot.index[position],
+            "address": hex_address(boot.stub_address(position)),
+            "insns_address": hex_address(boot.insns[position]),
+            "expected": [hex_word(word) for word in stub_words(boot, position)],
+            "found": [_optional(hex_word, word) for word in found],
+        }
+    return values
 
 
 def _optional(spell: Callable[[int], str], value: int | None) -> str | None:

@@ -50,12 +50,12 @@ def command(
         # To find a kernel that moved, a search of 1 GiB takes a second.
         with open_dump(dump, kernel, lambda runs: track(runs, len(runs), "searching the dump")) as running:
             result = verify_stubs(boot, running, show_all=show_all)
-    return finish(
-        "verify",
-        result,
-        ok=result.ok,
-        format_=format_,
-        output=output,
-        closing=[f"{vmlinux}: {verify_summary(result)}"],
-        show_all=show_all,
-    )
+        return finish(
+            "verify",
+            result,
+            ok=result.ok,
+            format_=format_,
+            output=output,
+            closing=[f"{vmlinux}: {verify_summary(result)}"],
+            show_all=show_all,
+        )
