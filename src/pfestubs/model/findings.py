@@ -294,62 +294,31 @@ class Rule(NamedTuple):
 
     Attributes:
         severity: the usual one; a finding may be less severe.
-        facts: the classes of facts that its findings have.
         option: of `check`, without which the rule is not tested, None if it always is.
     """
 
     name: str
     severity: Severity
     scope: Scope
-    facts: tuple[type[Facts], ...]
     option: str | None = None
 
 
 RULES: Final[dict[str, Rule]] = {
     rule.name: rule
     for rule in (
-        Rule(
-            "table-damaged",
-            "error",
-            Scope.FILE,
-            (
-                TableLength,
-                TableEmpty,
-                TableWithoutLocations,
-                TableSkipped,
-                TableShort,
-                TableContinues,
-                EntryMisaligned,
-                EntryRepeated,
-            ),
-        ),
-        Rule(
-            "area-damaged",
-            "error",
-            Scope.FILE,
-            (
-                AreaSize,
-                AreaOutside,
-                AreaMisaligned,
-                AreaOverlap,
-                AreaOccupied,
-                TextsOverlap,
-                TargetMisplaced,
-            ),
-        ),
-        Rule(
-            "count-mismatch", "error", Scope.FILE, (AreaCountMismatch, EntryCountMismatch), option="--prelink"
-        ),
-        Rule("location-not-nop", "error", Scope.LOCATION, (WordFound,)),
-        Rule("area-exhausted", "error", Scope.LOCATION, (AreaShortage,)),
-        Rule("stub-out-of-range", "error", Scope.LOCATION, (StubTooFar,)),
-        Rule("return-out-of-range", "error", Scope.LOCATION, (StubTooFar,)),
-        Rule("tracer-unreachable", "error", Scope.LOCATION, (TracerTooFar,)),
-        Rule("init-trampoline-only", "error", Scope.LOCATION, (TracerTooFar,)),
-        Rule("low-headroom", "error", Scope.THRESHOLD, (HeadroomBelow,), option="--min-headroom"),
-        Rule("growth", "error", Scope.THRESHOLD, (Grown,), option="--max-growth"),
-        Rule("location-skipped", "note", Scope.SKIPPED, (EntrySkipped,)),
-        Rule("area-unused", "note", Scope.FILE, (AreaUnused,)),
+        Rule("table-damaged", "error", Scope.FILE),
+        Rule("area-damaged", "error", Scope.FILE),
+        Rule("count-mismatch", "error", Scope.FILE, option="--prelink"),
+        Rule("location-not-nop", "error", Scope.LOCATION),
+        Rule("area-exhausted", "error", Scope.LOCATION),
+        Rule("stub-out-of-range", "error", Scope.LOCATION),
+        Rule("return-out-of-range", "error", Scope.LOCATION),
+        Rule("tracer-unreachable", "error", Scope.LOCATION),
+        Rule("init-trampoline-only", "error", Scope.LOCATION),
+        Rule("low-headroom", "error", Scope.THRESHOLD, option="--min-headroom"),
+        Rule("growth", "error", Scope.THRESHOLD, option="--max-growth"),
+        Rule("location-skipped", "note", Scope.SKIPPED),
+        Rule("area-unused", "note", Scope.FILE),
     )
 }
 """Every rule of `check` by its name, in the order of documents; `formats.findings.WORDS` has their words."""
