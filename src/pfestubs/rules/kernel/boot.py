@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import compress, pairwise
 from operator import not_, sub
@@ -57,7 +57,7 @@ class Headroom(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Boot:
-    """What the boot of `kernel` did.
+    """What the boot of `kernel` did; only the simulation adds to it.
 
     Attributes:
         stub_size: bytes.
@@ -74,14 +74,40 @@ class Boot:
 
     kernel: Kernel
     stub_size: int
-    locations: array[int]
-    area: array[int]
-    index: array[int]
-    insns: array[int]
-    target: array[int]
-    skipped: Sequence[int]
-    failures: Sequence[Failure]
-    needed: Sequence[int]
+    locations: array[int] = field(default_factory=lambda: array("Q"))
+    area: array[int] = field(default_factory=lambda: array("b"))
+    index: array[int] = field(default_factory=lambda: array("Q"))
+    insns: array[int] = field(default_factory=lambda: array("Q"))
+    target: array[int] = field(default_factory=lambda: array("Q"))
+    skipped: list[int] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    needed: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start without any stub requested."""
+        object.__setattr__(self, "needed", [0] * len(self.kernel.areas))
+
+    def append(self, ip: int, area: int = -1, index: int = 0, insns: int = 0, target: int = 0) -> None:
+        """Record one location; a wrapped address of a damaged kernel is cut as the machine would."""
+        self.locations.append(ip & ppc.ADDRESS_MASK)
+        self.area.append(area)
+        self.index.append(index)
+        self.insns.append(insns & ppc.ADDRESS_MASK)
+        self.target.append(target)
+
+    def extend(self, ips: array[int], area: int, first_index: int, insns: Iterable[int], target: int) -> None:
+        """Record a run of locations whose stubs follow one another and call the same target."""
+        count = len(ips)
+        self.locations.extend(ips)
+        self.area.extend(array("b", [area]) * count)
+        self.index.extend(range(first_index, first_index + count))
+        self.insns.extend(insns)
+        self.target.extend(array("Q", [target]) * count)
+
+    def fail(self, failure: Failure | None) -> None:
+        """Record why the location appended next fails, if it does."""
+        if failure is not None:
+            self.failures.append(failure._replace(position=len(self.locations)))
 
     def has_stub(self, position: int) -> bool:
         """Return whether the boot writes a stub for the location.
@@ -260,53 +286,3 @@ def _tightest(sites: Sequence[int], targets: Sequence[int], bits: int) -> tuple[
         (max(ppc.branch_headroom(ppc.distance(site, target, bits)) for target in targets), site)
         for site in candidates
     )
-
-
-class BootRecorder:
-    """The columns of a boot under way."""
-
-    def __init__(self, areas: int) -> None:
-        self.locations = array("Q")
-        self.area = array("b")
-        self.index = array("Q")
-        self.insns = array("Q")
-        self.target = array("Q")
-        self.skipped: list[int] = []
-        self.failures: list[Failure] = []
-        self.needed = [0] * areas
-
-    def append(self, ip: int, area: int = -1, index: int = 0, insns: int = 0, target: int = 0) -> None:
-        """Record one location; a wrapped address of a damaged kernel is cut as the machine would."""
-        self.locations.append(ip & ppc.ADDRESS_MASK)
-        self.area.append(area)
-        self.index.append(index)
-        self.insns.append(insns & ppc.ADDRESS_MASK)
-        self.target.append(target)
-
-    def extend(self, ips: array[int], area: int, first_index: int, insns: Iterable[int], target: int) -> None:
-        """Record a run of locations whose stubs follow one another and call the same target."""
-        count = len(ips)
-        self.locations.extend(ips)
-        self.area.extend(array("b", [area]) * count)
-        self.index.extend(range(first_index, first_index + count))
-        self.insns.extend(insns)
-        self.target.extend(array("Q", [target]) * count)
-
-    def fail(self, rule: str, **facts: int | str | None) -> None:
-        """Record why the location appended next fails."""
-        self.failures.append(Failure(len(self.locations), rule, **facts))  # type: ignore[arg-type]
-
-    def boot(self, kernel: Kernel, stub_size: int) -> Boot:
-        """Return the boot recorded."""
-        return Boot(
-            kernel=kernel,
-            stub_size=stub_size,
-            locations=self.locations,
-            area=self.area,
-            index=self.index,
-            insns=self.insns,
-            target=self.target,
-            skipped=self.skipped,
-            failures=self.failures,
-            needed=self.needed,
-        )

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 from pfestubs.layouts import AreaRole
 from pfestubs.model import TRAMPOLINE_FREED, ppc
 from pfestubs.rules.kernel import inline_sites
-from pfestubs.rules.kernel.boot import BootRecorder, Failure
+from pfestubs.rules.kernel.boot import Boot, Failure
 from pfestubs.rules.kernel.integrity import measure_stub_size
 from pfestubs.rules.kernel.stubs import CALL_INSN, INSNS_SIZE, RETURN_INSN, call_adjust
 
 if TYPE_CHECKING:
     from pfestubs.model import Kernel
-    from pfestubs.rules.kernel.boot import Boot
 
 
 def replay(kernel: Kernel) -> Boot:
@@ -33,17 +32,17 @@ def replay(kernel: Kernel) -> Boot:
         if address and (address in kernel.text or address in kernel.inittext):
             state.init_nop(address)
         else:
-            state.recorder.skipped.append(address)
-    return state.boot()
+            state.boot.skipped.append(address)
+    return state.boot
 
 
 class ReplayState:
-    """The state of `ftrace_init_ool_stub`: how many stubs of each area have been asked for."""
+    """The state of `ftrace_init_ool_stub`: the boot so far, with the stubs of each area asked for."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.stub_size = measure_stub_size(kernel)
-        self.recorder = BootRecorder(len(kernel.areas))
+        self.boot = Boot(kernel, self.stub_size)
         self.positions = {area.role: position for position, area in enumerate(kernel.areas)}
 
     def init_nop(self, address: int) -> None:
@@ -54,8 +53,8 @@ class ReplayState:
             ip = call_adjust(address, word_at)
             word = word_at(ip)
         if word != ppc.NOP:
-            self.recorder.fail("location-not-nop", word=word)
-            self.recorder.append(ip)
+            self.boot.fail(Failure(0, "location-not-nop", word=word))
+            self.boot.append(ip)
         else:
             self.hand_out(ip, self.choose_area(ip))
 
@@ -69,7 +68,7 @@ class ReplayState:
             return self.positions[AreaRole.INIT]
         reserve = self.positions.get(AreaRole.RESERVE)
         if reserve is not None:
-            area, slot = self.kernel.areas[reserve], self.recorder.needed[reserve]
+            area, slot = self.kernel.areas[reserve], self.boot.needed[reserve]
             if slot < area.count and ppc.in_branch_range(
                 ppc.distance(area.address + slot * self.stub_size, ip)
             ):
@@ -78,17 +77,17 @@ class ReplayState:
 
     def hand_out(self, ip: int, position: int) -> None:
         """Hand out the next stub of an area and test its branches (`ftrace_init_ool_stub`)."""
-        recorder, area = self.recorder, self.kernel.areas[position]
-        index = recorder.needed[position]
-        recorder.needed[position] = index + 1
+        boot, area = self.boot, self.kernel.areas[position]
+        index = boot.needed[position]
+        boot.needed[position] = index + 1
         if index + 1 > area.count:
-            recorder.fail("area-exhausted", area=position)
-            recorder.append(ip)
+            boot.fail(Failure(0, "area-exhausted", area=position))
+            boot.append(ip)
             return
         insns = area.address + index * self.stub_size + self.stub_size - INSNS_SIZE
         target, failure = self._test_branches(ip, insns, in_text=area.role is not AreaRole.INIT)
-        self._record(failure)
-        recorder.append(ip, position, index, insns, target)
+        self.boot.fail(failure)
+        boot.append(ip, position, index, insns, target)
 
     def _test_branches(self, ip: int, insns: int, *, in_text: bool) -> tuple[int, Failure | None]:
         """Test the branches in kernel order: function to stub, stub to function, stub to tracer."""
@@ -99,14 +98,6 @@ class ReplayState:
         if not ppc.in_branch_range(back):
             return 0, Failure(0, "return-out-of-range", back, ppc.branch_limit(back))
         return call_target(self.kernel, insns + CALL_INSN, in_text=in_text)
-
-    def _record(self, failure: Failure | None) -> None:
-        if failure is not None:
-            self.recorder.failures.append(failure._replace(position=len(self.recorder.locations)))
-
-    def boot(self) -> Boot:
-        """Return the boot, once every location is prepared."""
-        return self.recorder.boot(self.kernel, self.stub_size)
 
 
 class InlineReplayState(ReplayState):
@@ -121,12 +112,12 @@ class InlineReplayState(ReplayState):
         ip = self._sites.call_site(address)
         wrong = self._sites.wrong_word(ip)
         if wrong is not None:
-            self.recorder.fail("location-not-nop", word=wrong if wrong >= 0 else None)
-            self.recorder.append(ip)
+            self.boot.fail(Failure(0, "location-not-nop", word=wrong if wrong >= 0 else None))
+            self.boot.append(ip)
             return
         target, failure = call_target(self.kernel, ip, in_text=ip not in self.kernel.inittext)
-        self._record(failure)
-        self.recorder.append(ip, target=target)
+        self.boot.fail(failure)
+        self.boot.append(ip, target=target)
 
 
 def call_target(kernel: Kernel, site: int, *, in_text: bool) -> tuple[int, Failure | None]:

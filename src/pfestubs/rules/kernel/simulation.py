@@ -64,7 +64,8 @@ def simulate_boot(kernel: Kernel) -> Boot:
     state = ReplayState(kernel)
     if state.stub_size % ppc.INSN_SIZE:
         return replay(kernel)
-    addresses, state.recorder.skipped = _select_locations(kernel)
+    addresses, skipped = _select_locations(kernel)
+    state.boot.skipped.extend(skipped)
     nops, strange = _find_nops(kernel, addresses)
     if nops is not addresses and not all(map(le, nops, nops[1:])):
         return replay(kernel)
@@ -75,7 +76,7 @@ def simulate_boot(kernel: Kernel) -> Boot:
         if position < len(nops):
             state.init_nop(addresses[position])
         start = position + 1
-    return state.boot()
+    return state.boot
 
 
 def _is_regular(kernel: Kernel) -> bool:
@@ -164,7 +165,7 @@ class _Runs:
         assert end_area is not None  # noqa: S101 - every layout has one
         if reserve is None:
             return end_area, stop
-        area, slot = self._kernel.areas[reserve], self._state.recorder.needed[reserve]
+        area, slot = self._kernel.areas[reserve], self._state.boot.needed[reserve]
         if slot >= area.count:
             return end_area, stop
         size, address = self._state.stub_size, area.address + slot * self._state.stub_size
@@ -182,9 +183,9 @@ class _Runs:
 
     def _hand_out(self, position: int, start: int, stop: int) -> None:
         """Hand out stubs of one area to the locations at positions [start, stop)."""
-        area, recorder = self._kernel.areas[position], self._state.recorder
+        area, boot = self._kernel.areas[position], self._state.boot
         while start < stop:
-            index = recorder.needed[position]
+            index = boot.needed[position]
             count = min(stop - start, area.count - index)
             if count <= 0 or not self._targets_aligned:
                 break
@@ -207,7 +208,7 @@ class _Runs:
 
     def _hand_out_alike(self, position: int, start: int, stubs: range) -> None:
         """Hand out stubs that have the same targets in range to the locations from `start`."""
-        recorder, area = self._state.recorder, self._kernel.areas[position]
+        boot, area = self._state.boot, self._kernel.areas[position]
         ips = self._ips[start : start + len(stubs)]
         in_text = area.role is not AreaRole.INIT
         target, failure = call_target(self._kernel, stubs[0] + CALL_INSN, in_text=in_text)
@@ -221,8 +222,8 @@ class _Runs:
         done = 0
         for stop in (*far, len(ips)):
             if stop > done:
-                recorder.extend(ips[done:stop], position, recorder.needed[position], stubs[done:stop], target)
-                recorder.needed[position] += stop - done
+                boot.extend(ips[done:stop], position, boot.needed[position], stubs[done:stop], target)
+                boot.needed[position] += stop - done
             if stop < len(ips):
                 self._state.hand_out(ips[stop], position)
             done = stop + 1
