@@ -14,7 +14,7 @@ from array import array
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.layouts import AreaRole
 from pfestubs.model import TRAMPOLINE_FREED, ppc
@@ -22,7 +22,7 @@ from pfestubs.model import TRAMPOLINE_FREED, ppc
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pfestubs.model import Kernel
+    from pfestubs.model import Area, Kernel
     from pfestubs.rules.kernel.boot import Boot
 
 _INIT_ALIGNMENT: Final = 1 << 24
@@ -113,32 +113,48 @@ def relink(boot: Boot, reserve: int | None = None, growth: Growth | None = None)
 
     None keeps the value of the kernel.
     """
-    moves = _Moves.of(boot, reserve, growth or Growth())
-    kernel = boot.kernel
-    areas = [
-        replace(
-            area,
-            address=moves.area_address(area.role, area.address),
-            count=moves.counts[area.role],
-            size=moves.counts[area.role] * boot.stub_size,
-            size_is_gap=False,
-        )
-        for area in kernel.areas
-    ]
+    kernel, growth = boot.kernel, growth or Growth()
+    counts, linked = {area.role: area.count for area in kernel.areas}, kernel.area(AreaRole.RESERVE)
+    if reserve is not None and linked is not None and reserve != linked.count:
+        counts |= {AreaRole.RESERVE: reserve, AreaRole.END: end_stubs(text_entries(boot), reserve)}
+    # Code at the address of an array follows it; a linker script may have the end area first.
+    moves = _Moves(
+        [
+            (area.address, (counts[area.role] - area.count) * boot.stub_size)
+            for area in kernel.areas
+            if area.role is not AreaRole.INIT
+        ],
+        growth,
+        growth_span(boot),
+    )
     text, inittext, locations = kernel.text, kernel.inittext, boot.locations
+    total = growth.bytes + sum(change for _, change in moves.changes)
+    init = _init_shift(kernel, text.stop + total)
+
+    def moved(address: int) -> int:
+        if address in text:
+            return moves.column(array("Q", [address]))[0]
+        return (address + init) & ppc.ADDRESS_MASK if address in inittext else address
+
+    def resized(area: Area) -> Area:
+        count, address = counts[area.role], area.address
+        inside = area.role is not AreaRole.INIT and address in text
+        address = moves.area_address(address) if inside else moved(address)
+        return replace(area, address=address, count=count, size=count * boot.stub_size, size_is_gap=False)
+
     start, stop = bisect_left(locations, text.start), bisect_left(locations, text.stop)
     first, last = bisect_left(locations, inittext.start), bisect_left(locations, inittext.stop)
     table = locations[:]
-    table[first:last] = _shifted(locations[first:last], moves.init)
+    table[first:last] = _shifted(locations[first:last], init)
     table[start:stop] = moves.column(locations[start:stop])
     return replace(
         kernel,
         table=table,
-        text=range(text.start, text.stop + moves.total),
-        inittext=range(inittext.start + moves.init, inittext.stop + moves.init),
-        areas=areas,
-        tracers={name: moves.address(address) for name, address in kernel.tracers.items()},
-        trampolines={name: moves.address(address) for name, address in kernel.trampolines.items()},
+        text=range(text.start, text.stop + total),
+        inittext=range(inittext.start + init, inittext.stop + init),
+        areas=[resized(area) for area in kernel.areas],
+        tracers={name: moved(address) for name, address in kernel.tracers.items()},
+        trampolines={name: moved(address) for name, address in kernel.trampolines.items()},
         memory=NopMemory(),
     )
 
@@ -152,96 +168,40 @@ def _shifted(addresses: array[int], shift: int) -> array[int]:
     return array("Q", map(shift.__add__, addresses))
 
 
-@dataclass(frozen=True)
-class _Moves:
-    """How far the addresses of a kernel move; all addresses are those before the move.
+class _Moves(NamedTuple):
+    """How far the addresses of text move; all addresses are those before the move.
 
     Attributes:
-        first, second: addresses of the two areas of text in their order (equal without a reserve).
-        middle: bytes by which what is between the two moves because the first area changes.
-        after: bytes by which what is after both moves because both areas change.
-        growth: of text; `span` where.
-        init: bytes by which init text moves.
-        counts: of stubs, by the role of the area.
+        changes: the address of each area of text, and the bytes by which the area grows.
+        span: where `growth` is.
     """
 
-    text: range
-    inittext: range
-    first: int
-    second: int
-    second_role: AreaRole
-    middle: int
-    after: int
+    changes: Sequence[tuple[int, int]]
     growth: Growth
     span: range
-    init: int
-    counts: dict[AreaRole, int]
 
-    @classmethod
-    def of(cls, boot: Boot, reserve: int | None, growth: Growth) -> _Moves:
-        """Return the moves for another reserve (None: the same) and this growth."""
-        kernel = boot.kernel
-        counts = {area.role: area.count for area in kernel.areas}
-        old, end = kernel.area(AreaRole.RESERVE), kernel.area(AreaRole.END)
-        if reserve is not None and old is not None and reserve != old.count:
-            counts |= {AreaRole.RESERVE: reserve, AreaRole.END: end_stubs(text_entries(boot), reserve)}
-        changes = {a.role: (counts[a.role] - a.count) * boot.stub_size for a in (old, end) if a is not None}
-        # A linker script may have the end area first. Code at the address of an array follows it.
-        ordered = sorted((a for a in (old, end) if a is not None), key=lambda a: a.address)
-        first, second = (ordered[0], ordered[-1]) if ordered else (None, None)
-        middle = changes[first.role] if first is not None and first is not second else 0
-        return cls(
-            text=kernel.text,
-            inittext=kernel.inittext,
-            first=first.address if first else kernel.text.stop,
-            second=second.address if second else kernel.text.stop,
-            second_role=second.role if second else AreaRole.END,
-            middle=middle,
-            after=sum(changes.values()),
-            growth=growth,
-            span=growth_span(boot),
-            init=_init_shift(kernel, kernel.text.stop + sum(changes.values()) + growth.bytes),
-            counts=counts,
-        )
-
-    @property
-    def total(self) -> int:
-        """Bytes by which the end of text moves."""
-        return self.after + self.growth.bytes
-
-    def address(self, address: int) -> int:
-        """Return where an address moves to."""
-        if address in self.text:
-            return self.column(array("Q", [address]))[0]
-        return (address + self.init) & ppc.ADDRESS_MASK if address in self.inittext else address
-
-    def area_address(self, role: AreaRole, address: int) -> int:
-        """Return where an area moves to: with what precedes it."""
-        if role is AreaRole.INIT or address not in self.text:
-            return self.address(address)
-        before = self.middle if role is self.second_role and self.second != self.first else 0
+    def area_address(self, address: int) -> int:
+        """Return where an area of text moves to: with what precedes it."""
+        before = sum(change for at, change in self.changes if at < address)
         grown = self.growth.bytes if address >= self.span.stop else 0
         return (address + before + grown) & ppc.ADDRESS_MASK
 
     def column(self, addresses: array[int]) -> array[int]:
         """Return where ascending addresses in text move to."""
-        cuts = [0, *(bisect_left(addresses, a) for a in (self.first, self.second)), len(addresses)]
-        resized = array("Q")
-        for shift, start, stop in zip((0, self.middle, self.after), cuts, cuts[1:], strict=False):
-            resized.extend(_shifted(addresses[start:stop], shift))
-        grown, span = self.growth.bytes, self.span
-        if not grown:
-            return resized
-        early = self.growth.shape is GrowthShape.EARLY
-        start = bisect_left(addresses, span.start)
-        stop = start if early else bisect_left(addresses, span.stop)
-        moved = resized[:start]
-        if self.growth.shape is GrowthShape.EVEN:
-            pairs = zip(resized[start:stop], even_shifts(grown, addresses[start:stop], span), strict=True)
-            moved.extend([(to + by) & ppc.ADDRESS_MASK for to, by in pairs])
-        else:
-            moved.extend(resized[start:stop])
-        moved.extend(_shifted(resized[stop:], grown))
+        span, grown, early = self.span, self.growth.bytes, self.growth.shape is GrowthShape.EARLY
+        even = grown and self.growth.shape is GrowthShape.EVEN
+        steps = [*self.changes, (span.start if early else span.stop, grown), (span.start, 0)]
+        moved, shift, since, start = array("Q"), 0, 0, 0
+        for at, change in [*sorted(steps), (1 << 64, 0)]:
+            stop = bisect_left(addresses, at)
+            piece = addresses[start:stop]
+            if piece and even and span.start <= since and at <= span.stop:
+                shifts = even_shifts(grown, piece, span)
+                pairs = zip(piece, shifts, strict=True)
+                moved.extend([(address + by + shift) & ppc.ADDRESS_MASK for address, by in pairs])
+            else:
+                moved.extend(_shifted(piece, shift))
+            shift, since, start = shift + change, at, stop
         return moved
 
 
