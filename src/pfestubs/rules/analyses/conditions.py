@@ -112,10 +112,10 @@ class Conditions:
         """Return the stubs of the end area with that reserve."""
         return self._end_count if reserve == self._linked else end_stubs(self.entries, reserve)
 
-    def limit(self, reserve: int, shape: GrowthShape, missing: int = 0) -> float:
-        """Return the limit of growth with that reserve, the end area being short of `missing` stubs."""
+    def limit(self, reserve: int, shape: GrowthShape) -> float:
+        """Return the limit of growth with that reserve."""
         most = min(reserve, self.count)
-        least = max(0, self.count - self.end_count(reserve) + missing)
+        least = max(0, self.count - self.end_count(reserve))
         if least > most:
             return -inf
         # Serving more functions from the reserve lowers their limit and raises that of the others.

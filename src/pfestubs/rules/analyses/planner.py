@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
@@ -29,15 +29,13 @@ from pfestubs.rules.kernel.stubs import INSNS_SIZE
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from pfestubs.rules.kernel.boot import Boot, Failure
+    from pfestubs.rules.kernel.boot import Boot
 
 RESERVE_MAX: Final = (1 << 26) // INSNS_SIZE
 """The largest reserve tried: the smallest stubs that fill the reach of two branches."""
-_CHEAPEST_FIRST: Final = (GrowthShape.EARLY, GrowthShape.LATE, GrowthShape.EVEN)
-_SCAN_COST: Final = 2_000_000
-"""Locations that are booted to find reserves where the conditions do not hold: a few seconds."""
 _GUESSES: Final = 4
 """How often the conditions are asked for a limit before it is searched for by boots."""
+_CHEAPEST_FIRST: Final = (GrowthShape.EARLY, GrowthShape.LATE, GrowthShape.EVEN)
 
 
 @dataclass(frozen=True)
@@ -89,13 +87,6 @@ def least_growth(limits: Collection[GrowthLimit]) -> int | None:
     return min((limit.bytes for limit in limits if limit.bytes is not None), default=GROWTH_MAX)
 
 
-class _Trial(NamedTuple):
-    """A boot that was tried: its first failure, and how many functions found their area exhausted."""
-
-    first: Failure | None
-    without_stub: int
-
-
 class Planner:
     """The answers for one boot; each is found when it is asked for."""
 
@@ -103,8 +94,8 @@ class Planner:
         self._boot = boot
         area = boot.kernel.area(AreaRole.RESERVE)
         self.linked = area.count if area is not None else None
-        self._limits_found: dict[tuple[int | None, GrowthShape], GrowthLimit] = {}
-        self._trials: dict[tuple[int | None, Growth], _Trial] = {}
+        self._boots: dict[tuple[int | None, Growth], Boot] = {(self.linked, Growth()): boot}
+        self._limits: dict[int | None, Mapping[GrowthShape, GrowthLimit]] = {}
 
     @cached_property
     def _conditions(self) -> Conditions:
@@ -112,13 +103,14 @@ class Planner:
 
     def boot_of(self, reserve: int | None, growth: Growth | None = None) -> Boot:
         """Return the boot with that reserve and growth, the original one if nothing changes."""
-        if reserve == self.linked and (growth is None or not growth.bytes):
-            return self._boot
-        return simulate_boot(relink(self._boot, reserve, growth))
+        key = (reserve, growth if growth and growth.bytes else Growth())
+        if key not in self._boots:
+            self._boots[key] = simulate_boot(relink(self._boot, *key))
+        return self._boots[key]
 
     def works(self, reserve: int | None, growth: Growth | None = None) -> bool:
         """Return whether every function gets a working stub."""
-        return self._trial(reserve, growth or Growth()).first is None
+        return not self.boot_of(reserve, growth).failures
 
     # -- reserves
 
@@ -128,10 +120,7 @@ class Planner:
         if self.linked is None:
             return []
         found = self._range_with(0)
-        probes = {0, self.linked, *((found[0] - 1, found[0], found[-1], found[-1] + 1) if found else ())}
-        if all(self.works(r) == (r in found) for r in probes if 0 <= r <= RESERVE_MAX):
-            return [found] if found else []
-        return self._scanned()
+        return [found] if found and self.works(found[0]) and self.works(found[-1]) else []
 
     @cached_property
     def recommended(self) -> int | None:
@@ -203,25 +192,6 @@ class Planner:
         beyond = _first(lambda step: not self._range_with(step * ppc.INSN_SIZE), 0, steps)
         return (steps if beyond is None else max(0, beyond - 1)) * ppc.INSN_SIZE
 
-    def _scanned(self) -> Sequence[range]:
-        """Return the working reserves by replaying: all of them for a small kernel, samples otherwise."""
-        top = min(self._conditions.entries + 1, RESERVE_MAX)
-        boots = max(1, _SCAN_COST // (len(self._boot.locations) or 1))
-        tried = {*range(0, top + 1, -(-top // boots) or 1), min(self.linked or 0, RESERVE_MAX)}
-        working = [reserve for reserve in tried if self.works(reserve)]
-        spans: list[range] = []
-        for reserve in sorted(working):
-            if not any(reserve in span for span in spans):
-                spans.append(self._widened(reserve))
-        return spans
-
-    def _widened(self, reserve: int) -> range:
-        """Return the range of working reserves around one that works."""
-        below = _first(lambda down: not self.works(reserve - down), 1, reserve)
-        above = _first(lambda up: not self.works(reserve + up), 1, RESERVE_MAX - reserve)
-        first = 0 if below is None else reserve - below + 1
-        return range(first, (RESERVE_MAX if above is None else reserve + above - 1) + 1)
-
     # -- growth
 
     def confirmed_limits(self) -> Conditions | None:
@@ -265,66 +235,50 @@ class Planner:
 
     def limits(self, reserve: int | None) -> Mapping[GrowthShape, GrowthLimit]:
         """Return the most growth of each shape with that reserve, confirmed by boots with it and beyond."""
-        return {shape: self._limit(reserve, shape) for shape in GrowthShape}
+        if reserve not in self._limits:
+            self._limits[reserve] = {shape: self._limit(reserve, shape) for shape in GrowthShape}
+        return self._limits[reserve]
 
     def _function(self, position: int) -> tuple[str, int]:
         """Return the function at a position in boot order, which no relinking changes, as linked."""
         return self._boot.function(position), self._boot.locations[position]
 
     def _limit(self, reserve: int | None, shape: GrowthShape) -> GrowthLimit:
-        key = (reserve, shape)
-        if key not in self._limits_found:
-            self._limits_found[key] = self._found_limit(reserve, shape)
-        return self._limits_found[key]
-
-    def _found_limit(self, reserve: int | None, shape: GrowthShape) -> GrowthLimit:
         """Return the limit that the conditions name if boots confirm it, else what boots find."""
-        near = missing = 0
-        guess = inf
-        for _ in range(_GUESSES if reserve is not None else 0):
-            guess = self._conditions.limit(reserve or 0, shape, missing)
-            if guess == -inf and not missing and self._trial(reserve, Growth(0, shape)).first is not None:
-                return self._failing(reserve, Growth(0, shape), None)
-            if abs(guess) >= GROWTH_MAX:
-                break
-            near = int(guess)
-            trial = self._trial(reserve, Growth(near, shape))
-            if trial.first is None:
-                beyond = self._failing(reserve, Growth(near + ppc.INSN_SIZE, shape), near)
-                if beyond.rule is not None:
-                    return beyond
-            if not trial.without_stub:
-                break
-            # Text that is removed can change the order of functions: then more need the end area.
-            missing += trial.without_stub
-        if (guess == inf or not near) and self._trial(reserve, Growth(GROWTH_MAX, shape)).first is None:
-            return GrowthLimit(None, works=True)
-        return self._searched_limit(reserve, shape, near)
-
-    def _trial(self, reserve: int | None, growth: Growth) -> _Trial:
-        """Return what the boot with that reserve and growth comes to."""
-        key = (reserve, growth if growth.bytes else Growth())
-        if key not in self._trials:
-            boot = self.boot_of(reserve, growth)
-            self._trials[key] = _Trial(next(iter(boot.failures), None), boot.without_stub)
-        return self._trials[key]
-
-    def _failing(self, reserve: int | None, growth: Growth, limit: int | None) -> GrowthLimit:
-        """Return a limit together with the failure that `growth` brings, if any."""
-        failure = self._trial(reserve, growth).first
+        guess = inf if reserve is None else self._conditions.limit(reserve, shape)
+        limit: int | None = None
+        if guess > -inf or self.works(reserve):
+            near = self._near(reserve, shape, guess)
+            if (guess == inf or not near) and self.works(reserve, Growth(GROWTH_MAX, shape)):
+                return GrowthLimit(None, works=True)
+            limit = self._searched(reserve, shape, near)
+        beyond = Growth(0 if limit is None else limit + ppc.INSN_SIZE, shape)
+        failure = next(iter(self.boot_of(reserve, beyond).failures), None)
         if failure is None:
             return GrowthLimit(limit, works=limit is not None)
-        function, _ = self._function(failure.position)
-        return GrowthLimit(limit, limit is not None, failure.rule, function)
+        return GrowthLimit(limit, limit is not None, failure.rule, self._function(failure.position)[0])
 
-    def _searched_limit(self, reserve: int | None, shape: GrowthShape, near: int) -> GrowthLimit:
-        """Return the limit by booting, first near a guess: for kernels that the conditions do not fit."""
+    def _near(self, reserve: int | None, shape: GrowthShape, guess: float) -> int:
+        """Return a guess, corrected for functions that come in another order once text is removed."""
+        near = 0
+        for _ in range(_GUESSES):
+            if not abs(guess) < GROWTH_MAX or near + guess > GROWTH_MAX:
+                break
+            near += int(guess)
+            boot = self.boot_of(reserve, Growth(near, shape))
+            if not boot.failures:
+                break
+            guess = Conditions(boot).limit(reserve or 0, shape)
+        return near
+
+    def _searched(self, reserve: int | None, shape: GrowthShape, near: int) -> int | None:
+        """Return the largest growth that boots, from a guess on; None if none does."""
 
         def works(grown: int) -> bool:
-            return self._trial(reserve, Growth(grown, shape)).first is None
+            return self.works(reserve, Growth(grown, shape))
 
-        step = ppc.INSN_SIZE
         low = high = near
+        step = ppc.INSN_SIZE
         if works(near):
             while high < GROWTH_MAX and works(high):
                 low, high, step = high, min(high + step, GROWTH_MAX), 8 * step
@@ -333,10 +287,9 @@ class Planner:
             while low >= lowest and not works(low):
                 high, low, step = low, low - step, 8 * step
             if low < lowest:
-                return self._failing(reserve, Growth(0, shape), None)
+                return None
         beyond = _first(lambda more: not works(low + more * ppc.INSN_SIZE), 1, (high - low) // ppc.INSN_SIZE)
-        limit = low + ((beyond or 1) - 1) * ppc.INSN_SIZE
-        return self._failing(reserve, Growth(limit + ppc.INSN_SIZE, shape), limit)
+        return low + ((beyond or 1) - 1) * ppc.INSN_SIZE
 
 
 def _first(condition: Callable[[int], bool], start: int, stop: int) -> int | None:
