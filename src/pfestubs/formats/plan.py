@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from pfestubs.formats.address_map import text_sentence
@@ -22,6 +21,7 @@ from pfestubs.formats.text import (
 )
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.model import PLAN_SCHEMA
+from pfestubs.rules.analyses.conditions import GROWTH_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -107,14 +107,14 @@ def plan_summary(result: PlanResult) -> str:
 
 def _advice(result: PlanResult) -> str:
     linked = result.outcomes[0]
-    growth = growth_words(smallest_growth(linked))
+    growth = growth_words(linked.least_growth)
     if result.reserve is None:
         state = "" if linked.ok else f"{_failed(linked)}; "
         return f"{state}layout {result.kernel.layout} has no reserve to set; text can grow by {growth}"
     if result.recommended is None:
         return f"{_failed(linked)}; {_hopeless(result)}"
     setting = f"{RESERVE_CONFIG}={result.recommended}"
-    best = growth_words(smallest_growth(recommended_outcome(result)))
+    best = growth_words(_recommended_outcome(result).least_growth)
     if not linked.ok:
         return f"{_failed(linked)}; set {setting} in .config and link again: text can then grow by {best}"
     if result.recommended == result.reserve:
@@ -127,34 +127,28 @@ def _recommendation(result: PlanResult) -> Sequence[str]:
     lines = []
     if result.recommended is not None and result.recommended != result.reserve:
         lines.append(config_command(RESERVE_CONFIG, result.recommended))
-    if result.recommended is not None and 0 <= smallest_growth(recommended_outcome(result)) < LITTLE_GROWTH:
-        lines.append("no reserve leaves more room to grow: only less text does")
+    if result.recommended is not None:
+        left = _recommended_outcome(result).least_growth
+        if left is not None and 0 <= left < LITTLE_GROWTH:
+            lines.append("no reserve leaves more room to grow: only less text does")
     return lines
 
 
-def recommended_outcome(result: PlanResult) -> Outcome:
+def _recommended_outcome(result: PlanResult) -> Outcome:
     """Return the outcome of the recommended reserve, that of the linked one if there is none."""
     usual = result.outcomes[: len(result.outcomes) - result.asked]
     return next((o for o in usual if o.reserve == result.recommended), usual[0])
 
 
-def smallest_growth(outcome: Outcome) -> float:
-    """Return the bytes that can be added anywhere in text: inf without a limit, -inf if none works."""
-    limits = outcome.limits.values()
-    if not all(limit.works for limit in limits):
-        return -inf
-    return min(inf if limit.bytes is None else limit.bytes for limit in limits)
-
-
-def growth_words(growth: float) -> str:
+def growth_words(growth: int | None) -> str:
     """Return a growth for a sentence: "23,783,196 bytes (22.7 MiB) wherever it is added"."""
-    if growth == inf:
-        return "any number of bytes"
-    if growth < 0:
+    if growth is None or growth < 0:
         return "nothing"
+    if growth >= GROWTH_MAX:
+        return "any number of bytes"
     if growth > 1 << 30:
         return "more than 1 GiB"
-    return f"{bytes_text(int(growth))} wherever it is added"
+    return f"{bytes_text(growth)} wherever it is added"
 
 
 def _failed(outcome: Outcome) -> str:

@@ -116,7 +116,7 @@ class Planner:
 
     @cached_property
     def working(self) -> Sequence[range]:
-        """Ranges of reserves with which every function gets a working stub, ascending."""
+        """The range of reserves with which every function gets a working stub: one, or none."""
         if self.linked is None:
             return []
         found = self._range_with(0)
@@ -127,14 +127,8 @@ class Planner:
         """The reserve whose smallest growth over the shapes is largest; of equals, the nearest to linked."""
         if self.linked is None or not self.working:
             return None
-        candidates = self._range_with(self._best_growth)
-        if not candidates:
-            candidates = self.working[0]
-        choice = min(max(self.linked, candidates[0]), candidates[-1])
-        if any(choice in span for span in self.working):
-            return choice
-        ends = [end for span in self.working for end in (span[0], span[-1])]
-        return min(ends, key=lambda end: abs(end - choice))
+        best = self._range_with(self._best_growth)
+        return min(max(self.linked, best[0]), best[-1])
 
     @cached_property
     def shrink(self) -> tuple[int, int] | None:
@@ -178,12 +172,8 @@ class Planner:
 
     @property
     def best_growth(self) -> int | None:
-        """The bytes by which text can grow in any shape with the recommended reserve.
-
-        None without a limit, and where the conditions do not tell.
-        """
-        growth = self._best_growth
-        return growth if growth < GROWTH_MAX and self.recommended in self._range_with(growth) else None
+        """The bytes of growth of any shape that the recommended reserve allows, None without a limit."""
+        return self._best_growth if self._best_growth < GROWTH_MAX else None
 
     @cached_property
     def _best_growth(self) -> int:

@@ -48,7 +48,7 @@ class Remedies:
         if recommended is None or recommended == reserve.count:
             shrink = self.planner.shrink
             return Remedy(Action.SHRINK_TEXT, value=shrink[0] if shrink else None)
-        span = next(span for span in self.planner.working if recommended in span)
+        span = self.planner.working[0]
         remedy = _set_reserve(reserve.count, recommended)
         return remedy._replace(working=(span[0], span[-1]), growth=self.planner.best_growth)
 
