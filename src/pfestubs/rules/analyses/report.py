@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from dataclasses import dataclass
 from heapq import nsmallest
-from itertools import combinations, repeat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import LayoutMismatchError
@@ -19,7 +18,7 @@ from pfestubs.rules.analyses.relink import text_locations
 from pfestubs.rules.check.check import CheckOptions, check_boot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pfestubs.model import KernelIdentity
     from pfestubs.model.findings import BranchName
@@ -163,15 +162,15 @@ def report_boot(
         older: what it is compared with.
         min_growth: bytes of text that can be added anywhere, at least.
     """
-    planner, distances = Planner(boot), _distances(boot)
+    planner = Planner(boot)
     required = None if min_growth is None else (min_growth, None)
     planned = boot.kernel.layout is not None or required
     return ReportResult(
         check=check_boot(boot, CheckOptions(), planner),
-        kernel=_reported(boot, distances),
+        kernel=_reported(boot),
         plan=plan_reserve(boot, planner=planner, required=required) if planned else None,
         curve=None if boot.damage else growth_curve(planner),
-        tightest=_tightest(boot, distances),
+        tightest=_tightest(boot),
         older=older,
     )
 
@@ -185,23 +184,23 @@ def older_kernel(boot: Boot, file: str, layout: str) -> ReportedKernel:
     own = boot.kernel.layout_name
     if own != layout and "inline" in {own, layout}:
         raise LayoutMismatchError(boot.kernel.file, own, file, layout)
-    return _reported(boot, _distances(boot))
+    return _reported(boot)
 
 
-def _reported(boot: Boot, distances: Sequence[int]) -> ReportedKernel:
+def _reported(boot: Boot) -> ReportedKernel:
     kernel = boot.kernel
-    known = [distance for distance, served in zip(distances, _served(boot), strict=True) if served]
+    known = [distance for distance, served in zip(boot.distances, _served(boot), strict=True) if served]
     address_map = map_addresses(kernel, boot.stub_size)
     headroom = boot.headroom
     return ReportedKernel(
         identity=kernel.identity,
         series={area.name: area.role for area in kernel.areas} or {CALLS: AreaRole.RESERVE},
         locations=len(boot.locations),
-        without=len(distances) - len(known),
+        without=len(boot.locations) - len(known),
         headroom=None if headroom is None else headroom.bytes,
         sizes=measure_text(boot),
         extremes=(min(known), max(known)) if known else None,
-        profile=_profile(boot, address_map.spans, distances),
+        profile=_profile(boot, address_map.spans),
         address_map=address_map,
         stop=None if boot.stops_at is None else boot.locations[boot.stops_at],
         stop_name="" if boot.stops_at is None else boot.function(boot.stops_at),
@@ -212,15 +211,6 @@ def _reported(boot: Boot, distances: Sequence[int]) -> ReportedKernel:
 def _served(boot: Boot) -> Sequence[int]:
     """Return for each location the address of its stub (without stubs, where its call goes), 0 for none."""
     return boot.insns if boot.kernel.layout else boot.target
-
-
-def _distances(boot: Boot) -> Sequence[int]:
-    """Return each location's distance in boot order, in bytes; where there is no stub, it means nothing."""
-    if boot.kernel.layout is None:
-        tracer = next(iter(boot.kernel.tracers.values()))
-        targets = (target or tracer for target in boot.target)
-        return list(map(ppc.distance, boot.locations, targets, repeat(boot.kernel.bits)))
-    return list(map(ppc.distance, boot.insns, boot.locations))
 
 
 def _reserve_end(boot: Boot) -> ReserveEnd | None:
@@ -236,7 +226,7 @@ def _reserve_end(boot: Boot) -> ReserveEnd | None:
     return ReserveEnd(locations[position], reserve.count - used) if position < len(locations) else None
 
 
-def _profile(boot: Boot, spans: Sequence[AddressSpan], distances: Sequence[int]) -> Sequence[ProfileColumn]:
+def _profile(boot: Boot, spans: Sequence[AddressSpan]) -> Sequence[ProfileColumn]:
     """Return the distances by piece of text; the pieces are of one size, each span has its own."""
     size = max(ppc.INSN_SIZE, -(-sum(span.size for span in spans) // _COLUMNS))
     starts = [span.start for span in spans]
@@ -251,7 +241,7 @@ def _profile(boot: Boot, spans: Sequence[AddressSpan], distances: Sequence[int])
         found: dict[str, list[int]] = {}
         for position in positions:
             if served[position]:
-                found.setdefault(names[max(0, boot.area[position])], []).append(distances[position])
+                found.setdefault(names[max(0, boot.area[position])], []).append(boot.distances[position])
         ranges = {name: DistanceRange(min(own), max(own), len(own)) for name, own in found.items()}
         start = starts[span] + piece * size
         profile.append(
@@ -267,16 +257,13 @@ def _profile(boot: Boot, spans: Sequence[AddressSpan], distances: Sequence[int])
     return profile
 
 
-def _tightest(boot: Boot, distances: Sequence[int]) -> Sequence[TightGroup]:
+def _tightest(boot: Boot) -> Sequence[TightGroup]:
     """Return the locations of each area whose tightest branch has the least headroom, neighbours together."""
-    by_area: dict[int, list[int]] = {}
-    for position, served in enumerate(boot.insns if boot.kernel.layout else boot.locations):
-        if served:
-            by_area.setdefault(boot.area[position], []).append(position)
     groups: list[list[tuple[int, int, BranchName]]] = []
-    for positions in by_area.values():
-        rooms = ((boot.headroom_at(i), i) for i in _candidates(boot, positions, distances))
-        tightest = nsmallest(TIGHTEST, ((room.bytes, i, room.branch) for room, i in rooms if room))
+    for positions in boot.served:
+        candidates = boot.tightest(positions, TIGHTEST)
+        rooms = ((min(boot.headrooms_at(i), key=lambda room: room.bytes), i) for i in candidates)
+        tightest = nsmallest(TIGHTEST, ((room.bytes, i, room.branch) for room, i in rooms))
         before, same = -_NEIGHBOURS - 1, None
         for entry in sorted(tightest, key=lambda entry: entry[1]):
             _, position, branch = entry
@@ -284,12 +271,10 @@ def _tightest(boot: Boot, distances: Sequence[int]) -> Sequence[TightGroup]:
                 groups.append([])
             groups[-1].append(entry)
             before, same = position, branch
-    return [_group(boot, members, distances) for members in sorted(groups, key=min)]
+    return [_group(boot, members) for members in sorted(groups, key=min)]
 
 
-def _group(
-    boot: Boot, members: Sequence[tuple[int, int, BranchName]], distances: Sequence[int]
-) -> TightGroup:
+def _group(boot: Boot, members: Sequence[tuple[int, int, BranchName]]) -> TightGroup:
     """Return a group from the headroom, the position and the branch of its members, in boot order."""
     headroom, position, branch = min(members)
     area, failure = boot.area[position], boot.failure_at.get(position)
@@ -299,32 +284,10 @@ def _group(
         location=boot.locations[position],
         stub=boot.insns[position] or None,
         index=None if area < 0 else boot.index[position],
-        distance=distances[position],
+        distance=boot.distances[position],
         count=len(members),
         ends=(boot.function(members[0][1]), boot.function(members[-1][1])),
         area=None if area < 0 else boot.kernel.areas[area].name,
         branch=branch,
         rule=None if failure is None else failure.rule,
     )
-
-
-def _candidates(boot: Boot, positions: Sequence[int], distances: Sequence[int]) -> Iterable[int]:
-    """Return those of the positions among which are the ones of the least headroom.
-
-    A branch to or from a stub is tightest at the extremes of the distances. A call is so at the first and the
-    last call of text and of init text, and midway between two targets.
-    """
-    kernel = boot.kernel
-    sites = boot.insns if kernel.layout else boot.locations
-    targets = [*kernel.tracers.values(), *kernel.trampolines.values()]
-    by_site = sorted(positions, key=sites.__getitem__)
-    ends = [*targets, sites[by_site[0]], sites[by_site[-1]]]
-    if max(ends) - min(ends) >= 1 << kernel.bits - 1:  # distances wrap
-        return positions
-    by_distance = sorted(positions, key=distances.__getitem__)
-    found = {*by_distance[:TIGHTEST], *by_distance[-TIGHTEST:], *by_site[-TIGHTEST:]}
-    cuts = [0, kernel.inittext.start, kernel.inittext.stop]
-    for cut in (*cuts, *(sum(pair) // 2 for pair in combinations(targets, 2))):
-        place = bisect_left(by_site, cut, key=sites.__getitem__)
-        found.update(by_site[max(0, place - TIGHTEST) : place + TIGHTEST])
-    return found

@@ -10,8 +10,9 @@ from array import array
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import compress, pairwise
-from operator import not_, sub
+from heapq import nlargest, nsmallest
+from itertools import combinations, repeat
+from operator import sub
 from typing import TYPE_CHECKING, NamedTuple
 
 from pfestubs.layouts import AreaRole
@@ -61,6 +62,7 @@ class Boot:
 
     Attributes:
         stub_size: bytes.
+        needed: stubs requested, by position in `kernel.areas`.
         locations: addresses of the nops, in boot order, without the skipped entries.
         area: position in `kernel.areas`, -1 for a location that got no stub.
         index: of the stub in its area.
@@ -69,11 +71,11 @@ class Boot:
         skipped: table values that the kernel does not take for locations, ascending.
         failures: in boot order. The kernel disables ftrace at the first (`ftrace_kill`); the simulation goes
             on, to find every other failure.
-        needed: stubs requested, by position in `kernel.areas`.
     """
 
     kernel: Kernel
     stub_size: int
+    needed: list[int]
     locations: array[int] = field(default_factory=lambda: array("Q"))
     area: array[int] = field(default_factory=lambda: array("b"))
     index: array[int] = field(default_factory=lambda: array("Q"))
@@ -81,11 +83,6 @@ class Boot:
     target: array[int] = field(default_factory=lambda: array("Q"))
     skipped: list[int] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    needed: list[int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Start without any stub requested."""
-        object.__setattr__(self, "needed", [0] * len(self.kernel.areas))
 
     def append(self, ip: int, area: int = -1, index: int = 0, insns: int = 0, target: int = 0) -> None:
         """Record one location; a wrapped address of a damaged kernel is cut as the machine would."""
@@ -172,34 +169,39 @@ class Boot:
         )
 
     @cached_property
-    def headrooms(self) -> dict[BranchName, Headroom]:
-        """The tightest branch of each kind over all stubs; none where a function gets no stub.
+    def distances(self) -> Sequence[int]:
+        """Each location's distance in bytes; where there is no stub, it means nothing.
 
-        For stubs the window of the stub handed out; for calls the best of the tracer and the trampolines that
-        the stub may use, the worse of the tracers. `headroom_at` says the same of one location.
+        It is from the stub, as the kernel computes it; without stubs, to the tracer.
         """
-        locations, insns = self.locations, self.insns
-        if not locations or self.without_stub:
-            return {}
         if self.kernel.layout is None:
-            return {"tracer": self._call_headroom(locations, 0, locations)}
-        if 0 in insns:  # locations without a stub
-            served = [(ip, stub) for ip, stub in zip(locations, insns, strict=True) if stub]
-            if not served:
-                return {}
-            locations, insns = (array("Q", column) for column in zip(*served, strict=True))
-        distances = list(map(sub, locations, insns))
-        ends = min(distances), max(distances)
-        if not -ppc.DISTANCE_LIMIT <= ends[0] <= ends[1] < ppc.DISTANCE_LIMIT:
-            distances = list(map(ppc.distance, insns, locations))
-            ends = min(distances), max(distances)
-        extremes = [(d, locations[distances.index(d)]) for d in ends]
-        branches: tuple[tuple[BranchName, int], ...] = (("stub", 0), ("return", RETURN_SHIFT))
-        found: dict[BranchName, Headroom] = {
-            branch: min(Headroom(ppc.branch_headroom(d + shift), ip, branch) for d, ip in extremes)
-            for branch, shift in branches
-        }
-        found["tracer"] = self._call_headroom(insns, CALL_INSN, locations)
+            tracer = next(iter(self.kernel.tracers.values()))
+            targets = (target or tracer for target in self.target)
+            return list(map(ppc.distance, self.locations, targets, repeat(self.kernel.bits)))
+        distances = list(map(sub, self.locations, self.insns))
+        if distances and not -ppc.DISTANCE_LIMIT <= min(distances) <= max(distances) < ppc.DISTANCE_LIMIT:
+            return list(map(ppc.distance, self.insns, self.locations))
+        return distances
+
+    @cached_property
+    def served(self) -> Sequence[Sequence[int]]:
+        """The positions of the locations that each area serves, by area; all of a kernel without stubs."""
+        if self.kernel.layout is None:
+            return [range(len(self.locations))] if self.locations else []
+        areas = range(len(self.kernel.areas))
+        found = [[i for i, own in enumerate(self.area) if own == area and self.insns[i]] for area in areas]
+        return list(filter(None, found))
+
+    @cached_property
+    def headrooms(self) -> dict[BranchName, Headroom]:
+        """The tightest branch of each kind over all stubs; none where a function gets no stub."""
+        found: dict[BranchName, Headroom] = {}
+        if self.without_stub:
+            return found
+        for positions in self.served:
+            for position in self.tightest(positions, 2):
+                for room in self.headrooms_at(position):
+                    found[room.branch] = min(room, found.get(room.branch, room))
         return found
 
     @property
@@ -211,11 +213,13 @@ class Boot:
         """Return a headroom with the name of its function."""
         return headroom._replace(function=self.kernel.name(headroom.location))
 
-    def headroom_at(self, position: int) -> Headroom | None:
-        """Return the tightest branch of one location, None if it has no stub."""
+    def headrooms_at(self, position: int) -> Sequence[Headroom]:
+        """Return the branches of one location that has a stub: to the stub, back, and to the tracer.
+
+        Of the call it is the best of the tracer and the trampolines that the stub may use, the worse of the
+        tracers. A kernel without stubs has no other.
+        """
         kernel, location, insns = self.kernel, self.locations[position], self.insns[position]
-        if kernel.layout is not None and not insns:
-            return None
         site = ppc.add(insns, CALL_INSN) if insns else location
         in_init = location in kernel.inittext
         usable = [
@@ -225,64 +229,34 @@ class Boot:
             max(ppc.branch_headroom(ppc.distance(site, target, kernel.bits)) for target in (tracer, *usable))
             for tracer in kernel.tracers.values()
         )
+        call = Headroom(room, location, "tracer")
         if not insns:
-            return Headroom(room, location, "tracer")
+            return [call]
         distance = ppc.distance(insns, location)
-        return min(
+        return [
             Headroom(ppc.branch_headroom(distance), location, "stub"),
             Headroom(ppc.branch_headroom(distance + RETURN_SHIFT), location, "return"),
-            Headroom(room, location, "tracer"),
-            key=lambda headroom: headroom.bytes,
-        )
-
-    def _call_headroom(self, sites: array[int], shift: int, locations: array[int]) -> Headroom:
-        """Return the tightest call.
-
-        Args:
-            sites: the calls' addresses less `shift` bytes, in the order of their locations.
-            shift: bytes.
-            locations: addresses of the functions' nops.
-        """
-        trampolines = self.kernel.trampolines
-        kept = [address for name, address in trampolines.items() if name != TRAMPOLINE_FREED]
-        inside, outside = self._split(sites, locations) if TRAMPOLINE_FREED in trampolines else ([], sites)
-        groups = [
-            (sorted(group), usable)
-            for group, usable in ((outside, kept), (inside, list(trampolines.values())))
-            if group
+            call,
         ]
-        rooms = []
-        for tracer in self.kernel.tracers.values():
-            for group, usable in groups:
-                targets = {target - shift for target in (tracer, *usable)}
-                rooms.append(_tightest(group, sorted(targets), self.kernel.bits))
-        room, site = min(rooms)
-        return Headroom(room, locations[sites.index(site)], "tracer")
 
-    def _split(self, sites: array[int], locations: array[int]) -> tuple[Sequence[int], Sequence[int]]:
-        """Return the sites of locations in init text and of all others."""
-        inittext, ips = self.kernel.inittext, locations.tolist()
-        if sorted(ips) == ips:
-            start = bisect_left(ips, inittext.start)
-            stop = max(start, bisect_left(ips, inittext.stop))
-            return sites[start:stop], sites[:start] + sites[stop:]
-        flags = [ip in inittext for ip in ips]
-        return list(compress(sites, flags)), list(compress(sites, map(not_, flags)))
+    def tightest(self, positions: Sequence[int], count: int) -> Iterable[int]:
+        """Return positions of one area among which are the `count` of the least headroom of each branch.
 
-
-def _tightest(sites: Sequence[int], targets: Sequence[int], bits: int) -> tuple[int, int]:
-    """Return the least headroom of calls from `sites` to the best of `targets`, both ascending, and its site.
-
-    A site's headroom falls with its distance from the nearest target: the tightest site is the first, the
-    last, or next to the middle between two targets.
-    """
-    candidates = {sites[0], sites[-1]}
-    if max(sites[-1], targets[-1]) - min(sites[0], targets[0]) >= 1 << bits - 1:  # distances wrap
-        candidates.update(sites)
-    for first, second in pairwise(targets):
-        middle = bisect_left(sites, (first + second) // 2)
-        candidates.update(sites[max(0, middle - 2) : middle + 2])
-    return min(
-        (max(ppc.branch_headroom(ppc.distance(site, target, bits)) for target in targets), site)
-        for site in candidates
-    )
+        A branch to or from a stub is tightest at the extremes of the distances. A call is so at the first and
+        the last call of text and of init text, and midway between two targets.
+        """
+        kernel = self.kernel
+        sites = self.insns if kernel.layout else self.locations
+        targets = [*kernel.tracers.values(), *kernel.trampolines.values()]
+        by_site = sorted(positions, key=sites.__getitem__)
+        ends = [*targets, sites[by_site[0]], sites[by_site[-1]]]
+        if max(ends) - min(ends) >= 1 << kernel.bits - 1:  # distances wrap
+            return positions
+        distance = self.distances.__getitem__
+        found = {*nsmallest(count, positions, distance), *nlargest(count, positions, distance)}
+        found.update(by_site[-count:])
+        cuts = [0, kernel.inittext.start, kernel.inittext.stop]
+        for cut in (*cuts, *(sum(pair) // 2 for pair in combinations(targets, 2))):
+            place = bisect_left(by_site, cut, key=sites.__getitem__)
+            found.update(by_site[max(0, place - count) : place + count])
+        return found

@@ -42,7 +42,7 @@ class ReplayState:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.stub_size = measure_stub_size(kernel)
-        self.boot = Boot(kernel, self.stub_size)
+        self.boot = Boot(kernel, self.stub_size, [0] * len(kernel.areas))
         self.positions = {area.role: position for position, area in enumerate(kernel.areas)}
 
     def init_nop(self, address: int) -> None:
