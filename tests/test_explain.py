@@ -39,7 +39,7 @@ from support.dressing import dress
 from support.kernelwriter import MIB, LinkedKernel, NamedAddresses
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from pfestubs.model.boot_log import BootLog
@@ -85,13 +85,21 @@ def read(tmp_path: Path, lines: Sequence[str], banner: str | None = BANNER) -> B
 def explain(
     tmp_path: Path, writer: LinkedKernel, lines: Sequence[str], banner: str | None = BANNER
 ) -> ExplainResult:
-    kernel = replace(writer.kernel(), banner=BANNER)
-    result = explain_log(simulate_boot(kernel), read(tmp_path, lines, banner))
+    result = explain_log(booted(writer), read(tmp_path, lines, banner))
     for format_ in FORMATS["explain"]:
         text = "".join(render("explain", format_, result, RenderOptions()))
         if format_ == "json":
             validator("explain").validate(json.loads(text))
     return result
+
+
+def booted(writer: LinkedKernel) -> Boot:
+    return simulate_boot(replace(writer.kernel(), banner=BANNER))
+
+
+def explain_text(tmp_path: Path, boot: Boot, text: str) -> ExplainResult:
+    (tmp_path / "boot.log").write_text(text)
+    return explain_log(boot, read_boot_log(str(tmp_path / "boot.log")))
 
 
 def healthy() -> LinkedKernel:
@@ -382,24 +390,6 @@ def test_an_exhausted_area(tmp_path: Path) -> None:
     assert "area text_end has 0 stubs, 2 functions need one: 2 functions get no stub" in text
 
 
-def test_a_warning_alone_is_decided_by_the_replay(tmp_path: Path) -> None:
-    line = "WARNING: CPU: 0 PID: 0 at arch/powerpc/kernel/trace/ftrace.c:252 ftrace_init_ool_stub+0xf8/0x420"
-    (explanation,) = explain(tmp_path, exhausted(), [line]).explanations
-    assert (explanation.function, explanation.rule, explanation.agrees) == (None, "area-exhausted", None)
-    assert explanation.comparison is Comparison.FUNCTION_LOST
-    assert "the function is not in the log; the replay ends at fn2" in explanation_text(explanation)
-    (explanation,) = explain(tmp_path, too_far(), [line]).explanations
-    assert (explanation.comparison, explanation.agrees) == (Comparison.OTHER_RULE, False)
-
-
-def test_agreement_needs_the_same_function_and_the_same_test(tmp_path: Path) -> None:
-    (explanation,) = explain(tmp_path, too_far(), bug("c000000000001020 fn2+0x0/0x10")).explanations
-    assert (explanation.comparison, explanation.agrees) == (Comparison.RULE_LOST, None)
-    assert explanation.remedy is not None
-    (explanation,) = explain(tmp_path, too_far(), bug("c000000000001020 fn2+0x0/0x10"), None).explanations
-    assert (explanation.comparison, explanation.remedy) == (Comparison.RULE_LOST, None)
-
-
 def test_a_stub_out_of_range_with_its_figures(tmp_path: Path) -> None:
     line = "ftrace-powerpc: ftrace_init_ool_stub: ftrace ool stub out of range (000000001f2e3d4c -> 00000000aa).)"
     result = explain(tmp_path, too_far(), [line, *bug("c000000000001020 fn2+0x0/0x10")])
@@ -442,41 +432,72 @@ def test_a_log_that_contradicts_the_replay(tmp_path: Path, call: Call) -> None:
     assert "please report it with the whole log" in text
 
 
-def test_a_message_takes_part_in_the_contradiction_of_its_cause(tmp_path: Path) -> None:
-    lines = [
-        "ftrace-powerpc: 0xc000000000001020: expected (60000000) != found (00000000)",
-        *bug("c000000000001020 fn2+0x0/0x10"),
-    ]
-    result = explain(tmp_path, exhausted(), lines)
-    assert [e.comparison for e in result.explanations] == [Comparison.OTHER_RULE] * 2
-    assert all(e.rule == "location-not-nop" and e.remedy is None for e in result.explanations)
+FN1, FN2 = bug("c000000000001010 fn1+0x0/0x10"), bug("c000000000001020 fn2+0x0/0x10")
+NOT_A_NOP = "ftrace-powerpc: 0xc000000000001020: expected (60000000) != found (00000000)"
+OUT_OF_STUBS = (
+    "WARNING: CPU: 0 PID: 0 at arch/powerpc/kernel/trace/ftrace.c:252 ftrace_init_ool_stub+0xf8/0x420"
+)
+LATER = bug("c000000000001010 fn1+0x0/0x10", phase="Setting ftrace call site to call ftrace function")
+MODULE = bug("c008000000001020 ext4_sync+0x8/0x40 [ext4]")
+
+
+def fn2(what: str) -> list[str]:
+    return bug("c000000000001020 fn2+0x0/0x10", what)
 
 
 @pytest.mark.parametrize(
-    ("what", "comparison"),
+    ("writer", "lines", "comparison", "agrees", "function", "rule", "text"),
     [
-        ("failed to modify", Comparison.AGREES),
-        ("faulted on modifying", Comparison.OTHER_RULE),
-        ("faulted on writing", Comparison.NOT_SIMULATED),
-        ("faulted on unknown error", Comparison.NOT_SIMULATED),
+        (exhausted, FN2, Comparison.AGREES, True, "fn2", "area-exhausted", "log and replay agree"),
+        (exhausted, fn2("faulted on modifying"), Comparison.OTHER_RULE, False, "fn2", "location-not-nop", ""),
+        (exhausted, fn2("faulted on writing"), Comparison.NOT_SIMULATED, None, "fn2", None, ""),
+        (exhausted, fn2("faulted on unknown error"), Comparison.NOT_SIMULATED, None, "fn2", None, ""),
+        (exhausted, FN1, Comparison.OTHER_FUNCTION, False, "fn1", None, "ends at fn2 at 0xc000000000001020"),
+        (
+            exhausted,
+            bug("c000000000009990 other+0x8/0x10"),
+            Comparison.OTHER_FUNCTION,
+            False,
+            "other+0x8",
+            None,
+            "",
+        ),
+        (exhausted, MODULE, Comparison.MODULE, None, "ext4_sync+0x8 [ext4]", None, "outside this vmlinux"),
+        (exhausted, [NOT_A_NOP, *FN2], Comparison.OTHER_RULE, False, "fn2", "location-not-nop", ""),
+        (
+            exhausted,
+            [OUT_OF_STUBS],
+            Comparison.FUNCTION_LOST,
+            None,
+            None,
+            "area-exhausted",
+            "is not in the log",
+        ),
+        (too_far, [OUT_OF_STUBS], Comparison.OTHER_RULE, False, None, "area-exhausted", ""),
+        (too_far, FN2, Comparison.RULE_LOST, None, "fn2", "stub-out-of-range", "which test failed"),
+        (healthy, [*ALLOCATED, *LATER], Comparison.AFTER_BOOT, None, "fn1", None, "happened after boot"),
+        (healthy, ["ftrace: No functions to be traced?"], Comparison.OTHER_COUNT, False, None, None, "has 5"),
     ],
 )
-def test_what_ftrace_bug_was_told_counts(tmp_path: Path, what: str, comparison: Comparison) -> None:
-    (explanation,) = explain(tmp_path, exhausted(), bug("c000000000001020 fn2+0x0/0x10", what)).explanations
-    assert explanation.comparison is comparison
-
-
-def test_another_function_than_predicted(tmp_path: Path) -> None:
-    result = explain(tmp_path, exhausted(), bug("c000000000001010 fn1+0x0/0x10"))
-    (explanation,) = result.explanations
-    assert (explanation.comparison, explanation.agrees) == (Comparison.OTHER_FUNCTION, False)
-    assert "the replay ends at fn2 at 0xc000000000001020, area-exhausted" in explanation_text(explanation)
-
-
-def test_a_function_that_the_kernel_does_not_have(tmp_path: Path) -> None:
-    (explanation,) = explain(tmp_path, exhausted(), bug("c000000000009990 other+0x8/0x10")).explanations
-    assert (explanation.function, explanation.location) == ("other+0x8", None)
-    assert explanation.agrees is False
+def test_how_a_failure_compares(
+    tmp_path: Path,
+    writer: Callable[[], LinkedKernel],
+    lines: list[str],
+    comparison: Comparison,
+    agrees: bool | None,
+    function: str | None,
+    rule: str | None,
+    text: str,
+) -> None:
+    result = explain(tmp_path, writer(), lines)
+    assert result.failed
+    for e in result.explanations:
+        assert (e.comparison, e.agrees, e.function, e.rule) == (comparison, agrees, function, rule)
+        assert text in explanation_text(e)
+        lost = comparison in {Comparison.FUNCTION_LOST, Comparison.RULE_LOST}
+        assert (e.remedy is not None) is (agrees is True or lost)
+    if comparison is Comparison.RULE_LOST:
+        assert explain(tmp_path, writer(), lines, None).explanations[0].remedy is None
 
 
 def test_a_failure_that_the_log_should_have(tmp_path: Path) -> None:
@@ -515,27 +536,6 @@ def test_another_link_of_the_same_kernel(tmp_path: Path) -> None:
     text = "".join(render("explain", "text", result, RenderOptions()))
     assert "the file has it at 0xc000000000001020, the log at 0xc000000000101028" in text
     assert "it is another link of this kernel, or another kernel; give the vmlinux that was booted" in text
-
-
-def test_a_module_is_not_this_file(tmp_path: Path) -> None:
-    result = explain(tmp_path, exhausted(), bug("c008000000001020 ext4_sync+0x8/0x40 [ext4]"))
-    (explanation,) = result.explanations
-    assert (explanation.comparison, explanation.agrees) == (Comparison.MODULE, None)
-    assert explanation.function == "ext4_sync+0x8 [ext4]"
-    assert result.failed
-
-
-def test_after_boot_nothing_is_claimed(tmp_path: Path) -> None:
-    phase = "Setting ftrace call site to call ftrace function"
-    lines = [*ALLOCATED, *bug("c000000000001010 fn1+0x0/0x10", phase=phase)]
-    (explanation,) = explain(tmp_path, healthy(), lines).explanations
-    assert (explanation.comparison, explanation.agrees) == (Comparison.AFTER_BOOT, None)
-
-
-def test_no_functions(tmp_path: Path) -> None:
-    (explanation,) = explain(tmp_path, healthy(), ["ftrace: No functions to be traced?"]).explanations
-    assert explanation.agrees is False
-    assert "the file has 5" in explanation_text(explanation)
 
 
 def test_an_empty_table(tmp_path: Path) -> None:
@@ -600,13 +600,10 @@ def test_who_built_the_kernel_may_be_removed(tmp_path: Path, builder: str, width
 
 @pytest.mark.parametrize("stamp", ["", "6,{n},{n}000,-;", "host kernel: "])
 def test_an_address_that_was_taken_for_a_stamp_costs_nothing(tmp_path: Path, stamp: str) -> None:
-    path = tmp_path / "boot.log"
-    boot = simulate_boot(replace(exhausted().kernel(), banner=BANNER))
     for function, comparison in (("fn2", Comparison.AGREES), ("fn1", Comparison.OTHER_FUNCTION)):
         texts = [BANNER, *bug(f"c000000000001020 {function}+0x0/0x10"), "NIP ftrace_bug+0x1/0x2"]
         lines = [stamp.format(n=n) + re.sub(r"^\[.*?\] ", "", text) for n, text in enumerate(texts, 8)]
-        path.write_text("\n".join(lines))
-        (explanation,) = explain_log(boot, read_boot_log(str(path))).explanations
+        (explanation,) = explain_text(tmp_path, booted(exhausted()), "\n".join(lines)).explanations
         assert (explanation.function, explanation.comparison) == (function, comparison)
 
 
@@ -737,12 +734,9 @@ def test_clothing_changes_no_answer(tmp_path: Path, stand_ins: dict[str, Boot], 
     ],
 )
 def test_other_programs_are_not_the_kernel(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "boot.log"
-    kernel = replace(healthy().kernel(), banner=BANNER)
     for stamp in ("Nov 23 09:03:55 ", "2026-11-23T09:03:55+0000 ", "nov. 23 09:03:55 "):
         texts = [f"host kernel: {BANNER}", "host kernel: ftrace: allocating 5 entries in 1 pages", line]
-        path.write_text("".join(f"{stamp}{text}\n" for text in texts))
-        result = explain_log(simulate_boot(kernel), read_boot_log(str(path)))
+        result = explain_text(tmp_path, booted(healthy()), "".join(f"{stamp}{text}\n" for text in texts))
         assert (result.failed, result.proved, len(result.log.boots) - result.boots) == (False, True, 0)
 
 
@@ -759,16 +753,11 @@ def test_other_programs_are_not_the_kernel(tmp_path: Path, line: str) -> None:
     ],
 )
 def test_what_is_typed_or_printed_on_the_console_is_not_the_kernels(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "boot.log"
-    kernel = replace(exhausted().kernel(), banner=BANNER)
-    texts = [BANNER, "ftrace: allocating 6 entries in 1 pages", line, *bug("c000000000001020 fn2+0x0/0x10")]
-    path.write_text("".join(text + "\n" if text == line else f"[    0.000000] {text}\n" for text in texts))
-    result = explain_log(simulate_boot(kernel), read_boot_log(str(path)))
-    assert [e.message.line for e in result.explanations] == [2, 5]
-    healthy_kernel = replace(healthy().kernel(), banner=BANNER)
-    texts = [BANNER, "ftrace: allocating 5 entries in 1 pages", line]
-    path.write_text("".join(text + "\n" if text == line else f"[    0.000000] {text}\n" for text in texts))
-    assert not explain_log(simulate_boot(healthy_kernel), read_boot_log(str(path))).failed
+    for count, writer, failure, found in ((6, exhausted(), FN2, [2, 5]), (5, healthy(), [], [2])):
+        texts = [BANNER, f"ftrace: allocating {count} entries in 1 pages", line, *failure]
+        text = "".join(text + "\n" if text == line else f"[    0.000000] {text}\n" for text in texts)
+        result = explain_text(tmp_path, booted(writer), text)
+        assert [e.message.line for e in result.explanations] == found
 
 
 def test_fields_of_a_journal_name_the_program(tmp_path: Path) -> None:
@@ -786,12 +775,10 @@ def test_fields_of_a_journal_name_the_program(tmp_path: Path) -> None:
     pretty = [json.dumps(entry, indent=8) + "\n" for entry in (entries[0], entries[2], entries[0])]
     export = ["".join(f"{k}={v}\n" for k, v in entry.items()) + "\n" for entry in (entries[0], entries[2])]
     export.append("MESSAGE=ftrace: allocating 5 entries in 1 pages\nSYSLOG_IDENTIFIER=kernel\n\n")
-    path = tmp_path / "boot.log"
-    kernel = replace(healthy().kernel(), banner=BANNER)
     for document in (lines, export):
-        path.write_text("".join(document))
-        result = explain_log(simulate_boot(kernel), read_boot_log(str(path)))
+        result = explain_text(tmp_path, booted(healthy()), "".join(document))
         assert (result.failed, result.proved) == (False, True)
+    path = tmp_path / "boot.log"
     path.write_text("".join(pretty))
     assert [len(boot.messages) for boot in read_boot_log(str(path)).boots] == [0, 0]
 
@@ -849,9 +836,9 @@ def test_one_address_does_not_move_a_kernel(tmp_path: Path) -> None:
 
 def test_a_tracer_that_only_the_freed_trampoline_reaches(tmp_path: Path) -> None:
     """It boots; enabling a tracer after boot fails."""
-    boot = simulate_boot(replace(healthy().kernel(), banner=BANNER))
     boot = replace(
-        boot, failures=[Failure(1, "init-trampoline-only", 40 * MIB, 32 * MIB, tracer="ftrace_caller")]
+        booted(healthy()),
+        failures=[Failure(1, "init-trampoline-only", 40 * MIB, 32 * MIB, tracer="ftrace_caller")],
     )
     phase = BugPhase.CALL.value
     for position, comparison in ((1, Comparison.AGREES), (0, Comparison.AFTER_BOOT)):
@@ -871,15 +858,11 @@ def vmlinux(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = BANNER.encode() + b"\n\0\0\0\0"
     words = struct.unpack(f"<{len(text) // 4}I", text[: len(text) // 4 * 4])
     at = BASE + 0x3000
-    writer = exhausted()
-    writer.words |= {at + 4 * i: word for i, word in enumerate(words)}
-    writer.text_size = 0x4000
-    writer.places |= {"linux_banner": at, "_etext": BASE + 0x4000}
     writer = LinkedKernel(
-        text=writer.text,
+        text=exhausted().text,
         counts={"text_end": 0},
         text_size=0x4000,
-        words=writer.words,
+        words={at + 4 * i: word for i, word in enumerate(words)},
         symbols={"linux_banner": at},
     )
     return writer.save(tmp_path_factory.mktemp("explain") / "vmlinux")
