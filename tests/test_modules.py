@@ -238,6 +238,7 @@ def words(*values: int) -> bytes:
         ({"order": ">", "abi": 0}, "elf-v1", {"abi": 1}),
         ({"more": [Section(".opd", bytes(24), flags=WA)]}, "elf-v1", {"abi": 1}),
         ({"abi": 0}, "stubs", {"abi": 2}),
+        ({"abi": 3}, "stubs", {"abi": 2}),
         ({"bits": 32, "order": ">"}, "32-bit", {"abi": None}),
         ({"tables": [], "symbols": [Symbol("_mcount")]}, "mcount", {"mcount": True}),
         ({"tables": [], "more": [Section("__mcount_loc", bytes(8), flags=WA)]}, "mcount", {"mcount": True}),

@@ -95,26 +95,21 @@ def test_an_area_that_runs_past_the_end_of_the_address_space(
 ) -> None:
     path = kernel_at_the_top(tmp_path, end_area)
     for format_ in ("text", "json"):
-        words: list[str | Path] = [command, "--format", format_, path, *([path] if command == "diff" else [])]
+        words: list[str | Path] = [
+            command,
+            "--format",
+            format_,
+            path,
+            {"check": "-v", "stubs": "*", "diff": path}[command],
+        ]
         outcome = call(*words)
+        if command == "stubs":
+            assert_sentence(outcome, path)
+            continue
         assert outcome.code in {0, 1}, outcome
         assert outcome.err == ""
         if format_ == "json":
             json.loads(outcome.out)
-
-
-def test_a_branch_over_the_end_of_the_address_space_is_measured_as_the_machine_does(
-    call: Call, tmp_path: Path
-) -> None:
-    """`(long)(ip - insn0)`: the stubs at the bottom are 0x2000 bytes away from the functions at the top."""
-    path = kernel_at_the_top(tmp_path, TOP - 16)
-    listing: Any = json.loads(call("stubs", "--format", "json", path).out)
-    wrapped = [s for s in listing["stubs"] if s["address"] and int(s["insns_address"], 16) < 0x1000]
-    assert wrapped
-    for stub in wrapped:
-        word = int(stub["traced"], 16)
-        reached = int(stub["location"], 16) + ppc.branch_offset(word) & TOP - 1
-        assert reached == int(stub["insns_address"], 16)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +171,19 @@ def test_a_function_whose_name_is_not_utf8(seed: KernelSeed, call: Call, tmp_pat
 # -- saved documents -------------------------------------------------------------------------------------------
 
 ODD_VALUES: list[Any] = [[], {}, None, True, 1.5, -1, "x", TOP, 10**30, [[1]], {"a": []}]
-FREE = {"file", "pfestubs", "layout", "kernel", "baseline", "stub_size", "ok", "stubs", "areas", "findings"}
+FREE = {
+    "file",
+    "pfestubs",
+    "layout",
+    "kernel",
+    "baseline",
+    "stub_size",
+    "ok",
+    "stubs",
+    "areas",
+    "findings",
+    "growth",
+}
 """Keys of which some of those values are those of another, sound document."""
 
 
@@ -466,8 +473,5 @@ def test_a_plan_for_a_reserve_larger_than_any(count: int, end_at: int, call: Cal
     for words in ([], ["--reserve", "3"], ["--grow", "1M"]):
         outcome = call("plan", "--format", "json", *words, path)
         plan = json.loads(outcome.out)
-        assert outcome.code == 1
-        assert plan["outcomes"][0]["reserve"] == plan["reserve"] == count
+        assert (outcome.code, outcome.err, plan["outcomes"]) == (1, "", [])
         assert plan["damage"]["rule"] == "area-damaged"
-        works = any(span["from"] <= count <= span["to"] for span in plan["working"])
-        assert works == plan["outcomes"][0]["ok"]

@@ -152,7 +152,7 @@ def _abi(elf: Elf) -> int | None:
     if elf.bits == 32:
         return None
     usual = 1 if elf.byte_order is ByteOrder.BIG else 2
-    return 1 if elf.sections_named(".opd") else elf.flags & 3 or usual
+    return 1 if elf.sections_named(".opd") else {1: 1, 2: 2}.get(elf.flags & 3, usual)
 
 
 def _nops(elf: Elf, relocations: Sequence[int]) -> int | None:

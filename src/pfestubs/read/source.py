@@ -125,10 +125,12 @@ def read_document(path: str) -> bytes:
         UnreadableError: it cannot be read, is not a regular file, or is too large.
     """
     with open_source(path) as source:
-        content = source.read_up_to(0, DOCUMENT_MAX + 1)
+        content = bytearray()
+        while len(content) <= DOCUMENT_MAX and (piece := source.read_up_to(len(content), 1 << 20)):
+            content += piece
     if len(content) > DOCUMENT_MAX:
         raise UnreadableError(path, f"has more than {DOCUMENT_MAX:,} bytes")
-    return content
+    return bytes(content)
 
 
 def read_head(path: str) -> bytes:

@@ -68,6 +68,7 @@ def largest_gap(boot: Boot) -> TextGap | None:
     kernel = boot.kernel
     areas = {area.address: area for area in kernel.areas if area.count and area.address in kernel.text}
     stops = {address + area.count * boot.stub_size: area for address, area in areas.items()}
+    stops = {stop: area for stop, area in stops.items() if stop <= kernel.text.stop}
     first, last = (bisect_left(boot.locations, end) for end in (kernel.text.start, kernel.text.stop))
     marks = sorted([*boot.locations[first:last], *areas, *stops])
     gaps = [
