@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pfestubs.formats import RenderOptions
     from pfestubs.model import ObjectCounts
-    from pfestubs.rules.kernel.sizing import ReserveJudgement, SizedObject, Trap
+    from pfestubs.rules.kernel.sizing import SizedObject, Trap
 
 
 def render_text(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - nothing to choose
@@ -31,8 +31,8 @@ def render_text(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  #
     stubs = _stub_counts(counts)
     if stubs is not None:
         yield "stubs:   " + ", ".join(f"{name} {number:,}" for name, number in stubs.items()) + "\n"
-    if sized.reserve is not None:
-        yield _reserve(counts.file, sized.reserve)
+    if sized.judged:
+        yield _reserve(sized)
 
 
 def render_json(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - nothing to choose
@@ -49,7 +49,7 @@ def render_json(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  #
             "layout": counts.layout.name if counts.layout else None,
             "entries": {**counts.entries._asdict(), "total": counts.entries.total},
             "stubs": _stub_counts(counts),
-            **({} if sized.reserve is None else {"trap": _trap_values(sized.reserve)}),
+            **({"trap": _trap_values(sized.trap)} if sized.judged else {}),
         }
     )
 
@@ -62,19 +62,19 @@ def trap_sentence(trap: Trap) -> str:
     )
 
 
-def trap_error(judgement: ReserveJudgement) -> str:
+def trap_error(trap: Trap | None) -> str:
     """Return why the reserve of an exposed kernel is a trap, and what to do; "" of one in range."""
-    if judgement.trap is None or judgement.remedy is None:
+    if trap is None or trap.remedy is None:
         return ""
-    return f"{trap_sentence(judgement.trap)}; {remedy_sentence(judgement.remedy)}"
+    return f"{trap_sentence(trap)}; {remedy_sentence(trap.remedy)}"
 
 
-def _reserve(file: str, judgement: ReserveJudgement) -> str:
-    if judgement.trap is None:
+def _reserve(sized: SizedObject) -> str:
+    if sized.trap is None:
         return "reserve: no function depends on one\n"
-    if judgement.ok:
-        return f"reserve: ok: {_trap_distance(judgement.trap)}\n"
-    return f"{escape_line(file)}: error: {trap_error(judgement)}\n"
+    if sized.ok:
+        return f"reserve: ok: {_trap_distance(sized.trap)}\n"
+    return f"{escape_line(sized.counts.file)}: error: {trap_error(sized.trap)}\n"
 
 
 def _trap_distance(trap: Trap) -> str:
@@ -92,8 +92,7 @@ def _stub_counts(counts: ObjectCounts) -> dict[str, int] | None:
     return {area.name: counts.stubs.of(area.role) for area in counts.layout.areas}
 
 
-def _trap_values(judgement: ReserveJudgement) -> dict[str, Any] | None:
-    trap = judgement.trap
+def _trap_values(trap: Trap | None) -> dict[str, Any] | None:
     if trap is None:
         return None
     return {
@@ -103,5 +102,5 @@ def _trap_values(judgement: ReserveJudgement) -> dict[str, Any] | None:
         "limit": ppc.branch_limit(trap.distance),
         "margin": TRAP_MARGIN,
         "stubs": trap.stubs,
-        "remedy": remedy_values(judgement.remedy),
+        "remedy": remedy_values(trap.remedy),
     }

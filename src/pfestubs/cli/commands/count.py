@@ -43,13 +43,12 @@ def command(
     refuse_input(output, vmlinux_o)
     obj = read_vmlinux_o(vmlinux_o)
     counts = sizing.count(obj, layout=layout, reserve=reserve, allow_empty=allow_empty)
-    judgement = sizing.judge_reserve(obj, counts) if fail_on_trap else None
-    ok = judgement is None or judgement.ok
+    sized = sizing.judge_reserve(obj, counts) if fail_on_trap else sizing.SizedObject(counts)
     return finish(
         "count",
-        sizing.SizedObject(counts, judgement),
-        ok=ok,
+        sized,
+        ok=sized.ok,
         format_=format_,
         output=output,
-        closing=() if judgement is None else [f"{vmlinux_o}: error: {trap_error(judgement)}"],
+        closing=[f"{vmlinux_o}: error: {trap_error(sized.trap)}"] if fail_on_trap else (),
     )

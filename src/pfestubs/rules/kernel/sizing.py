@@ -8,7 +8,7 @@ where that script matches a pattern (`docs/differences.md`).
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from pfestubs.errors import (
@@ -43,6 +43,7 @@ class Trap:
     distance: int
     stubs: int
     """What the trap can cost at most: stubs of the reserve that may be out of range."""
+    remedy: Remedy | None = None
 
     @property
     def exposed(self) -> bool:
@@ -51,28 +52,22 @@ class Trap:
         return not low <= self.distance <= high
 
 
-class ReserveJudgement(NamedTuple):
-    """Whether the reserve may be out of range.
+class SizedObject(NamedTuple):
+    """The counts of an object, and whether its reserve may be out of range.
 
     Attributes:
-        trap: the location that decides, None where no location depends on a reserve.
-        remedy: what to change, None if the reserve is in range.
+        judged: whether that was asked for.
+        trap: the location that decides, with a remedy if it is exposed; None where none depends on a reserve.
     """
 
-    trap: Trap | None
-    remedy: Remedy | None = None
+    counts: ObjectCounts
+    judged: bool = False
+    trap: Trap | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether the reserve is in range."""
-        return self.remedy is None
-
-
-class SizedObject(NamedTuple):
-    """The counts of an object; `reserve` only if it was asked for."""
-
-    counts: ObjectCounts
-    reserve: ReserveJudgement | None = None
+        """Whether the reserve is in range, as far as was asked."""
+        return self.trap is None or not self.trap.exposed
 
 
 def count_entries(obj: VmlinuxO) -> EntryCounts:
@@ -167,7 +162,7 @@ def measure_reserve(obj: VmlinuxO, layout: Layout, reserve: int) -> Trap | Liter
     return Trap(reserve, index, distance, min(reserve, len(text.locations)))
 
 
-def judge_reserve(obj: VmlinuxO, counts: ObjectCounts) -> ReserveJudgement:
+def judge_reserve(obj: VmlinuxO, counts: ObjectCounts) -> SizedObject:
     """Return whether the reserve that an object was counted with is in range, and what to change if not.
 
     Raises:
@@ -179,8 +174,9 @@ def judge_reserve(obj: VmlinuxO, counts: ObjectCounts) -> ReserveJudgement:
     trap = measure_reserve(obj, counts.layout, reserve)
     if trap == "unknown":
         raise UntestableReserveError(obj.file, "ftrace_ool_stub_text")
-    exposed = trap is not None and trap.exposed
-    return ReserveJudgement(trap, suggest_reserve(obj, counts.layout, reserve) if exposed else None)
+    if trap is not None and trap.exposed:
+        trap = replace(trap, remedy=suggest_reserve(obj, counts.layout, reserve))
+    return SizedObject(counts, judged=True, trap=trap)
 
 
 def suggest_reserve(obj: VmlinuxO, layout: Layout, reserve: int) -> Remedy:
