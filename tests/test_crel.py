@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfestubs.read.crel import CrelError, decode_crel
+from pfestubs.read.crel import decode_crel
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from support import FIXTURES
 from support.elfwriter import SHT_CREL, KernelObject, encode_crel
@@ -54,16 +54,16 @@ def test_any_bytes(data: bytes) -> None:
     """Decoded or refused; never more relocations than bytes."""
     try:
         columns = decode_crel(data, 32)
-    except CrelError:
+    except ValueError:
         return
-    assert len(columns.offsets) <= len(data)
+    assert len(columns[0]) <= len(data)
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"\xff" * 12, b"\x10\x00", b"\x0c\x01", b"\x0c\x80", b"\xfc\xff\xff\xff\x7f"]
 )
 def test_damaged(data: bytes) -> None:
-    with pytest.raises(CrelError):
+    with pytest.raises(ValueError, match="it "):
         decode_crel(data, 64)
 
 

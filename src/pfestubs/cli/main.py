@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from pfestubs import __version__
-from pfestubs.cli.help_text import EXIT_STATUS
+from pfestubs.cli.options import EXIT_STATUS
 from pfestubs.errors import Exit, PfestubsError, UsageError
 from pfestubs.system.files import print_messages, redirect_to_null
 from pfestubs.system.packages import missing_package

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Arguments and options that several commands share, declared once.
+"""Arguments, options and the end of the help that several commands share, declared once.
 
 A command's parameters are, in this order: input files, `format_`, `output`, `system_map`, `show_all`.
 """
@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+EXIT_STATUS: Final = (
+    "Exit status: 0 success, no problems found; 1 problems found in the kernel; 2 error (usage, unreadable"
+    " input, failed tool)."
+)
+
+
+def epilog(*examples: str) -> str:
+    """Return the end of a command's help: examples, one per line, and the meaning of the exit status."""
+    lines = "\n".join(f"  {example}" for example in examples)
+    return f"\b\nExamples:\n{lines}\n\n{EXIT_STATUS}"
 
 
 def input_argument(name: str, usual_name: str | None = None) -> Decorator:

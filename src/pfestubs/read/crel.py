@@ -8,43 +8,33 @@ each member is stored as the difference from the record before (LLVM: `llvm/incl
 from __future__ import annotations
 
 from array import array
-from typing import Final, NamedTuple
+from typing import Final
 
 _HAS_ADDENDS: Final = 4
 _VARIABLE_MAX: Final = 10
 """Bytes of a LEB128 number of 64 bits."""
 
 
-class CrelError(ValueError):
-    """The data is not in the format; the message says why."""
+def decode_crel(data: bytes, bits: int) -> tuple[array[int], array[int], array[int], array[int] | None]:
+    """Return the relocations of a CREL section of a 64- or 32-bit file: offsets, symbols, types, addends.
 
-
-class CrelColumns(NamedTuple):
-    """The members of every relocation; addends are unsigned, None if the section has none."""
-
-    offsets: array[int]
-    symbols: array[int]
-    types: array[int]
-    addends: array[int] | None
-
-
-def decode_crel(data: bytes, bits: int) -> CrelColumns:
-    """Return the relocations of a CREL section of a 64- or 32-bit file.
+    Addends are unsigned, None if the section has none.
 
     Raises:
-        CrelError: the data is damaged.
+        ValueError: the data is damaged; the message says why.
     """
     header, at = _uleb(data, 0)
     count, flag_bits = header >> 3, 3 if header & _HAS_ADDENDS else 2
     shift = header & 3
     if count > len(data) - at:
-        raise CrelError(f"it claims {count:,} relocations in {len(data):,} bytes")
+        raise ValueError(f"it claims {count:,} relocations in {len(data):,} bytes")
     mask = (1 << bits) - 1
-    columns = CrelColumns(array("Q"), array("Q"), array("Q"), array("Q") if flag_bits == 3 else None)
+    offsets, symbols, types = array("Q"), array("Q"), array("Q")
+    addends = array("Q") if flag_bits == 3 else None
     offset = symbol = kind = addend = 0
     for _ in range(count):
         if at >= len(data):
-            raise CrelError("it ends inside a relocation")
+            raise ValueError("it ends inside a relocation")
         first = data[at]
         at += 1
         offset += (first & 0x7F) >> flag_bits
@@ -60,12 +50,12 @@ def decode_crel(data: bytes, bits: int) -> CrelColumns:
         if first & header & _HAS_ADDENDS:
             change, at = _sleb(data, at)
             addend += change
-        columns.offsets.append(offset << shift & mask)
-        columns.symbols.append(symbol & 0xFFFFFFFF)
-        columns.types.append(kind & 0xFFFFFFFF)
-        if columns.addends is not None:
-            columns.addends.append(addend & mask)
-    return columns
+        offsets.append(offset << shift & mask)
+        symbols.append(symbol & 0xFFFFFFFF)
+        types.append(kind & 0xFFFFFFFF)
+        if addends is not None:
+            addends.append(addend & mask)
+    return offsets, symbols, types, addends
 
 
 def _uleb(data: bytes, at: int) -> tuple[int, int]:
@@ -74,7 +64,7 @@ def _uleb(data: bytes, at: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << 7 * index
         if byte < 0x80:
             return value, at + index + 1
-    raise CrelError("it has a number that does not end")
+    raise ValueError("it has a number that does not end")
 
 
 def _sleb(data: bytes, at: int) -> tuple[int, int]:

@@ -356,11 +356,11 @@ class Elf(Headers):
         return Relocations(words[0::columns], words[1::columns], words[2::columns] if columns == 3 else None)
 
     def _compact_relocations(self, index: int, data: bytes) -> Relocations:
-        from pfestubs.read.crel import CrelError, decode_crel
+        from pfestubs.read.crel import decode_crel
 
         try:
             offsets, symbols, types, addends = decode_crel(data, self.bits)
-        except CrelError as e:
+        except ValueError as e:
             raise UnreadableError(
                 self.path, f"relocation section {self.section_label(index)} (CREL) is damaged: {e}"
             ) from e

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import click
 
-from pfestubs.cli.help_text import epilog
-from pfestubs.cli.options import format_option, output_option, sizing_options, vmlinux_o_argument
+from pfestubs.cli.options import epilog, format_option, output_option, sizing_options, vmlinux_o_argument
 from pfestubs.cli.output import finish
 from pfestubs.formats.count import trap_error
 from pfestubs.read.vmlinux_o import read_vmlinux_o

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import (
     all_option,
+    epilog,
     format_option,
     input_argument,
     old_system_map_option,

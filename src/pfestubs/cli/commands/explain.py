@@ -7,9 +7,8 @@ import sys
 
 import click
 
-from pfestubs.cli.help_text import epilog
 from pfestubs.cli.inputs import refuse_swapped
-from pfestubs.cli.options import format_option, output_option, system_map_option, vmlinux_argument
+from pfestubs.cli.options import epilog, format_option, output_option, system_map_option, vmlinux_argument
 from pfestubs.cli.output import finish
 from pfestubs.formats.explain import explain_summary
 from pfestubs.read.boot_log import STANDARD_INPUT, read_boot_log

@@ -6,8 +6,7 @@ from __future__ import annotations
 import click
 
 from pfestubs.cli.generation import GenerateOptions, generate
-from pfestubs.cli.help_text import epilog
-from pfestubs.cli.options import output_option, sizing_options, vmlinux_o_argument
+from pfestubs.cli.options import epilog, output_option, sizing_options, vmlinux_o_argument
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.system.files import refuse_input, write_output
 

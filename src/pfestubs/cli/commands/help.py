@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import CompletionItem
 
-from pfestubs.cli.help_text import epilog
+from pfestubs.cli.options import epilog
 from pfestubs.system.files import write_output
 
 

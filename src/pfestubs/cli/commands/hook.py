@@ -6,8 +6,7 @@ from __future__ import annotations
 import click
 
 from pfestubs.cli.generation import GenerateOptions, run_hook
-from pfestubs.cli.help_text import epilog
-from pfestubs.cli.options import sizing_options, vmlinux_o_argument
+from pfestubs.cli.options import epilog, sizing_options, vmlinux_o_argument
 
 
 @click.command(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pfestubs import __version__
-from pfestubs.cli.help_text import epilog
+from pfestubs.cli.options import epilog
 from pfestubs.errors import UsageError
 from pfestubs.formats.text import escape_line
 from pfestubs.kbuild import tree as kbuild

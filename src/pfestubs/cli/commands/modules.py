@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import click
 
-from pfestubs.cli.help_text import epilog
-from pfestubs.cli.options import format_option, output_option
+from pfestubs.cli.options import epilog, format_option, output_option
 from pfestubs.cli.output import finish
 from pfestubs.cli.progress import track
 from pfestubs.errors import Exit, PfestubsError

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import click
 
-from pfestubs.cli.help_text import epilog
-from pfestubs.cli.options import format_option, output_option, system_map_option, vmlinux_argument
+from pfestubs.cli.options import epilog, format_option, output_option, system_map_option, vmlinux_argument
 from pfestubs.cli.output import finish
 from pfestubs.cli.parameters import Count, Size
 from pfestubs.cli.progress import working

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import click
 
-from pfestubs.cli.help_text import epilog
-from pfestubs.cli.options import old_system_map_option, system_map_option, vmlinux_argument
+from pfestubs.cli.options import epilog, old_system_map_option, system_map_option, vmlinux_argument
 from pfestubs.cli.output import finish
 from pfestubs.cli.parameters import InputFile, Size
 from pfestubs.cli.progress import working

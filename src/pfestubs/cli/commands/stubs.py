@@ -6,10 +6,9 @@ from __future__ import annotations
 import click
 from click.shell_completion import CompletionItem
 
-from pfestubs.cli.help_text import epilog
 from pfestubs.cli.inputs import refuse_swapped
 from pfestubs.cli.lookup import FoundLocations, find_locations
-from pfestubs.cli.options import format_option, output_option, system_map_option, vmlinux_argument
+from pfestubs.cli.options import epilog, format_option, output_option, system_map_option, vmlinux_argument
 from pfestubs.cli.output import finish
 from pfestubs.errors import Exit, PfestubsError
 from pfestubs.read.vmlinux import open_kernel

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import click
 
-from pfestubs.cli.help_text import epilog
 from pfestubs.cli.options import (
     all_option,
+    epilog,
     format_option,
     input_argument,
     output_option,
