@@ -269,15 +269,6 @@ def test_many_messages_do_not_take_long(tmp_path: Path) -> None:
     assert len(explain(tmp_path, exhausted(), lines).explanations) == 4000
 
 
-def test_a_kernel_without_stubs(tmp_path: Path) -> None:
-    lines = [
-        "ftrace-powerpc: 0xc000000000001010: expected (60000000) != found (7c0802a6)",
-        *bug("c000000000001010 fn1+0x0/0x10"),
-    ]
-    result = explain(tmp_path, LinkedKernel(layout=None, words={BASE + 0x1010: 0x7C0802A6}), lines)
-    assert {(e.rule, e.function) for e in result.explanations} == {("location-not-nop", "fn1")}
-
-
 def test_messages_beyond_the_limit_are_counted(tmp_path: Path) -> None:
     log = read(tmp_path, ["ftrace: No functions to be traced?"] * (boot_log.PLACES_MAX + 233))
     assert len(log.boots[0].messages) == boot_log.PLACES_MAX - 1  # the banner is one
@@ -374,48 +365,6 @@ def test_skipped_entries_may_be_counted(tmp_path: Path) -> None:
         explain(tmp_path, writer, ["ftrace: allocating 7 entries in 1 pages"])
 
 
-def test_an_exhausted_area(tmp_path: Path) -> None:
-    lines = [
-        "WARNING: arch/powerpc/kernel/trace/ftrace.c:252 at ftrace_init_nop+0xf8/0x420, CPU#0: swapper/0",
-        *bug("c000000000001020 fn2+0x0/0x10"),
-        "WARNING: kernel/trace/ftrace.c:2287 at ftrace_bug+0x31c/0x384, CPU#0: swapper/0",
-    ]
-    result = explain(tmp_path, exhausted(), lines)
-    assert result.failed
-    for explanation in result.explanations:
-        assert (explanation.rule, explanation.function) == ("area-exhausted", "fn2")
-        assert (explanation.agrees, explanation.location) == (True, BASE + 0x1020)
-        assert explanation.remedy is not None
-    text = explanation_text(result.explanations[0])
-    assert "area text_end has 0 stubs, 2 functions need one: 2 functions get no stub" in text
-
-
-def test_a_stub_out_of_range_with_its_figures(tmp_path: Path) -> None:
-    line = "ftrace-powerpc: ftrace_init_ool_stub: ftrace ool stub out of range (000000001f2e3d4c -> 00000000aa).)"
-    result = explain(tmp_path, too_far(), [line, *bug("c000000000001020 fn2+0x0/0x10")])
-    for explanation in result.explanations:
-        assert (explanation.rule, explanation.agrees) == ("stub-out-of-range", True)
-        finding = explanation.finding
-        assert finding is not None
-        assert finding.distance == 0x1020 - 40 * MIB - 8
-        assert f"{-finding.distance:,} bytes from its stub" in explanation_text(explanation)
-        assert "(limit 33,554,432)" in explanation_text(explanation)
-
-
-def test_a_location_that_is_not_a_nop(tmp_path: Path) -> None:
-    writer = LinkedKernel(words={BASE + 0x1010: 0x7C0802A6})
-    lines = [
-        "ftrace-powerpc: 0xc000000000001010: expected (60000000) != found (7c0802a6)",
-        *bug("c000000000001010 fn1+0x0/0x10"),
-    ]
-    result = explain(tmp_path, writer, lines)
-    for explanation in result.explanations:
-        assert (explanation.rule, explanation.agrees) == ("location-not-nop", True)
-        assert explanation.remedy is not None
-        assert explanation.remedy.action is Action.REBUILD
-    assert "(nop 0x60000000)" in explanation_text(result.explanations[0])
-
-
 def test_a_log_that_contradicts_the_replay(tmp_path: Path, call: Call) -> None:
     lines = [
         "ftrace-powerpc: 0xc000000000001010: expected (60000000) != found (00000000)",
@@ -437,8 +386,27 @@ NOT_A_NOP = "ftrace-powerpc: 0xc000000000001020: expected (60000000) != found (0
 OUT_OF_STUBS = (
     "WARNING: CPU: 0 PID: 0 at arch/powerpc/kernel/trace/ftrace.c:252 ftrace_init_ool_stub+0xf8/0x420"
 )
+WRONG = "ftrace-powerpc: 0xc000000000001010: expected (60000000) != found (7c0802a6)"
+OUT_OF_RANGE = (
+    "ftrace-powerpc: ftrace_init_ool_stub: ftrace ool stub out of range (000000001f2e3d4c -> 00000000aa).)"
+)
+OUT_OF_STUBS_NOW = (
+    "WARNING: arch/powerpc/kernel/trace/ftrace.c:252 at ftrace_init_nop+0xf8/0x420, CPU#0: swapper/0"
+)
+DISABLED = "WARNING: kernel/trace/ftrace.c:2287 at ftrace_bug+0x31c/0x384, CPU#0: swapper/0"
+SHORTAGE = "area text_end has 0 stubs, 2 functions need one: 2 functions get no stub"
+AWAY = f"{40 * MIB + 8 - 0x1020:,} bytes from its stub"
+C = Comparison
 LATER = bug("c000000000001010 fn1+0x0/0x10", phase="Setting ftrace call site to call ftrace function")
 MODULE = bug("c008000000001020 ext4_sync+0x8/0x40 [ext4]")
+
+
+def not_a_nop() -> LinkedKernel:
+    return LinkedKernel(words={BASE + 0x1010: 0x7C0802A6})
+
+
+def inline() -> LinkedKernel:
+    return LinkedKernel(layout=None, words={BASE + 0x1010: 0x7C0802A6})
 
 
 def fn2(what: str) -> list[str]:
@@ -448,35 +416,23 @@ def fn2(what: str) -> list[str]:
 @pytest.mark.parametrize(
     ("writer", "lines", "comparison", "agrees", "function", "rule", "text"),
     [
-        (exhausted, FN2, Comparison.AGREES, True, "fn2", "area-exhausted", "log and replay agree"),
-        (exhausted, fn2("faulted on modifying"), Comparison.OTHER_RULE, False, "fn2", "location-not-nop", ""),
-        (exhausted, fn2("faulted on writing"), Comparison.NOT_SIMULATED, None, "fn2", None, ""),
-        (exhausted, fn2("faulted on unknown error"), Comparison.NOT_SIMULATED, None, "fn2", None, ""),
-        (exhausted, FN1, Comparison.OTHER_FUNCTION, False, "fn1", None, "ends at fn2 at 0xc000000000001020"),
-        (
-            exhausted,
-            bug("c000000000009990 other+0x8/0x10"),
-            Comparison.OTHER_FUNCTION,
-            False,
-            "other+0x8",
-            None,
-            "",
-        ),
-        (exhausted, MODULE, Comparison.MODULE, None, "ext4_sync+0x8 [ext4]", None, "outside this vmlinux"),
-        (exhausted, [NOT_A_NOP, *FN2], Comparison.OTHER_RULE, False, "fn2", "location-not-nop", ""),
-        (
-            exhausted,
-            [OUT_OF_STUBS],
-            Comparison.FUNCTION_LOST,
-            None,
-            None,
-            "area-exhausted",
-            "is not in the log",
-        ),
-        (too_far, [OUT_OF_STUBS], Comparison.OTHER_RULE, False, None, "area-exhausted", ""),
-        (too_far, FN2, Comparison.RULE_LOST, None, "fn2", "stub-out-of-range", "which test failed"),
-        (healthy, [*ALLOCATED, *LATER], Comparison.AFTER_BOOT, None, "fn1", None, "happened after boot"),
-        (healthy, ["ftrace: No functions to be traced?"], Comparison.OTHER_COUNT, False, None, None, "has 5"),
+        (exhausted, FN2, C.AGREES, True, "fn2", "area-exhausted", "log and replay agree"),
+        (exhausted, [OUT_OF_STUBS_NOW, *FN2, DISABLED], C.AGREES, True, "fn2", "area-exhausted", SHORTAGE),
+        (too_far, [OUT_OF_RANGE, *FN2], C.AGREES, True, "fn2", "stub-out-of-range", AWAY),
+        (not_a_nop, [WRONG, *FN1], C.AGREES, True, "fn1", "location-not-nop", "; build with -fpatch"),
+        (inline, [WRONG, *FN1], C.OTHER_FUNCTION, False, "fn1", "location-not-nop", "the replay ends at"),
+        (exhausted, fn2("faulted on modifying"), C.OTHER_RULE, False, "fn2", "location-not-nop", ""),
+        (exhausted, fn2("faulted on writing"), C.NOT_SIMULATED, None, "fn2", None, ""),
+        (exhausted, fn2("faulted on unknown error"), C.NOT_SIMULATED, None, "fn2", None, ""),
+        (exhausted, FN1, C.OTHER_FUNCTION, False, "fn1", None, "ends at fn2 at 0xc000000000001020"),
+        (exhausted, bug("c000000000009990 other+0x8/0x10"), C.OTHER_FUNCTION, False, "other+0x8", None, ""),
+        (exhausted, MODULE, C.MODULE, None, "ext4_sync+0x8 [ext4]", None, "outside this vmlinux"),
+        (exhausted, [NOT_A_NOP, *FN2], C.OTHER_RULE, False, "fn2", "location-not-nop", ""),
+        (exhausted, [OUT_OF_STUBS], C.FUNCTION_LOST, None, None, "area-exhausted", "is not in the log"),
+        (too_far, [OUT_OF_STUBS], C.OTHER_RULE, False, None, "area-exhausted", ""),
+        (too_far, FN2, C.RULE_LOST, None, "fn2", "stub-out-of-range", "which test failed"),
+        (healthy, [*ALLOCATED, *LATER], C.AFTER_BOOT, None, "fn1", None, "happened after boot"),
+        (healthy, ["ftrace: No functions to be traced?"], C.OTHER_COUNT, False, None, None, "has 5"),
     ],
 )
 def test_how_a_failure_compares(
@@ -494,6 +450,7 @@ def test_how_a_failure_compares(
     for e in result.explanations:
         assert (e.comparison, e.agrees, e.function, e.rule) == (comparison, agrees, function, rule)
         assert text in explanation_text(e)
+        assert text != AWAY or "(limit 33,554,432)" in explanation_text(e)
         lost = comparison in {Comparison.FUNCTION_LOST, Comparison.RULE_LOST}
         assert (e.remedy is not None) is (agrees is True or lost)
     if comparison is Comparison.RULE_LOST:
@@ -897,6 +854,10 @@ def test_standard_input(vmlinux: Path, tmp_path: Path, call: Call, monkeypatch: 
         outcome = call("explain", vmlinux, *words)
         assert (outcome.code, outcome.err) == (1, "")
         assert outcome.out.startswith("standard input:3: ")
+    terminal = type("Terminal", (io.BytesIO,), {"isatty": lambda _: True})(log)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=terminal))
+    outcome = call("explain", vmlinux)
+    assert (outcome.code, outcome.err) == (1, "standard input: reading the boot log; Ctrl-D ends it\n")
     monkeypatch.setattr("sys.stdin", None)
     outcome = call("explain", vmlinux)
     assert (outcome.code, outcome.out) == (2, "")
@@ -911,13 +872,6 @@ def test_output_file(vmlinux: Path, tmp_path: Path, call: Call) -> None:
     assert call("explain", vmlinux, log, "-o", log).code == 2
 
 
-def test_nothing_about_ftrace(vmlinux: Path, tmp_path: Path, call: Call) -> None:
-    log = save_log(tmp_path / "boot.log", ["random: crng init done"])
-    outcome = call("explain", vmlinux, log)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith(f"{log}: error: shows nothing of ftrace (2 lines)")
-
-
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
@@ -928,6 +882,7 @@ def test_nothing_about_ftrace(vmlinux: Path, tmp_path: Path, call: Call) -> None
         (b"\x7fELF" + bytes(100), "is an ELF file, not a log"),
         (gzip.compress(BANNER.encode()), "is compressed with gzip, not a log; pipe it: zcat"),
         (OTHER.encode() + b"\n", "is of another kernel"),
+        (BANNER.encode() + b"\nrandom: crng init done\n", "shows nothing of ftrace (2 lines)"),
     ],
 )
 def test_files_that_are_no_log_of_this_kernel(
@@ -970,20 +925,6 @@ def test_other_commands_name_explain_for_a_log(vmlinux: Path, tmp_path: Path, ca
         outcome = call(*words)
         assert (outcome.code, outcome.out) == (2, "")
         assert f"{log}: error: is a boot log, not an ELF file; pfestubs explain VMLINUX {log}" in outcome.err
-
-
-def test_a_terminal_is_told_what_is_read(
-    vmlinux: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10"))
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=Terminal(log.read_bytes())))
-    outcome = call("explain", vmlinux)
-    assert (outcome.code, outcome.err) == (1, "standard input: reading the boot log; Ctrl-D ends it\n")
-
-
-class Terminal(io.BytesIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def test_untrusted_text_is_escaped(vmlinux: Path, tmp_path: Path, call: Call) -> None:
