@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 RESERVE_MAX: Final = (1 << 26) // INSNS_SIZE
 """The largest reserve tried: the smallest stubs that fill the reach of two branches."""
+_KEPT: Final = 4
+"""Boots that are remembered, the latest ones: each takes up to 3 MB."""
 _GUESSES: Final = 4
 """How often the conditions are asked for a limit before it is searched for by boots."""
 _CHEAPEST_FIRST: Final = (GrowthShape.EARLY, GrowthShape.LATE, GrowthShape.EVEN)
@@ -94,7 +96,7 @@ class Planner:
         self._boot = boot
         area = boot.kernel.area(AreaRole.RESERVE)
         self.linked = area.count if area is not None else None
-        self._boots: dict[tuple[int | None, Growth], Boot] = {(self.linked, Growth()): boot}
+        self._boots: dict[tuple[int | None, Growth], Boot] = {}
         self._limits: dict[int | None, Mapping[GrowthShape, GrowthLimit]] = {}
 
     @cached_property
@@ -104,7 +106,11 @@ class Planner:
     def boot_of(self, reserve: int | None, growth: Growth | None = None) -> Boot:
         """Return the boot with that reserve and growth, the original one if nothing changes."""
         key = (reserve, growth if growth and growth.bytes else Growth())
+        if key == (self.linked, Growth()):
+            return self._boot
         if key not in self._boots:
+            if len(self._boots) >= _KEPT:
+                del self._boots[next(iter(self._boots))]
             self._boots[key] = simulate_boot(relink(self._boot, *key))
         return self._boots[key]
 
