@@ -94,15 +94,9 @@ def test_an_area_that_runs_past_the_end_of_the_address_space(
     end_area: int, command: str, call: Call, tmp_path: Path
 ) -> None:
     path = kernel_at_the_top(tmp_path, end_area)
+    more = {"check": "-v", "stubs": "*", "diff": str(path)}[command]
     for format_ in ("text", "json"):
-        words: list[str | Path] = [
-            command,
-            "--format",
-            format_,
-            path,
-            {"check": "-v", "stubs": "*", "diff": path}[command],
-        ]
-        outcome = call(*words)
+        outcome = call(command, "--format", format_, path, more)
         if command == "stubs":
             assert_sentence(outcome, path)
             continue

@@ -113,13 +113,13 @@ def call_in_process(*words: str | Path) -> Outcome:
 
 
 def on_terminal(
-    words: Sequence[str | Path], environment: Mapping[str, str], stdout: Any = None
+    words: Sequence[object], environment: Mapping[str, str], stdout: Any = None
 ) -> tuple[subprocess.CompletedProcess[str], str]:
     """Run a program with standard error (and `stdout`, unless it is given) on a terminal, and what that shows."""
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "rb", 0) as reader:
         done = subprocess.run(
-            words,
+            [str(word) for word in words],
             env=clean_environment(environment),
             stdout=theirs if stdout is None else stdout,
             stderr=theirs,
