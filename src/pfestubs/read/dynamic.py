@@ -94,16 +94,18 @@ class RelocatedWords:
         return columns
 
     def _tables(self) -> list[_Table]:
-        """Return the tables that section headers name, and boot finds by the dynamic section; they agree.
+        """Return the tables that section headers name, or boot finds where the file has none."""
+        return self._section_tables() if self._elf.sections else self._dynamic_tables()
+
+    def require_agreement(self) -> None:
+        """Refuse a file whose section headers and dynamic section name different relocations.
 
         Raises:
-            UnreadableError: they do not.
+            UnreadableError: they do.
         """
-        if not self._elf.sections:
-            return self._dynamic_tables()
-        tables = self._section_tables()
+        tables = self._section_tables() if self._elf.sections else []
         if not tables or self._dynamic_address is None:
-            return tables
+            return
         (start, size), (found, found_size) = (
             (min((t.offset for t in rows), default=0), sum(t.size for t in rows))
             for rows in (tables, self._dynamic_tables())
@@ -115,7 +117,6 @@ class RelocatedWords:
                 f" dynamic section, which boot reads, {found_size:,} at byte {found:,}",
                 "build it again",
             )
-        return tables
 
     def _section_tables(self) -> list[_Table]:
         elf = self._elf

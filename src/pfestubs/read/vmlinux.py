@@ -93,6 +93,8 @@ def _read(elf: Elf, symbols: SymbolView, source: str) -> Kernel:
             f"has an empty location table ({TABLE_SYMBOLS[0]} {start:#x}, {TABLE_SYMBOLS[1]} {stop:#x})",
             "was it built with CONFIG_FUNCTION_TRACER?",
         )
+    if 2 * table.count(0) <= len(table):  # else the check says that the table is damaged
+        relocated.require_agreement()
     if table and not any(table) and not relocated.is_known:
         raise UnsuitableError(
             elf.path,
