@@ -20,8 +20,7 @@ from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.address_map import MapScale, area_map
 from pfestubs.formats.check import SHOWN_PER_CAUSE, summary
 from pfestubs.formats.findings import finding_sentence
-from pfestubs.formats.report.pictures import ProfileScale
-from pfestubs.formats.report.tables import kernel_name
+from pfestubs.formats.report import kernel_name, level
 from pfestubs.formats.templates import page_part
 from pfestubs.rules.analyses.address_map import AddressMap, AddressSpan, TextGap, map_addresses
 from pfestubs.rules.analyses.conditions import GROWTH_MAX
@@ -343,7 +342,7 @@ def test_cause_is_marked() -> None:
         boot.function(boot.stops_at or 0),
     ]
     # The reserve is behind its functions, the end area before them: positive distances are drawn above.
-    middle = ProfileScale(trapped.result.kernel.address_map.spans).level(0)
+    middle = level(0)
     for kind, above in (("reserve", True), ("end", False)):
         levels = re.findall(rf'<rect class="{kind} data" [^>]* y="([0-9.]+)"', picture)
         assert levels

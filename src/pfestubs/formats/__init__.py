@@ -27,7 +27,7 @@ FORMATS: Final[dict[str, dict[str, str]]] = {
     "modules": {"text": "modules:render_text", "json": "modules:render_json"},
     "plan": {"text": "plan:render_text", "json": "plan:render_json"},
     "diff": {"text": "diff:render_text", "json": "diff:render_json", "markdown": "diff:render_markdown"},
-    "report": {"html": "report.html:render"},
+    "report": {"html": "report:render"},
     "explain": {"text": "explain:render_text", "json": "explain:render_json"},
 }
 """By command, the module in this package and the function of each format."""

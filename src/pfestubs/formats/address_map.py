@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _CUT: Final = 0.06
 """Share of the picture that a gap has which would otherwise be longer than the texts together."""
-
-
+_THIN: Final = 0.2
+"""Percent of the width that the thinnest bar has."""
 _MAP_MIN: Final = 20
 """The least columns for a map that shows anything."""
 _IN_REACH: Final = "."
@@ -39,7 +39,7 @@ class MapScale:
     """Positions of addresses, from 0 (the start of the first text) to 1 (the end of the last)."""
 
     def __init__(self, spans: Sequence[AddressSpan]) -> None:
-        self._spans = spans
+        self.spans = spans
         text = sum(span.size for span in spans)
         gaps = [after.start - before.stop for before, after in pairwise(spans)]
         drawn = [gap if gap <= text else int(text * _CUT) for gap in gaps]
@@ -59,13 +59,23 @@ class MapScale:
     def at(self, address: int) -> float:
         """Return the position of an address; one outside the picture is at its nearest edge."""
         last = 0.0
-        for i, (span, start) in enumerate(zip(self._spans, self._starts, strict=True)):
+        for i, (span, start) in enumerate(zip(self.spans, self._starts, strict=True)):
             if address < span.start:
                 if not i or self.gaps[i - 1].cut:
                     return last
                 return start - (span.start - address) * self._unit
             last = start + (min(address, span.stop) - span.start) * self._unit
         return last
+
+    def percent(self, address: int) -> float:
+        """Return the position of an address in percent."""
+        return 100 * self.at(address)
+
+    def bar(self, span: AddressSpan) -> tuple[float, float]:
+        """Return the position and the width of addresses in percent, wide enough to be seen."""
+        x = self.percent(span.start)
+        width = max(_THIN, self.percent(span.stop) - x)
+        return min(x, 100 - width), width
 
 
 def text_sentence(sizes: TextSizes) -> str:

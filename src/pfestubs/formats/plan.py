@@ -57,7 +57,7 @@ def _body(result: PlanResult, options: RenderOptions) -> Iterator[str]:
     yield paragraph(sentence(text_sentence(result.text)), options)
     usual, asked = _split(result)
     for outcome in usual:
-        yield f"\nReserve {_reserve(outcome, result)}:\n"
+        yield f"\nReserve {reserve_words(result, outcome)}:\n"
         yield table_text(Table(_LIMIT_TITLES, _limits(outcome)), options)
     if asked:
         yield "\n" + table_text(Table(_ASKED_TITLES, [_row(outcome, result) for outcome in asked]), options)
@@ -193,7 +193,8 @@ def _limit(limit: GrowthLimit) -> str:
     return f"must lose {size_text(-limit.bytes)}" if limit.bytes < 0 else growth_text(limit.bytes, exact=True)
 
 
-def _reserve(outcome: Outcome, result: PlanResult) -> str:
+def reserve_words(result: PlanResult, outcome: Outcome) -> str:
+    """Return the reserve of an outcome, and what it is."""
     if outcome.reserve is None:
         return "none"
     notes = [
@@ -207,7 +208,7 @@ def _reserve(outcome: Outcome, result: PlanResult) -> str:
 def _row(outcome: Outcome, result: PlanResult) -> tuple[str, ...]:
     function, _ = outcome.first or ("", 0)
     return (
-        _reserve(outcome, result),
+        reserve_words(result, outcome),
         size_text(outcome.growth.bytes),
         outcome.growth.shape.value,
         "none" if outcome.headroom is None else size_text(outcome.headroom),

@@ -77,7 +77,13 @@ def _page_environment() -> Environment:
         autoescape=True,
         finalize=_printable,
     )
-    environment.filters |= {"number": "{:,}".format, "hex": hex_address, "size": size_text, "plural": plural}
+    environment.filters |= {
+        "number": "{:,}".format,
+        "hex": hex_address,
+        "size": size_text,
+        "plural": plural,
+        "printable": escape_line,
+    }
     return environment
 
 

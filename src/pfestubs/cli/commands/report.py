@@ -10,7 +10,7 @@ from pfestubs.cli.output import finish
 from pfestubs.cli.parameters import InputFile, Size
 from pfestubs.cli.progress import working
 from pfestubs.errors import UsageError
-from pfestubs.formats.report.html import outcome
+from pfestubs.formats.report import outcome
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.report import older_kernel, report_boot
 from pfestubs.rules.kernel.simulation import boot_kernel

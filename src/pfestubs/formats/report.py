@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`report` as one self-contained page: nothing is loaded, and only its own script and style may run.
+
+The template draws the pictures: positions across in percent, so that any width is sharp, others in pixels.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import sha256
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from pfestubs import __version__
+from pfestubs.formats.address_map import MapScale, part_label
+from pfestubs.formats.check import causes, summary
+from pfestubs.formats.findings import WORDS, finding_sentence
+from pfestubs.formats.markdown import sentence
+from pfestubs.formats.plan import plan_summary, reserve_words
+from pfestubs.formats.remedy import remedy_details, remedy_sentence, setting_line
+from pfestubs.formats.templates import page_part, render_page
+from pfestubs.formats.text import bytes_text, machine_words, size_text
+from pfestubs.layouts import RESERVE_CONFIG, AreaRole
+from pfestubs.model import ppc
+from pfestubs.rules.analyses.conditions import GROWTH_MAX
+from pfestubs.rules.analyses.relink import GrowthShape
+from pfestubs.rules.analyses.report import CALLS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pfestubs.formats import RenderOptions
+    from pfestubs.model.findings import Finding
+    from pfestubs.rules.analyses.conditions import GrowthCurve
+    from pfestubs.rules.analyses.plan import PlanResult
+    from pfestubs.rules.analyses.report import ProfileColumn, ReportedKernel, ReportResult
+
+_NEAR: Final = 8 << 20
+"""Bytes: the lines of distances within them look flat."""
+_FLAT: Final = 0.9
+"""The share of the most growth that all reserves leave where the curve looks flat."""
+_HEAD: Final = 34
+"""Pixels above a plot, for labels."""
+_PLOT: Final = 200
+"""Pixels of a plot."""
+_SHOWN: Final = 40 << 20
+"""The distance, in bytes, at the edge of the profile; farther ones are drawn there."""
+_TICKS: Final = 8
+"""Intervals that a scale has at most."""
+_ID_DIGITS: Final = 12
+"""Digits of a build ID that tell two builds apart."""
+_SHAPES: Final = {
+    GrowthShape.EARLY: "in one piece, directly after area text",
+    GrowthShape.EVEN: "spread evenly over the text",
+    GrowthShape.LATE: "in one piece, after the last function",
+}
+_SERVES: Final = {
+    AreaRole.RESERVE: "text, while its next stub is in range",
+    AreaRole.END: "text that the reserve does not serve",
+    AreaRole.INIT: "init text",
+}
+
+
+def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
+    """Yield the page; with `show_all` with every finding."""
+    style, script = page_part("report.css"), page_part("report.js")
+    plan, curve, older = result.plan, result.curve, result.older
+    damage = plan.damage if plan else None
+    first = _first_error(result)
+    values: dict[str, object] = {
+        "style": style,
+        "script": script,
+        "style_hash": _hash(style),
+        "script_hash": _hash(script),
+        "version": __version__,
+        "result": result,
+        "check": result.check,
+        "identity": result.check.kernel,
+        "machine": ", ".join(machine_words(result.check.kernel)[:-1]),
+        "kernel": result.kernel,
+        "older": older,
+        "plan": None if damage else plan,
+        "growth": GrowthScale(plan, curve) if plan and curve else None,
+        "outcome": outcome(result).partition(": ")[2],
+        "first": first and f"{first.rule}: {finding_sentence(first)}",
+        "next_failure": _next_failure(result),
+        "remedy": next(
+            (error.remedy for error in (first, *result.check.errors) if error and error.remedy), None
+        ),
+        "room": _room(result),
+        "lacking": _lacking(result.kernel),
+        "damage": damage and finding_sentence(damage),
+        "causes": sorted(causes(result.check.findings, options), key=lambda cause: cause.shown[0].severity),
+        "setting": RESERVE_CONFIG,
+        "curve_figures": plan and curve and _curve_figures(curve, plan.reserve or 0),
+        "compared": older and list(zip(_figures(older), _figures(result.kernel), strict=True)),
+        "notes": {"distances": _about_distances(result), "growth": _about_growth(result)},
+    }
+    yield render_page("report.html.j2", values | _HELPERS)
+
+
+def outcome(result: ReportResult) -> str:
+    """Return the outcome in one sentence without the file: that of the check, or too little growth."""
+    if result.plan is not None and result.check.ok and not result.ok:
+        return plan_summary(result.plan)
+    return summary(result.check)
+
+
+def _hash(part: str) -> str:
+    """Return the source expression by which a content security policy permits `part`."""
+    return f"sha256-{b64encode(sha256(part.encode()).digest()).decode()}"
+
+
+def _first_error(result: ReportResult) -> Finding | None:
+    """Return the error at which the boot stops, else the first; None without errors."""
+    check = result.check
+    stops = (error for error in check.errors if error.location == result.kernel.stop)
+    first = check.errors[0] if check.errors else None
+    return first if check.stops_at is None else next(stops, first)
+
+
+def _room(result: ReportResult) -> str:
+    """Return how much text can grow as linked, or what it must lose."""
+    plan = result.plan
+    if plan is None or plan.damage:
+        return ""
+    linked = plan.outcomes[0]
+    if linked.ok:
+        if plan.growth is None:
+            return ""
+        size = "without a limit" if plan.growth == GROWTH_MAX else f"by {bytes_text(plan.growth)}"
+        required = "" if plan.required is None else f" Required are {bytes_text(plan.required[0])}."
+        return f"Text can grow {size}, wherever it is added.{required}"
+    losses = [
+        f"{bytes_text(-limit.bytes)} {shape_words(plan, shape)}"
+        for shape, limit in linked.limits.items()
+        if limit.bytes is not None and limit.bytes < 0
+    ]
+    sizes = {limit.bytes for limit in linked.limits.values() if limit.works}
+    if not losses:
+        return "None: a function gets no working stub, and no loss of text alone changes that."
+    if len(losses) == len(linked.limits) and len(sizes) == 1:
+        losses = [f"{bytes_text(-(sizes.pop() or 0))}, wherever"]
+    return f"None: as linked, text must lose {', or '.join(losses)}."
+
+
+def _next_failure(result: ReportResult) -> str:
+    """Return with how much growth a healthy kernel would first fail, and how."""
+    plan = result.plan
+    limits = plan.outcomes[0].limits if plan and plan.outcomes else {}
+    found = [
+        (limit.bytes, shape, limit)
+        for shape, limit in limits.items()
+        if limit.works and limit.bytes is not None
+    ]
+    if plan is None or not found:
+        return ""
+    size, shape, limit = min(found, key=lambda entry: entry[0])
+    return (
+        f"With more than {bytes_text(size)} of text added {shape_words(plan, shape)},"
+        f" {limit.function} would be the first to fail ({limit.rule})."
+    )
+
+
+def _about_distances(result: ReportResult) -> str:
+    """Return what the distances of a healthy kernel mean."""
+    kernel = result.kernel
+    if not result.check.ok or kernel.extremes is None:
+        return ""
+    farthest = max(map(abs, kernel.extremes))
+    target = "the tracer" if _lacking(kernel) == "call" else "its stub"
+    words = f"All lines are between the limits: no function is more than {size_text(farthest)} from {target}."
+    return f"{words} Lines as flat as these are good: nothing is near a limit." if farthest < _NEAR else words
+
+
+def _about_growth(result: ReportResult) -> str:
+    """Return what a flat curve of growth means."""
+    least = [min(point.growth.values(), default=0) for point in (result.curve.points if result.curve else ())]
+    working = [growth for growth in least if growth]
+    if working and min(working) >= _FLAT * max(working):
+        return "A flat line is good: it makes little difference which of these reserves is set."
+    return ""
+
+
+def kernel_name(kernel: ReportedKernel, other: ReportedKernel) -> str:
+    """Return a name that tells a kernel from the other: two of one release by build ID, else by file."""
+    own, others = kernel.identity, other.identity
+    if own.release is None or own.release != others.release:
+        return own.release or own.file
+    if own.build_id is None or own.build_id == others.build_id:
+        return f"{own.release}, {own.file}"
+    return f"{own.release}, build {own.build_id[:_ID_DIGITS]}"
+
+
+def _figures(kernel: ReportedKernel) -> Iterator[tuple[str, int | None]]:
+    least, greatest = kernel.extremes or (None, None)
+    yield "Functions", kernel.locations
+    yield f"Functions without a {_lacking(kernel)}", kernel.without
+    yield "Headroom, bytes", kernel.headroom
+    yield "Kernel text, bytes", kernel.sizes.text
+    yield "Init text, bytes", kernel.sizes.inittext
+    yield "Least distance, bytes", least
+    yield "Greatest distance, bytes", greatest
+    yield "Largest gap without a traced function, bytes", kernel.sizes.gap and kernel.sizes.gap.bytes
+
+
+def shape_words(plan: PlanResult, shape: GrowthShape) -> str:
+    """Return where text is added."""
+    if plan.reserve is None and shape is GrowthShape.EARLY:
+        return "in one piece, at the start of the text"
+    return _SHAPES[shape]
+
+
+def series_text(name: str) -> str:
+    """Return the name of a series."""
+    return "calls" if name == CALLS else f"area {name}"
+
+
+def _lacking(kernel: ReportedKernel) -> str:
+    """Return what a location that fails has not got: a stub, or a call in a kernel without stubs."""
+    return "call" if CALLS in kernel.series else "stub"
+
+
+# -- positions in pictures, and the figures from which the script moves them ---------------------------------
+
+
+def level(distance: int) -> float:
+    """Return the position of a distance in the profile, pixels from the top, as the script has it."""
+    return _HEAD + _PLOT / 2 * (1 - max(-1.0, min(1.0, distance / _SHOWN)))
+
+
+def address_ticks(scale: MapScale) -> Iterator[tuple[int, float]]:
+    """Yield distances from the start of the first text, in steps of a power of two, and their positions."""
+    if not scale.spans:
+        return
+    start, stop = scale.spans[0].start, scale.spans[-1].stop
+    cut = any(gap.cut for gap in scale.gaps)
+    total = sum(span.size for span in scale.spans) + sum(gap.bytes for gap in scale.gaps if not gap.cut)
+    step = 1 << max(2, (max(1, total // _TICKS) - 1).bit_length())
+    for offset in range(step, min(stop - start, step * 4 * _TICKS), step):
+        inside = any(span.start <= start + offset < span.stop for span in scale.spans)
+        x = scale.percent(start + offset)
+        if (inside or not cut) and x < 92:
+            yield offset, x
+
+
+class GrowthScale:
+    """Positions in the picture of growth: reserves across, growth in bytes up.
+
+    Attributes:
+        required: bytes of growth, None if none were asked for.
+        runs: the points, neighbours that all work or all fail together.
+    """
+
+    def __init__(self, plan: PlanResult, curve: GrowthCurve) -> None:
+        self.required = plan.required[0] if plan.required else None
+        self.runs = [list(run) for _, run in groupby(curve.points, key=lambda point: bool(point.growth))]
+        self._right = max(1, curve.points[-1].reserve)
+        working = [point.growth.values() for point in curve.points if point.growth]
+        # The least of the three is what counts: the others are cut where they are much larger.
+        least, most = (max(map(end, working), default=0) for end in (min, max))
+        self._top = max(1 << 20, self.required or 0, min(2 * least, most))
+
+    def across(self, reserve: int) -> float:
+        """Return the position of a reserve, in percent."""
+        return 100 * reserve / self._right
+
+    def level(self, growth: int) -> float:
+        """Return the position of a growth, pixels from the top."""
+        return _HEAD + _PLOT - _PLOT * min(1.0, growth / self._top)
+
+    def size_ticks(self) -> range:
+        """Return growths in steps of a power of two."""
+        step = 1 << max(18, (self._top // 4 - 1).bit_length())
+        return range(step, self._top + 1, step)
+
+    def reserve_ticks(self) -> range:
+        """Return reserves in steps of 1, 2 or 5 times a power of ten."""
+        step = 10 ** max(0, len(str(self._right // 4)) - 1)
+        step *= next(factor for factor in (1, 2, 5, 10) if self._right / (step * factor) <= _TICKS)
+        return range(0, int(self._right * 0.95) + 1, step)
+
+
+def piece(kernel: ReportedKernel, column: ProfileColumn, curve: GrowthCurve | None) -> Mapping[str, float]:
+    """Return the figures from which the script draws a piece of text with another reserve."""
+    if curve is None or not column.in_text:
+        return {}
+    x, width = MapScale(kernel.address_map.spans).bar(column.span)
+    count = column.without + sum(found.locations for found in column.distances.values())
+    low, high = (end - curve.reserve for end in column.ends)
+    figures = {"x": round(x, 3), "width": round(width, 3)}
+    return figures | {"first": column.first - curve.first, "count": count, "low": low, "high": high}
+
+
+def _curve_figures(curve: GrowthCurve, linked: int) -> Mapping[str, float]:
+    """Return the figures that the script needs for all pieces."""
+    return {
+        "size": curve.stub_size,
+        "end": curve.end - curve.reserve,
+        "linked": linked,
+        "moving": curve.moving - curve.first,
+        "after": curve.after - curve.first,
+        "top": _HEAD,
+        "plot": _PLOT,
+        "shown": _SHOWN,
+    }
+
+
+_HELPERS: Final[dict[str, object]] = {
+    "HEAD": _HEAD,
+    "PLOT": _PLOT,
+    "FORWARD_LIMIT": ppc.FORWARD_LIMIT,
+    "BACKWARD_LIMIT": ppc.BACKWARD_LIMIT,
+    "GROWTH_MAX": GROWTH_MAX,
+    "shapes": tuple(GrowthShape),
+    "serves": _SERVES,
+    "words": WORDS,
+    "map_scale": MapScale,
+    **{
+        helper.__name__: helper
+        for helper in (
+            address_ticks,
+            bytes_text,
+            finding_sentence,
+            kernel_name,
+            level,
+            part_label,
+            piece,
+            remedy_details,
+            remedy_sentence,
+            reserve_words,
+            sentence,
+            series_text,
+            setting_line,
+            shape_words,
+        )
+    },
+}
+"""What the template calls."""
