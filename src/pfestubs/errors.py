@@ -79,155 +79,122 @@ class InstallationError(PfestubsError):
 # -- errors that the rules raise: facts in, the sentence is made here ----------------------------------------
 
 
-class NoEntriesError(UnsuitableError):
+class _RuleError(PfestubsError):
+    """A sentence of its class, filled with the facts in the order of its docstring."""
+
+    template: str
+    hint: str
+
+    def __init__(self, subject: str, *facts: object) -> None:
+        super().__init__(subject, self.template.format(*facts), self.hint.format(subject=subject))
+
+
+class NoEntriesError(_RuleError, UnsuitableError):
     """An object has no entries."""
 
-    def __init__(self, file: str) -> None:
-        super().__init__(
-            file,
-            "has no entries in __patchable_function_entries",
-            "was it built with -fpatchable-function-entry (CONFIG_FUNCTION_TRACER)? --allow-empty accepts it",
-        )
+    template = "has no entries in __patchable_function_entries"
+    hint = "was it built with -fpatchable-function-entry (CONFIG_FUNCTION_TRACER)? --allow-empty accepts it"
 
 
-class UnknownReserveError(UnsuitableError):
-    """An object does not define the count of the reserve, and no option gives it."""
+class UnknownReserveError(_RuleError, UnsuitableError):
+    """An object does not define the count of the reserve, a symbol, and no option gives it."""
 
-    def __init__(self, file: str, symbol: str) -> None:
-        super().__init__(
-            file,
-            f"does not define {symbol}, so the reserve size is unknown",
-            "give it with --reserve (the value of CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE)",
-        )
+    template = "does not define {}, so the reserve size is unknown"
+    hint = "give it with --reserve (the value of CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE)"
 
 
-class UntestableReserveError(UnsuitableError):
-    """An object does not show whether its reserve is in range: no stub symbols, or not `symbol`."""
+class UntestableLayoutError(_RuleError, UnsuitableError):
+    """An object does not show whether its reserve is in range: it has no stub symbols."""
 
-    def __init__(self, file: str, symbol: str | None = None) -> None:
-        if symbol is None:
-            super().__init__(
-                file,
-                "references neither ftrace_ool_stub_* nor ftrace_pfe_stub_* symbols, so its layout is"
-                " unknown, and --fail-on-trap cannot test its reserve",
-                "give the vmlinux.o of a kernel with CONFIG_PPC_FTRACE_OUT_OF_LINE",
-            )
-        else:
-            super().__init__(
-                file,
-                f"does not define {symbol}, which --fail-on-trap needs",
-                "give vmlinux.o as kbuild links it, with the reserve in it",
-            )
+    template = (
+        "references neither ftrace_ool_stub_* nor ftrace_pfe_stub_* symbols, so its layout is unknown,"
+        " and --fail-on-trap cannot test its reserve"
+    )
+    hint = "give the vmlinux.o of a kernel with CONFIG_PPC_FTRACE_OUT_OF_LINE"
 
 
-class UnexpectedReserveError(ContradictionError):
+class UntestableReserveError(_RuleError, UnsuitableError):
+    """An object does not show whether its reserve is in range: a symbol is missing."""
+
+    template = "does not define {}, which --fail-on-trap needs"
+    hint = "give vmlinux.o as kbuild links it, with the reserve in it"
+
+
+class UnexpectedReserveError(_RuleError, ContradictionError):
     """A reserve was given for a layout that has none."""
 
-    def __init__(self, file: str, given: int, layout: str) -> None:
-        super().__init__(
-            file, f"a reserve of {given:,} was given, but layout {layout} has none", "omit --reserve"
-        )
+    template = "a reserve of {:,} was given, but layout {} has none"
+    hint = "omit --reserve"
 
 
-class ReserveMismatchError(ContradictionError):
-    """The reserve given is not the object's."""
+class ReserveMismatchError(_RuleError, ContradictionError):
+    """The reserve given is not the object's: the symbol that counts it, and its value."""
 
-    def __init__(self, file: str, given: int, symbol: str, found: int) -> None:
-        super().__init__(
-            file,
-            f"a reserve of {given:,} was given, but {symbol} is {found:,}",
-            "omit --reserve, or build again with the intended configuration",
-        )
+    template = "a reserve of {:,} was given, but {} is {:,}"
+    hint = "omit --reserve, or build again with the intended configuration"
 
 
-class MachineMismatchError(ContradictionError):
-    """Two files that should be of one kernel differ in class or byte order."""
+class MachineMismatchError(_RuleError, ContradictionError):
+    """Two files that should be of one kernel differ in class or byte order: machine, file, its machine."""
 
-    def __init__(self, file: str, machine: str, other: str, other_machine: str) -> None:
-        super().__init__(
-            file,
-            f"is {machine}, but {other} is {other_machine}",
-            "give a file of the same kernel configuration",
-        )
+    template = "is {}, but {} is {}"
+    hint = "give a file of the same kernel configuration"
 
 
-class LayoutMismatchError(ContradictionError):
-    """Two files that should be of one kernel differ in layout."""
+class LayoutMismatchError(_RuleError, ContradictionError):
+    """Two files that should be of one kernel differ in layout: layout, other file, its layout."""
 
-    def __init__(self, file: str, layout: str, other: str, other_layout: str) -> None:
-        super().__init__(
-            file,
-            f"has layout {layout}, but {other} has layout {other_layout}",
-            "give a file of the same kernel configuration",
-        )
+    template = "has layout {}, but {} has layout {}"
+    hint = "give a file of the same kernel configuration"
 
 
-class NoStubsError(UnsuitableError):
+class NoStubsError(_RuleError, UnsuitableError):
     """A kernel that traces without stubs, for a command that is about stubs."""
 
-    def __init__(self, file: str) -> None:
-        super().__init__(
-            file,
-            "traces without stubs (no ftrace_ool_stub_* or ftrace_pfe_stub_* symbols)",
-            "nothing to show",
-        )
+    template = "traces without stubs (no ftrace_ool_stub_* or ftrace_pfe_stub_* symbols)"
+    hint = "nothing to show"
 
 
-class UnprovenInlineError(UnsuitableError):
+class UnprovenInlineError(_RuleError, UnsuitableError):
     """A kernel without stub symbols whose locations do not look like those of a kernel without stubs."""
 
-    def __init__(self, file: str, symbols: str) -> None:
-        super().__init__(
-            file,
-            f"has no symbols of stub areas ({symbols}), but its locations do not hold the instructions of a"
-            " kernel that traces without stubs",
-            "give the vmlinux with its full symbol table, or its System.map with --system-map",
-        )
+    template = (
+        "has no symbols of stub areas ({}), but its locations do not hold the instructions of a kernel"
+        " that traces without stubs"
+    )
+    hint = "give the vmlinux with its full symbol table, or its System.map with --system-map"
 
 
-class MissingMemoryError(UnreadableError):
-    """A dump lacks memory that was not freed: `missing` of `total` locations, the first one named."""
+class MissingMemoryError(_RuleError, UnreadableError):
+    """A dump lacks memory that was not freed: of how many of all locations, and the first one."""
 
-    def __init__(self, file: str, missing: int, total: int, first: str, address: int) -> None:
-        super().__init__(
-            file,
-            f"lacks memory of {missing:,} of {total:,} functions or their stubs, first {first}"
-            f" at {address:#x}",
-            "dump with kernel memory included",
-        )
+    template = "lacks memory of {:,} of {:,} functions or their stubs, first {} at {:#x}"
+    hint = "dump with kernel memory included"
 
 
-class DamagedKernelError(UnsuitableError):
-    """A kernel whose location table or areas are damaged, for a command that predicts its stubs."""
+class DamagedKernelError(_RuleError, UnsuitableError):
+    """A kernel whose table or areas are damaged, by a rule, for a command that predicts its stubs."""
 
-    def __init__(self, file: str, rule: str) -> None:
-        super().__init__(
-            file, f"is damaged ({rule}): its stubs cannot be predicted", f"see pfestubs check {file}"
-        )
+    template = "is damaged ({}): its stubs cannot be predicted"
+    hint = "see pfestubs check {subject}"
 
 
-class PartialListingError(UnsuitableError):
-    """A saved listing of some functions, to be compared with a whole kernel."""
+class PartialListingError(_RuleError, UnsuitableError):
+    """A saved listing of some functions, so many, to be compared with a whole kernel."""
 
-    def __init__(self, file: str, listed: int) -> None:
-        super().__init__(
-            file,
-            f"lists only some functions of its kernel ({listed:,})",
-            "save all of them: pfestubs stubs VMLINUX --format json",
-        )
+    template = "lists only some functions of its kernel ({:,})"
+    hint = "save all of them: pfestubs stubs VMLINUX --format json"
 
 
-class UnprovedLogError(UnsuitableError):
+class UnprovedLogError(_RuleError, UnsuitableError):
     """A boot log shows neither a failure of ftrace nor that this kernel has set it up."""
 
-    def __init__(self, log: str, problem: str) -> None:
-        super().__init__(log, problem, "give the whole log of the boot: dmesg, journalctl -k -b, a console")
+    template = "{}"
+    hint = "give the whole log of the boot: dmesg, journalctl -k -b, a console"
 
 
-class OtherKernelLogError(ContradictionError):
-    """A boot log is of another kernel."""
+class OtherKernelLogError(_RuleError, ContradictionError):
+    """A boot log is of another kernel: what it shows, the kernel's file, what that has."""
 
-    def __init__(self, log: str, found: str, file: str, own: str) -> None:
-        super().__init__(
-            log, f"is of another kernel: {found!r}, {file} is {own!r}", "give the vmlinux that was booted"
-        )
+    template = "is of another kernel: {!r}, {} is {!r}"
+    hint = "give the vmlinux that was booted"

@@ -16,6 +16,7 @@ from pfestubs.errors import (
     ReserveMismatchError,
     UnexpectedReserveError,
     UnknownReserveError,
+    UntestableLayoutError,
     UntestableReserveError,
 )
 from pfestubs.layouts import LAYOUTS, RESERVE_CONFIG, Layout, detect_layout
@@ -166,10 +167,10 @@ def judge_reserve(obj: VmlinuxO, counts: ObjectCounts) -> SizedObject:
     """Return whether the reserve that an object was counted with is in range, and what to change if not.
 
     Raises:
-        UntestableReserveError: the object does not tell.
+        UntestableLayoutError, UntestableReserveError: the object does not tell.
     """
     if counts.layout is None or counts.stubs is None:
-        raise UntestableReserveError(obj.file)
+        raise UntestableLayoutError(obj.file)
     reserve = counts.stubs.reserve or 0
     trap = measure_reserve(obj, counts.layout, reserve)
     if trap == "unknown":
