@@ -18,7 +18,7 @@ from jsonschema import Draft4Validator
 from pfestubs import __version__
 from pfestubs.formats import FORMATS, RenderOptions
 from pfestubs.formats import render as render_pieces
-from pfestubs.formats.check import sarif as check_sarif
+from pfestubs.formats.check import documents
 from pfestubs.formats.findings import WORDS, finding_message
 from pfestubs.formats.markdown import LIMIT
 from pfestubs.layouts import LAYOUTS
@@ -415,8 +415,8 @@ def test_sarif_fingerprints_are_distinct() -> None:
 def test_sarif_stays_below_githubs_limit(
     sarif_schema: Draft4Validator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert check_sarif.LIMIT == 25_000
-    monkeypatch.setattr(check_sarif, "LIMIT", 3)
+    assert documents.SARIF_LIMIT == 25_000
+    monkeypatch.setattr(documents, "SARIF_LIMIT", 3)
     given = check_result([finding("area-unused")] + [finding("area-exhausted")] * 3)
     document = sarif(given, RenderOptions(show_all=True))
     sarif_schema.validate(document)

@@ -13,7 +13,7 @@ import click
 import pytest
 
 from pfestubs.cli import main
-from pfestubs.cli.parameters import Count, CountOrAuto, Size
+from pfestubs.cli.parameters import COUNT, COUNT_OR_AUTO, SIGNED_SIZE, SIZE
 from pfestubs.errors import Exit
 from pfestubs.formats.text import escape_line
 from support import OBJECTS, validator
@@ -142,8 +142,8 @@ def test_unknown_command(word: str, expected: str, call: Call) -> None:
     ],
 )
 def test_count(text: str, number: int) -> None:
-    assert Count().convert(text, None, None) == number
-    assert CountOrAuto().convert(text, None, None) == number
+    assert COUNT.convert(text, None, None) == number
+    assert COUNT_OR_AUTO.convert(text, None, None) == number
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_count(text: str, number: int) -> None:
     ],
 )
 def test_not_a_count(text: str) -> None:
-    for kind in (Count(), CountOrAuto()):
+    for kind in (COUNT, COUNT_OR_AUTO):
         with pytest.raises(click.BadParameter, match="0 to 4294967295, decimal or 0x"):
             kind.convert(text, None, None)
 
@@ -179,8 +179,8 @@ def test_not_a_count(text: str) -> None:
     ],
 )
 def test_size(text: str, size: int) -> None:
-    assert Size().convert(text, None, None) == size
-    assert Size(signed=True).convert(f"-{text}", None, None) == -size
+    assert SIZE.convert(text, None, None) == size
+    assert SIGNED_SIZE.convert(f"-{text}", None, None) == -size
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_size(text: str, size: int) -> None:
 )
 def test_not_a_size(text: str) -> None:
     with pytest.raises(click.BadParameter, match=r"decimal or 0x.*KiB, MiB, GiB"):
-        Size().convert(text, None, None)
+        SIZE.convert(text, None, None)
 
 
 def test_hexadecimal_on_the_command_line(call: Call) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from pfestubs.cli.parameters import Count, CountOrAuto, InputFile
+from pfestubs.cli.parameters import COUNT, COUNT_OR_AUTO, InputFile
 from pfestubs.formats import FORMATS
 from pfestubs.layouts import LAYOUTS
 
@@ -94,7 +94,7 @@ _LAYOUT: Final = click.option(
 )
 _RESERVE: Final = click.option(
     "--reserve",
-    type=Count(),
+    type=COUNT,
     metavar="N",
     help="Size of the reserve in .text, if the object does not define it"
     " (CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE).",
@@ -102,7 +102,7 @@ _RESERVE: Final = click.option(
 _SPARE: Final = click.option(
     "--spare",
     metavar="N|auto",
-    type=CountOrAuto(),
+    type=COUNT_OR_AUTO,
     help="Add N stubs to the end area; auto adds what an unreachable reserve can cost.",
 )
 _ALLOW_EMPTY: Final = click.option(

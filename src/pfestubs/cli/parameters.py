@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,6 +13,7 @@ from pfestubs.cli.inputs import input_file
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable, Sequence
 
     from click.shell_completion import CompletionItem
 
@@ -40,14 +42,6 @@ def _value(match: re.Match[str]) -> int:
     return -number if match["sign"] else number
 
 
-def parse_count(text: str) -> int | None:
-    """Return a count of 32 bits, None if it is not one: decimal, also 32,768 or 32K, or hexadecimal."""
-    match = _NUMBER.fullmatch(text)
-    if match is None or match["sign"] or match["bytes"]:
-        return None
-    return number if (number := _value(match)) <= COUNT_LIMIT else None
-
-
 class InputFile(click.Path):
     """An input file, or a directory that holds it; "-" is refused, the file is checked by its reader."""
 
@@ -68,30 +62,21 @@ class InputFile(click.Path):
         return input_file(label, path, self._usual_name)
 
 
-class Count(_ParamType):
-    """A count of stubs."""
+class Parsed(_ParamType):
+    """What a function makes of a word; the function raises ValueError with what is wrong with it."""
 
-    name = "count"
-    problem = "is not a count"
+    def __init__(self, name: str, parse: Callable[[str], Any], words: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.name = name
+        self._parse = parse
+        self._words = words
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        """Return the number."""
-        number = parse_count(str(value))
-        if number is None:
-            expected = f"use a number from 0 to {COUNT_LIMIT}, decimal or 0x..."
-            self.fail(f"{value!r} {self.problem}: {expected}", param, ctx)
-        return number
-
-
-class CountOrAuto(Count):
-    """A count of stubs, or "auto"."""
-
-    name = "count or auto"
-    problem = "is neither auto nor a count"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        """Return the number, or "auto"."""
-        return "auto" if value == "auto" else super().convert(value, param, ctx)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value, or one of the words that stand for themselves."""
+        try:
+            return value if value in self._words else self._parse(str(value))
+        except ValueError as e:
+            self.fail(str(e), param, ctx)
 
     def shell_complete(
         self,
@@ -99,48 +84,50 @@ class CountOrAuto(Count):
         param: click.Parameter,  # noqa: ARG002
         incomplete: str,
     ) -> list[CompletionItem]:
-        """Return the one word that can be completed."""
+        """Return the words: nothing else can be completed."""
         from click.shell_completion import CompletionItem
 
-        return [CompletionItem("auto")] if "auto".startswith(incomplete) else []
+        return [CompletionItem(word) for word in self._words if word.startswith(incomplete)]
 
 
-class Size(_ParamType):
-    """A size in bytes: a number, alone (also hexadecimal) or with a unit; all units are powers of two."""
-
-    name = "size"
-
-    def __init__(self, *, signed: bool = False) -> None:
-        super().__init__()
-        self._signed = signed
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the bytes."""
-        match = _NUMBER.fullmatch(str(value))
-        if match is None or (match["sign"] and not self._signed):
-            self.fail(
-                f"invalid size {value!r}: use bytes (decimal or 0x...), or a suffix K, M, G, KB, MB, GB, KiB,"
-                " MiB, GiB",
-                param,
-                ctx,
-            )
-        return _value(match)
+def _count(text: str, problem: str = "is not a count") -> int:
+    """Return a count of 32 bits: decimal, also 32,768 or 32K, or hexadecimal."""
+    match = _NUMBER.fullmatch(text)
+    if match is None or match["sign"] or match["bytes"] or (number := _value(match)) > COUNT_LIMIT:
+        raise ValueError(f"{text!r} {problem}: use a number from 0 to {COUNT_LIMIT}, decimal or 0x...")
+    return number
 
 
-class MaxGrowth(_ParamType):
-    """By how much the number of locations may grow: a number, or a percentage."""
+def _size(text: str, *, signed: bool = False) -> int:
+    match = _NUMBER.fullmatch(text)
+    if match is None or (match["sign"] and not signed):
+        raise ValueError(
+            f"invalid size {text!r}: use bytes (decimal or 0x...), or a suffix K, M, G, KB, MB, GB, KiB, MiB,"
+            " GiB"
+        )
+    return _value(match)
 
-    name = "growth"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> AllowedGrowth:
-        """Return the allowance, exact."""
-        match = re.fullmatch(rf"({_DECIMAL})|([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)%", str(value), re.ASCII)
-        if match is None:
-            self.fail(f"{value!r} is neither a number of locations nor a percentage", param, ctx)
-        from decimal import Decimal  # exact: 2.3% of 1,000 is 23
+def _growth(text: str) -> AllowedGrowth:
+    match = re.fullmatch(rf"({_DECIMAL})|([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)%", text, re.ASCII)
+    if match is None:
+        raise ValueError(f"{text!r} is neither a number of locations nor a percentage")
+    from decimal import Decimal  # exact: 2.3% of 1,000 is 23
 
-        from pfestubs.rules.check.check import AllowedGrowth
+    from pfestubs.rules.check.check import AllowedGrowth
 
-        if match[1] is not None:
-            return AllowedGrowth(Decimal(match[1].replace(",", "")), "locations")
-        return AllowedGrowth(Decimal(match[2]), "percent")
+    if match[1] is not None:
+        return AllowedGrowth(Decimal(match[1].replace(",", "")), "locations")
+    return AllowedGrowth(Decimal(match[2]), "percent")
+
+
+COUNT: Final = Parsed("count", _count)
+"""A count of stubs."""
+COUNT_OR_AUTO: Final = Parsed(
+    "count or auto", partial(_count, problem="is neither auto nor a count"), words=["auto"]
+)
+SIZE: Final = Parsed("size", _size)
+"""Bytes: a number, alone (also hexadecimal) or with a unit; all units are powers of two."""
+SIGNED_SIZE: Final = Parsed("size", partial(_size, signed=True))
+MAX_GROWTH: Final = Parsed("growth", _growth)
+"""By how much the number of locations may grow, exact: a number, or a percentage."""

@@ -13,10 +13,9 @@ from pfestubs.formats.text import (
     bytes_text,
     dump_json,
     escape_line,
-    growth_text,
+    growth_left,
     machine_words,
     plural,
-    size_text,
 )
 from pfestubs.model import DIFF_SCHEMA
 
@@ -171,10 +170,10 @@ def _rows(result: DiffResult) -> Iterator[tuple[str, ...]]:
     yield from _row("headroom", old.headroom, new.headroom, _headroom(old), _headroom(new))
     for shape in _GROWTH_SHAPES:
         before, after = ((side.growth or {}).get(shape) for side in (old, new))
-        yield from _row(f"growth left, {shape}", before, after, _size(before), _size(after))
+        yield from _row(f"growth left, {shape}", before, after, growth_left(before), growth_left(after))
     for label, name in (("kernel text", "text"), ("init text", "inittext"), ("largest gap", "gap")):
         before, after = getattr(old, name), getattr(new, name)
-        yield from _row(label, before, after, _size(before), _size(after))
+        yield from _row(label, before, after, growth_left(before), growth_left(after))
 
 
 def _row(label: str, old: int | None, new: int | None, *words: str) -> Iterator[tuple[str, ...]]:
@@ -192,13 +191,6 @@ def _headroom(side: KernelFigures) -> str:
     if side.headroom is None:
         return "none" if side.unserved else "-"
     return bytes_text(side.headroom, unit="")
-
-
-def _size(size: int | None) -> str:
-    """Return a figure in bytes, which is negative where text has to be removed."""
-    if size is None:
-        return "-"
-    return f"must lose {size_text(-size)}" if size < 0 else growth_text(size, exact=True)
 
 
 def diff_summary(result: DiffResult) -> str:

@@ -14,7 +14,7 @@ from pfestubs.formats.text import (
     bytes_text,
     dump_json,
     escape_line,
-    growth_text,
+    growth_left,
     hex_address,
     plural,
     size_text,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pfestubs.formats import RenderOptions
     from pfestubs.rules.analyses.plan import PlanResult
-    from pfestubs.rules.analyses.planner import GrowthLimit, Outcome
+    from pfestubs.rules.analyses.planner import Outcome
 
 _LIMIT_TITLES: Final = ("added", ">bytes until it fails", "?then fails", "`function")
 _ASKED_TITLES: Final = ("reserve", ">added", "where", ">headroom", ">no stub", "`first function", "?rule")
@@ -55,12 +55,13 @@ def _body(result: PlanResult, options: RenderOptions) -> Iterator[str]:
         spans = ", ".join(_span(span) for span in result.working) or "none"
         yield paragraph(f"Reserves with which every function gets a working stub: {spans}", options)
     yield paragraph(sentence(text_sentence(result.text)), options)
-    usual, asked = _split(result)
-    for outcome in usual:
+    usual = len(result.outcomes) - result.asked
+    for outcome in result.outcomes[:usual]:
         yield f"\nReserve {reserve_words(result, outcome)}:\n"
         yield table_text(Table(_LIMIT_TITLES, _limits(outcome)), options)
-    if asked:
-        yield "\n" + table_text(Table(_ASKED_TITLES, [_row(outcome, result) for outcome in asked]), options)
+    if result.asked:
+        rows = [_row(outcome, result) for outcome in result.outcomes[usual:]]
+        yield "\n" + table_text(Table(_ASKED_TITLES, rows), options)
     yield f"\n{_WHERE}\n"
 
 
@@ -173,24 +174,16 @@ def _span(span: range) -> str:
     return f"{span[0]:,}" if len(span) == 1 else f"{span[0]:,} to {span[-1]:,}"
 
 
-def _split(result: PlanResult) -> tuple[Sequence[Outcome], Sequence[Outcome]]:
-    usual = len(result.outcomes) - result.asked
-    return result.outcomes[:usual], result.outcomes[usual:]
-
-
 def _limits(outcome: Outcome) -> list[tuple[str, ...]]:
     return [
-        (shape.value, _limit(limit), limit.rule or "", limit.function or "")
+        (
+            shape.value,
+            growth_left(limit.bytes, "no limit") if limit.works else "never works",
+            limit.rule or "",
+            limit.function or "",
+        )
         for shape, limit in outcome.limits.items()
     ]
-
-
-def _limit(limit: GrowthLimit) -> str:
-    if not limit.works:
-        return "never works"
-    if limit.bytes is None:
-        return "no limit"
-    return f"must lose {size_text(-limit.bytes)}" if limit.bytes < 0 else growth_text(limit.bytes, exact=True)
 
 
 def reserve_words(result: PlanResult, outcome: Outcome) -> str:

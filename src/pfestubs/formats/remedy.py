@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pfestubs.formats.text import bytes_text, growth_text
+from pfestubs.formats.text import bytes_text, size_text
 from pfestubs.model.findings import Action
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def remedy_details(remedy: Remedy) -> list[str]:
         if remedy.growth is not None and low != high:
             reason += (
                 f"; {remedy.value:,} leaves the most room for text to grow, the same on both sides:"
-                f" {growth_text(remedy.growth)}"
+                f" {'more than 1 GiB' if remedy.growth > 1 << 30 else size_text(remedy.growth)}"
             )
         if remedy.growth is not None and remedy.growth < LITTLE_GROWTH:
             reason += "; no value leaves more, only less text does"

@@ -74,11 +74,13 @@ def bytes_text(size: int, remark: str = "", *, unit: str = "byte") -> str:
     return number + (f" ({', '.join(remarks)})" if remarks else "")
 
 
-def growth_text(size: int, *, exact: bool = False) -> str:
-    """Return bytes by which text can grow, "3.0 MiB", exact "3,148,788 (3.0 MiB)"; or "more than 1 GiB"."""
-    if size > 1 << 30:
-        return "more than 1 GiB"
-    return bytes_text(size, unit="") if exact else size_text(size)
+def growth_left(size: int | None, unknown: str = "-") -> str:
+    """Return bytes by which text can grow, "3,148,788 (3.0 MiB)", or that it must lose some."""
+    if size is None:
+        return unknown
+    if size < 0:
+        return f"must lose {size_text(-size)}"
+    return "more than 1 GiB" if size > 1 << 30 else bytes_text(size, unit="")
 
 
 def size_text(size: int) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
@@ -14,8 +15,7 @@ from pfestubs.cli.options import (
     output_option,
     system_map_option,
 )
-from pfestubs.cli.output import finish
-from pfestubs.cli.parameters import InputFile, MaxGrowth, Size
+from pfestubs.cli.parameters import MAX_GROWTH, SIZE, InputFile
 from pfestubs.errors import Exit, PfestubsError
 from pfestubs.formats import RenderOptions, render
 from pfestubs.formats.check import github_error, summary, verdict
@@ -26,7 +26,7 @@ from pfestubs.rules.kernel.simulation import boot_kernel
 from pfestubs.system.files import is_stdout, print_messages, refuse_input, write_output
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pfestubs.model import ObjectCounts
     from pfestubs.rules.check.check import AllowedGrowth, CheckResult
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 @click.option(
     "--min-headroom",
     metavar="SIZE",
-    type=Size(),
+    type=SIZE,
     help="Fail with less headroom: bytes, or K, M, G, KB, MB, GB, KiB, MiB, GiB (powers of two).",
 )
 @click.option(
@@ -76,7 +76,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-growth",
     metavar="N|N%",
-    type=MaxGrowth(),
+    type=MAX_GROWTH,
     help="Fail if the number of locations grew by more than N (or N%) since the baseline.",
 )
 def command(
@@ -100,49 +100,32 @@ def command(
     check_options = _check_options(prelink, min_headroom, baseline, max_growth)._replace(
         every_branch=verbose or format_ != "text", growth=format_ == "json"
     )
-    if len(vmlinux) > 1:
-        options = RenderOptions(show_all, verbose, is_stdout(output))
-        return _check_each(vmlinux, check_options, options, output)
-    try:
-        with open_kernel(vmlinux[0], system_map) as kernel:
-            result = check_boot(boot_kernel(kernel), check_options)
-    except PfestubsError as e:
-        if format_ == "github":
-            write_output(output, [github_error(vmlinux[0], str(e))])
-        raise
-    return finish(
-        "check",
-        result,
-        ok=result.ok,
-        format_=format_,
-        output=output,
-        closing=() if result.ok else _closing(result),
-        show_all=show_all,
-        verbose=verbose,
-    )
-
-
-def _check_each(
-    files: Sequence[str], check_options: CheckOptions, options: RenderOptions, output: str | None
-) -> int:
-    """Check each kernel, one line for each unless more is asked for; return the worst exit status."""
+    options = RenderOptions(show_all, verbose, is_stdout(output) and format_ == "text")
+    brief = len(vmlinux) > 1 and not verbose and not show_all
     status = Exit.SUCCESS
-    pieces: list[str] = []
-    for file in files:
+    pieces: list[Iterable[str]] = []
+    closing: list[str] = []
+    for file in vmlinux:
         try:
-            with open_kernel(file, None) as kernel:
+            with open_kernel(file, system_map) as kernel:
                 result = check_boot(boot_kernel(kernel), check_options)
         except PfestubsError as e:
-            print_messages(str(e))
+            if format_ == "github":
+                pieces.append([github_error(file, str(e))])
+            closing.append(str(e))
             status = Exit.ERROR
             continue
-        if options.verbose or options.show_all:
-            pieces += render("check", "text", result, options)
-        else:
-            pieces.append(verdict(result, options, with_remedy=True))
+        pieces.append(
+            [verdict(result, options, with_remedy=True)]
+            if brief
+            else render("check", format_, result, options)
+        )
         if not result.ok:
             status = max(status, Exit.PROBLEMS)
-    write_output(output, pieces)
+            closing += [] if brief or is_stdout(output) else _closing(result)
+    if pieces:
+        write_output(output, chain.from_iterable(pieces))
+    print_messages(*closing)
     return status
 
 

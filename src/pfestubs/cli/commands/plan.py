@@ -7,7 +7,7 @@ import click
 
 from pfestubs.cli.options import epilog, format_option, output_option, system_map_option, vmlinux_argument
 from pfestubs.cli.output import finish
-from pfestubs.cli.parameters import Count, Size
+from pfestubs.cli.parameters import COUNT, SIGNED_SIZE, SIZE
 from pfestubs.cli.progress import working
 from pfestubs.errors import UsageError
 from pfestubs.formats.plan import plan_summary
@@ -36,12 +36,12 @@ from pfestubs.system.files import refuse_input
 @output_option
 @system_map_option
 @click.option(
-    "--reserve", "reserves", type=Count(), metavar="N", multiple=True, help="Try this reserve (repeatable)."
+    "--reserve", "reserves", type=COUNT, metavar="N", multiple=True, help="Try this reserve (repeatable)."
 )
 @click.option(
     "--grow",
     "growths",
-    type=Size(signed=True),
+    type=SIGNED_SIZE,
     metavar="SIZE",
     multiple=True,
     help="Try adding this much text (repeatable): bytes, decimal or 0x..., or with K, M, G; may be negative.",
@@ -53,7 +53,7 @@ from pfestubs.system.files import refuse_input
 )
 @click.option(
     "--min-growth",
-    type=Size(),
+    type=SIZE,
     metavar="SIZE",
     help="Fail if less than SIZE of text can be added: bytes, decimal or 0x..., or with K, M, G.",
 )

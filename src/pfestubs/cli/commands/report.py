@@ -7,7 +7,7 @@ import click
 
 from pfestubs.cli.options import epilog, old_system_map_option, system_map_option, vmlinux_argument
 from pfestubs.cli.output import finish
-from pfestubs.cli.parameters import InputFile, Size
+from pfestubs.cli.parameters import SIZE, InputFile
 from pfestubs.cli.progress import working
 from pfestubs.errors import UsageError
 from pfestubs.formats.report import outcome
@@ -51,7 +51,7 @@ _OTHER_FORMATS = (".pdf", ".png", ".svg", ".jpg", ".json", ".xml", ".md", ".txt"
 @old_system_map_option
 @click.option(
     "--min-growth",
-    type=Size(),
+    type=SIZE,
     metavar="SIZE",
     help="Fail if less than SIZE of text can be added, wherever: bytes, decimal or 0x..., or with K, M, G.",
 )

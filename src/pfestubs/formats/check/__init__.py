@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The result of `check` as text and as annotations; longer formats are modules of this package.
+"""The result of `check` as text, as annotations and as JSON; documents for CI are in a module of their own.
 
 Text is one line on a healthy kernel, else a line per finding and a summary.
 """
@@ -7,20 +7,24 @@ Text is one line on a healthy kernel, else a line per finding and a summary.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from pfestubs import __version__
 from pfestubs.formats.findings import finding_message
-from pfestubs.formats.remedy import remedy_details, remedy_sentence
+from pfestubs.formats.remedy import remedy_details, remedy_sentence, remedy_values
 from pfestubs.formats.tables import SCREEN, Table, paragraph, table_text, terminal_width
-from pfestubs.formats.text import bytes_text, escape_line, hex_address, plural
+from pfestubs.formats.text import bytes_text, dump_json_list, escape_line, hex_address, plural
+from pfestubs.model import CHECK_SCHEMA
 from pfestubs.model.findings import AreaShortage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pfestubs.formats import RenderOptions
+    from pfestubs.model import KernelFigures
     from pfestubs.model.findings import Finding
     from pfestubs.rules.check.check import CheckResult
+    from pfestubs.rules.kernel.boot import Headroom
 
 SHOWN_PER_CAUSE: Final = 4
 """Findings of one cause that people are shown without --all: the first one, and three more functions."""
@@ -231,3 +235,78 @@ def _against_baseline(result: CheckResult, name: Callable[[str], str]) -> str:
     if baseline.headroom is not None and result.headroom is not None:
         sentence += f", headroom {result.headroom.bytes - baseline.headroom:+,} bytes"
     return sentence
+
+
+def render_json(result: CheckResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
+    """Yield `pfestubs/check/1`, every finding with every key; addresses as strings, bytes as integers."""
+    kernel = result.kernel
+    yield from dump_json_list(
+        {
+            "schema": CHECK_SCHEMA,
+            "file": kernel.file,
+            "layout": kernel.layout,
+            "machine": "ppc64" if kernel.bits == 64 else "ppc",
+            "class": kernel.bits,
+            "byte_order": None if kernel.byte_order is None else kernel.byte_order.value,
+            "ok": result.ok,
+            "locations": result.locations,
+            "stub_size": result.stub_size,
+            "areas": [
+                {
+                    "name": use.area.name,
+                    "address": hex_address(use.area.address),
+                    "reserved": use.area.count,
+                    "used": use.used,
+                    "needed": use.needed,
+                }
+                for use in result.areas
+            ],
+            "headroom": {
+                **_headroom(result.headroom),
+                "by_branch": [_headroom(room) for room in result.by_branch],
+            },
+            "growth": None if result.growth is None else dict(result.growth),
+            "baseline": _baseline(result.options.baseline),
+            "kernel": {"release": kernel.release, "banner": kernel.banner, "build_id": kernel.build_id},
+            "findings": [],
+            "pfestubs": __version__,
+        },
+        "findings",
+        map(_finding, result.findings),
+    )
+
+
+def _baseline(baseline: KernelFigures | None) -> dict[str, Any] | None:
+    if baseline is None:
+        return None
+    return {"file": baseline.kernel.file, "locations": baseline.locations, "headroom": baseline.headroom}
+
+
+def _headroom(room: Headroom | None) -> dict[str, Any]:
+    if room is None:
+        return dict.fromkeys(("bytes", "function", "location", "branch"))
+    return {
+        "bytes": room.bytes,
+        "function": room.function,
+        "location": hex_address(room.location),
+        "branch": room.branch,
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "rule": finding.rule,
+        "severity": finding.severity,
+        "function": finding.function,
+        "location": optional_address(finding.location),
+        "stub": optional_address(finding.stub),
+        "distance": finding.distance,
+        "limit": finding.limit,
+        "message": finding_message(finding),
+        "remedy": remedy_values(finding.remedy),
+    }
+
+
+def optional_address(value: int | None) -> str | None:
+    """Return an address as documents have it, None where there is none."""
+    return None if value is None else hex_address(value)

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`check` as documents for CI: SARIF 2.1.0, JUnit XML, and the summary of a step in Markdown."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from hashlib import sha256
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from pfestubs import __version__
+from pfestubs.formats.check import (
+    Cause,
+    area_table,
+    branch_table,
+    cause_message,
+    causes,
+    facts,
+    messages,
+    optional_address,
+    summary,
+)
+from pfestubs.formats.findings import WORDS, finding_message
+from pfestubs.formats.markdown import LIMIT, FoldedList, code, folded_lists, sentence, table_lines
+from pfestubs.formats.remedy import remedy_details, remedy_sentence, setting_line
+from pfestubs.formats.text import dump_json_list, escape, escape_line, machine_words, plural
+from pfestubs.model.findings import RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pfestubs.formats import RenderOptions
+    from pfestubs.formats.findings import Words
+    from pfestubs.model import KernelIdentity
+    from pfestubs.model.findings import Finding, Remedy
+    from pfestubs.rules.check.check import CheckResult
+
+SARIF_LIMIT: Final = 25_000
+"""Results per run: GitHub refuses a file with more."""
+
+
+def render_sarif(result: CheckResult, options: RenderOptions) -> Iterator[str]:
+    """Yield the document; errors come first.
+
+    One result per cause, with its first functions as related locations: one setting is one alert, not 14,885.
+    With --all one per finding.
+    """
+    notes = [finding for finding in result.findings if finding.severity == "note"]
+    found = causes([*result.errors, *notes], options)
+    if options.show_all:
+        found = [Cause([finding], 0) for cause in found for finding in cause.shown]
+    invocation: dict[str, Any] = {"executionSuccessful": True}
+    if len(found) > SARIF_LIMIT:
+        text = f"{len(found):,} findings, of which {SARIF_LIMIT:,} are given; --format json has all"
+        invocation["toolExecutionNotifications"] = [{"level": "note", "message": {"text": text}}]
+    uri = _uri(result.kernel.file)
+    yield from dump_json_list(
+        {
+            "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+            "version": "2.1.0",
+            "runs": [
+                {
+                    "tool": {
+                        "driver": {"name": "pfestubs", "version": __version__, "rules": _rules()},
+                    },
+                    # A later upload replaces that of the same id: one per kernel.
+                    "automationDetails": {"id": f"pfestubs/{uri.removeprefix('file:///')}/"},
+                    "invocations": [invocation],
+                    "results": [],
+                }
+            ],
+        },
+        "results",
+        _results(uri, found[:SARIF_LIMIT]),
+        depth=3,
+    )
+
+
+def _rules() -> list[dict[str, Any]]:
+    return [
+        {
+            "id": rule.name,
+            "name": "".join(part.capitalize() for part in rule.name.split("-")),
+            "shortDescription": {"text": sentence(WORDS[rule.name].title)},
+            "fullDescription": {"text": WORDS[rule.name].background},
+            "help": _help(WORDS[rule.name]),
+            "defaultConfiguration": {"level": rule.severity},
+        }
+        for rule in RULES.values()
+    ]
+
+
+def _help(words: Words) -> dict[str, str]:
+    """Return a rule's help: without line breaks, and as paragraphs for viewers of Markdown."""
+    # Names with underscores would be read as emphasis.
+    expected, background, fix = (
+        re.sub(r"\w*_\w+", r"`\g<0>`", text) for text in (words.expected, words.background, words.help)
+    )
+    return {
+        "text": f"{words.background} {words.help}",
+        "markdown": f"**Expected:** {expected}\n\n{background}\n\n**What to do:** {fix}\n",
+    }
+
+
+def _results(uri: str, found: Sequence[Cause]) -> Iterator[dict[str, Any]]:
+    seen: Counter[str] = Counter()
+    for cause in found:
+        first = cause.shown[0]
+        # Which function of several is the first may change with each build.
+        identity = f"{first.rule}:{_stable_name(first.function) if len(cause.shown) == 1 else ''}"
+        seen[identity] += 1
+        result = {
+            "ruleId": first.rule,
+            "ruleIndex": list(RULES).index(first.rule),
+            "level": first.severity,
+            "message": {"text": escape(cause_message(cause))},
+            "locations": [_location(uri, first)],
+            # Hash and occurrence, as GitHub computes it for source lines.
+            "partialFingerprints": {
+                "primaryLocationLineHash": f"{_digest(identity)}:{seen[identity]}",
+            },
+            "properties": _properties(first),
+        }
+        if len(cause.shown) > 1:
+            result["relatedLocations"] = [
+                {"id": i, **_location(uri, finding)} for i, finding in enumerate(cause.shown[1:], 1)
+            ]
+        yield result
+
+
+def _location(uri: str, finding: Finding) -> dict[str, Any]:
+    # A kernel has no lines; viewers want a region all the same.
+    location: dict[str, Any] = {
+        "physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": 1}}
+    }
+    if finding.function is not None:
+        name = escape(finding.function)
+        location["logicalLocations"] = [{"fullyQualifiedName": name, "kind": "function"}]
+    return location
+
+
+def _properties(finding: Finding) -> dict[str, Any]:
+    # Addresses as strings: SARIF's own absoluteAddress is a number, and kernel addresses exceed 2^63.
+    return {
+        "distance": finding.distance,
+        "limit": finding.limit,
+        "location": optional_address(finding.location),
+        "stub": optional_address(finding.stub),
+    }
+
+
+def _stable_name(function: str | None) -> str:
+    """Return the function as the next build will name it: without offset, and no address for a name."""
+    name = (function or "").split("+0x")[0]
+    return "" if name.startswith("0x") else name
+
+
+def _digest(identity: str) -> str:
+    return sha256(identity.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def _uri(file: str) -> str:
+    """Return the file's URI, relative to the working directory where the file is below it."""
+    path, here = Path(os.path.abspath(file)), Path.cwd()  # a symbolic link keeps its name
+    if path.is_relative_to(here):
+        return quote(os.fsencode(path.relative_to(here)))
+    return f"file://{quote(os.fsencode(path))}"
+
+
+def render_junit(result: CheckResult, options: RenderOptions) -> Iterator[str]:
+    """Yield the document, as the Jenkins xUnit plug-in and its many followers read it.
+
+    The file is part of the class name, so that two kernels in one report stay apart. A rule whose option was
+    not given is skipped, not passed.
+    """
+    found: dict[str, list[Finding]] = {rule: [] for rule in RULES}
+    for finding in result.findings:
+        found[finding.rule].append(finding)
+    failed = {error.rule for error in result.errors}
+    skipped = [rule for rule in found if not found[rule] and not result.options.request(RULES[rule])]
+    counts = {"tests": str(len(found)), "failures": str(len(failed)), "errors": "0"}
+    root = Element("testsuites", {"name": "pfestubs check", **counts})
+    file = escape_line(result.kernel.file)
+    suite = SubElement(root, "testsuite", {"name": file, "skipped": str(len(skipped)), **counts})
+    for rule, findings in found.items():
+        case = SubElement(suite, "testcase", classname=f"pfestubs.check.{file}", name=rule)
+        if rule in skipped:
+            option = RULES[rule].option
+            SubElement(case, "skipped", message=f"{WORDS[rule].expected} (not requested: {option})")
+        _add_findings(case, rule, findings, options)
+    SubElement(suite, "system-out").text = f"{file}: {summary(result)}"
+    indent(root)
+    # The encoding is also declared: parsers must not have to guess.
+    yield '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
+
+
+def _add_findings(case: Element, rule: str, findings: Sequence[Finding], options: RenderOptions) -> None:
+    if not findings:
+        return
+    lines = list(chain.from_iterable(map(messages, causes(findings, options))))
+    text = "\n".join(lines)
+    if not any(finding.severity == "error" for finding in findings):
+        SubElement(case, "system-out").text = text
+        return
+    message = lines[0] if len(findings) == 1 else f"{len(findings):,} findings; the first: {lines[0]}"
+    SubElement(case, "failure", type=rule, message=message).text = text
+
+
+def render_markdown(result: CheckResult, options: RenderOptions) -> Iterator[str]:
+    """Yield verdict, remedy, areas and headroom, the findings folded by rule: at most `LIMIT` characters."""
+    head = "\n".join(_head(result)) + "\n"
+    yield head
+    yield from folded_lists(_lists(result, options), LIMIT - len(head))
+
+
+def _head(result: CheckResult) -> Iterator[str]:
+    yield f"### Out-of-line ftrace stubs: {code(result.kernel.file)}"
+    yield ""
+    yield f"**{sentence(summary(result, code))}**"
+    yield ""
+    yield sentence(_kernel(result.kernel))
+    for remedy in dict.fromkeys(error.remedy for error in result.errors if error.remedy):
+        yield from _remedy(remedy)
+    for table in (area_table(result), branch_table(result)):
+        if table.rows:
+            yield ""
+            yield from table_lines(table)
+    for fact in facts(result):
+        yield from ("", sentence(fact))
+
+
+def _kernel(kernel: KernelIdentity) -> str:
+    words = ["kernel" if kernel.release is None else f"kernel {code(kernel.release)}", *machine_words(kernel)]
+    if kernel.build_id is not None:
+        words.append(f"build ID {code(kernel.build_id)}")
+    return ", ".join(words)
+
+
+def _remedy(remedy: Remedy) -> Iterator[str]:
+    setting = setting_line(remedy)
+    yield ""
+    if setting is None:
+        yield sentence(remedy_sentence(remedy))
+    else:
+        yield sentence(remedy_sentence(remedy, "this line"))
+        command, *reasons = remedy_details(remedy)
+        yield from ("", "```", setting, "```", "", f"As a command: `{command}`.", *map(sentence, reasons))
+
+
+def _lists(result: CheckResult, options: RenderOptions) -> list[FoldedList]:
+    lines: dict[tuple[str, str], list[str]] = {}
+    more: Counter[tuple[str, str]] = Counter()
+    for cause in causes([f for f in result.findings if options.verbose or f.severity == "error"], options):
+        key = cause.shown[0].rule, cause.shown[0].severity
+        lines.setdefault(key, []).extend(map(finding_message, cause.shown))
+        more[key] += cause.more
+    return [
+        FoldedList(
+            f"{key[0]}: {WORDS[key[0]].title} ({plural(len(found) + more[key], key[1])})", found, more[key]
+        )
+        for key, found in lines.items()
+    ]
