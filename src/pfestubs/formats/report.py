@@ -19,8 +19,8 @@ from pfestubs.formats.markdown import sentence
 from pfestubs.formats.plan import plan_summary, reserve_words
 from pfestubs.formats.remedy import remedy_details, remedy_sentence, setting_line
 from pfestubs.formats.templates import page_part, render_page
-from pfestubs.formats.text import bytes_text, machine_words, size_text
-from pfestubs.layouts import RESERVE_CONFIG, AreaRole
+from pfestubs.formats.text import bytes_text, machine_words
+from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.model import ppc
 from pfestubs.rules.analyses.conditions import GROWTH_MAX
 from pfestubs.rules.analyses.relink import GrowthShape
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from pfestubs.rules.analyses.plan import PlanResult
     from pfestubs.rules.analyses.report import ProfileColumn, ReportedKernel, ReportResult
 
-_NEAR: Final = 8 << 20
-"""Bytes: the lines of distances within them look flat."""
 _FLAT: Final = 0.9
 """The share of the most growth that all reserves leave where the curve looks flat."""
 _HEAD: Final = 34
@@ -49,16 +47,6 @@ _TICKS: Final = 8
 """Intervals that a scale has at most."""
 _ID_DIGITS: Final = 12
 """Digits of a build ID that tell two builds apart."""
-_SHAPES: Final = {
-    GrowthShape.EARLY: "in one piece, directly after area text",
-    GrowthShape.EVEN: "spread evenly over the text",
-    GrowthShape.LATE: "in one piece, after the last function",
-}
-_SERVES: Final = {
-    AreaRole.RESERVE: "text, while its next stub is in range",
-    AreaRole.END: "text that the reserve does not serve",
-    AreaRole.INIT: "init text",
-}
 
 
 def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
@@ -83,18 +71,15 @@ def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
         "growth": GrowthScale(plan, curve) if plan and curve else None,
         "outcome": outcome(result).partition(": ")[2],
         "first": first and f"{first.rule}: {finding_sentence(first)}",
-        "next_failure": _next_failure(result),
         "remedy": next(
             (error.remedy for error in (first, *result.check.errors) if error and error.remedy), None
         ),
-        "room": _room(result),
         "lacking": _lacking(result.kernel),
         "damage": damage and finding_sentence(damage),
         "causes": sorted(causes(result.check.findings, options), key=lambda cause: cause.shown[0].severity),
         "setting": RESERVE_CONFIG,
         "curve_figures": plan and curve and _curve_figures(curve, plan.reserve or 0),
         "compared": older and list(zip(_figures(older), _figures(result.kernel), strict=True)),
-        "notes": {"distances": _about_distances(result), "growth": _about_growth(result)},
     }
     yield render_page("report.html.j2", values | _HELPERS)
 
@@ -119,69 +104,6 @@ def _first_error(result: ReportResult) -> Finding | None:
     return first if check.stops_at is None else next(stops, first)
 
 
-def _room(result: ReportResult) -> str:
-    """Return how much text can grow as linked, or what it must lose."""
-    plan = result.plan
-    if plan is None or plan.damage:
-        return ""
-    linked = plan.outcomes[0]
-    if linked.ok:
-        if plan.growth is None:
-            return ""
-        size = "without a limit" if plan.growth == GROWTH_MAX else f"by {bytes_text(plan.growth)}"
-        required = "" if plan.required is None else f" Required are {bytes_text(plan.required[0])}."
-        return f"Text can grow {size}, wherever it is added.{required}"
-    losses = [
-        f"{bytes_text(-limit.bytes)} {shape_words(plan, shape)}"
-        for shape, limit in linked.limits.items()
-        if limit.bytes is not None and limit.bytes < 0
-    ]
-    sizes = {limit.bytes for limit in linked.limits.values() if limit.works}
-    if not losses:
-        return "None: a function gets no working stub, and no loss of text alone changes that."
-    if len(losses) == len(linked.limits) and len(sizes) == 1:
-        losses = [f"{bytes_text(-(sizes.pop() or 0))}, wherever"]
-    return f"None: as linked, text must lose {', or '.join(losses)}."
-
-
-def _next_failure(result: ReportResult) -> str:
-    """Return with how much growth a healthy kernel would first fail, and how."""
-    plan = result.plan
-    limits = plan.outcomes[0].limits if plan and plan.outcomes else {}
-    found = [
-        (limit.bytes, shape, limit)
-        for shape, limit in limits.items()
-        if limit.works and limit.bytes is not None
-    ]
-    if plan is None or not found:
-        return ""
-    size, shape, limit = min(found, key=lambda entry: entry[0])
-    return (
-        f"With more than {bytes_text(size)} of text added {shape_words(plan, shape)},"
-        f" {limit.function} would be the first to fail ({limit.rule})."
-    )
-
-
-def _about_distances(result: ReportResult) -> str:
-    """Return what the distances of a healthy kernel mean."""
-    kernel = result.kernel
-    if not result.check.ok or kernel.extremes is None:
-        return ""
-    farthest = max(map(abs, kernel.extremes))
-    target = "the tracer" if _lacking(kernel) == "call" else "its stub"
-    words = f"All lines are between the limits: no function is more than {size_text(farthest)} from {target}."
-    return f"{words} Lines as flat as these are good: nothing is near a limit." if farthest < _NEAR else words
-
-
-def _about_growth(result: ReportResult) -> str:
-    """Return what a flat curve of growth means."""
-    least = [min(point.growth.values(), default=0) for point in (result.curve.points if result.curve else ())]
-    working = [growth for growth in least if growth]
-    if working and min(working) >= _FLAT * max(working):
-        return "A flat line is good: it makes little difference which of these reserves is set."
-    return ""
-
-
 def kernel_name(kernel: ReportedKernel, other: ReportedKernel) -> str:
     """Return a name that tells a kernel from the other: two of one release by build ID, else by file."""
     own, others = kernel.identity, other.identity
@@ -202,13 +124,6 @@ def _figures(kernel: ReportedKernel) -> Iterator[tuple[str, int | None]]:
     yield "Least distance, bytes", least
     yield "Greatest distance, bytes", greatest
     yield "Largest gap without a traced function, bytes", kernel.sizes.gap and kernel.sizes.gap.bytes
-
-
-def shape_words(plan: PlanResult, shape: GrowthShape) -> str:
-    """Return where text is added."""
-    if plan.reserve is None and shape is GrowthShape.EARLY:
-        return "in one piece, at the start of the text"
-    return _SHAPES[shape]
 
 
 def series_text(name: str) -> str:
@@ -250,6 +165,7 @@ class GrowthScale:
     Attributes:
         required: bytes of growth, None if none were asked for.
         runs: the points, neighbours that all work or all fail together.
+        is_flat: whether all reserves leave much the same growth.
     """
 
     def __init__(self, plan: PlanResult, curve: GrowthCurve) -> None:
@@ -259,6 +175,7 @@ class GrowthScale:
         working = [point.growth.values() for point in curve.points if point.growth]
         # The least of the three is what counts: the others are cut where they are much larger.
         least, most = (max(map(end, working), default=0) for end in (min, max))
+        self.is_flat = least > 0 and min(filter(None, map(min, working))) >= _FLAT * least
         self._top = max(1 << 20, self.required or 0, min(2 * least, most))
 
     def across(self, reserve: int) -> float:
@@ -313,7 +230,6 @@ _HELPERS: Final[dict[str, object]] = {
     "BACKWARD_LIMIT": ppc.BACKWARD_LIMIT,
     "GROWTH_MAX": GROWTH_MAX,
     "shapes": tuple(GrowthShape),
-    "serves": _SERVES,
     "words": WORDS,
     "map_scale": MapScale,
     **{
@@ -332,7 +248,6 @@ _HELPERS: Final[dict[str, object]] = {
             sentence,
             series_text,
             setting_line,
-            shape_words,
         )
     },
 }
