@@ -55,7 +55,8 @@ class _Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args and not ctx.resilient_parsing:
-            raise _NoCommandError(ctx)
+            print_messages(*ctx.get_help().splitlines())
+            ctx.exit(Exit.ERROR)
         return super().parse_args(ctx, args)
 
     def resolve_command(
@@ -68,13 +69,6 @@ class _Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
-
-
-class _NoCommandError(click.UsageError):
-    """A call without a command: the help is the message."""
-
-    def __init__(self, ctx: click.Context) -> None:
-        super().__init__(ctx.get_help(), ctx)
 
 
 def _unknown_command(word: str) -> str:
@@ -157,7 +151,8 @@ def exit_code_of(action: Callable[[], int | None]) -> int:
         print_messages(str(e))
         return e.exit_code
     except click.UsageError as e:
-        _report_usage(e)
+        usage = e.ctx.get_usage().splitlines() if e.ctx else []
+        print_messages(*usage, f"pfestubs: error: {_usage_problem(e)}")
         return Exit.ERROR
     except BrokenPipeError:
         redirect_to_null(sys.stdout)
@@ -177,14 +172,6 @@ def exit_code_of(action: Callable[[], int | None]) -> int:
 def _reraise_for_developer() -> None:
     if os.environ.get("PFESTUBS_TRACEBACK"):
         raise  # noqa: PLE0704 - called while an exception is handled
-
-
-def _report_usage(error: click.UsageError) -> None:
-    if isinstance(error, _NoCommandError):
-        print_messages(*error.message.splitlines())
-        return
-    usage = error.ctx.get_usage().splitlines() if error.ctx else []
-    print_messages(*usage, f"pfestubs: error: {_usage_problem(error)}")
 
 
 def _usage_problem(error: click.UsageError) -> str:

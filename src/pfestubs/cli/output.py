@@ -22,7 +22,6 @@ def finish(
     output: str | None,
     closing: Sequence[str] = (),
     show_all: bool = False,
-    verbose: bool = False,
 ) -> Exit:
     """Write a command's document and return the exit status.
 
@@ -34,10 +33,9 @@ def finish(
         output: the file to write to, None or "-" for standard output.
         closing: messages that say what is wrong, where the document is not in sight.
         show_all: every finding.
-        verbose: also notes and tables.
     """
     on_stdout = is_stdout(output)
-    options = RenderOptions(show_all, verbose, on_stdout and format_ == "text")
+    options = RenderOptions(show_all, on_stdout=on_stdout and format_ == "text")
     write_output(output, render(command, format_, result, options))
     if ok:
         return Exit.SUCCESS

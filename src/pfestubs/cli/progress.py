@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from threading import Event
 
+    from rich.progress import Progress, ProgressColumn
+
 _Item = TypeVar("_Item")
 _PATIENCE: Final = 1.0
 """Seconds of work without a bar."""
@@ -23,11 +25,9 @@ def track(items: Iterable[_Item], total: int, label: str) -> Iterator[_Item]:
     if not _is_terminal():
         yield from items
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import MofNCompleteColumn
 
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with _bar(label, MofNCompleteColumn()) as bar:
         signals.on_end(bar.stop)  # else the cursor would stay hidden
         try:
             yield from bar.track(items, total=total)
@@ -56,13 +56,18 @@ def working(label: str) -> Iterator[None]:
 def _show_working(label: str, done: Event) -> None:
     if done.wait(_PATIENCE):
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeElapsedColumn
 
-    columns = (TextColumn(label), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with _bar(label, TimeElapsedColumn()) as bar:
         bar.add_task(label, total=None)
         done.wait()
+
+
+def _bar(label: str, measure: ProgressColumn) -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    return Progress(TextColumn(label), BarColumn(), measure, console=Console(stderr=True), transient=True)
 
 
 def _is_terminal() -> bool:

@@ -18,7 +18,7 @@ from pfestubs.formats.findings import WORDS, finding_sentence
 from pfestubs.formats.markdown import sentence
 from pfestubs.formats.plan import plan_summary, reserve_words
 from pfestubs.formats.remedy import remedy_details, remedy_sentence, setting_line
-from pfestubs.formats.templates import page_part, render_page
+from pfestubs.formats.templates import page_part, render_template
 from pfestubs.formats.text import bytes_text, machine_words
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.model import ppc
@@ -81,7 +81,7 @@ def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
         "curve_figures": plan and curve and _curve_figures(curve, plan.reserve or 0),
         "compared": older and list(zip(_figures(older), _figures(result.kernel), strict=True)),
     }
-    yield render_page("report.html.j2", values | _HELPERS)
+    yield render_template("report.html.j2", values | _HELPERS)
 
 
 def outcome(result: ReportResult) -> str:

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 def render_template(name: str, values: Mapping[str, object]) -> str:
     """Return the template `name` filled with `values`; the same values give the same bytes.
 
+    In a page values are escaped, and numbers are for people.
+
     Raises:
         InstallationError: the template is missing from the installed package.
     """
-    return _environment().get_template(name).render(values)
+    return _environment(page=name.endswith(".html.j2")).get_template(name).render(values)
 
 
 def render_assembly(layout: Layout, stubs: AreaCounts) -> str:
@@ -35,15 +37,6 @@ def render_assembly(layout: Layout, stubs: AreaCounts) -> str:
     return render_template(
         f"{layout.name}.S.j2", {area.name: stubs.of(area.role) for area in layout.areas if area.generated}
     )
-
-
-def render_page(name: str, values: Mapping[str, object]) -> str:
-    """Return the template of a page filled with `values`, which are escaped; numbers are for people.
-
-    Raises:
-        InstallationError: the template is missing from the installed package.
-    """
-    return _page_environment().get_template(name).render(values)
 
 
 def page_part(name: str) -> Markup:
@@ -56,26 +49,15 @@ def page_part(name: str) -> Markup:
 
 
 @cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FunctionLoader(_read_template),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        autoescape=False,  # noqa: S701 - assembly and makefiles, filled with numbers only
-    )
-
-
-@cache
-def _page_environment() -> Environment:
+def _environment(*, page: bool) -> Environment:
     environment = Environment(
         loader=FunctionLoader(_read_template),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
-        finalize=_printable,
+        lstrip_blocks=page,
+        autoescape=page,  # noqa: S701 - assembly and makefiles are filled with numbers only
+        finalize=_printable if page else None,
     )
     environment.filters |= {
         "number": "{:,}".format,
