@@ -27,13 +27,13 @@ from pfestubs.rules.analyses.relink import GrowthShape
 from pfestubs.rules.analyses.report import CALLS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
     from pfestubs.model.findings import Finding
     from pfestubs.rules.analyses.conditions import GrowthCurve
     from pfestubs.rules.analyses.plan import PlanResult
-    from pfestubs.rules.analyses.report import ProfileColumn, ReportedKernel, ReportResult
+    from pfestubs.rules.analyses.report import ReportedKernel, ReportResult
 
 _FLAT: Final = 0.9
 """The share of the most growth that all reserves leave where the curve looks flat."""
@@ -74,12 +74,10 @@ def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
         "remedy": next(
             (error.remedy for error in (first, *result.check.errors) if error and error.remedy), None
         ),
-        "lacking": _lacking(result.kernel),
+        "lacking": "call" if CALLS in result.kernel.series else "stub",
         "damage": damage and finding_sentence(damage),
         "causes": sorted(causes(result.check.findings, options), key=lambda cause: cause.shown[0].severity),
         "setting": RESERVE_CONFIG,
-        "curve_figures": plan and curve and _curve_figures(curve, plan.reserve or 0),
-        "compared": older and list(zip(_figures(older), _figures(result.kernel), strict=True)),
     }
     yield render_template("report.html.j2", values | _HELPERS)
 
@@ -112,28 +110,6 @@ def kernel_name(kernel: ReportedKernel, other: ReportedKernel) -> str:
     if own.build_id is None or own.build_id == others.build_id:
         return f"{own.release}, {own.file}"
     return f"{own.release}, build {own.build_id[:_ID_DIGITS]}"
-
-
-def _figures(kernel: ReportedKernel) -> Iterator[tuple[str, int | None]]:
-    least, greatest = kernel.extremes or (None, None)
-    yield "Functions", kernel.locations
-    yield f"Functions without a {_lacking(kernel)}", kernel.without
-    yield "Headroom, bytes", kernel.headroom
-    yield "Kernel text, bytes", kernel.sizes.text
-    yield "Init text, bytes", kernel.sizes.inittext
-    yield "Least distance, bytes", least
-    yield "Greatest distance, bytes", greatest
-    yield "Largest gap without a traced function, bytes", kernel.sizes.gap and kernel.sizes.gap.bytes
-
-
-def series_text(name: str) -> str:
-    """Return the name of a series."""
-    return "calls" if name == CALLS else f"area {name}"
-
-
-def _lacking(kernel: ReportedKernel) -> str:
-    """Return what a location that fails has not got: a stub, or a call in a kernel without stubs."""
-    return "call" if CALLS in kernel.series else "stub"
 
 
 # -- positions in pictures, and the figures from which the script moves them ---------------------------------
@@ -198,34 +174,11 @@ class GrowthScale:
         return range(0, int(self._right * 0.95) + 1, step)
 
 
-def piece(kernel: ReportedKernel, column: ProfileColumn, curve: GrowthCurve | None) -> Mapping[str, float]:
-    """Return the figures from which the script draws a piece of text with another reserve."""
-    if curve is None or not column.in_text:
-        return {}
-    x, width = MapScale(kernel.address_map.spans).bar(column.span)
-    count = column.without + sum(found.locations for found in column.distances.values())
-    low, high = (end - curve.reserve for end in column.ends)
-    figures = {"x": round(x, 3), "width": round(width, 3)}
-    return figures | {"first": column.first - curve.first, "count": count, "low": low, "high": high}
-
-
-def _curve_figures(curve: GrowthCurve, linked: int) -> Mapping[str, float]:
-    """Return the figures that the script needs for all pieces."""
-    return {
-        "size": curve.stub_size,
-        "end": curve.end - curve.reserve,
-        "linked": linked,
-        "moving": curve.moving - curve.first,
-        "after": curve.after - curve.first,
-        "top": _HEAD,
-        "plot": _PLOT,
-        "shown": _SHOWN,
-    }
-
-
 _HELPERS: Final[dict[str, object]] = {
     "HEAD": _HEAD,
     "PLOT": _PLOT,
+    "SHOWN": _SHOWN,
+    "CALLS": CALLS,
     "FORWARD_LIMIT": ppc.FORWARD_LIMIT,
     "BACKWARD_LIMIT": ppc.BACKWARD_LIMIT,
     "GROWTH_MAX": GROWTH_MAX,
@@ -241,12 +194,10 @@ _HELPERS: Final[dict[str, object]] = {
             kernel_name,
             level,
             part_label,
-            piece,
             remedy_details,
             remedy_sentence,
             reserve_words,
             sentence,
-            series_text,
             setting_line,
         )
     },
