@@ -159,19 +159,11 @@ def exit_code_of(action: Callable[[], int | None]) -> int:
         return Exit.ERROR
     except (KeyboardInterrupt, click.Abort):  # without the handlers of `pfestubs.cli.entry`
         return 130
-    except ImportError as e:
-        _reraise_for_developer()
-        print_messages(f"pfestubs: error: {missing_package(e)}")
-        return Exit.ERROR
-    except Exception as e:  # noqa: BLE001 - no traceback, whatever the input
-        _reraise_for_developer()
+    except Exception as e:  # no traceback, whatever the input
+        if os.environ.get("PFESTUBS_TRACEBACK"):
+            raise
         print_messages(_unexpected_error_message(e))
         return Exit.ERROR
-
-
-def _reraise_for_developer() -> None:
-    if os.environ.get("PFESTUBS_TRACEBACK"):
-        raise  # noqa: PLE0704 - called while an exception is handled
 
 
 def _usage_problem(error: click.UsageError) -> str:
@@ -187,6 +179,8 @@ def _usage_problem(error: click.UsageError) -> str:
 
 
 def _unexpected_error_message(error: Exception) -> str:
+    if isinstance(error, ImportError):
+        return f"pfestubs: error: {missing_package(error)}"
     if isinstance(error, MemoryError):
         return "pfestubs: error: out of memory"
     if isinstance(error, OSError):

@@ -26,10 +26,10 @@ from pfestubs.rules.kernel.simulation import boot_kernel
 from pfestubs.system.files import is_stdout, print_messages, refuse_input, write_output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from pfestubs.model import ObjectCounts
-    from pfestubs.rules.check.check import AllowedGrowth, CheckResult
+    from pfestubs.model import KernelFigures, ObjectCounts
+    from pfestubs.rules.check.check import AllowedGrowth
 
 
 @click.command(
@@ -97,8 +97,13 @@ def command(
     refuse_input(output, *vmlinux, system_map, prelink, baseline)
     if len(vmlinux) > 1 and (format_ != "text" or system_map or prelink or baseline):
         raise click.UsageError("several kernels take --format text only, and no file that belongs to one.")
-    check_options = _check_options(prelink, min_headroom, baseline, max_growth)._replace(
-        every_branch=verbose or format_ != "text", growth=format_ == "json"
+    check_options = CheckOptions(
+        expected=None if prelink is None else _expected_counts(prelink),
+        min_headroom=min_headroom,
+        baseline=None if baseline is None else _baseline(baseline),
+        max_growth=max_growth,
+        every_branch=verbose or format_ != "text",
+        growth=format_ == "json",
     )
     options = RenderOptions(show_all, verbose, is_stdout(output) and format_ == "text")
     brief = len(vmlinux) > 1 and not verbose and not show_all
@@ -122,26 +127,20 @@ def command(
         )
         if not result.ok:
             status = max(status, Exit.PROBLEMS)
-            closing += [] if brief or is_stdout(output) else _closing(result)
+            if not brief and not is_stdout(output):  # for the log of a build: the rest is in the file
+                first = result.errors[0]
+                closing.append(f"{file}: error: {first.rule}: {finding_message(first)}")
+                closing.append(f"{file}: {summary(result)}")
     if pieces:
         write_output(output, chain.from_iterable(pieces))
     print_messages(*closing)
     return status
 
 
-def _check_options(
-    prelink: str | None, min_headroom: int | None, baseline: str | None, max_growth: AllowedGrowth | None
-) -> CheckOptions:
-    if prelink is None and baseline is None:
-        return CheckOptions(min_headroom=min_headroom)
+def _baseline(path: str) -> KernelFigures:
     from pfestubs.read.saved import read_baseline
 
-    return CheckOptions(
-        expected=None if prelink is None else _expected_counts(prelink),
-        min_headroom=min_headroom,
-        baseline=None if baseline is None else read_baseline(baseline),
-        max_growth=max_growth,
-    )
+    return read_baseline(path)
 
 
 def _expected_counts(prelink: str) -> ObjectCounts:
@@ -154,12 +153,3 @@ def _expected_counts(prelink: str) -> ObjectCounts:
     from pfestubs.rules.kernel import sizing
 
     return sizing.count(read_vmlinux_o(prelink))
-
-
-def _closing(result: CheckResult) -> Sequence[str]:
-    """Return why it fails, for the log of a build: the rest is in the file."""
-    first = result.errors[0]
-    return (
-        f"{result.kernel.file}: error: {first.rule}: {finding_message(first)}",
-        f"{result.kernel.file}: {summary(result)}",
-    )
