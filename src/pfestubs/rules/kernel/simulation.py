@@ -100,7 +100,7 @@ def _select_locations(kernel: Kernel) -> tuple[array[int], list[int]]:
     """Return the table's locations and the values that the kernel skips, both ascending."""
     table = sorted(kernel.table)
     cuts: list[int] = []
-    for span in sorted((kernel.text, kernel.inittext), key=lambda r: r.start):
+    for span in sorted((kernel.text, kernel.inittext), key=lambda r: (r.start, r.stop)):  # an empty one first
         start = bisect_left(table, max(span.start, 1))
         cuts += (start, max(start, bisect_left(table, span.stop)))
     first, second = table[cuts[0] : cuts[1]], table[cuts[2] : cuts[3]]
