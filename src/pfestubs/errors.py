@@ -180,7 +180,7 @@ class DamagedKernelError(_RuleError, UnsuitableError):
 
 
 class PartialListingError(_RuleError, UnsuitableError):
-    """A saved listing of some functions, so many, to be compared with a whole kernel."""
+    """A saved listing of some functions, and how many, to be compared with a whole kernel."""
 
     template = "lists only some functions of its kernel ({:,})"
     hint = "save all of them: pfestubs stubs VMLINUX --format json"

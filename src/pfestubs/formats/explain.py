@@ -9,7 +9,7 @@ from pfestubs import __version__
 from pfestubs.formats.findings import finding_message, finding_sentence
 from pfestubs.formats.remedy import remedy_details, remedy_sentence, remedy_values
 from pfestubs.formats.tables import paragraph
-from pfestubs.formats.text import dump_json, escape_line, hex_address
+from pfestubs.formats.text import dump_json, escape_line, hex_address, optional_address
 from pfestubs.model import EXPLAIN_SCHEMA
 from pfestubs.model.boot_log import Comparison, MessageKind, Proof
 from pfestubs.rules.analyses.explain import TOC_REACH
@@ -192,7 +192,7 @@ def render_json(result: ExplainResult, options: RenderOptions) -> Iterator[str]:
             "same_kernel": True if result.proved else None,
             "locations": len(result.boot.locations),
             "stops_at": result.stops_at,
-            "offset": _address(result.offset),
+            "offset": optional_address(result.offset),
             "lines": result.log.lines,
             "boots": result.boots,
             "other_boots": len(result.log.boots) - result.boots,
@@ -219,8 +219,8 @@ def _values(explanation: Explanation) -> dict[str, Any]:
         },
         "rule": explanation.rule,
         "function": explanation.function,
-        "location": _address(explanation.location),
-        "logged_address": _address(message.code.address if message.code else None),
+        "location": optional_address(explanation.location),
+        "logged_address": optional_address(message.code.address if message.code else None),
         "agrees": explanation.agrees,
         "comparison": explanation.comparison.value,
         "predicted": None
@@ -228,14 +228,10 @@ def _values(explanation: Explanation) -> dict[str, Any]:
         else {
             "rule": finding.rule,
             "function": finding.function,
-            "location": _address(finding.location),
+            "location": optional_address(finding.location),
             "distance": finding.distance,
             "limit": finding.limit,
         },
         "text": explanation_text(explanation),
         "remedy": remedy_values(explanation.remedy),
     }
-
-
-def _address(address: int | None) -> str | None:
-    return None if address is None else hex_address(address)

@@ -17,6 +17,11 @@ def hex_address(value: int) -> str:
     return f"{value:#x}"
 
 
+def optional_address(value: int | None) -> str | None:
+    """Return an address as documents have it, None where there is none."""
+    return None if value is None else hex_address(value)
+
+
 def hex_word(value: int) -> str:
     """Return an instruction word: eight digits."""
     return f"{value:#010x}"

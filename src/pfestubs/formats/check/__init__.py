@@ -13,7 +13,14 @@ from pfestubs import __version__
 from pfestubs.formats.findings import finding_message
 from pfestubs.formats.remedy import remedy_details, remedy_sentence, remedy_values
 from pfestubs.formats.tables import SCREEN, Table, paragraph, table_text, terminal_width
-from pfestubs.formats.text import bytes_text, dump_json_list, escape_line, hex_address, plural
+from pfestubs.formats.text import (
+    bytes_text,
+    dump_json_list,
+    escape_line,
+    hex_address,
+    optional_address,
+    plural,
+)
 from pfestubs.model import CHECK_SCHEMA
 from pfestubs.model.findings import AreaShortage
 
@@ -305,8 +312,3 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "message": finding_message(finding),
         "remedy": remedy_values(finding.remedy),
     }
-
-
-def optional_address(value: int | None) -> str | None:
-    """Return an address as documents have it, None where there is none."""
-    return None if value is None else hex_address(value)

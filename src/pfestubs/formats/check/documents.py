@@ -22,13 +22,19 @@ from pfestubs.formats.check import (
     causes,
     facts,
     messages,
-    optional_address,
     summary,
 )
 from pfestubs.formats.findings import WORDS, finding_message
 from pfestubs.formats.markdown import LIMIT, FoldedList, code, folded_lists, sentence, table_lines
 from pfestubs.formats.remedy import remedy_details, remedy_sentence, setting_line
-from pfestubs.formats.text import dump_json_list, escape, escape_line, machine_words, plural
+from pfestubs.formats.text import (
+    dump_json_list,
+    escape,
+    escape_line,
+    machine_words,
+    optional_address,
+    plural,
+)
 from pfestubs.model.findings import RULES
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from pfestubs.layouts import LAYOUTS
 from pfestubs.model import ppc
@@ -38,17 +38,8 @@ ModuleFlag = Literal[
 TracingKind = Literal["stubs", "32-bit", "elf-v1", "mcount", "two-nops"]
 """How the kernel traces that a module was built for: with out-of-line stubs, or why it has none."""
 
-HARMFUL: Final[frozenset[ModuleFlag]] = frozenset(
-    {
-        "stripped",
-        "not-allocated",
-        "no-contents",
-        "no-relocations",
-        "duplicate-section",
-        "partial-entry",
-        "text-out-of-range",
-    }
-)
+_HARMLESS: Final[frozenset[ModuleFlag]] = frozenset({"no-section", "no-stubs"})
+HARMFUL: Final[frozenset[ModuleFlag]] = frozenset(get_args(ModuleFlag)) - _HARMLESS
 """Flags of modules of which the loader would not trace every function that they were built to trace."""
 
 

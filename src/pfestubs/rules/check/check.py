@@ -216,7 +216,7 @@ def _compared_with_object(boot: Boot, expected: ObjectCounts | None) -> Iterator
 
 def _unused(boot: Boot) -> Iterator[Finding]:
     for position, area in enumerate(boot.kernel.areas):
-        unused = area.count - boot.used(position)
+        unused = boot.unused(position)
         if unused:
             yield Finding("area-unused", AreaUnused(area.spec, unused, area.count), stub=area.address)
 

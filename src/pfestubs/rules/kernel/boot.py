@@ -126,6 +126,10 @@ class Boot:
         """Return the stubs handed out of the area at that position, never more than it has."""
         return min(self.needed[area], self.kernel.areas[area].count)
 
+    def unused(self, area: int) -> int:
+        """Return the stubs of the area at that position that no location gets."""
+        return self.kernel.areas[area].count - self.used(area)
+
     def needed_of(self, role: AreaRole) -> int:
         """Return the stubs requested in the area of that role, 0 if the layout has none."""
         return next(

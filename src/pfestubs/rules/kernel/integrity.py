@@ -119,11 +119,8 @@ def _have_lost_locations(boot: Boot) -> bool:
 
     An empty entry was a location; one outside the texts may have been exit text, of which a kernel has few.
     """
-    unused = sum(
-        max(0, area.count - needed)
-        for area, needed in zip(boot.kernel.areas, boot.needed, strict=True)
-        if area.role is not AreaRole.RESERVE
-    )
+    areas = enumerate(boot.kernel.areas)
+    unused = sum(boot.unused(i) for i, area in areas if area.role is not AreaRole.RESERVE)
     empty = min(boot.kernel.table.count(0), unused)
     return empty >= max(2, min(_MANY, len(boot.kernel.table) // 8)) or min(len(boot.skipped), unused) >= _MANY
 
@@ -133,7 +130,7 @@ def _lost_entries(boot: Boot) -> Iterator[Facts]:
     init, end = kernel.area(AreaRole.INIT), kernel.area(AreaRole.END)
     if init is None or end is None:
         return
-    if any(needed < area.count for area, needed in zip(kernel.areas, boot.needed, strict=True)):
+    if any(map(boot.unused, range(len(kernel.areas)))):
         known = set(kernel.table)
         for value in kernel.beyond_table():
             location = call_adjust(value, kernel.memory.word)
