@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfestubs.errors import UnreadableError
+from pfestubs.errors import InputError
 from pfestubs.read.dynamic import RelocatedWords, _positions_within
 from pfestubs.read.elf import Elf
 from pfestubs.read.memory import Extent, Memory
@@ -114,7 +114,7 @@ def test_what_boot_applies(relocations: list[tuple[int, int, int, int]], expecte
     ],
 )
 def test_what_it_does_not(relocations: list[tuple[int, int, int, int]], message: str) -> None:
-    with pytest.raises(UnreadableError, match=message):
+    with pytest.raises(InputError, match=message):
         words(image(relocations))
 
 
@@ -128,7 +128,7 @@ def test_what_it_does_not(relocations: list[tuple[int, int, int, int]], message:
     ],
 )
 def test_a_damaged_dynamic_section(tags: dict[int, int], message: str) -> None:
-    with pytest.raises(UnreadableError, match=message):
+    with pytest.raises(InputError, match=message):
         words(image([(0, 0, RELATIVE, 7)], tags=tags))
 
 
@@ -138,7 +138,7 @@ def test_no_relocations_in_the_dynamic_section() -> None:
 
 
 def test_a_dynamic_section_outside_the_file() -> None:
-    with pytest.raises(UnreadableError, match="has its dynamic section at 0x1000"):
+    with pytest.raises(InputError, match="has its dynamic section at 0x1000"):
         words(image([], segment=False), dynamic=0x1000)
 
 

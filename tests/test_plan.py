@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfestubs.errors import UnexpectedReserveError
+from pfestubs.errors import RefusedError
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.plan import plan_reserve
@@ -138,7 +138,7 @@ def test_layouts_without_a_reserve_have_growth_only(layout: str | None) -> None:
         if limit.bytes is not None:
             assert not simulate_boot(relink(boot, None, Growth(limit.bytes, shape))).failures
             assert simulate_boot(relink(boot, None, Growth(limit.bytes + 4, shape))).failures
-    with pytest.raises(UnexpectedReserveError):
+    with pytest.raises(RefusedError, match="a reserve of"):
         plan_reserve(boot, reserves=[5])
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fuzz.seeds import map_of, with_banner
-from pfestubs.errors import PfestubsError, UnreadableError
+from pfestubs.errors import InputError, PfestubsError
 from pfestubs.read.system_map import read_system_map
 from pfestubs.read.vmlinux import open_kernel
 from support import FIXTURES, tool
@@ -93,7 +93,7 @@ def test_sizes(read: Callable[[bytes], object]) -> None:
 )
 def test_other_lines_are_refused(line: bytes, read: Callable[[bytes], object]) -> None:
     """Numbers that Python's own int() would take, too: the line is named."""
-    with pytest.raises(UnreadableError, match=r"line 2 is not a line of a System\.map"):
+    with pytest.raises(InputError, match=r"line 2 is not a line of a System\.map"):
         read(b"1000 T g\n" + line + b"\n2000 T h\n")
 
 

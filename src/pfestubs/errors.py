@@ -7,7 +7,7 @@ finding (`pfestubs.model.findings`), exit status 1.
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 
 class Exit(IntEnum):
@@ -43,16 +43,12 @@ class PfestubsError(Exception):
         return f"{sentence}; {self.advice}" if self.advice else sentence
 
 
-class UnreadableError(PfestubsError):
-    """A file cannot be opened, or its bytes contradict its own headers."""
+class InputError(PfestubsError):
+    """A file cannot be used: unreadable, damaged, of the wrong kind, contradicting an option or another file.
 
-
-class UnsuitableError(PfestubsError):
-    """A valid file of the wrong kind for this command."""
-
-
-class ContradictionError(PfestubsError):
-    """An option and the file contradict each other."""
+    Each function that reads raises it where the file does not hold what is read, and each function named
+    `require_...` or `refuse_...` where it does not find what it requires, or finds what it refuses.
+    """
 
 
 class UsageError(PfestubsError):
@@ -76,125 +72,78 @@ class InstallationError(PfestubsError):
         )
 
 
-# -- errors that the rules raise: facts in, the sentence is made here ----------------------------------------
+# -- what the rules refuse: facts in, the sentence is made here ----------------------------------------------
 
 
-class _RuleError(PfestubsError):
-    """A sentence of its class, filled with the facts in the order of its docstring."""
+class Refusal(Enum):
+    """Why the rules refuse a file: the problem, filled with the facts that a comment names; the advice."""
 
-    template: str
-    hint: str
-
-    def __init__(self, subject: str, *facts: object) -> None:
-        super().__init__(subject, self.template.format(*facts), self.hint.format(subject=subject))
-
-
-class NoEntriesError(_RuleError, UnsuitableError):
-    """An object has no entries."""
-
-    template = "has no entries in __patchable_function_entries"
-    hint = "was it built with -fpatchable-function-entry (CONFIG_FUNCTION_TRACER)? --allow-empty accepts it"
-
-
-class UnknownReserveError(_RuleError, UnsuitableError):
-    """An object does not define the count of the reserve, a symbol, and no option gives it."""
-
-    template = "does not define {}, so the reserve size is unknown"
-    hint = "give it with --reserve (the value of CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE)"
-
-
-class UntestableLayoutError(_RuleError, UnsuitableError):
-    """An object does not show whether its reserve is in range: it has no stub symbols."""
-
-    template = (
+    NO_ENTRIES = (
+        "has no entries in __patchable_function_entries",
+        "was it built with -fpatchable-function-entry (CONFIG_FUNCTION_TRACER)? --allow-empty accepts it",
+    )
+    # The symbol that counts the reserve: the object does not define it, and no option gives the value.
+    RESERVE_UNKNOWN = (
+        "does not define {}, so the reserve size is unknown",
+        "give it with --reserve (the value of CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE)",
+    )
+    LAYOUT_UNTESTABLE = (
         "references neither ftrace_ool_stub_* nor ftrace_pfe_stub_* symbols, so its layout is unknown,"
-        " and --fail-on-trap cannot test its reserve"
+        " and --fail-on-trap cannot test its reserve",
+        "give the vmlinux.o of a kernel with CONFIG_PPC_FTRACE_OUT_OF_LINE",
     )
-    hint = "give the vmlinux.o of a kernel with CONFIG_PPC_FTRACE_OUT_OF_LINE"
-
-
-class UntestableReserveError(_RuleError, UnsuitableError):
-    """An object does not show whether its reserve is in range: a symbol is missing."""
-
-    template = "does not define {}, which --fail-on-trap needs"
-    hint = "give vmlinux.o as kbuild links it, with the reserve in it"
-
-
-class UnexpectedReserveError(_RuleError, ContradictionError):
-    """A reserve was given for a layout that has none."""
-
-    template = "a reserve of {:,} was given, but layout {} has none"
-    hint = "omit --reserve"
-
-
-class ReserveMismatchError(_RuleError, ContradictionError):
-    """The reserve given is not the object's: the symbol that counts it, and its value."""
-
-    template = "a reserve of {:,} was given, but {} is {:,}"
-    hint = "omit --reserve, or build again with the intended configuration"
-
-
-class MachineMismatchError(_RuleError, ContradictionError):
-    """Two files that should be of one kernel differ in class or byte order: machine, file, its machine."""
-
-    template = "is {}, but {} is {}"
-    hint = "give a file of the same kernel configuration"
-
-
-class LayoutMismatchError(_RuleError, ContradictionError):
-    """Two files that should be of one kernel differ in layout: layout, other file, its layout."""
-
-    template = "has layout {}, but {} has layout {}"
-    hint = "give a file of the same kernel configuration"
-
-
-class NoStubsError(_RuleError, UnsuitableError):
-    """A kernel that traces without stubs, for a command that is about stubs."""
-
-    template = "traces without stubs (no ftrace_ool_stub_* or ftrace_pfe_stub_* symbols)"
-    hint = "nothing to show"
-
-
-class UnprovenInlineError(_RuleError, UnsuitableError):
-    """A kernel without stub symbols whose locations do not look like those of a kernel without stubs."""
-
-    template = (
+    # A symbol.
+    RESERVE_UNTESTABLE = (
+        "does not define {}, which --fail-on-trap needs",
+        "give vmlinux.o as kbuild links it, with the reserve in it",
+    )
+    # The reserve given, the layout.
+    RESERVE_UNEXPECTED = ("a reserve of {:,} was given, but layout {} has none", "omit --reserve")
+    # The reserve given, the symbol that counts the object's, and its value.
+    RESERVE_DIFFERS = (
+        "a reserve of {:,} was given, but {} is {:,}",
+        "omit --reserve, or build again with the intended configuration",
+    )
+    # The file's class and byte order, another file of the same kernel, that of the other.
+    MACHINE_DIFFERS = ("is {}, but {} is {}", "give a file of the same kernel configuration")
+    # The same for the layout.
+    LAYOUT_DIFFERS = ("has layout {}, but {} has layout {}", "give a file of the same kernel configuration")
+    # For a command that is about stubs.
+    NO_STUBS = (
+        "traces without stubs (no ftrace_ool_stub_* or ftrace_pfe_stub_* symbols)",
+        "nothing to show",
+    )
+    # The patterns of stub symbols: there are none, and the locations are not of a kernel without stubs.
+    INLINE_UNPROVEN = (
         "has no symbols of stub areas ({}), but its locations do not hold the instructions of a kernel"
-        " that traces without stubs"
+        " that traces without stubs",
+        "give the vmlinux with its full symbol table, or its System.map with --system-map",
     )
-    hint = "give the vmlinux with its full symbol table, or its System.map with --system-map"
+    # Locations whose memory the dump lacks although it was not freed, all locations, name and address of one.
+    MEMORY_MISSING = (
+        "lacks memory of {:,} of {:,} functions or their stubs, first {} at {:#x}",
+        "dump with kernel memory included",
+    )
+    # The rule of `check` that is broken, for a command that predicts stubs.
+    KERNEL_DAMAGED = (
+        "is damaged ({}): its stubs cannot be predicted",
+        "see pfestubs check {subject}",
+    )
+    # The functions listed, to be compared with a whole kernel.
+    LISTING_PARTIAL = (
+        "lists only some functions of its kernel ({:,})",
+        "save all of them: pfestubs stubs VMLINUX --format json",
+    )
+    # What the log lacks: it shows neither a failure of ftrace nor that this kernel has set it up.
+    LOG_UNPROVED = ("{}", "give the whole log of the boot: dmesg, journalctl -k -b, a console")
+    # What the log shows, the kernel's file, what that has.
+    LOG_OF_OTHER_KERNEL = ("is of another kernel: {!r}, {} is {!r}", "give the vmlinux that was booted")
 
 
-class MissingMemoryError(_RuleError, UnreadableError):
-    """A dump lacks memory that was not freed: of how many of all locations, and the first one."""
+class RefusedError(InputError):
+    """A file that the rules refuse."""
 
-    template = "lacks memory of {:,} of {:,} functions or their stubs, first {} at {:#x}"
-    hint = "dump with kernel memory included"
-
-
-class DamagedKernelError(_RuleError, UnsuitableError):
-    """A kernel whose table or areas are damaged, by a rule, for a command that predicts its stubs."""
-
-    template = "is damaged ({}): its stubs cannot be predicted"
-    hint = "see pfestubs check {subject}"
-
-
-class PartialListingError(_RuleError, UnsuitableError):
-    """A saved listing of some functions, and how many, to be compared with a whole kernel."""
-
-    template = "lists only some functions of its kernel ({:,})"
-    hint = "save all of them: pfestubs stubs VMLINUX --format json"
-
-
-class UnprovedLogError(_RuleError, UnsuitableError):
-    """A boot log shows neither a failure of ftrace nor that this kernel has set it up."""
-
-    template = "{}"
-    hint = "give the whole log of the boot: dmesg, journalctl -k -b, a console"
-
-
-class OtherKernelLogError(_RuleError, ContradictionError):
-    """A boot log is of another kernel: what it shows, the kernel's file, what that has."""
-
-    template = "is of another kernel: {!r}, {} is {!r}"
-    hint = "give the vmlinux that was booted"
+    def __init__(self, refusal: Refusal, subject: str, *facts: object) -> None:
+        problem, advice = refusal.value
+        super().__init__(subject, problem.format(*facts), advice.format(subject=subject))
+        self.refusal = refusal

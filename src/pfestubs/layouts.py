@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pfestubs.errors import ContradictionError
+from pfestubs.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -118,12 +118,12 @@ def detect_layout(
         None if the file references no stub symbol and none was requested.
 
     Raises:
-        ContradictionError: the file has symbols of another layout than asked, or of two.
+        InputError: the file has symbols of another layout than asked, or of two.
     """
     found = [layout for layout in LAYOUTS.values() if any(s in symbols for s in layout.symbols)]
     if asked is not None:
         if found and LAYOUTS[asked] not in found:
-            raise ContradictionError(
+            raise InputError(
                 file,
                 f"layout {asked} was requested, but the file references the stub symbols of layout"
                 f" {found[0].name} ({_first_symbol(found[0], symbols)})",
@@ -133,7 +133,7 @@ def detect_layout(
     if len(found) > 1:
         names = " and ".join(f"{layout.name} ({_first_symbol(layout, symbols)})" for layout in found)
         advice = "choose one with --layout" if has_option else ""
-        raise ContradictionError(file, f"references the stub symbols of two layouts: {names}", advice)
+        raise InputError(file, f"references the stub symbols of two layouts: {names}", advice)
     return found[0] if found else None
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs import __version__
 from pfestubs.cli.inputs import input_file
-from pfestubs.errors import ContradictionError, Exit, UsageError
+from pfestubs.errors import Exit, InputError, UsageError
 from pfestubs.system.files import print_messages, refuse_input, write_output
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _generate_ool(num_reserve: str, is_64bit: str, _objdump: str, vmlinux_o: str
     obj = read_vmlinux_o(vmlinux_o)
     asked = 64 if is_64bit else 32
     if obj.bits != asked:
-        raise ContradictionError(
+        raise InputError(
             obj.file,
             f"is a {obj.bits}-bit object, IS_64BIT ({is_64bit!r}) means {asked} bits",
             "pass $(CONFIG_64BIT)",

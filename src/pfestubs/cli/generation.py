@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.errors import UnsuitableError, UsageError
+from pfestubs.errors import InputError, UsageError
 from pfestubs.formats.templates import render_assembly
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.read.vmlinux_o import read_vmlinux_o
@@ -34,12 +34,12 @@ def generate(obj: VmlinuxO, request: GenerateOptions) -> str:
     """Return the assembly file for `obj`; warn of an exposed kernel unless spare was given.
 
     Raises:
-        ContradictionError: the request and the object disagree.
-        UnsuitableError: no entries, no layout, no reserve, or the reserve is unknown to `auto`.
+        InputError: the request and the object disagree, or it has no entries, layout or reserve (`auto`: none
+            that can be measured).
     """
     count = sizing.count(obj, layout=request.layout, reserve=request.reserve, allow_empty=request.allow_empty)
     if count.layout is None or count.stubs is None:
-        raise UnsuitableError(
+        raise InputError(
             obj.file,
             "references neither ftrace_ool_stub_* nor ftrace_pfe_stub_* symbols, so its layout is unknown",
             "give it with --layout (and --reserve for ool)",
@@ -51,7 +51,7 @@ def _with_spare(obj: VmlinuxO, layout: Layout, stubs: AreaCounts, spare: int | s
     if not isinstance(spare, int):
         trap = sizing.find_trap(obj, layout, stubs.reserve or 0)
         if trap == "unknown" and spare == "auto":
-            raise UnsuitableError(
+            raise InputError(
                 obj.file,
                 "does not define ftrace_ool_stub_text, which --spare auto needs",
                 "give a number of stubs",

@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from typing import Final
 
-from pfestubs.errors import PfestubsError, UnreadableError, UsageError
+from pfestubs.errors import InputError, PfestubsError, UsageError
 from pfestubs.read.file_types import ELF, HEAD
 from pfestubs.read.source import open_source
 
@@ -27,7 +27,7 @@ def input_file(label: str, path: str, usual_name: str | None = None) -> str:
 
     Raises:
         UsageError: it is "-".
-        UnreadableError: it is a directory without such a file.
+        InputError: it is a directory without such a file.
     """
     if path == "-":
         raise UsageError(label, "cannot be standard input: save it to a file and give its name")
@@ -37,7 +37,7 @@ def input_file(label: str, path: str, usual_name: str | None = None) -> str:
     for candidate in (os.path.join(path, name) for name in names):
         if os.path.isfile(candidate):
             return candidate
-    raise UnreadableError(
+    raise InputError(
         path,
         f"cannot be read: {os.strerror(errno.EISDIR)}",
         f"it holds no {usual_name}" if usual_name else "",

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from pfestubs.errors import UnsuitableError
+from pfestubs.errors import InputError
 
 TOOLS_MAKEFILE: Final = "arch/powerpc/tools/Makefile"
 POSTLINK_MAKEFILE: Final = "arch/powerpc/Makefile.postlink"
@@ -93,7 +93,7 @@ def strip(file: str, text: str) -> str:
     """Return the makefile as it was before anything was installed.
 
     Raises:
-        UnsuitableError: a block was edited by hand.
+        InputError: a block was edited by hand.
     """
     lines: list[str] = []
     block: list[str] | None = None
@@ -116,14 +116,14 @@ def strip(file: str, text: str) -> str:
     stripped = "".join(lines)
     left = _LEFT_OVER.search(stripped)
     if left:
-        raise UnsuitableError(
+        raise InputError(
             file,
             f"has {left[0]!r} outside the blocks that pfestubs writes: was a marker edited by hand?",
             "undo the edit, or remove what is left of the block, or that call, by hand",
         )
     is_undefined = _CHECK_CALL in stripped and not _CHECK_ASSIGNMENT.search(stripped)
     if stripped != text and (is_undefined or not _is_balanced(stripped)):
-        raise UnsuitableError(
+        raise InputError(
             file,
             "has a part of a block that pfestubs wrote, without its markers",
             "undo the edit of the block, or remove what is left of it by hand",
@@ -131,8 +131,8 @@ def strip(file: str, text: str) -> str:
     return stripped
 
 
-def _edited(file: str, number: int) -> UnsuitableError:
-    return UnsuitableError(
+def _edited(file: str, number: int) -> InputError:
+    return InputError(
         file,
         f"line {number}: the pfestubs block that begins here was edited by hand",
         "undo the edit, or remove the block by hand",
@@ -186,7 +186,7 @@ def _find_rule(file: str, text: str, rule: str, target: str) -> RulePlace | None
         target: a pattern; there has to be no other rule with such a target.
 
     Raises:
-        UnsuitableError: there is another rule for the target, or the recipe is not one piece right after it.
+        InputError: there is another rule for the target, or the recipe is not one piece right after it.
     """
     pattern = r"[ \t]+".join(map(re.escape, rule.split(" ")))
     found = list(re.finditer(rf"^{pattern}[ \t]*\n", text, re.MULTILINE))
@@ -195,15 +195,15 @@ def _find_rule(file: str, text: str, rule: str, target: str) -> RulePlace | None
     _require_plain(file, text)
     rules = re.findall(rf"^(?:[^\t#\n=:][^\n=:]*[ \t])?{target}(?:[ \t][^\n=:]*)?:(?!=)", text, re.MULTILINE)
     if len(rules) != 1:
-        raise UnsuitableError(file, f"has {len(rules)} rules for the targets of {rule!r}, not one", _ADVICE)
+        raise InputError(file, f"has {len(rules)} rules for the targets of {rule!r}, not one", _ADVICE)
     start, recipe = found[0].span()
     match = _RECIPE.match(text, recipe)
     end = match.end() if match else recipe
     after = _BLANK.match(text, end)
     if "\t" not in {line[0] for line in split_lines(text[recipe:end])}:
-        raise UnsuitableError(file, f"line {_line(text, start)}: the rule has no recipe after it", _ADVICE)
+        raise InputError(file, f"line {_line(text, start)}: the rule has no recipe after it", _ADVICE)
     if not _is_balanced(text[recipe:end]) or (after and text.startswith("\t", after.end())):
-        raise UnsuitableError(
+        raise InputError(
             file,
             f"line {_line(text, end)}: the recipe of the rule in line {_line(text, start)} is interrupted",
             f"put the whole recipe directly after its rule, each conditional with its endif; or {_ADVICE}",
@@ -213,19 +213,19 @@ def _find_rule(file: str, text: str, rule: str, target: str) -> RulePlace | None
 
 def _require_plain(file: str, text: str) -> None:
     if not text.endswith("\n"):
-        raise UnsuitableError(file, "does not end with a newline", "is the file complete?")
+        raise InputError(file, "does not end with a newline", "is the file complete?")
     if "\r" in text:
-        raise UnsuitableError(file, "has carriage returns", "convert its line endings to plain newlines")
+        raise InputError(file, "has carriage returns", "convert its line endings to plain newlines")
     other = _OTHER_SYNTAX.search(text)
     if other:
-        raise UnsuitableError(file, f"uses {other[0].strip()}, which pfestubs does not read", _ADVICE)
+        raise InputError(file, f"uses {other[0].strip()}, which pfestubs does not read", _ADVICE)
 
 
 def find_hook(tools: str) -> tuple[HookVariant, RulePlace]:
     """Return the generation of a stripped `arch/powerpc/tools/Makefile`, and its rule.
 
     Raises:
-        UnsuitableError: it has no rule of a known generation, or more than one.
+        InputError: it has no rule of a known generation, or more than one.
     """
     targets = f"(?:{'|'.join(re.escape(variant.target) for variant in HOOK_VARIANTS)})"
     found = [
@@ -235,7 +235,7 @@ def find_hook(tools: str) -> tuple[HookVariant, RulePlace]:
         if (rule := _find_rule(TOOLS_MAKEFILE, tools, f"{variant.target}: {needed}", targets))
     ]
     if not found:
-        raise UnsuitableError(
+        raise InputError(
             TOOLS_MAKEFILE,
             "has neither mainline's rule for $(obj)/vmlinux.arch.S (6.13 and newer) nor the RFC patch's for"
             " .arch.vmlinux.o",
@@ -252,7 +252,7 @@ def edit_tools(tools: str, hook: str) -> str:
         hook: the rendered template of the variant; it ends with an open `else`.
 
     Raises:
-        UnsuitableError: as `find_hook`.
+        InputError: as `find_hook`.
     """
     _, rule = find_hook(tools)
     own = tools[rule.start : rule.end]
@@ -267,7 +267,7 @@ def edit_postlink(postlink: str, check: str) -> str:
         check: the rendered definition of `cmd_ftrace_check`.
 
     Raises:
-        UnsuitableError: the makefile does not have the expected form.
+        InputError: the makefile does not have the expected form.
     """
     targets, rule = _postlink_rule(postlink)
     recipe = postlink[rule.recipe : rule.end]
@@ -276,7 +276,7 @@ def edit_postlink(postlink: str, check: str) -> str:
     number = len(_CHECK_ASSIGNMENT.findall(postlink))
     at = definition.end() if definition else rule.start
     if not number == is_called == bool(definition) or at > rule.start:
-        raise UnsuitableError(
+        raise InputError(
             POSTLINK_MAKEFILE,
             f"defines cmd_ftrace_check {number} times and {'calls' if is_called else 'does not call'} it;"
             " expected one definition before the rule with the call, or neither",
@@ -293,13 +293,13 @@ def _postlink_rule(postlink: str) -> tuple[str, RulePlace]:
     """Return the targets of the rule for the kernel, and the rule.
 
     Raises:
-        UnsuitableError: there is none of the known form, or another one too.
+        InputError: there is none of the known form, or another one too.
     """
     for targets in _KERNEL_RULES:
         rule = _find_rule(POSTLINK_MAKEFILE, postlink, f"{targets}: FORCE", r"vmlinux(?:\.unstripped)?")
         if rule:
             return targets, rule
-    raise UnsuitableError(POSTLINK_MAKEFILE, 'has no rule "vmlinux: FORCE"', _ADVICE)
+    raise InputError(POSTLINK_MAKEFILE, 'has no rule "vmlinux: FORCE"', _ADVICE)
 
 
 def calls_vendored(text: str) -> bool:

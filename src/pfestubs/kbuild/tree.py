@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from pfestubs.errors import OutputError, UnreadableError, UnsuitableError, UsageError
+from pfestubs.errors import InputError, OutputError, UsageError
 from pfestubs.formats.templates import render_template
 from pfestubs.kbuild import makefiles as kbuild
 from pfestubs.kbuild.makefiles import POSTLINK_MAKEFILE, TOOLS_MAKEFILE, VENDORED
@@ -76,11 +76,11 @@ class KernelTree:
 
         Raises:
             OutputError: a file cannot be written; nothing is changed.
-            UnsuitableError: a file is in another tree, by a symbolic link; or the makefiles call a copy of
+            InputError: a file is in another tree, by a symbolic link; or the makefiles call a copy of
                 pfestubs that is missing or damaged, and no other is given.
         """
         if zipapp is None and self.is_vendored and not self.vendored_version():
-            raise UnsuitableError(
+            raise InputError(
                 str(self.root / VENDORED),
                 f"is {self.vendored_state()}, and the makefiles call it",
                 f"write it again: pfestubs kbuild install --vendor {self.root}",
@@ -100,18 +100,18 @@ def find_source_tree(srctree: str) -> str:
 
     Raises:
         UsageError: no name is given.
-        UnreadableError: it is not a directory, or the source of an object directory is gone.
+        InputError: it is not a directory, or the source of an object directory is gone.
     """
     if not srctree:  # an unset variable, not the current directory
         raise UsageError("SRCTREE", "is empty", "give the kernel tree")
     root = Path(srctree)
     if not root.is_dir():
-        raise UnreadableError(srctree, "is not a directory" if root.exists() else "does not exist")
+        raise InputError(srctree, "is not a directory" if root.exists() else "does not exist")
     source = root / "source"  # kbuild's link
     if (root / TOOLS_MAKEFILE).exists() or not source.is_symlink():
         return srctree
     if not source.exists():
-        raise UnreadableError(
+        raise InputError(
             str(source),
             f"is an object directory's link to its source tree, {os.readlink(source)}, which does not exist",
             "give the kernel tree itself",
@@ -123,8 +123,7 @@ def open_tree(srctree: str) -> KernelTree:
     """Return the kernel tree at `srctree`.
 
     Raises:
-        UnreadableError: it, or one of the makefiles, cannot be read.
-        UnsuitableError: it is not a tree that pfestubs supports, or one of its blocks was edited by hand.
+        InputError: it is not a tree that pfestubs supports, or one of its blocks was edited by hand.
     """
     root = Path(srctree)
     found, stripped = _read_makefiles(root)
@@ -166,8 +165,8 @@ def _edit(root: Path, stripped: Mapping[str, str], *, is_vendored: bool) -> dict
             TOOLS_MAKEFILE: kbuild.edit_tools(tools, hook),
             POSTLINK_MAKEFILE: kbuild.edit_postlink(postlink, check),
         }
-    except UnsuitableError as e:
-        raise UnsuitableError(str(root / e.subject), e.problem, e.advice) from e
+    except InputError as e:
+        raise InputError(str(root / e.subject), e.problem, e.advice) from e
 
 
 def _write(root: Path, new: Mapping[str, bytes | None]) -> list[str]:
@@ -198,7 +197,7 @@ def _content(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as e:
-        raise UnreadableError(str(path), f"cannot be read: {e.strerror}") from e
+        raise InputError(str(path), f"cannot be read: {e.strerror}") from e
 
 
 def _put(path: Path, data: bytes | None) -> None:
@@ -215,12 +214,12 @@ def _require_inside(root: Path, name: str) -> None:
     """Refuse a file that is in another tree, as in a shadow tree of symbolic links (`cp -rs`).
 
     Raises:
-        UnsuitableError: it is outside.
+        InputError: it is outside.
     """
     path = root / name
     target = os.path.realpath(path)
     if not Path(target).is_relative_to(os.path.realpath(root)):
-        raise UnsuitableError(
+        raise InputError(
             str(path),
             f"is in another tree, by a symbolic link: {target}; nothing is changed",
             "install into that tree, or replace the link by a copy of the file:"
@@ -240,19 +239,19 @@ def _read(root: Path, name: str) -> str:
         with path.open("rb") as file:
             data = file.read(_MAKEFILE_LIMIT + 1)
     except FileNotFoundError as e:
-        raise UnsuitableError(
+        raise InputError(
             str(root),
             f"has no {name}: not a kernel tree with out-of-line ftrace stubs",
             "needs Linux 6.13 or later",
         ) from e
     except OSError as e:
-        raise UnreadableError(str(path), f"cannot be read: {e.strerror}") from e
+        raise InputError(str(path), f"cannot be read: {e.strerror}") from e
     if len(data) > _MAKEFILE_LIMIT:
-        raise UnsuitableError(str(path), f"is larger than expected: more than {_MAKEFILE_LIMIT:,} bytes")
+        raise InputError(str(path), f"is larger than expected: more than {_MAKEFILE_LIMIT:,} bytes")
     try:
         return data.decode()
     except UnicodeDecodeError as e:
-        raise UnsuitableError(str(path), "is not UTF-8 text") from e
+        raise InputError(str(path), "is not UTF-8 text") from e
 
 
 def _read_if_there(root: Path, name: str) -> str:

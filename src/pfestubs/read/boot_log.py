@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pfestubs.errors import UnreadableError, UnsuitableError
+from pfestubs.errors import InputError
 from pfestubs.model.boot_log import CODE as CODE_PATTERN
 from pfestubs.model.boot_log import (
     MESSAGES,
@@ -316,8 +316,7 @@ def read_boot_log(path: str | None) -> BootLog:
     """Read the log at `path`, or standard input if it is None or "-".
 
     Raises:
-        UnreadableError: it cannot be read, or is too long.
-        UnsuitableError: it is not text, or holds no message of a kernel.
+        InputError: it is too long, not text, or holds no message of a kernel.
     """
     name = STANDARD_INPUT if path in {None, "-"} else str(path)
     collector = _Collector()
@@ -326,12 +325,12 @@ def read_boot_log(path: str | None) -> BootLog:
             for chunk in clean_chunks(stream, name, BYTES_MAX):
                 collector.add(chunk)
     except OSError as e:
-        raise UnreadableError(name, f"cannot be read: {e.strerror or e}") from e
+        raise InputError(name, f"cannot be read: {e.strerror or e}") from e
     builder = _Builder(collector.places)
     boots = [boot for boot in builder.boots if boot != LoggedBoot()]
     if not boots:
         problem = "holds no kernel message that pfestubs knows" if collector.size else "is empty"
-        raise UnsuitableError(name, problem, "give the output of dmesg, journalctl -k or a serial console")
+        raise InputError(name, problem, "give the output of dmesg, journalctl -k or a serial console")
     return BootLog(name, collector.lines, boots, collector.omitted)
 
 
@@ -340,7 +339,7 @@ def is_boot_log(path: str) -> bool:
     try:
         with open(path, "rb") as stream:
             start = b"".join(clean_chunks(io.BytesIO(stream.read(CHUNK)), path, CHUNK))
-    except (OSError, UnsuitableError):
+    except (OSError, InputError):
         return False
     return _TRIGGER.search(start) is not None or _STAMPED.search(start) is not None
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.errors import ContradictionError, UnreadableError, UnsuitableError
+from pfestubs.errors import InputError
 from pfestubs.model import RunningKernel
 from pfestubs.read.elf import Elf
 from pfestubs.read.file_types import require_kind
@@ -49,9 +49,7 @@ def open_dump(path: str, kernel: Kernel, track: _Track = iter) -> Iterator[Runni
         track: what the pieces of the dump go through while they are searched, to show progress.
 
     Raises:
-        UnreadableError: the dump cannot be read, or is damaged or cut short.
-        UnsuitableError: it is not an ELF core of a powerpc kernel, or has no trace of this one.
-        ContradictionError: it is of another kernel.
+        InputError: the dump is damaged or cut short, not an ELF core of a powerpc kernel, or of another one.
     """
     with open_source(path, raw=True) as source:
         dump = _Dump(source, kernel)
@@ -87,7 +85,7 @@ class _Dump:
         elf = Elf(self._head() if self._is_live else source)
         require_kind(elf, "core")
         if elf.bits != kernel.bits:
-            raise ContradictionError(
+            raise InputError(
                 self._file,
                 f"is of a {elf.bits}-bit machine, {kernel.file} is of {kernel.bits} bits",
                 _WANTED,
@@ -106,13 +104,13 @@ class _Dump:
         """Return up to `size` bytes at a file offset, fewer where the file has no more of them.
 
         Raises:
-            UnreadableError: the system cannot read the file at all.
+            InputError: the system cannot read the file at all.
         """
         content = bytearray()
         while len(content) < size:
             try:
                 piece = self._source.read_up_to(offset + len(content), min(size - len(content), _CHUNK))
-            except UnreadableError:
+            except InputError:
                 if content or offset:  # kcore: a page that is gone
                     break
                 raise
@@ -141,7 +139,7 @@ class _Dump:
         """
         kernel = self._kernel
         if kernel.banner is None:
-            raise UnsuitableError(
+            raise InputError(
                 kernel.file, "has no linux_banner symbol", "it is needed to match the dump with the kernel"
             )
         banner = kernel.banner.encode("utf-8", "backslashreplace")
@@ -196,12 +194,12 @@ class _Dump:
         elif "OSRELEASE" in self._info:
             found = self._info["OSRELEASE"]
         else:
-            raise UnsuitableError(
+            raise InputError(
                 self._file, f"does not hold the memory of {file} ({own!r} is not in it)", _WANTED
             )
         if own == found:
             found, own = _text(others[0] if others else b""), _text(banner)
-        raise ContradictionError(self._file, f"is of another kernel: {found!r}, {file} is {own!r}", _WANTED)
+        raise InputError(self._file, f"is of another kernel: {found!r}, {file} is {own!r}", _WANTED)
 
     def require_same_build(self, offset: int) -> None:
         """Refuse a dump of another build: the same banner can come from two, the build id cannot."""
@@ -210,7 +208,7 @@ class _Dump:
         found = build_id_of(memory, self.symbols, kernel.byte_order, kernel.bits)
         for build_id in (found, self._info.get("BUILD-ID")):
             if None not in {build_id, kernel.build_id} and build_id != kernel.build_id:
-                raise ContradictionError(
+                raise InputError(
                     self._file,
                     f"is of another build: its build id is {build_id}, that of {kernel.file}"
                     f" {kernel.build_id}",
@@ -242,7 +240,7 @@ def _extents(elf: Elf, file_size: int | None) -> Sequence[Extent]:
     """
     loads = [s for s in elf.segments if s.type == "PT_LOAD" and s.filesz]
     if not loads:
-        raise UnsuitableError(elf.path, "is a core without any memory in it")
+        raise InputError(elf.path, "is a core without any memory in it")
     base = _PAGE_OFFSET[elf.bits]
     extents = []
     for segment in loads:
@@ -251,14 +249,14 @@ def _extents(elf: Elf, file_size: int | None) -> Sequence[Extent]:
         elif segment.vaddr in {0, segment.paddr}:
             extents.append(Extent(base + segment.paddr, segment.offset, segment.filesz))
     if not extents:
-        raise UnsuitableError(
+        raise InputError(
             elf.path,
             f"is the core of a program, not of a kernel: no memory in it is at {base:#x} or above",
             "give an ELF core of the kernel: of kdump, of QEMU's dump-guest-memory, or /proc/kcore",
         )
     end = max(extent.offset + extent.size for extent in extents)
     if file_size is not None and end > file_size:
-        raise UnreadableError(
+        raise InputError(
             elf.path,
             f"is cut short: its memory would end at byte {end:,}, the file has {file_size:,}",
             "copy the dump again",

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pfestubs.errors import UnreadableError
+from pfestubs.errors import InputError
 from pfestubs.read import elf as e
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class RelocatedWords:
         """Return the words at the addresses of `span`, None where the file does not hold them all.
 
         Raises:
-            UnreadableError: the relocations are damaged, or of a type that boot does not apply.
+            InputError: the relocations are damaged, or of a type that boot does not apply.
         """
         elf = self._elf
         size = (span.stop - span.start) // elf.word * elf.word  # len() has 63 bits
@@ -85,7 +85,7 @@ class RelocatedWords:
         columns = []
         for table in self._tables():
             if table.size % (3 * elf.word):
-                raise UnreadableError(
+                raise InputError(
                     elf.path,
                     f"has {table.size} bytes of dynamic relocations, not a multiple of {3 * elf.word}",
                 )
@@ -98,11 +98,7 @@ class RelocatedWords:
         return self._section_tables() if self._elf.sections else self._dynamic_tables()
 
     def require_agreement(self) -> None:
-        """Refuse a file whose section headers and dynamic section name different relocations.
-
-        Raises:
-            UnreadableError: they do.
-        """
+        """Refuse a file whose section headers and dynamic section name different relocations."""
         tables = self._section_tables() if self._elf.sections else []
         if not tables or self._dynamic_address is None:
             return
@@ -111,7 +107,7 @@ class RelocatedWords:
             for rows in (tables, self._dynamic_tables())
         )
         if (start, size) != (found, found_size):
-            raise UnreadableError(
+            raise InputError(
                 self._elf.path,
                 f"is damaged: its section headers have {size:,} bytes of relocations at byte {start:,}, its"
                 f" dynamic section, which boot reads, {found_size:,} at byte {found:,}",
@@ -158,7 +154,7 @@ class RelocatedWords:
         size = min(run.stop - address, self._elf.dynamic_size_max)
         content = self._memory.read(address, size) if size > 0 else None
         if not content:
-            raise UnreadableError(
+            raise InputError(
                 self._elf.path,
                 f"has its dynamic section at {address:#x}, where the file holds none",
                 "is the file truncated?",
@@ -169,7 +165,7 @@ class RelocatedWords:
         for segment in self._elf.segments:
             if segment.type == "PT_LOAD" and 0 <= address - segment.vaddr <= segment.filesz - size:
                 return segment.offset + address - segment.vaddr
-        raise UnreadableError(
+        raise InputError(
             self._elf.path,
             f"its dynamic section refers to {size:,} bytes at {address:#x}, where the file holds nothing",
             "is the file truncated?",
@@ -198,7 +194,7 @@ class RelocatedWords:
             if kind == _R_NONE:
                 continue
             if rest or kind not in plain:
-                raise UnreadableError(
+                raise InputError(
                     elf.path,
                     f"the location table has a relocation {elf.relocation_name(kind)} at {offsets[i]:#x},"
                     " expected only relative ones, one per slot",
@@ -212,7 +208,7 @@ class RelocatedWords:
         elf = self._elf
         number, kind = elf.info_symbol(info), elf.info_type(info)
         if table.symbols is None or kind in _RELATIVE or elf.bits == 32:
-            raise UnreadableError(
+            raise InputError(
                 elf.path,
                 f"the location table has a relocation {elf.relocation_name(kind)} with symbol {number},"
                 " expected only relative ones, one per slot",

@@ -16,7 +16,7 @@ from functools import cached_property, partial
 from itertools import compress, count
 from typing import TYPE_CHECKING, NamedTuple
 
-from pfestubs.errors import UnreadableError
+from pfestubs.errors import InputError
 from pfestubs.read.headers import Headers
 from pfestubs.read.names import offsets_of_names, raw_string_at, string_at
 from pfestubs.read.source import open_source
@@ -95,8 +95,7 @@ def open_elf(path: str) -> Iterator[Elf]:
     """Open the file at `path` and read its ELF header.
 
     Raises:
-        UnreadableError: it cannot be opened, or is damaged.
-        UnsuitableError: it is not an ELF file.
+        InputError: it is not an ELF file, or damaged.
     """
     with open_source(path) as source:
         yield Elf(source)
@@ -133,11 +132,7 @@ class Elf(Headers):
 
     @cached_property
     def sections(self) -> Sequence[Section]:
-        """All section headers by index.
-
-        Raises:
-            UnreadableError: the table does not lie in the file.
-        """
+        """All section headers by index."""
         # Not Section._make: a call of Python for each of 80,000 headers takes three times as long.
         return list(
             map(partial(tuple.__new__, Section), self._section_struct.iter_unpack(self.section_table))
@@ -164,11 +159,7 @@ class Elf(Headers):
         return f"[{index}] {self.section_name(index)}"
 
     def section_data(self, index: int) -> bytes:
-        """Return the bytes of section `index`; none for SHT_NOBITS.
-
-        Raises:
-            UnreadableError: they do not lie in the file.
-        """
+        """Return the bytes of section `index`; none for SHT_NOBITS."""
         section = self.sections[index]
         if section.type == SHT_NOBITS:
             return b""
@@ -197,16 +188,12 @@ class Elf(Headers):
 
     @cached_property
     def symbols(self) -> bytes:
-        """The symbol table as it is in the file; empty for a stripped file.
-
-        Raises:
-            UnreadableError: its size is not a multiple of a symbol's.
-        """
+        """The symbol table as it is in the file; empty for a stripped file."""
         if self.symtab is None:
             return b""
         data = self.section_data(self.symtab)
         if len(data) % self._symbol_struct.size:
-            raise UnreadableError(
+            raise InputError(
                 self.path,
                 f"has a symbol table of {len(data)} bytes, not a multiple of {self._symbol_struct.size}",
             )
@@ -221,7 +208,7 @@ class Elf(Headers):
     def _linked(self, index: int) -> int:
         link = self.sections[index].link
         if not 0 < link < len(self.sections):
-            raise UnreadableError(self.path, f"section {index} links to section {link}, which is not there")
+            raise InputError(self.path, f"section {index} links to section {link}, which is not there")
         return link
 
     @cached_property
@@ -241,12 +228,12 @@ class Elf(Headers):
         """Return symbol `index` of the symbol table.
 
         Raises:
-            UnreadableError: there is no such symbol, or its extended section index is missing.
+            InputError: there is no such symbol, or its extended section index is missing.
         """
         try:
             fields = self._symbol_struct.unpack_from(self.symbols, index * self._symbol_struct.size)
         except struct.error as e:
-            raise UnreadableError(
+            raise InputError(
                 self.path, f"refers to symbol {index}, the symbol table has {self.symbol_count}"
             ) from e
         if self.bits == 64:
@@ -258,12 +245,12 @@ class Elf(Headers):
             try:
                 (section,) = struct.unpack_from(self.order + "I", self._extended_indices, index * 4)
             except struct.error as e:
-                raise UnreadableError(
+                raise InputError(
                     self.path, f"symbol {index} has its section index in a table that does not hold it"
                 ) from e
             reserved = False
         if not reserved and section >= len(self.sections):
-            raise UnreadableError(
+            raise InputError(
                 self.path, f"symbol {index} is in section {section}, the file has {len(self.sections)}"
             )
         return Symbol(name, value, size, info & 0xF, info >> 4, section, reserved)
@@ -324,7 +311,7 @@ class Elf(Headers):
         """Refuse sections that together hold more bytes than the file: they overlap.
 
         Raises:
-            UnreadableError: they do; decoding the same bytes many times would take unbounded time.
+            InputError: they do; decoding the same bytes many times would take unbounded time.
         """
         self.refuse_more_than_file(sum(self.sections[index].size for index in indices), what)
 
@@ -336,18 +323,14 @@ class Elf(Headers):
         return struct.Struct(self.order + ("3Q" if self.bits == 64 else "3I"))
 
     def relocations(self, index: int) -> Relocations:
-        """Return the relocations of section `index` (SHT_RELA, SHT_REL or SHT_CREL) as columns.
-
-        Raises:
-            UnreadableError: the section's size is not a multiple of an entry's, or it is damaged.
-        """
+        """Return the relocations of section `index` (SHT_RELA, SHT_REL or SHT_CREL) as columns."""
         section = self.sections[index]
         data = self.section_data(index)
         if section.type == SHT_CREL:
             return self._compact_relocations(index, data)
         columns = 3 if section.type == SHT_RELA else 2
         if len(data) % (columns * self.word):
-            raise UnreadableError(
+            raise InputError(
                 self.path,
                 f"relocation section {self.section_label(index)} has {len(data)} bytes, not a multiple of"
                 f" {columns * self.word}",
@@ -361,7 +344,7 @@ class Elf(Headers):
         try:
             offsets, symbols, types, addends = decode_crel(data, self.bits)
         except ValueError as e:
-            raise UnreadableError(
+            raise InputError(
                 self.path, f"relocation section {self.section_label(index)} (CREL) is damaged: {e}"
             ) from e
         shift = 32 if self.bits == 64 else 8

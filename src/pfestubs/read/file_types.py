@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, Literal
 
-from pfestubs.errors import UnreadableError, UnsuitableError
+from pfestubs.errors import InputError
 
 if TYPE_CHECKING:
     from pfestubs.read.elf import Elf
@@ -91,31 +91,26 @@ def is_document(head: bytes) -> bool:
 
 
 def refuse_other_than_elf(path: str, head: bytes) -> None:
-    """Refuse a file that does not begin as an ELF file does.
-
-    Raises:
-        UnreadableError: it is empty.
-        UnsuitableError: it is something else.
-    """
+    """Refuse a file that does not begin as an ELF file does."""
     if not head:
-        raise UnreadableError(path, "is empty")
+        raise InputError(path, "is empty")
     if head.startswith(ELF):
         return
     if _MAP_LINE.match(head):
-        raise UnsuitableError(
+        raise InputError(
             path,
             "is a System.map, not an ELF file",
             "give vmlinux (and this file with --system-map) or vmlinux.o",
         )
     for magic, problem, advice in _MAGICS:
         if head.startswith(magic):
-            raise UnsuitableError(path, problem, advice)
+            raise InputError(path, problem, advice)
     from pfestubs.read.boot_log import is_boot_log  # patterns that only a wrong file needs
 
     if is_boot_log(path):
         advice = f"pfestubs explain VMLINUX {path} says what it means"
-        raise UnsuitableError(path, "is a boot log, not an ELF file", advice)
-    raise UnsuitableError(path, f"is not an ELF file (starts with {head[:4].hex(' ')})")
+        raise InputError(path, "is a boot log, not an ELF file", advice)
+    raise InputError(path, f"is not an ELF file (starts with {head[:4].hex(' ')})")
 
 
 # -- ELF files -----------------------------------------------------------------------------------------------
@@ -125,22 +120,21 @@ def require_kind(elf: Elf, wanted: Literal["kernel", "object", "module", "core"]
     """Refuse an ELF file that is not what a command reads, for powerpc and with its code.
 
     Raises:
-        UnsuitableError: with a sentence for each kind of file that people hand over by mistake.
-        UnreadableError: its code is packed.
+        InputError: with a sentence for each kind of file that people hand over by mistake.
     """
     types, name, advice = _WANTED[wanted]
     if elf.machine not in {"EM_PPC", "EM_PPC64"}:
         machine = str(elf.machine).removeprefix("EM_").replace("_", "-").lower()
-        raise UnsuitableError(elf.path, f"is for machine {machine}, not for powerpc")
+        raise InputError(elf.path, f"is for machine {machine}, not for powerpc")
     if elf.bits != (64 if elf.machine == "EM_PPC64" else 32):
-        raise UnsuitableError(
+        raise InputError(
             elf.path, f"is a {elf.bits}-bit file for {elf.machine}: invalid combination for a kernel"
         )
     if wanted in {"kernel", "object"}:
         if any(elf.section_name(i).startswith(".kernel:") for i in range(min(len(elf.sections), 64))):
-            raise UnsuitableError(elf.path, "is a boot image (zImage) with the kernel packed inside", _WHERE)
+            raise InputError(elf.path, "is a boot image (zImage) with the kernel packed inside", _WHERE)
         if elf.sections_named(".gnu.linkonce.this_module"):
-            raise UnsuitableError(
+            raise InputError(
                 elf.path,
                 "is a kernel module, not the kernel",
                 "pfestubs modules shows the stubs that modules need",
@@ -149,7 +143,7 @@ def require_kind(elf: Elf, wanted: Literal["kernel", "object", "module", "core"]
         kind = _KINDS.get(str(elf.type), f"an ELF file of type {elf.type}")
         if wanted == "object" and elf.type in _LINKED:
             kind = "a linked kernel"
-        raise UnsuitableError(elf.path, f"is {kind}, not {name}", advice)
+        raise InputError(elf.path, f"is {kind}, not {name}", advice)
     if wanted != "core":
         _refuse_unusable_code(elf)
 
@@ -157,12 +151,12 @@ def require_kind(elf: Elf, wanted: Literal["kernel", "object", "module", "core"]
 def _refuse_unusable_code(elf: Elf) -> None:
     code = [s for s in elf.sections if s.is_code and s.size]
     if code and all(s.is_nobits for s in code):
-        raise UnsuitableError(
+        raise InputError(
             elf.path,
             "holds debug information only (--only-keep-debug): its code sections are empty",
             "give the file with the code",
         )
     if any(s.is_compressed for s in code):
-        raise UnreadableError(
+        raise InputError(
             elf.path, "has code in compressed sections (SHF_COMPRESSED), which no kernel can run"
         )

@@ -20,7 +20,7 @@ from elftools.elf import enums
 from elftools.elf.notes import iter_notes
 from elftools.elf.structs import ELFStructs
 
-from pfestubs.errors import UnreadableError
+from pfestubs.errors import InputError
 from pfestubs.model import ByteOrder
 from pfestubs.read.file_types import HEAD, refuse_other_than_elf
 
@@ -61,11 +61,11 @@ class Note(NamedTuple):
 
 @contextmanager
 def _ours(path: str, what: str) -> Iterator[None]:
-    """Turn whatever pyelftools raises for damaged bytes into an `UnreadableError`."""
+    """Turn whatever pyelftools raises for damaged bytes into an `InputError`."""
     try:
         yield
     except Exception as error:
-        raise UnreadableError(path, f"has a damaged {what}: {error}") from error
+        raise InputError(path, f"has a damaged {what}: {error}") from error
 
 
 def _notes_in(data: bytes, structs: Any) -> Iterator[Note]:
@@ -78,7 +78,7 @@ def _notes_in(data: bytes, structs: Any) -> Iterator[Note]:
 def build_id_in(data: bytes, byte_order: ByteOrder, bits: int) -> str | None:
     """Return the GNU build id among notes, in hexadecimal; None without one, or if they are damaged."""
     structs = _decoders(byte_order, bits, of_all=True)
-    with suppress(UnreadableError), _ours("", "note"):
+    with suppress(InputError), _ours("", "note"):
         for note in _notes_in(data, structs):
             if note.owner == "GNU" and note.type == "NT_GNU_BUILD_ID":
                 return note.content.hex()
@@ -108,8 +108,7 @@ class Headers:
         flags: e_flags; for ppc64 the ABI version in the two lowest bits.
 
     Raises:
-        UnreadableError: the header is damaged.
-        UnsuitableError: it is not an ELF file.
+        InputError: it is not an ELF file, or the header is damaged.
     """
 
     def __init__(self, source: Source) -> None:
@@ -118,12 +117,12 @@ class Headers:
         head = source.read_up_to(0, HEAD)
         refuse_other_than_elf(self.path, head)
         if len(head) < 16 or head[4] not in {1, 2} or head[5] not in {1, 2}:
-            raise UnreadableError(self.path, "has a damaged ELF header (class or byte order unknown)")
+            raise InputError(self.path, "has a damaged ELF header (class or byte order unknown)")
         self.bits = 32 * head[4]
         self.byte_order = ByteOrder.LITTLE if head[5] == 1 else ByteOrder.BIG
         header = _decoders(self.byte_order, self.bits, of_all=False).Elf_Ehdr
         if len(head) < header.sizeof():
-            raise UnreadableError(self.path, f"is cut short: {len(head)} bytes do not hold an ELF header")
+            raise InputError(self.path, f"is cut short: {len(head)} bytes do not hold an ELF header")
         with _ours(self.path, "ELF header"):
             self._header = struct_parse(header, BytesIO(head))
         self.type: str | int = self._header.e_type
@@ -135,22 +134,14 @@ class Headers:
         return _decoders(self.byte_order, self.bits, of_all=True)
 
     def file_range(self, offset: int, size: int, what: str) -> bytes:
-        """Return `size` bytes at a file offset.
-
-        Raises:
-            UnreadableError: the file ends before them.
-        """
+        """Return `size` bytes at a file offset."""
         self.require_in_file(offset, size, what)
         return self.source.read(offset, size)
 
     def require_in_file(self, offset: int, size: int, what: str) -> None:
-        """Refuse a range that ends after the file, without reading it.
-
-        Raises:
-            UnreadableError: it does.
-        """
+        """Refuse a range that ends after the file, without reading it."""
         if offset + size > self.source.size:
-            raise UnreadableError(
+            raise InputError(
                 self.path,
                 f"is cut short or damaged: its {what} would end at byte {offset + size:,}, the file has"
                 f" {self.source.size:,}",
@@ -169,11 +160,7 @@ class Headers:
 
     @property
     def section_table(self) -> bytes:
-        """The section headers as they are in the file.
-
-        Raises:
-            UnreadableError: the table does not lie in the file, or its entries have another size.
-        """
+        """The section headers as they are in the file."""
         header = self._header
         if not header.e_shoff:
             return b""
@@ -189,20 +176,14 @@ class Headers:
 
     @cached_property
     def segments(self) -> Sequence[Segment]:
-        """The program headers.
-
-        Raises:
-            UnreadableError: they do not lie in the file, or there are more than any kernel or dump has.
-        """
+        """The program headers."""
         header = self._header
         if not header.e_phoff or not header.e_phnum:
             return ()
         number = self._first_section.sh_info if header.e_phnum == _PN_XNUM else header.e_phnum
         self._require_size("program", header.e_phentsize, self._structs.Elf_Phdr.sizeof())
         if number > _SEGMENTS_MAX:
-            raise UnreadableError(
-                self.path, f"has {number:,} program headers, expected at most {_SEGMENTS_MAX:,}"
-            )
+            raise InputError(self.path, f"has {number:,} program headers, expected at most {_SEGMENTS_MAX:,}")
         table = self.file_range(header.e_phoff, number * header.e_phentsize, "program header table")
         stream = BytesIO(table)
         with _ours(self.path, "program header"):
@@ -211,16 +192,12 @@ class Headers:
 
     def _require_size(self, kind: str, size: int, expected: int) -> None:
         if size != expected:
-            raise UnreadableError(self.path, f"has {kind} headers of {size} bytes, expected {expected}")
+            raise InputError(self.path, f"has {kind} headers of {size} bytes, expected {expected}")
 
     # -- notes and the dynamic section -------------------------------------------------------------------
 
     def notes(self) -> Iterator[Note]:
-        """Yield the notes of every PT_NOTE segment.
-
-        Raises:
-            UnreadableError: a segment does not lie in the file, they overlap, or are damaged.
-        """
+        """Yield the notes of every PT_NOTE segment."""
         segments = [s for s in self.segments if s.type == "PT_NOTE"]
         self.refuse_more_than_file(sum(s.filesz for s in segments), "notes")
         for segment in segments:
@@ -257,9 +234,9 @@ class Headers:
         """Refuse parts that together claim more bytes than the file has: they overlap.
 
         Raises:
-            UnreadableError: they do; decoding the same bytes many times would take unbounded time.
+            InputError: they do; decoding the same bytes many times would take unbounded time.
         """
         if total > self.source.size:
-            raise UnreadableError(
+            raise InputError(
                 self.path, f"is damaged: its {what} claim {total:,} bytes, the file has {self.source.size:,}"
             )

@@ -13,7 +13,7 @@ import sys
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Final
 
-from pfestubs.errors import UnreadableError, UnsuitableError
+from pfestubs.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,8 +70,7 @@ def clean_chunks(stream: IO[bytes], name: str, bytes_max: int) -> Iterator[bytes
     """Yield the log in UTF-8, one kind of line break beside newlines, escapes resolved; b"" at its end.
 
     Raises:
-        UnreadableError: it has more than `bytes_max` bytes.
-        UnsuitableError: it is not text.
+        InputError: it has more than `bytes_max` bytes; it is not text.
     """
     decoder = None
     size = 0
@@ -80,14 +79,14 @@ def clean_chunks(stream: IO[bytes], name: str, bytes_max: int) -> Iterator[bytes
         if not size:
             for magic, (what, advice) in _MAGIC.items():
                 if raw.startswith(magic):
-                    raise UnsuitableError(name, f"is {what}, not a log", advice)
+                    raise InputError(name, f"is {what}, not a log", advice)
             encoding = _wide_encoding(raw)
             decoder = codecs.getincrementaldecoder(encoding)("replace") if encoding else None
             raw = raw.removeprefix(codecs.BOM_UTF8)
         size += len(raw)
         if size > bytes_max:
             advice = "give the part with the boot, or journalctl -k -b"
-            raise UnreadableError(name, f"is longer than {bytes_max:,} bytes", advice)
+            raise InputError(name, f"is longer than {bytes_max:,} bytes", advice)
         text = rest + (raw if decoder is None else decoder.decode(raw).encode("utf-8", "replace"))
         cut = text.rfind(b"\n", max(0, len(text) - _LOOK_BACK)) + 1 or len(text)
         cut -= len(_OPEN_ESCAPE.search(text, max(0, cut - 16), cut)[0])  # type: ignore[index]

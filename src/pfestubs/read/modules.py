@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.errors import PfestubsError, ToolError, UnreadableError
+from pfestubs.errors import InputError, PfestubsError, ToolError
 from pfestubs.model import ByteOrder, ppc
 from pfestubs.model.modules import EntriesTable, ModuleFile
 from pfestubs.read import elf as e
@@ -42,16 +42,14 @@ def find_modules(paths: Sequence[str]) -> tuple[Sequence[str], Sequence[Pfestubs
         inside = sorted(_walk(path, problems))
         if not inside and len(problems) == before:
             names = ", ".join(f"*{suffix}" for suffix in _SUFFIXES)
-            problems.append(
-                UnreadableError(path, "is a directory without modules", f"expected files {names}")
-            )
+            problems.append(InputError(path, "is a directory without modules", f"expected files {names}"))
         found.update(dict.fromkeys(inside))
     return list(found), problems
 
 
 def _walk(directory: str, problems: list[PfestubsError]) -> Iterator[str]:
     def record(error: OSError) -> None:
-        problems.append(UnreadableError(error.filename or directory, f"cannot be read: {error.strerror}"))
+        problems.append(InputError(error.filename or directory, f"cannot be read: {error.strerror}"))
 
     searched = {os.path.realpath(directory)}
     for parent, directories, names in os.walk(directory, onerror=record, followlinks=True):
@@ -80,15 +78,14 @@ def read_modules(files: Sequence[str]) -> Iterator[ModuleFile | PfestubsError]:
         except PfestubsError as error:
             yield error
         except MemoryError:
-            yield UnreadableError(path, "does not fit into memory")
+            yield InputError(path, "does not fit into memory")
 
 
 def read_module(path: str) -> ModuleFile:
     """Read the module at `path`.
 
     Raises:
-        UnreadableError: it, or its packed form, is damaged.
-        UnsuitableError: it is not a module for powerpc.
+        InputError: it, or its packed form, is damaged; it is not a module for powerpc.
         ToolError: the program that unpacks it is missing.
     """
     with e.open_elf(path) as elf:

@@ -14,7 +14,7 @@ from collections import Counter
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pfestubs.errors import InstallationError, UnreadableError
+from pfestubs.errors import InputError, InstallationError
 from pfestubs.layouts import LAYOUTS, AreaRole
 from pfestubs.model import (
     CHECK_SCHEMA,
@@ -50,38 +50,22 @@ _TYPES: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
 
 
 def is_saved(path: str) -> bool:
-    """Return whether the file at `path` is a saved document, by how it begins.
-
-    Raises:
-        UnreadableError: it cannot be read.
-    """
+    """Return whether the file at `path` is a saved document, by how it begins."""
     return is_document(read_head(path))
 
 
 def read_saved_count(path: str) -> ObjectCounts:
-    """Read the counts of an object from the document that `pfestubs count --format json` wrote.
-
-    Raises:
-        UnreadableError: it is not such a document.
-    """
+    """Read the counts of an object from the document that `pfestubs count --format json` wrote."""
     return _counts(_Document(path, [COUNT_SCHEMA], "give vmlinux.o or its saved count"))
 
 
 def read_baseline(path: str) -> KernelFigures:
-    """Read an earlier kernel's figures from the document that `pfestubs check --format json` wrote.
-
-    Raises:
-        UnreadableError: it is not such a document.
-    """
+    """Read an earlier kernel's figures from the document that `pfestubs check --format json` wrote."""
     return _check_figures(_Document(path, [CHECK_SCHEMA], "save one with pfestubs check --format json"))
 
 
 def read_saved_figures(path: str) -> KernelFigures:
-    """Read a kernel's figures from a document of `check`, `count` or `stubs`.
-
-    Raises:
-        UnreadableError: it is not such a document.
-    """
+    """Read a kernel's figures from a document of `check`, `count` or `stubs`."""
     document = _Document(path, list(_FIGURES), "save one with --format json")
     return _FIGURES[document.values["schema"]](document)
 
@@ -90,7 +74,7 @@ class _Document:
     """A JSON document of one of `schemas`.
 
     Raises:
-        UnreadableError: it is something else, with the first value that is not as its schema says.
+        InputError: it is something else, with the first value that is not as its schema says.
     """
 
     def __init__(self, path: str, schemas: Sequence[str], advice: str) -> None:
@@ -99,7 +83,7 @@ class _Document:
         try:
             values = json.loads(read_document(path).decode(), object_pairs_hook=_object)
         except (ValueError, RecursionError) as error:
-            raise UnreadableError(
+            raise InputError(
                 path,
                 f"is not the JSON document {wanted}, in UTF-8 without a byte order mark: {error}",
                 advice,
@@ -112,9 +96,9 @@ class _Document:
         if mismatch is not None:
             raise self.wrong(*mismatch)
 
-    def wrong(self, key: str, found: object, expected: str) -> UnreadableError:
+    def wrong(self, key: str, found: object, expected: str) -> InputError:
         problem = f"'{key}' is missing" if found is None else f"'{key}' is {_short(found)}"
-        return UnreadableError(self.path, f"{problem}, expected {expected}", self._advice)
+        return InputError(self.path, f"{problem}, expected {expected}", self._advice)
 
     def need(self, table: Mapping[str, Any], key: str, where: str = "") -> Any:
         """Return the value of a key that every version writes."""

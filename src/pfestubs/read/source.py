@@ -13,7 +13,7 @@ import stat
 from contextlib import closing, contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Final
 
-from pfestubs.errors import ToolError, UnreadableError
+from pfestubs.errors import InputError, ToolError
 from pfestubs.read.file_types import GZIP, HEAD, XZ, is_packed
 
 if TYPE_CHECKING:
@@ -49,14 +49,10 @@ class Source:
         self.size = size
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return `size` bytes at `offset`.
-
-        Raises:
-            UnreadableError: there are fewer, or the system cannot read them.
-        """
+        """Return `size` bytes at `offset`."""
         content = self.read_up_to(offset, size)
         if len(content) != size:
-            raise UnreadableError(
+            raise InputError(
                 self.path,
                 f"ends at byte {offset + len(content):,}, data was expected up to byte {offset + size:,}",
                 "is the file truncated?",
@@ -64,11 +60,7 @@ class Source:
         return content
 
     def read_up_to(self, offset: int, size: int) -> bytes:
-        """Return up to `size` bytes at `offset`, fewer where the file ends.
-
-        Raises:
-            UnreadableError: the system cannot read them.
-        """
+        """Return up to `size` bytes at `offset`, fewer where the file ends."""
         try:
             self.stream.seek(offset)
             return self.stream.read(size)
@@ -76,13 +68,13 @@ class Source:
             raise unreadable(self.path, error) from error
 
 
-def unreadable(path: str, error: Exception) -> UnreadableError:
+def unreadable(path: str, error: Exception) -> InputError:
     """Return the error for a file that the system cannot open or read."""
     if isinstance(error, FileNotFoundError):
         with suppress(OSError):  # not a link
-            return UnreadableError(path, f"is a symbolic link to {os.readlink(path)}, which does not exist")
+            return InputError(path, f"is a symbolic link to {os.readlink(path)}, which does not exist")
     reason = error.strerror if isinstance(error, OSError) else str(error)
-    return UnreadableError(path, f"cannot be read: {reason or 'out of memory'}")
+    return InputError(path, f"cannot be read: {reason or 'out of memory'}")
 
 
 @contextmanager
@@ -97,7 +89,7 @@ def open_source(path: str, *, raw: bool = False) -> Iterator[Source]:
         raw: do not unpack it, and read no more than is asked for: pages of `/proc/kcore` can be missing.
 
     Raises:
-        UnreadableError: it cannot be opened, is not a regular file, or is packed and damaged.
+        InputError: it cannot be opened, is not a regular file, or is packed and damaged.
         ToolError: it is packed, and nothing here can unpack it.
     """
     try:
@@ -105,7 +97,7 @@ def open_source(path: str, *, raw: bool = False) -> Iterator[Source]:
         if not stat.S_ISREG(mode):
             kind = {stat.S_IFDIR: "directory", stat.S_IFIFO: "pipe"}.get(stat.S_IFMT(mode), "device")
             advice = "save its content to a file and give that" if kind == "pipe" else ""
-            raise UnreadableError(path, f"is a {kind}, not a file", advice)
+            raise InputError(path, f"is a {kind}, not a file", advice)
         stream = open(path, "rb", buffering=0 if raw else _BUFFER)  # noqa: SIM115
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
@@ -119,26 +111,18 @@ def open_source(path: str, *, raw: bool = False) -> Iterator[Source]:
 
 
 def read_document(path: str) -> bytes:
-    """Return the content of a System.map or a saved document; files of /proc have no size.
-
-    Raises:
-        UnreadableError: it cannot be read, is not a regular file, or is too large.
-    """
+    """Return the content of a System.map or a saved document; files of /proc have no size."""
     with open_source(path) as source:
         content = bytearray()
         while len(content) <= DOCUMENT_MAX and (piece := source.read_up_to(len(content), 1 << 20)):
             content += piece
     if len(content) > DOCUMENT_MAX:
-        raise UnreadableError(path, f"has more than {DOCUMENT_MAX:,} bytes")
+        raise InputError(path, f"has more than {DOCUMENT_MAX:,} bytes")
     return bytes(content)
 
 
 def read_head(path: str) -> bytes:
-    """Return the first bytes of a file as stored: enough to know what it is.
-
-    Raises:
-        UnreadableError: it cannot be read, or is not a regular file.
-    """
+    """Return the first bytes of a file as stored: enough to know what it is."""
     with open_source(path, raw=True) as source:
         return source.read_up_to(0, HEAD)
 
@@ -153,7 +137,7 @@ def unpacked(source: Source) -> Iterator[Source]:
     It may have `UNPACKED_LIMIT` bytes, or 100 times the size of the packed file if that is less.
 
     Raises:
-        UnreadableError: the packed form is damaged, or unpacks to more.
+        InputError: the packed form is damaged, or unpacks to more.
         ToolError: neither Python nor a program can unpack it.
     """
     import tempfile
@@ -168,7 +152,7 @@ def unpacked(source: Source) -> Iterator[Source]:
                 for piece in pieces:
                     content.write(piece)
                     if content.tell() > limit:
-                        raise UnreadableError(
+                        raise InputError(
                             path,
                             f"unpacks to more than {limit >> 20:,} MiB, the limit for a packed file of its"
                             " size",
@@ -176,7 +160,7 @@ def unpacked(source: Source) -> Iterator[Source]:
                         )
             yield Source(path, content, content.tell())
     except OSError as error:  # no room, no temporary file, no process
-        raise UnreadableError(path, f"cannot be unpacked: {error.strerror or error}") from error
+        raise InputError(path, f"cannot be unpacked: {error.strerror or error}") from error
 
 
 def _unpack_xz(path: str, stream: IO[bytes]) -> Generator[bytes, None, None]:
@@ -194,9 +178,9 @@ def _unpack_xz(path: str, stream: IO[bytes]) -> Generator[bytes, None, None]:
                 while not data and (block := stream.read(_STEP)):
                     data = block.lstrip(b"\0")
             elif decoder.needs_input and not (data := stream.read(_STEP)):
-                raise UnreadableError(path, "is cut short: its xz stream does not end")
+                raise InputError(path, "is cut short: its xz stream does not end")
     except lzma.LZMAError as error:
-        raise UnreadableError(path, f"cannot be unpacked (xz): {error}") from error
+        raise InputError(path, f"cannot be unpacked (xz): {error}") from error
 
 
 def _unpack_gzip(path: str, stream: IO[bytes]) -> Generator[bytes, None, None]:
@@ -207,9 +191,9 @@ def _unpack_gzip(path: str, stream: IO[bytes]) -> Generator[bytes, None, None]:
         with gzip.GzipFile(fileobj=stream) as content:
             yield from iter(lambda: content.read(_STEP), b"")
     except EOFError as error:
-        raise UnreadableError(path, "is cut short: its gzip stream does not end") from error
+        raise InputError(path, "is cut short: its gzip stream does not end") from error
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise UnreadableError(path, f"cannot be unpacked (gzip): {error}") from error
+        raise InputError(path, f"cannot be unpacked (gzip): {error}") from error
 
 
 def _unpack_zstd(path: str, stream: IO[bytes]) -> Generator[bytes, None, None]:
@@ -222,9 +206,9 @@ def _unpack_zstd(path: str, stream: IO[bytes]) -> Generator[bytes, None, None]:
         with zstd.ZstdFile(stream) as content:  # its window is limited to 128 MiB
             yield from iter(lambda: content.read(_STEP), b"")
     except EOFError as error:
-        raise UnreadableError(path, "is cut short: its zstd frame does not end") from error
+        raise InputError(path, "is cut short: its zstd frame does not end") from error
     except zstd.ZstdError as error:
-        raise UnreadableError(path, f"cannot be unpacked (zstd): {error}") from error
+        raise InputError(path, f"cannot be unpacked (zstd): {error}") from error
 
 
 def _run_zstd(path: str, stream: IO[bytes]) -> Generator[bytes, None, None]:
@@ -256,4 +240,4 @@ def _run_zstd(path: str, stream: IO[bytes]) -> Generator[bytes, None, None]:
         if process.wait():
             messages.seek(0)
             reason = messages.read(400).decode("utf-8", "backslashreplace").strip()
-            raise UnreadableError(path, f"cannot be unpacked (zstd): {reason or process.returncode}")
+            raise InputError(path, f"cannot be unpacked (zstd): {reason or process.returncode}")

@@ -15,7 +15,7 @@ from io import BytesIO
 from itertools import compress, groupby
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.errors import ContradictionError, UnreadableError, UnsuitableError
+from pfestubs.errors import InputError
 from pfestubs.layouts import AreaRole
 from pfestubs.model import SymbolInfo, ppc
 from pfestubs.read.names import NAME_LIMIT, decode_name
@@ -55,12 +55,7 @@ _ADVICE: Final = (
 
 
 class MapSymbols(IndexedSymbols):
-    """The lines of a System.map.
-
-    Raises:
-        UnreadableError: a line is not one of a System.map, named.
-        UnsuitableError: it is a placeholder, or its addresses are hidden.
-    """
+    """The lines of a System.map."""
 
     def __init__(self, path: str, data: bytes) -> None:
         super().__init__()
@@ -81,9 +76,9 @@ class MapSymbols(IndexedSymbols):
                 self._letters += letter
                 self._names.append(name[:NAME_LIMIT])
         if not self._names:
-            raise UnreadableError(path, "is empty: it has no symbols")
+            raise InputError(path, "is empty: it has no symbols")
         if not any(self._addresses):
-            raise UnsuitableError(
+            raise InputError(
                 path, "has only addresses of 0: it was read without privilege", "read /proc/kallsyms as root"
             )
 
@@ -112,22 +107,20 @@ def read_system_map(path: str) -> MapSymbols:
     """Read a System.map.
 
     Raises:
-        UnreadableError: it cannot be read, or a line of it is not one of a System.map.
-        UnsuitableError: it is a placeholder, or its addresses are hidden.
+        InputError: naming the line that is not one of a System.map; or the map is a placeholder, or its
+            addresses are hidden.
     """
     data = read_document(path).removeprefix(_BOM)
     if data.startswith(b"\x7fELF"):
-        raise UnsuitableError(path, "is an ELF file, not a System.map", "give it as the kernel instead")
+        raise InputError(path, "is an ELF file, not a System.map", "give it as the kernel instead")
     return MapSymbols(path, data)
 
 
-def _wrong_line(path: str, number: int, line: bytes) -> UnreadableError | UnsuitableError:
+def _wrong_line(path: str, number: int, line: bytes) -> InputError:
     if _PLACEHOLDER.fullmatch(line):
         shown = decode_name(line.split(maxsplit=2)[2][:200])
-        return UnsuitableError(
-            path, f"is a placeholder without symbols ({shown!r})", "give the real System.map"
-        )
-    return UnreadableError(path, f"line {number:,} is not a line of a System.map (address, letter, name)")
+        return InputError(path, f"is a placeholder without symbols ({shown!r})", "give the real System.map")
+    return InputError(path, f"line {number:,} is not a line of a System.map (address, letter, name)")
 
 
 # -- whether the map is of a kernel --------------------------------------------------------------------------
@@ -139,30 +132,30 @@ def require_same_symbols(
     """Refuse a map that has elsewhere a symbol that the file itself still has, or lacks one of `names`.
 
     Raises:
-        ContradictionError: naming the map and the symbol.
+        InputError: naming the map and the symbol.
     """
     mapped = symbols.find(names)
     for name, info in own.find(names).items():
         if name not in mapped or mapped[name].address != info.address:
             found = f"{name} at {mapped[name].address:#x}" if name in mapped else f"no {name}"
-            raise ContradictionError(map_file, f"has {found}, {file} has it at {info.address:#x}", _ADVICE)
+            raise InputError(map_file, f"has {found}, {file} has it at {info.address:#x}", _ADVICE)
     code = set(symbols.code_symbols())
     odd = [symbol for symbol in own.code_symbols() if symbol[1] and symbol not in code]
     places = dict(sorted(code, reverse=True)) if odd else {}  # of several addresses the lowest
     for raw, address in odd:
         if raw in places:
             found = f"{decode_name(raw)} at {places[raw]:#x}"
-            raise ContradictionError(map_file, f"has {found}, {file} has it at {address:#x}", _ADVICE)
+            raise InputError(map_file, f"has {found}, {file} has it at {address:#x}", _ADVICE)
 
 
 def require_matching_map(kernel: Kernel, map_file: str, symbols: IndexedSymbols) -> None:
     """Refuse a System.map that is not of `kernel`, which was read with its symbols.
 
     Raises:
-        ContradictionError: naming the map and what does not fit.
+        InputError: naming the map and what does not fit.
     """
     for problem in _problems(kernel, symbols):
-        raise ContradictionError(map_file, f"is not of {kernel.file}: {problem}", _ADVICE)
+        raise InputError(map_file, f"is not of {kernel.file}: {problem}", _ADVICE)
 
 
 def _problems(kernel: Kernel, symbols: IndexedSymbols) -> Iterator[str]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.errors import UnreadableError, UnsuitableError
+from pfestubs.errors import InputError
 from pfestubs.layouts import STUB_SYMBOLS, Layout, detect_layout
 from pfestubs.model import Area, Kernel
 from pfestubs.read import elf as e
@@ -42,15 +42,14 @@ def open_kernel(path: str, system_map: str | None = None) -> Iterator[Kernel]:
     """Read the kernel at `path`; its memory and symbols are valid inside the `with` block.
 
     Raises:
-        UnreadableError: it is damaged, or the table or a count is not in the file.
-        UnsuitableError: it is not a linked powerpc kernel, has no location table, or lacks a symbol.
-        ContradictionError: the System.map is not this kernel's.
+        InputError: it is damaged, not a linked powerpc kernel, or has no location table, a symbol or a count;
+            or the System.map is not this kernel's.
     """
     with e.open_elf(path) as elf:
         require_kind(elf, "kernel")
         if system_map is None:
             if elf.symtab is None:
-                raise UnsuitableError(
+                raise InputError(
                     elf.path, "has no symbol table: it was stripped", "give its System.map with --system-map"
                 )
             yield _read(elf, ElfSymbols(elf), elf.path)
@@ -82,13 +81,13 @@ def _read(elf: Elf, symbols: SymbolView, source: str) -> Kernel:
     relocated = RelocatedWords(elf, memory, next((place.address for place in dynamic.values()), None))
     table = relocated.words(range(start, stop)) if stop > start else array("Q")
     if table is None:
-        raise UnreadableError(
+        raise InputError(
             source,
             f"has its location table at {start:#x} to {stop:#x}, where {elf.path} holds nothing",
             "is the file truncated?" if source == elf.path else "give the System.map of the same build",
         )
     if not table and (layout is None or stop < start):
-        raise UnsuitableError(
+        raise InputError(
             source,
             f"has an empty location table ({TABLE_SYMBOLS[0]} {start:#x}, {TABLE_SYMBOLS[1]} {stop:#x})",
             "was it built with CONFIG_FUNCTION_TRACER?",
@@ -96,7 +95,7 @@ def _read(elf: Elf, symbols: SymbolView, source: str) -> Kernel:
     if 2 * table.count(0) <= len(table):  # else the check says that the table is damaged
         relocated.require_agreement()
     if table and not any(table) and not relocated.is_known:
-        raise UnsuitableError(
+        raise InputError(
             elf.path,
             "has no section headers and no dynamic section, and its location table holds only zeros: its"
             " relocations cannot be found",
@@ -127,11 +126,11 @@ def _layout(elf: Elf, found: Mapping[str, SymbolInfo], source: str) -> Layout | 
     """Return the layout that the symbols name, once all that a boot depends on are there.
 
     Raises:
-        UnsuitableError: naming those that are missing, or the ELF ABI.
+        InputError: naming those that are missing, or the ELF ABI.
     """
     if not any(name in found for name in TABLE_SYMBOLS):
         advice = "was it built with CONFIG_FUNCTION_TRACER?"
-        raise UnsuitableError(
+        raise InputError(
             source,
             f"has no location table (no {' and '.join(TABLE_SYMBOLS)})",
             advice if source == elf.path else "give the whole System.map of this kernel",
@@ -144,7 +143,7 @@ def _layout(elf: Elf, found: Mapping[str, SymbolInfo], source: str) -> Layout | 
     missing = [name for name in required if name not in found]
     if missing:
         several = len(missing) > 1
-        raise UnsuitableError(
+        raise InputError(
             source,
             f"has no {'symbols' if several else 'symbol'} {', '.join(missing)}",
             f"{'these symbols are' if several else 'this symbol is'} required",
@@ -156,7 +155,7 @@ def _beyond(relocated: RelocatedWords, table: range, word: int) -> Sequence[int]
     """Return the values in the slots right before and after the table, as far as they can be read."""
     values: list[int] = []
     for slot in (table.start - word, table.stop):
-        with suppress(UnreadableError):
+        with suppress(InputError):
             values += relocated.words(range(slot, slot + word)) or ()
     return values
 
@@ -188,17 +187,13 @@ def build_id_of(
 def _require_elfv2(elf: Elf) -> None:
     """ELFv1 kernels have neither patchable entries nor stubs (arch/powerpc/Kconfig, Makefile.postlink)."""
     if elf.machine == "EM_PPC64" and (elf.flags & 3 == 1 or elf.sections_named(".opd")):
-        raise UnsuitableError(
+        raise InputError(
             elf.path, "uses the 64-bit ELF ABI v1, whose kernels have no ftrace stubs", "nothing to check"
         )
 
 
 def _extents(elf: Elf) -> list[Extent]:
-    """Return what the file holds of memory, by section, or by segment if there are no section headers.
-
-    Raises:
-        UnreadableError: the file ends before one of them.
-    """
+    """Return what the file holds of memory, by section, or by segment if there are no section headers."""
     extents = []
     for i, s in enumerate(elf.sections):
         if s.flags & e.SHF_ALLOC and s.size and not s.is_nobits:
@@ -213,11 +208,7 @@ def _extents(elf: Elf) -> list[Extent]:
 
 
 def _require_loaded(elf: Elf, name: str, address: int) -> None:
-    """Refuse a file whose program headers load other bytes to `address` than its section headers name.
-
-    Raises:
-        UnreadableError: they do, or load nothing there.
-    """
+    """Refuse a file whose program headers load other bytes to `address` than its section headers name."""
     sections = [s for s in elf.sections if s.flags & e.SHF_ALLOC and s.addr <= address < s.addr + s.size]
     loads = [s for s in elf.segments if s.type == "PT_LOAD"]
     if not sections or not loads:
@@ -225,7 +216,7 @@ def _require_loaded(elf: Elf, name: str, address: int) -> None:
     named = {section.offset - section.addr for section in sections}
     loaded = {s.offset - s.vaddr for s in loads if s.vaddr <= address < s.vaddr + s.filesz}
     if named.isdisjoint(loaded):
-        raise UnreadableError(
+        raise InputError(
             elf.path,
             f"is damaged: its program headers do not load what its section headers have at {name},"
             f" {address:#x}",
@@ -240,7 +231,7 @@ def _areas(
     for spec in layout.areas:
         count = memory.word(found[spec.count_symbol].address)
         if count is None:
-            raise UnreadableError(
+            raise InputError(
                 source,
                 f"has {spec.count_symbol} at {found[spec.count_symbol].address:#x}, where the kernel holds"
                 " nothing",

@@ -6,7 +6,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pfestubs.errors import UnreadableError, UnsuitableError
+from pfestubs.errors import InputError
 from pfestubs.layouts import LAYOUTS, STUB_SYMBOLS
 from pfestubs.model import ReserveArray, TextSection, VmlinuxO
 from pfestubs.read import elf as e
@@ -39,13 +39,13 @@ def read_vmlinux_o(path: str) -> VmlinuxO:
     """Read the object at `path`.
 
     Raises:
-        UnreadableError: it is damaged, or entries and relocations do not agree.
-        UnsuitableError: it is not a relocatable powerpc object with a symbol table.
+        InputError: it is damaged, not a relocatable powerpc object with a symbol table, or its entries and
+            relocations do not agree.
     """
     with e.open_elf(path) as elf:
         require_kind(elf, "object")
         if elf.symtab is None:
-            raise UnsuitableError(
+            raise InputError(
                 elf.path, "has no symbol table: it was stripped", "give vmlinux.o as the linker wrote it"
             )
         machine = _MACHINES[elf.machine]
@@ -93,7 +93,7 @@ def _relocation_sections(elf: Elf) -> dict[int, list[int]]:
             if section.type in _RELOCATION_TYPES:
                 relocations[section.info].append(i)
             elif section.type != e.SHT_PROGBITS and elf.section_name(i).startswith((".rel", ".crel")):
-                raise UnreadableError(
+                raise InputError(
                     elf.path,
                     f"the relocations of section {elf.section_label(section.info)} are in section"
                     f" {elf.section_label(i)} of the unsupported type {section.type:#x}",
@@ -124,7 +124,7 @@ class _LocationReader:
         for index in sections:
             offsets, infos, addends = elf.relocations(index)
             if elf.sections[index].link != elf.symtab:
-                raise UnreadableError(
+                raise InputError(
                     elf.path, f"relocation section {elf.section_label(index)} does not use the symbol table"
                 )
             slots.extend(_as_array(offsets))
@@ -184,13 +184,13 @@ def _as_array(values: array[int]) -> array[int]:
 def _refuse_bad_table(elf: Elf, table: int) -> None:
     section = elf.sections[table]
     if section.is_nobits:
-        raise UnsuitableError(
+        raise InputError(
             elf.path,
             f"holds no data: section {elf.section_label(table)} is empty space",
             "it looks like a file of debug information (--only-keep-debug); give the object itself",
         )
     if section.size % elf.word:
-        raise UnreadableError(
+        raise InputError(
             elf.path,
             f"section {elf.section_label(table)} has {section.size} bytes, not a multiple of {elf.word}",
         )
@@ -201,7 +201,7 @@ def _addends_in_place(elf: Elf, table: int, words: array[int], offsets: array[in
     try:
         return array("Q", [words[offset // elf.word] for offset in offsets])
     except IndexError as error:
-        raise UnreadableError(
+        raise InputError(
             elf.path, f"a relocation of section {elf.section_label(table)} lies outside it"
         ) from error
 
@@ -223,7 +223,7 @@ def _target(elf: Elf, machine: _Machine, info: int, entry: _Entry) -> tuple[int,
     """Return the section that an r_info points into, and its symbol's value; `entry` is for messages."""
     number = elf.info_type(info)
     if number not in machine.types:
-        raise UnreadableError(
+        raise InputError(
             elf.path,
             f"entry {entry} has a relocation {elf.relocation_name(number)}, expected {machine.relocation}",
         )
@@ -234,11 +234,11 @@ def _target(elf: Elf, machine: _Machine, info: int, entry: _Entry) -> tuple[int,
         )
         name = elf.symbol_name(symbol)
         shown = f"symbol {name}" if name else f"symbol number {elf.info_symbol(info)}"
-        raise UnreadableError(
+        raise InputError(
             elf.path, f"entry {entry} refers to the {kind} {shown}, expected a function of this object"
         )
     if not elf.sections[symbol.section].flags & e.SHF_EXECINSTR:
-        raise UnreadableError(
+        raise InputError(
             elf.path,
             f"entry {entry} points into section {elf.section_label(symbol.section)}, which holds no code",
         )
@@ -256,7 +256,7 @@ def _compare_slots(elf: Elf, table: int, slots: array[int]) -> None:
         advice = ""
         if not slots:
             advice = "its relocations were stripped or applied; give vmlinux.o as the linker wrote it"
-        raise UnreadableError(
+        raise InputError(
             elf.path,
             f"section {label} has room for {expected:,} entries and {len(slots):,} relocations;"
             " they must be equal",
@@ -264,7 +264,7 @@ def _compare_slots(elf: Elf, table: int, slots: array[int]) -> None:
         )
     for slot, entry in zip(sorted(slots), wanted, strict=True):
         if slot != entry:
-            raise UnreadableError(
+            raise InputError(
                 elf.path,
                 f"a relocation at {label}+{slot:#x} fills no entry of its own ({size} bytes, entries of"
                 f" {elf.word})",
@@ -294,7 +294,7 @@ def _reserve(elf: Elf, stubs: dict[str, Symbol]) -> int | None:
             or symbol.size not in {0, _COUNT_SIZE}
             or symbol.value + _COUNT_SIZE > section.size
         ):
-            raise UnreadableError(elf.path, f"{name} is not a {_COUNT_SIZE}-byte number in a section")
+            raise InputError(elf.path, f"{name} is not a {_COUNT_SIZE}-byte number in a section")
         elf.require_in_file(section.offset, section.size, f"section {symbol.section}")
         content = elf.source.read(section.offset + symbol.value, _COUNT_SIZE)
         return int.from_bytes(content, elf.byte_order.value)

@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.errors import ToolError, UnreadableError, UnsuitableError, UsageError
+from pfestubs.errors import InputError, ToolError, UsageError
 from pfestubs.read.elf import Elf
 from pfestubs.read.source import open_source
 from pfestubs.system import signals
@@ -155,7 +155,7 @@ def _read_object(tool: str, path: str, source: str, kernel: VmlinuxO) -> bytes:
             elf = Elf(made)
             found = (elf.bits, elf.byte_order.value, elf.machine, elf.type)
             content = made.read(0, made.size)
-    except (UnreadableError, UnsuitableError) as error:
+    except InputError as error:
         raise ToolError(tool, f"succeeded but wrote no object for {source}: it {error.problem}") from error
     expected = (kernel.bits, kernel.byte_order.value, f"EM_{kernel.machine.upper()}", "ET_REL")
     if found != expected:

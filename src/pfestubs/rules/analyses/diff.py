@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from pfestubs.errors import PartialListingError
+from pfestubs.errors import Refusal, RefusedError
 from pfestubs.model import AreaFigures, KernelFigures
 from pfestubs.rules.analyses.address_map import measure_text
 from pfestubs.rules.analyses.planner import Planner
@@ -89,11 +89,11 @@ def compare(old: KernelFigures, new: KernelFigures) -> DiffResult:
     """Return what differs between two kernels' figures.
 
     Raises:
-        PartialListingError: one source lists only some of the functions, the other is about all.
+        RefusedError: one source lists only some of the functions, the other is about all.
     """
     if old.partial != new.partial:
         partial = old if old.partial else new
-        raise PartialListingError(partial.kernel.file, partial.locations)
+        raise RefusedError(Refusal.LISTING_PARTIAL, partial.kernel.file, partial.locations)
     locations = old.locations, new.locations
     if old.entries is not None and new.entries is not None:
         locations = old.entries.total, new.entries.total

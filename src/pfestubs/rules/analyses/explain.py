@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pfestubs.errors import DamagedKernelError, OtherKernelLogError, UnprovedLogError
+from pfestubs.errors import Refusal, RefusedError
 from pfestubs.model import ppc, symbolic
 from pfestubs.model.boot_log import BugPhase, Comparison, MessageKind, Proof
 from pfestubs.model.findings import Action, Remedy
@@ -122,17 +122,16 @@ def explain_log(boot: Boot, log: BootLog) -> ExplainResult:
     """Explain the messages of ftrace in `log` in terms of a kernel's simulated boot.
 
     Raises:
-        DamagedKernelError: the kernel's table or areas are damaged: nothing is predicted.
-        OtherKernelLogError: the log is of other kernels only.
-        UnprovedLogError: it shows no failure, and not that ftrace was set up by this kernel either.
+        RefusedError: the kernel's table or areas are damaged: nothing is predicted; or the log is of other
+            kernels only, or shows neither a failure nor that ftrace was set up by this kernel.
     """
     if boot.damage:
-        raise DamagedKernelError(boot.kernel.file, boot.damage[0].rule)
+        raise RefusedError(Refusal.KERNEL_DAMAGED, boot.kernel.file, boot.damage[0].rule)
     differences = [_difference(boot, logged) for logged in log.boots]
     own = [logged for logged, other in zip(log.boots, differences, strict=True) if other is None]
     other = next(filter(None, differences), None)
     if other is not None and not any(logged.banner or logged.releases for logged in own):
-        raise OtherKernelLogError(log.file, other[0], boot.kernel.file, other[1])
+        raise RefusedError(Refusal.LOG_OF_OTHER_KERNEL, log.file, other[0], boot.kernel.file, other[1])
     remedies, addresses = Remedies(boot), _addresses(boot, own)
     proofs = [_is_proved(boot, logged) for logged in own]
     explainers = [
@@ -150,7 +149,7 @@ def explain_log(boot: Boot, log: BootLog) -> ExplainResult:
     )
     problem = None if result.failed else _lacks_proof(boot, log, own)
     if problem is not None:
-        raise UnprovedLogError(log.file, problem)
+        raise RefusedError(Refusal.LOG_UNPROVED, log.file, problem)
     return result
 
 

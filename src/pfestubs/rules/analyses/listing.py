@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pfestubs.errors import DamagedKernelError
+from pfestubs.errors import Refusal, RefusedError
 from pfestubs.rules.check.check import failure_findings
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ def list_stubs(boot: Boot, positions: Sequence[int]) -> StubListing:
     """Return the listing of the locations at `positions`, in their order.
 
     Raises:
-        DamagedKernelError: the kernel's table or areas are damaged: nothing is predicted.
+        RefusedError: the kernel's table or areas are damaged: nothing is predicted.
     """
     if boot.damage:
-        raise DamagedKernelError(boot.kernel.file, boot.damage[0].rule)
+        raise RefusedError(Refusal.KERNEL_DAMAGED, boot.kernel.file, boot.damage[0].rule)
     missing = [position for position in positions if not boot.has_stub(position)]
     findings = failure_findings(boot, [boot.failure_at[position] for position in missing])
     return StubListing(boot, positions, dict(zip(missing, findings, strict=True)))

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.errors import UnexpectedReserveError
+from pfestubs.errors import Refusal, RefusedError
 from pfestubs.rules.analyses.address_map import measure_text
 from pfestubs.rules.analyses.planner import Planner, least_growth
 from pfestubs.rules.analyses.relink import (
@@ -99,11 +99,11 @@ def plan_reserve(
         required: bytes of text that must be left to grow, and where, None for anywhere.
 
     Raises:
-        UnexpectedReserveError: a reserve is asked about and the layout has none.
+        RefusedError: a reserve is asked about and the layout has none.
     """
     planner = planner or Planner(boot)
     if reserves and planner.linked is None:
-        raise UnexpectedReserveError(boot.kernel.file, reserves[0], boot.kernel.layout_name)
+        raise RefusedError(Refusal.RESERVE_UNEXPECTED, boot.kernel.file, reserves[0], boot.kernel.layout_name)
     kernel = boot.kernel
     if boot.damage:
         return PlanResult(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pfestubs.errors import LayoutMismatchError
+from pfestubs.errors import Refusal, RefusedError
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
 from pfestubs.rules.analyses.address_map import AddressSpan, map_addresses, measure_text
@@ -179,11 +179,11 @@ def older_kernel(boot: Boot, file: str, layout: str) -> ReportedKernel:
     """Return what a report on another kernel, `file` with that layout, shows of this one.
 
     Raises:
-        LayoutMismatchError: one of them traces without stubs: its distances mean something else.
+        RefusedError: one of them traces without stubs: its distances mean something else.
     """
     own = boot.kernel.layout_name
     if own != layout and "inline" in {own, layout}:
-        raise LayoutMismatchError(boot.kernel.file, own, file, layout)
+        raise RefusedError(Refusal.LAYOUT_DIFFERS, boot.kernel.file, own, file, layout)
     return _reported(boot)
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pfestubs.errors import DamagedKernelError, MissingMemoryError
+from pfestubs.errors import Refusal, RefusedError
 from pfestubs.model import TRAMPOLINE_FREED, ppc
 from pfestubs.rules.kernel.stubs import stub_words, traced_word
 
@@ -113,18 +113,20 @@ def verify_stubs(boot: Boot, running: RunningKernel, *, show_all: bool = False) 
         show_all: list every location, not just those that are different or in use.
 
     Raises:
-        DamagedKernelError: the kernel's table or areas are damaged: nothing is predicted.
-        MissingMemoryError: the dump lacks memory that was not freed.
+        RefusedError: the kernel's table or areas are damaged: nothing is predicted; or the dump lacks memory
+            that was not freed.
     """
     kernel = boot.kernel
     if boot.damage:
-        raise DamagedKernelError(kernel.file, boot.damage[0].rule)
+        raise RefusedError(Refusal.KERNEL_DAMAGED, kernel.file, boot.damage[0].rule)
     freed = init_memory_freed(running, kernel.trampolines.get(TRAMPOLINE_FREED))
     stubs = [_compare(boot, position, running.word_at, freed) for position in range(len(boot.locations))]
     missing = [stub.location for stub in stubs if stub.is_missing]
     if missing:
         first = missing[0]
-        raise MissingMemoryError(running.file, len(missing), len(stubs), kernel.name(first), first)
+        raise RefusedError(
+            Refusal.MEMORY_MISSING, running.file, len(missing), len(stubs), kernel.name(first), first
+        )
     return Verification(
         boot=boot,
         dump=running.file,

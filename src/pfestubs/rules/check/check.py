@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from pfestubs.errors import LayoutMismatchError, MachineMismatchError
+from pfestubs.errors import Refusal, RefusedError
 from pfestubs.layouts import AreaRole
 from pfestubs.model.findings import (
     Action,
@@ -130,7 +130,7 @@ def check_boot(boot: Boot, options: CheckOptions, planner: Planner | None = None
         planner: of the boot, where the caller has one.
 
     Raises:
-        MachineMismatchError, LayoutMismatchError: the expected counts or the baseline are of another kind
+        RefusedError: the expected counts or the baseline are of another kind
             of kernel.
     """
     kernel = boot.kernel
@@ -168,8 +168,7 @@ def _require_same_kind(kernel: Kernel, options: CheckOptions) -> None:
     """Refuse expected counts and a baseline that cannot be of this kernel.
 
     Raises:
-        MachineMismatchError: class or byte order differ.
-        LayoutMismatchError: the layouts differ.
+        RefusedError: class, byte order or layout differ.
     """
     expected, baseline, layout = options.expected, options.baseline, kernel.layout_name
     if expected is not None:
@@ -177,13 +176,13 @@ def _require_same_kind(kernel: Kernel, options: CheckOptions) -> None:
         # The object of a kernel with stubs refers to their symbols.
         if expected.layout is not kernel.layout:
             name = expected.layout.name if expected.layout else "inline"
-            raise LayoutMismatchError(expected.file, name, kernel.file, layout)
+            raise RefusedError(Refusal.LAYOUT_DIFFERS, expected.file, name, kernel.file, layout)
     if baseline is not None:
         file, theirs, bits, byte_order, *_ = baseline.kernel
         if bits is not None and byte_order is not None:
             _require_machine(kernel, file, bits, byte_order)
         if theirs != layout:
-            raise LayoutMismatchError(file, str(theirs), kernel.file, layout)
+            raise RefusedError(Refusal.LAYOUT_DIFFERS, file, str(theirs), kernel.file, layout)
 
 
 def _require_machine(kernel: Kernel, file: str, bits: int, byte_order: ByteOrder) -> None:
@@ -192,7 +191,7 @@ def _require_machine(kernel: Kernel, file: str, bits: int, byte_order: ByteOrder
             f"{width}-bit {order.value}-endian"
             for width, order in ((bits, byte_order), (kernel.bits, kernel.byte_order))
         )
-        raise MachineMismatchError(file, theirs, kernel.file, own)
+        raise RefusedError(Refusal.MACHINE_DIFFERS, file, theirs, kernel.file, own)
 
 
 def _compared_with_object(boot: Boot, expected: ObjectCounts | None) -> Iterator[Finding]:

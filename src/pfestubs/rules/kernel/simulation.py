@@ -14,7 +14,7 @@ from bisect import bisect_left, bisect_right
 from operator import le, sub
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.errors import NoStubsError, UnprovenInlineError
+from pfestubs.errors import Refusal, RefusedError
 from pfestubs.layouts import LAYOUTS, AreaRole
 from pfestubs.model import ppc
 from pfestubs.rules.kernel.inline_sites import InlineSites
@@ -46,14 +46,13 @@ def boot_kernel(kernel: Kernel, *, with_stubs: bool = False) -> Boot:
         with_stubs: refuse a kernel that traces without stubs.
 
     Raises:
-        UnprovenInlineError: it has no stub symbols, and most locations do not have an inline shape.
-        NoStubsError: it traces without stubs.
+        RefusedError: it has no stub symbols, and most locations no inline shape; or it traces without stubs.
     """
     if kernel.layout is None:
         if not InlineSites(kernel).are_evident():
-            raise UnprovenInlineError(kernel.file, _STUB_SYMBOLS)
+            raise RefusedError(Refusal.INLINE_UNPROVEN, kernel.file, _STUB_SYMBOLS)
         if with_stubs:
-            raise NoStubsError(kernel.file)
+            raise RefusedError(Refusal.NO_STUBS, kernel.file)
     return simulate_boot(kernel)
 
 

@@ -11,14 +11,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from pfestubs.errors import (
-    NoEntriesError,
-    ReserveMismatchError,
-    UnexpectedReserveError,
-    UnknownReserveError,
-    UntestableLayoutError,
-    UntestableReserveError,
-)
+from pfestubs.errors import Refusal, RefusedError
 from pfestubs.layouts import LAYOUTS, RESERVE_CONFIG, Layout, detect_layout
 from pfestubs.model import AreaCounts, EntryCounts, ObjectCounts, ppc
 from pfestubs.rules.kernel.section_kinds import classify_section
@@ -99,12 +92,11 @@ def count(
         allow_empty: accept an object that has no entries.
 
     Raises:
-        ContradictionError: an option and the object disagree.
-        UnsuitableError: no entries, or the reserve size is unknown.
+        InputError: an option and the object disagree, it has no entries, or the reserve size is unknown.
     """
     entries = count_entries(obj)
     if not entries.total and not allow_empty:
-        raise NoEntriesError(obj.file)
+        raise RefusedError(Refusal.NO_ENTRIES, obj.file)
     if layout is None and reserve is not None and not obj.stub_symbols:
         layout = next(name for name, row in LAYOUTS.items() if row.reserve)  # no other has a reserve
     chosen = detect_layout(obj.file, obj.stub_symbols, layout, has_option=True)
@@ -124,12 +116,12 @@ def _known_reserve(obj: VmlinuxO, layout: Layout, asked: int | None) -> int:
     area = layout.reserve
     if area is None:
         if asked is not None:
-            raise UnexpectedReserveError(obj.file, asked, layout.name)
+            raise RefusedError(Refusal.RESERVE_UNEXPECTED, obj.file, asked, layout.name)
         return 0
     if obj.reserve is None and asked is None:
-        raise UnknownReserveError(obj.file, area.count_symbol)
+        raise RefusedError(Refusal.RESERVE_UNKNOWN, obj.file, area.count_symbol)
     if obj.reserve is not None and asked is not None and asked != obj.reserve:
-        raise ReserveMismatchError(obj.file, asked, area.count_symbol, obj.reserve)
+        raise RefusedError(Refusal.RESERVE_DIFFERS, obj.file, asked, area.count_symbol, obj.reserve)
     return obj.reserve if obj.reserve is not None else asked or 0
 
 
@@ -167,14 +159,14 @@ def judge_reserve(obj: VmlinuxO, counts: ObjectCounts) -> SizedObject:
     """Return whether the reserve that an object was counted with is in range, and what to change if not.
 
     Raises:
-        UntestableLayoutError, UntestableReserveError: the object does not tell.
+        RefusedError: the object does not tell.
     """
     if counts.layout is None or counts.stubs is None:
-        raise UntestableLayoutError(obj.file)
+        raise RefusedError(Refusal.LAYOUT_UNTESTABLE, obj.file)
     reserve = counts.stubs.reserve or 0
     trap = measure_reserve(obj, counts.layout, reserve)
     if trap == "unknown":
-        raise UntestableReserveError(obj.file, "ftrace_ool_stub_text")
+        raise RefusedError(Refusal.RESERVE_UNTESTABLE, obj.file, "ftrace_ool_stub_text")
     if trap is not None and trap.exposed:
         trap = replace(trap, remedy=suggest_reserve(obj, counts.layout, reserve))
     return SizedObject(counts, judged=True, trap=trap)
