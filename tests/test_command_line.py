@@ -13,7 +13,7 @@ import click
 import pytest
 
 from pfestubs.cli import main
-from pfestubs.cli.parameters import COUNT, COUNT_OR_AUTO, SIGNED_SIZE, SIZE
+from pfestubs.cli.options import COUNT, COUNT_OR_AUTO, SIGNED_SIZE, SIZE
 from pfestubs.errors import Exit
 from pfestubs.formats.text import escape_line
 from support import OBJECTS, validator

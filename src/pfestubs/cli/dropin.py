@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pfestubs import __version__
-from pfestubs.cli.inputs import input_file
+from pfestubs.cli.options import input_file
 from pfestubs.errors import Exit, InputError, UsageError
 from pfestubs.system.files import print_messages, refuse_input, write_output
 
@@ -42,13 +42,13 @@ def call_drop_in(name: str, words: list[str]) -> int | None:
 
 
 def _hook_pfe(vmlinux_o: str, arch_vmlinux_o: str) -> None:
-    from pfestubs.cli.generation import GenerateOptions, run_hook
+    from pfestubs.cli.commands.hook import run_hook
 
-    run_hook(vmlinux_o, arch_vmlinux_o, GenerateOptions(layout="pfe"))
+    run_hook(vmlinux_o, arch_vmlinux_o, layout="pfe")
 
 
 def _generate_ool(num_reserve: str, is_64bit: str, _objdump: str, vmlinux_o: str, out_s: str) -> None:
-    from pfestubs.cli.generation import GenerateOptions, generate
+    from pfestubs.cli.commands.generate import generate
     from pfestubs.read.vmlinux_o import read_vmlinux_o
 
     if not (num_reserve.isascii() and num_reserve.isdigit() and len(num_reserve) <= 10):
@@ -62,8 +62,7 @@ def _generate_ool(num_reserve: str, is_64bit: str, _objdump: str, vmlinux_o: str
             "pass $(CONFIG_64BIT)",
         )
     refuse_input(out_s, vmlinux_o)
-    text = generate(obj, GenerateOptions(layout="ool", reserve=int(num_reserve)))
-    write_output(out_s, text)
+    write_output(out_s, generate(obj, layout="ool", reserve=int(num_reserve)))
 
 
 def _check(_nm: str, vmlinux: str) -> int:

@@ -1,29 +1,73 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Arguments, options and the end of the help that several commands share, declared once.
+"""What several commands have, declared once: arguments and options, the types of their values, output.
 
-A command's parameters are, in this order: input files, `format_`, `output`, `system_map`, `show_all`.
+A command's parameters are, in this order: input files, `output`, `system_map`, `show_all`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import errno
+import os
+import re
+from contextlib import suppress
+from functools import partial, wraps
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import click
 
-from pfestubs.cli.parameters import COUNT, COUNT_OR_AUTO, InputFile
+from pfestubs.cli.output import Output
+from pfestubs.errors import InputError, PfestubsError, UsageError
 from pfestubs.formats import FORMATS
 from pfestubs.layouts import LAYOUTS
+from pfestubs.read.file_types import ELF, HEAD
+from pfestubs.read.source import open_source
+from pfestubs.system.files import refuse_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pfestubs.rules.check.check import AllowedGrowth
+
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType  # not generic before click 8.4
 
-
+COUNT_LIMIT: Final = 0xFFFFFFFF
+"""A count in a kernel has 32 bits."""
 EXIT_STATUS: Final = (
     "Exit status: 0 success, no problems found; 1 problems found in the kernel; 2 error (usage, unreadable"
     " input, failed tool)."
 )
+_PACKED: Final = ("", ".xz", ".gz", ".zst")
+_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_DECIMAL: Final = r"[0-9]{1,3}(?:,[0-9]{3}){1,6}|[0-9]{1,20}"
+"""With the thousands separators that pfestubs prints, or without."""
+_NUMBER: Final = re.compile(
+    rf"(?P<sign>-?)(?:(?P<hex>0x[0-9a-f]{{1,16}})|(?P<decimal>{_DECIMAL})(?:(?P<unit>[kmg])(?P<bytes>i?b)?)?)",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+# -- commands ------------------------------------------------------------------------------------------------
+
+
+class _Command(click.Command):
+    """A command that does not write its output over one of its input files: all of its other paths."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        paths = {param.name for param in self.params if isinstance(param.type, click.Path)} - {"output"}
+        given = (ctx.params[name] for name in paths)
+        inputs = chain.from_iterable(value if isinstance(value, tuple) else (value,) for value in given)
+        refuse_input(ctx.params.get("output"), *inputs)
+        return super().invoke(ctx)
+
+
+def command(name: str, help_: str, *examples: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """Return the decorator that makes a command of a function; its help ends with examples of its use."""
+    return click.command(name, cls=_Command, help=help_, epilog=epilog(*examples))
 
 
 def epilog(*examples: str) -> str:
@@ -32,18 +76,188 @@ def epilog(*examples: str) -> str:
     return f"\b\nExamples:\n{lines}\n\n{EXIT_STATUS}"
 
 
+# -- input files ---------------------------------------------------------------------------------------------
+
+
+def input_file(label: str, path: str, usual_name: str | None = None) -> str:
+    """Return the file that `path` names: itself, or the one of the usual name in a directory.
+
+    Whether the file exists, and its type, is checked by its reader.
+
+    Args:
+        label: the argument or option.
+        path: as given.
+        usual_name: what people call that file.
+
+    Raises:
+        UsageError: it is "-".
+        InputError: it is a directory without such a file.
+    """
+    if path == "-":
+        raise UsageError(label, "cannot be standard input: save it to a file and give its name")
+    if not os.path.isdir(path):
+        return path
+    names = [f"{usual_name}{suffix}" for suffix in _PACKED] if usual_name else []
+    for candidate in (os.path.join(path, name) for name in names):
+        if os.path.isfile(candidate):
+            return candidate
+    raise InputError(
+        path,
+        f"cannot be read: {os.strerror(errno.EISDIR)}",
+        f"it holds no {usual_name}" if usual_name else "",
+    )
+
+
+class InputFile(click.Path):
+    """An input file, or a directory that holds it under its usual name (`input_file`)."""
+
+    def __init__(self, usual_name: str | None = None) -> None:
+        super().__init__(readable=False)
+        self._usual_name = usual_name
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the path as given, or that of the file in a directory."""
+        path = label = str(super().convert(value, param, ctx))
+        if isinstance(param, click.Option):
+            label = param.opts[-1]
+        elif param is not None and param.name:
+            label = param.name.upper()
+        return input_file(label, path, self._usual_name)
+
+
+def refuse_swapped(command: str, kernel: str, *others: str) -> None:
+    """Refuse a first argument that is no ELF file where one of the others is: they are in the wrong order.
+
+    Raises:
+        UsageError: naming the right order.
+    """
+    file = next((other for other in others if _is_elf(other)), None)
+    if file is not None and not _is_elf(kernel):
+        rest = [kernel, *(other for other in others if other != file)]
+        raise UsageError(
+            kernel,
+            f"is not an ELF file, but {file} is: the kernel comes first",
+            " ".join(["pfestubs", command, file, *rest]),
+        )
+
+
+def _is_elf(path: str) -> bool:
+    """Return whether `path` is an ELF file, packed or not."""
+    if not os.path.isfile(path):
+        return False
+    with suppress(PfestubsError), open_source(path) as source:
+        return source.read_up_to(0, HEAD).startswith(ELF)
+    return False
+
+
 def input_argument(name: str, usual_name: str | None = None) -> Decorator:
     """Return an argument that names an input file; `usual_name` is what people call that file."""
     return click.argument(name, type=InputFile(usual_name))
 
 
-vmlinux_argument: Final = input_argument("vmlinux", "vmlinux")
-vmlinux_o_argument: Final = input_argument("vmlinux_o", "vmlinux.o")
+vmlinux: Final = input_argument("vmlinux", "vmlinux")
+vmlinux_o: Final = input_argument("vmlinux_o", "vmlinux.o")
+system_map: Final = click.option(
+    "--system-map",
+    metavar="FILE",
+    type=InputFile("System.map"),
+    help="Take the symbols from FILE: for a stripped vmlinux.",
+)
+old_system_map: Final = click.option(
+    "--old-system-map",
+    metavar="FILE",
+    type=InputFile("System.map"),
+    help="Take the symbols of OLD from FILE.",
+)
 
 
-def format_option(command: str) -> Decorator:
-    """Return `--format` with the formats of that command."""
-    return click.option(
+# -- numbers -------------------------------------------------------------------------------------------------
+
+
+class Parsed(_ParamType):
+    """What a function makes of a word; the function raises ValueError with what is wrong with it."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value."""
+        try:
+            return self._parse(str(value))
+        except ValueError as e:
+            self.fail(str(e), param, ctx)
+
+
+def _value(match: re.Match[str]) -> int:
+    if match["hex"]:
+        number = int(match["hex"], 16)
+    else:
+        number = int(match["decimal"].replace(",", "")) * _UNITS[(match["unit"] or "").lower()]
+    return -number if match["sign"] else number
+
+
+def _count(text: str, problem: str = "is not a count") -> int:
+    """Return a count of 32 bits: decimal, also 32,768 or 32K, or hexadecimal."""
+    match = _NUMBER.fullmatch(text)
+    if match is None or match["sign"] or match["bytes"] or (number := _value(match)) > COUNT_LIMIT:
+        raise ValueError(f"{text!r} {problem}: use a number from 0 to {COUNT_LIMIT}, decimal or 0x...")
+    return number
+
+
+def _count_or_auto(text: str) -> int | str:
+    return text if text == "auto" else _count(text, "is neither auto nor a count")
+
+
+def _size(text: str, *, signed: bool = False) -> int:
+    match = _NUMBER.fullmatch(text)
+    if match is None or (match["sign"] and not signed):
+        raise ValueError(
+            f"invalid size {text!r}: use bytes (decimal or 0x...), or a suffix K, M, G, KB, MB, GB, KiB, MiB,"
+            " GiB"
+        )
+    return _value(match)
+
+
+def _growth(text: str) -> AllowedGrowth:
+    match = re.fullmatch(rf"({_DECIMAL})|([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)%", text, re.ASCII)
+    if match is None:
+        raise ValueError(f"{text!r} is neither a number of locations nor a percentage")
+    from decimal import Decimal  # exact: 2.3% of 1,000 is 23
+
+    from pfestubs.rules.check.check import AllowedGrowth
+
+    if match[1] is not None:
+        return AllowedGrowth(Decimal(match[1].replace(",", "")), "locations")
+    return AllowedGrowth(Decimal(match[2]), "percent")
+
+
+COUNT: Final = Parsed("count", _count)
+"""A count of stubs."""
+COUNT_OR_AUTO: Final = Parsed("count or auto", _count_or_auto)
+SIZE: Final = Parsed("size", _size)
+"""Bytes: a number, alone (also hexadecimal) or with a unit; all units are powers of two."""
+SIGNED_SIZE: Final = Parsed("size", partial(_size, signed=True))
+MAX_GROWTH: Final = Parsed("growth", _growth)
+"""By how much the number of locations may grow, exact: a number, or a percentage."""
+
+
+# -- output --------------------------------------------------------------------------------------------------
+
+output_file: Final = click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(readable=False, allow_dash=True),
+    help="Write to FILE instead of standard output; FILE is replaced whole or not at all.",
+)
+
+
+def output(command: str) -> Decorator:
+    """Return `--format`, with the formats of that command, and `--output`, as one `Output`."""
+    format_ = click.option(
         "--format",
         "format_",
         type=click.Choice(list(FORMATS[command])),
@@ -52,36 +266,30 @@ def format_option(command: str) -> Decorator:
         help="Format of the output.",
     )
 
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def run(*, format_: str, output: str | None, **others: Any) -> Any:
+            return function(output=Output(command, format_, output), **others)
 
-output_option: Final = click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    type=click.Path(readable=False, allow_dash=True),
-    help="Write to FILE instead of standard output; FILE is replaced whole or not at all.",
-)
-system_map_option: Final = click.option(
-    "--system-map",
-    metavar="FILE",
-    type=InputFile("System.map"),
-    help="Take the symbols from FILE: for a stripped vmlinux.",
-)
+        return format_(output_file(run))
 
-old_system_map_option: Final = click.option(
-    "--old-system-map",
-    metavar="FILE",
-    type=InputFile("System.map"),
-    help="Take the symbols of OLD from FILE.",
-)
+    return decorate
 
 
-def all_option(help_: str) -> Decorator:
+def show_all(help_: str) -> Decorator:
     """Return `--all`, with what it shows in this command."""
     return click.option("--all", "show_all", is_flag=True, help=help_)
 
 
-def _asked_layout(_ctx: click.Context, _param: click.Parameter, value: str) -> str | None:
-    return None if value == "auto" else value
+# -- how an object is counted --------------------------------------------------------------------------------
+
+
+class Sizing(TypedDict, total=False):
+    """The options of `sizing`; a layout or reserve of None is read from the object."""
+
+    layout: str | None
+    reserve: int | None
+    allow_empty: bool
 
 
 _LAYOUT: Final = click.option(
@@ -89,7 +297,7 @@ _LAYOUT: Final = click.option(
     type=click.Choice(["auto", *LAYOUTS]),
     default="auto",
     show_default=True,
-    callback=_asked_layout,
+    callback=lambda _ctx, _param, value: None if value == "auto" else value,
     help="Names and areas of the kernel; auto reads them from the object.",
 )
 _RESERVE: Final = click.option(
@@ -103,6 +311,7 @@ _SPARE: Final = click.option(
     "--spare",
     metavar="N|auto",
     type=COUNT_OR_AUTO,
+    shell_complete=lambda _ctx, _param, incomplete: ["auto"] if "auto".startswith(incomplete) else [],
     help="Add N stubs to the end area; auto adds what an unreachable reserve can cost.",
 )
 _ALLOW_EMPTY: Final = click.option(
@@ -110,13 +319,13 @@ _ALLOW_EMPTY: Final = click.option(
 )
 
 
-def sizing_options(*, spare: bool) -> Decorator:
-    """Return `--layout` (None for auto), `--reserve`, `--allow-empty` and, where asked, `--spare`."""
-    options = (_LAYOUT, _RESERVE, _SPARE, _ALLOW_EMPTY) if spare else (_LAYOUT, _RESERVE, _ALLOW_EMPTY)
+def sizing(*, spare: bool) -> Decorator:
+    """Return `--layout`, `--reserve`, `--allow-empty` (`Sizing`) and, where asked, `--spare`."""
+    options = (_ALLOW_EMPTY, *((_SPARE,) if spare else ()), _RESERVE, _LAYOUT)
 
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            command = option(command)
-        return command
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in options:
+            function = option(function)
+        return function
 
     return decorate

@@ -8,47 +8,38 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pfestubs.cli.options import (
-    all_option,
-    epilog,
-    format_option,
-    output_option,
-    system_map_option,
-)
-from pfestubs.cli.parameters import MAX_GROWTH, SIZE, InputFile
+from pfestubs.cli import options
 from pfestubs.errors import Exit, PfestubsError
-from pfestubs.formats import RenderOptions, render
+from pfestubs.formats import RenderOptions
 from pfestubs.formats.check import github_error, summary, verdict
 from pfestubs.formats.findings import finding_message
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.check.check import CheckOptions, check_boot
 from pfestubs.rules.kernel.simulation import boot_kernel
-from pfestubs.system.files import is_stdout, print_messages, refuse_input, write_output
+from pfestubs.system.files import print_messages, write_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pfestubs.cli.output import Output
     from pfestubs.model import KernelFigures, ObjectCounts
     from pfestubs.rules.check.check import AllowedGrowth
 
 
-@click.command(
+@options.command(
     "check",
-    help="""Simulate the boot of VMLINUX and fail if ftrace would fail.
+    """Simulate the boot of VMLINUX and fail if ftrace would fail.
 
     Each location gets its stub as the kernel would hand it out, and each branch is measured. Of several
     kernels, each gets one line, and the exit status is the worst.
     """,
-    epilog=epilog(
-        "pfestubs check vmlinux",
-        "pfestubs check --min-headroom 1M --format junit -o pfestubs.xml vmlinux",
-    ),
+    "pfestubs check vmlinux",
+    "pfestubs check --min-headroom 1M --format junit -o pfestubs.xml vmlinux",
 )
-@click.argument("vmlinux", nargs=-1, required=True, metavar="VMLINUX...", type=InputFile("vmlinux"))
-@format_option("check")
-@output_option
-@system_map_option
-@all_option("Show every finding, not only the first of each cause.")
+@click.argument("vmlinux", nargs=-1, required=True, metavar="VMLINUX...", type=options.InputFile("vmlinux"))
+@options.output("check")
+@options.system_map
+@options.show_all("Show every finding, not only the first of each cause.")
 @click.option(
     "-v",
     "--verbose",
@@ -58,31 +49,30 @@ if TYPE_CHECKING:
 @click.option(
     "--prelink",
     metavar="VMLINUX_O|COUNT_JSON",
-    type=InputFile("vmlinux.o"),
+    type=options.InputFile("vmlinux.o"),
     help="Compare with the counts of vmlinux.o (or a saved count).",
 )
 @click.option(
     "--min-headroom",
     metavar="SIZE",
-    type=SIZE,
+    type=options.SIZE,
     help="Fail with less headroom: bytes, or K, M, G, KB, MB, GB, KiB, MiB, GiB (powers of two).",
 )
 @click.option(
     "--baseline",
     metavar="JSON",
-    type=InputFile(),
+    type=options.InputFile(),
     help="An earlier kernel's check, saved with --format json.",
 )
 @click.option(
     "--max-growth",
     metavar="N|N%",
-    type=MAX_GROWTH,
+    type=options.MAX_GROWTH,
     help="Fail if the number of locations grew by more than N (or N%) since the baseline.",
 )
 def command(
     vmlinux: tuple[str, ...],
-    format_: str,
-    output: str | None,
+    output: Output,
     system_map: str | None,
     show_all: bool,
     verbose: bool,
@@ -94,18 +84,16 @@ def command(
     """Run `pfestubs check`."""
     if max_growth is not None and baseline is None:
         raise click.UsageError("--max-growth requires --baseline.")
-    refuse_input(output, *vmlinux, system_map, prelink, baseline)
-    if len(vmlinux) > 1 and (format_ != "text" or system_map or prelink or baseline):
+    if len(vmlinux) > 1 and (output.format != "text" or system_map or prelink or baseline):
         raise click.UsageError("several kernels take --format text only, and no file that belongs to one.")
     check_options = CheckOptions(
         expected=None if prelink is None else _expected_counts(prelink),
         min_headroom=min_headroom,
         baseline=None if baseline is None else _baseline(baseline),
         max_growth=max_growth,
-        every_branch=verbose or format_ != "text",
-        growth=format_ == "json",
+        every_branch=verbose or output.format != "text",
+        growth=output.format == "json",
     )
-    options = RenderOptions(show_all, verbose, is_stdout(output) and format_ == "text")
     brief = len(vmlinux) > 1 and not verbose and not show_all
     status = Exit.SUCCESS
     pieces: list[Iterable[str]] = []
@@ -115,24 +103,23 @@ def command(
             with open_kernel(file, system_map) as kernel:
                 result = check_boot(boot_kernel(kernel), check_options)
         except PfestubsError as e:
-            if format_ == "github":
+            if output.format == "github":
                 pieces.append([github_error(file, str(e))])
             closing.append(str(e))
             status = Exit.ERROR
             continue
-        pieces.append(
-            [verdict(result, options, with_remedy=True)]
-            if brief
-            else render("check", format_, result, options)
-        )
+        if brief:
+            pieces.append([verdict(result, RenderOptions(on_stdout=output.on_stdout), with_remedy=True)])
+        else:
+            pieces.append(output.render(result, show_all=show_all, verbose=verbose))
         if not result.ok:
             status = max(status, Exit.PROBLEMS)
-            if not brief and not is_stdout(output):  # for the log of a build: the rest is in the file
+            if not brief and not output.on_stdout:  # for the log of a build: the rest is in the file
                 first = result.errors[0]
                 closing.append(f"{file}: error: {first.rule}: {finding_message(first)}")
                 closing.append(f"{file}: {summary(result)}")
     if pieces:
-        write_output(output, chain.from_iterable(pieces))
+        write_output(output.path, chain.from_iterable(pieces))
     print_messages(*closing)
     return status
 

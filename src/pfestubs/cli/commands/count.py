@@ -3,51 +3,38 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from pfestubs.cli.options import epilog, format_option, output_option, sizing_options, vmlinux_o_argument
-from pfestubs.cli.output import finish
+from pfestubs.cli import options
 from pfestubs.formats.count import trap_error
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules.kernel import sizing
-from pfestubs.system.files import refuse_input
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from pfestubs.cli.output import Output
 
 
-@click.command(
+@options.command(
     "count",
-    help="Count the entries of VMLINUX_O by kind, and the stubs to reserve for them.",
-    epilog=epilog(
-        "pfestubs count --fail-on-trap vmlinux.o", "pfestubs count --format json -o count.json vmlinux.o"
-    ),
+    "Count the entries of VMLINUX_O by kind, and the stubs to reserve for them.",
+    "pfestubs count --fail-on-trap vmlinux.o",
+    "pfestubs count --format json -o count.json vmlinux.o",
 )
-@vmlinux_o_argument
-@format_option("count")
-@output_option
-@sizing_options(spare=False)
+@options.vmlinux_o
+@options.output("count")
+@options.sizing(spare=False)
 @click.option(
     "--fail-on-trap",
     is_flag=True,
     help="Exit with status 1 if functions may be too far from the reserve to use it.",
 )
-def command(
-    vmlinux_o: str,
-    format_: str,
-    output: str | None,
-    layout: str | None,
-    reserve: int | None,
-    allow_empty: bool,
-    fail_on_trap: bool,
-) -> int:
+def command(vmlinux_o: str, output: Output, fail_on_trap: bool, **sizes: Unpack[options.Sizing]) -> int:
     """Run `pfestubs count`."""
-    refuse_input(output, vmlinux_o)
     obj = read_vmlinux_o(vmlinux_o)
-    counts = sizing.count(obj, layout=layout, reserve=reserve, allow_empty=allow_empty)
+    counts = sizing.count(obj, **sizes)
     sized = sizing.judge_reserve(obj, counts) if fail_on_trap else sizing.SizedObject(counts)
-    return finish(
-        "count",
-        sized,
-        ok=sized.ok,
-        format_=format_,
-        output=output,
-        closing=[f"{vmlinux_o}: error: {trap_error(sized.trap)}"] if fail_on_trap else (),
-    )
+    return output.finish(sized, ok=sized.ok, closing=f"{vmlinux_o}: error: {trap_error(sized.trap)}")

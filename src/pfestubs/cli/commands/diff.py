@@ -5,61 +5,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
-from pfestubs.cli.options import (
-    all_option,
-    epilog,
-    format_option,
-    input_argument,
-    old_system_map_option,
-    output_option,
-    system_map_option,
-)
-from pfestubs.cli.output import finish
-from pfestubs.cli.progress import working
+from pfestubs.cli import options
+from pfestubs.cli.output import Output, working
 from pfestubs.errors import UsageError
 from pfestubs.formats.diff import diff_summary
 from pfestubs.read.saved import is_saved, read_saved_figures
 from pfestubs.rules.analyses.diff import boot_figures, compare
-from pfestubs.system.files import refuse_input
 
 if TYPE_CHECKING:
     from pfestubs.model import KernelFigures
 
 
-@click.command(
+@options.command(
     "diff",
-    help="""Show what changed between the kernels OLD and NEW: functions, areas, headroom.
+    """Show what changed between the kernels OLD and NEW: functions, areas, headroom.
 
     OLD and NEW are vmlinux files, or JSON saved by check, count or stubs. --system-map applies to NEW. The
     exit status is 1 if NEW would fail at boot.
     """,
-    epilog=epilog("pfestubs diff old/vmlinux vmlinux", "pfestubs diff --format markdown base.json vmlinux"),
+    "pfestubs diff old/vmlinux vmlinux",
+    "pfestubs diff --format markdown base.json vmlinux",
 )
-@input_argument("old", "vmlinux")
-@input_argument("new", "vmlinux")
-@format_option("diff")
-@output_option
-@all_option("Show every function, not only 20 added and 20 removed.")
-@system_map_option
-@old_system_map_option
+@options.input_argument("old", "vmlinux")
+@options.input_argument("new", "vmlinux")
+@options.output("diff")
+@options.show_all("Show every function, not only 20 added and 20 removed.")
+@options.system_map
+@options.old_system_map
 def command(
-    old: str,
-    new: str,
-    format_: str,
-    output: str | None,
-    show_all: bool,
-    system_map: str | None,
-    old_system_map: str | None,
+    old: str, new: str, output: Output, show_all: bool, system_map: str | None, old_system_map: str | None
 ) -> int:
     """Run `pfestubs diff`."""
-    refuse_input(output, old, new, system_map, old_system_map)
     with working("comparing"):
         result = compare(_figures(old, old_system_map), _figures(new, system_map))
-    closing = [f"{new}: {diff_summary(result)}"]
-    ok = not result.new_fails
-    return finish("diff", result, ok=ok, format_=format_, output=output, closing=closing, show_all=show_all)
+    closing = f"{new}: {diff_summary(result)}"
+    return output.finish(result, ok=not result.new_fails, closing=closing, show_all=show_all)
 
 
 def _figures(path: str, system_map: str | None) -> KernelFigures:

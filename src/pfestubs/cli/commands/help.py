@@ -4,22 +4,22 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import CompletionItem
 
-from pfestubs.cli.options import epilog
+from pfestubs.cli import options
 from pfestubs.system.files import write_output
 
 
-def _complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def _complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     root = ctx.find_root()
     assert isinstance(root.command, click.Group)  # noqa: S101 - the program
-    return [CompletionItem(name) for name in root.command.list_commands(root) if name.startswith(incomplete)]
+    return [name for name in root.command.list_commands(root) if name.startswith(incomplete)]
 
 
-@click.command(
+@options.command(
     "help",
-    help="Show the help of COMMAND, as its option --help does; the list of commands if none is named.",
-    epilog=epilog("pfestubs help check", "pfestubs help kbuild install"),
+    "Show the help of COMMAND, as its option --help does; the list of commands if none is named.",
+    "pfestubs help check",
+    "pfestubs help kbuild install",
 )
 @click.argument("words", nargs=-1, metavar="[COMMAND]...", shell_complete=_complete)
 @click.pass_context

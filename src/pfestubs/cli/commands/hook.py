@@ -3,35 +3,56 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from pfestubs.cli.generation import GenerateOptions, run_hook
-from pfestubs.cli.options import epilog, sizing_options, vmlinux_o_argument
+from pfestubs.cli import options
+from pfestubs.cli.commands.generate import generate
+from pfestubs.errors import UsageError
+from pfestubs.read.vmlinux_o import read_vmlinux_o
+from pfestubs.system.files import refuse_input
+
+if TYPE_CHECKING:
+    from typing import Unpack
 
 
-@click.command(
+@options.command(
     "hook",
-    help="""Generate the assembly file of VMLINUX_O and assemble it to ARCH_VMLINUX_O.
+    """Generate the assembly file of VMLINUX_O and assemble it to ARCH_VMLINUX_O.
 
     The .S file is written next to the object. The assembler is run as kbuild runs it, from the environment:
     CC, NOSTDINC_FLAGS, LINUXINCLUDE, KBUILD_CPPFLAGS, KBUILD_AFLAGS and KBUILD_AFLAGS_KERNEL. V=1 shows its
     command line.
     """,
-    epilog=epilog(
-        "pfestubs hook vmlinux.o .vmlinux.arch.o",
-        "CC=powerpc64le-linux-gnu-gcc pfestubs hook vmlinux.o .vmlinux.arch.o",
-    ),
+    "pfestubs hook vmlinux.o .vmlinux.arch.o",
+    "CC=powerpc64le-linux-gnu-gcc pfestubs hook vmlinux.o .vmlinux.arch.o",
 )
-@vmlinux_o_argument
+@options.vmlinux_o
 @click.argument("arch_vmlinux_o", type=click.Path(readable=False))
-@sizing_options(spare=True)
+@options.sizing(spare=True)
 def command(
-    vmlinux_o: str,
-    arch_vmlinux_o: str,
-    layout: str | None,
-    reserve: int | None,
-    spare: int | str | None,
-    allow_empty: bool,
+    vmlinux_o: str, arch_vmlinux_o: str, spare: int | str | None, **sizes: Unpack[options.Sizing]
 ) -> None:
     """Run `pfestubs hook`."""
-    run_hook(vmlinux_o, arch_vmlinux_o, GenerateOptions(layout, reserve, spare, allow_empty))
+    run_hook(vmlinux_o, arch_vmlinux_o, spare, **sizes)
+
+
+def run_hook(
+    vmlinux_o: str, arch_vmlinux_o: str, spare: int | str | None = None, **sizes: Unpack[options.Sizing]
+) -> None:
+    """Write `arch_vmlinux_o` and the `.S` of the same name.
+
+    Raises:
+        UsageError: `arch_vmlinux_o` is not named `*.o`.
+        PfestubsError: what reading, sizing and assembling raise.
+    """
+    from pfestubs.system.assembler import assemble  # and subprocess: 5 ms
+
+    if not arch_vmlinux_o.endswith(".o"):
+        raise UsageError(arch_vmlinux_o or "ARCH_VMLINUX_O", "is not the name of an object (*.o)")
+    assembly = arch_vmlinux_o.removesuffix(".o") + ".S"
+    refuse_input(arch_vmlinux_o, vmlinux_o)
+    refuse_input(assembly, vmlinux_o)
+    obj = read_vmlinux_o(vmlinux_o)
+    assemble(assembly, arch_vmlinux_o, generate(obj, spare, **sizes), obj)

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import click
 
-from pfestubs.cli.options import epilog, format_option, output_option
-from pfestubs.cli.output import finish
-from pfestubs.cli.progress import track
+from pfestubs.cli import options
+from pfestubs.cli.output import Output, track
 from pfestubs.errors import Exit, PfestubsError
 from pfestubs.formats.modules import ModuleListing
 from pfestubs.read.modules import find_modules, read_modules
@@ -15,21 +14,19 @@ from pfestubs.rules.analyses.modules import DEFAULT_STUB_SIZE, HARMFUL, size_mod
 from pfestubs.system.files import print_messages, refuse_input
 
 
-@click.command(
+@options.command(
     "modules",
-    help="""Count the stubs that each module asks for when it is loaded.
+    """Count the stubs that each module asks for when it is loaded.
 
     PATH is a module (.ko, .ko.xz, .ko.gz, .ko.zst) or a directory, which is searched to any depth. Exit
     status 1 if the loader would not trace every function that a module was built to trace, 2 if some of
     the modules cannot be read.
     """,
-    epilog=epilog(
-        "pfestubs modules xfs.ko.xz", "pfestubs modules --format json /lib/modules/7.2.13/kernel/fs"
-    ),
+    "pfestubs modules xfs.ko.xz",
+    "pfestubs modules --format json /lib/modules/7.2.13/kernel/fs",
 )
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
-@format_option("modules")
-@output_option
+@options.output("modules")
 @click.option(
     "--stub-size",
     type=click.IntRange(16, 4096),
@@ -38,10 +35,10 @@ from pfestubs.system.files import print_messages, refuse_input
     show_default=True,
     help="Bytes of a stub in the kernel that loads the modules; 16 for the RFC patch without call ops.",
 )
-def command(paths: tuple[str, ...], format_: str, output: str | None, stub_size: int) -> int:
+def command(paths: tuple[str, ...], output: Output, stub_size: int) -> int:
     """Run `pfestubs modules`."""
     files, problems = find_modules(paths)
-    refuse_input(output, *files)
+    refuse_input(output.path, *files)
     unread = list(problems)
     modules = []
     for outcome in track(read_modules(files), len(files), "modules"):
@@ -51,6 +48,6 @@ def command(paths: tuple[str, ...], format_: str, output: str | None, stub_size:
             modules.append(size_module(outcome, stub_size))
     listing = ModuleListing(stub_size, modules, unread)
     harmless = not any(HARMFUL.intersection(row.flags) for row in modules)
-    status = finish("modules", listing, ok=harmless, format_=format_, output=output)
+    status = output.finish(listing, ok=harmless)
     print_messages(*map(str, unread))
     return Exit.ERROR if unread else status

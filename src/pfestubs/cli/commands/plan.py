@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import click
 
-from pfestubs.cli.options import epilog, format_option, output_option, system_map_option, vmlinux_argument
-from pfestubs.cli.output import finish
-from pfestubs.cli.parameters import COUNT, SIGNED_SIZE, SIZE
-from pfestubs.cli.progress import working
+from pfestubs.cli import options
+from pfestubs.cli.output import Output, working
 from pfestubs.errors import UsageError
 from pfestubs.formats.plan import plan_summary
 from pfestubs.model import ppc
@@ -17,31 +15,35 @@ from pfestubs.rules.analyses.conditions import GROWTH_MAX
 from pfestubs.rules.analyses.plan import plan_reserve
 from pfestubs.rules.analyses.relink import GrowthShape
 from pfestubs.rules.kernel.simulation import boot_kernel
-from pfestubs.system.files import refuse_input
 
 
-@click.command(
+@options.command(
     "plan",
-    help="""Find the reserves with which VMLINUX boots with tracing, and how much text can grow with each.
+    """Find the reserves with which VMLINUX boots with tracing, and how much text can grow with each.
 
     The boot is replayed for other values of CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE. Text is added in three
     places: early (directly after the reserve), even (spread over the text after it) or late (after the last
     function). The recommended reserve is the one whose smallest growth over the three is largest. The exit
     status is 1 if the kernel as linked fails, or has less room to grow than --min-growth.
     """,
-    epilog=epilog("pfestubs plan vmlinux", "pfestubs plan --reserve 20000 --grow 8MiB --shape even vmlinux"),
+    "pfestubs plan vmlinux",
+    "pfestubs plan --reserve 20000 --grow 8MiB --shape even vmlinux",
 )
-@vmlinux_argument
-@format_option("plan")
-@output_option
-@system_map_option
+@options.vmlinux
+@options.output("plan")
+@options.system_map
 @click.option(
-    "--reserve", "reserves", type=COUNT, metavar="N", multiple=True, help="Try this reserve (repeatable)."
+    "--reserve",
+    "reserves",
+    type=options.COUNT,
+    metavar="N",
+    multiple=True,
+    help="Try this reserve (repeatable).",
 )
 @click.option(
     "--grow",
     "growths",
-    type=SIGNED_SIZE,
+    type=options.SIGNED_SIZE,
     metavar="SIZE",
     multiple=True,
     help="Try adding this much text (repeatable): bytes, decimal or 0x..., or with K, M, G; may be negative.",
@@ -53,14 +55,13 @@ from pfestubs.system.files import refuse_input
 )
 @click.option(
     "--min-growth",
-    type=SIZE,
+    type=options.SIZE,
     metavar="SIZE",
     help="Fail if less than SIZE of text can be added: bytes, decimal or 0x..., or with K, M, G.",
 )
 def command(
     vmlinux: str,
-    format_: str,
-    output: str | None,
+    output: Output,
     system_map: str | None,
     reserves: tuple[int, ...],
     growths: tuple[int, ...],
@@ -68,7 +69,6 @@ def command(
     min_growth: int | None,
 ) -> int:
     """Run `pfestubs plan`."""
-    refuse_input(output, vmlinux, system_map)
     with open_kernel(vmlinux, system_map) as kernel:
         sizes = [_instructions(size) for size in growths]
         place = None if shape is None else GrowthShape(shape)
@@ -80,8 +80,7 @@ def command(
                 shape=place or GrowthShape.EARLY,
                 required=None if min_growth is None else (min_growth, place),
             )
-    closing = [f"{result.kernel.file}: {plan_summary(result)}"]
-    return finish("plan", result, ok=result.ok, format_=format_, output=output, closing=closing)
+    return output.finish(result, ok=result.ok, closing=f"{result.kernel.file}: {plan_summary(result)}")
 
 
 def _instructions(size: int) -> int:

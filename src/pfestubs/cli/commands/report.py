@@ -5,34 +5,29 @@ from __future__ import annotations
 
 import click
 
-from pfestubs.cli.options import epilog, old_system_map_option, system_map_option, vmlinux_argument
-from pfestubs.cli.output import finish
-from pfestubs.cli.parameters import SIZE, InputFile
-from pfestubs.cli.progress import working
+from pfestubs.cli import options
+from pfestubs.cli.output import Output, working
 from pfestubs.errors import UsageError
 from pfestubs.formats.report import outcome
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.report import older_kernel, report_boot
 from pfestubs.rules.kernel.simulation import boot_kernel
-from pfestubs.system.files import refuse_input
 
 _OTHER_FORMATS = (".pdf", ".png", ".svg", ".jpg", ".json", ".xml", ".md", ".txt", ".ps", ".docx")
 
 
-@click.command(
+@options.command(
     "report",
-    help="""Write a self-contained HTML report about VMLINUX.
+    """Write a self-contained HTML report about VMLINUX.
 
     It shows the verdict of check and what to set, where text and stubs are, how far each function is from its
     stub, the plan, and the functions with the least headroom. The exit status is that of check: 1 if it finds
     errors, or if text can grow by less than --min-growth; the page is written anyway.
     """,
-    epilog=epilog(
-        "pfestubs report vmlinux -o report.html",
-        "pfestubs report vmlinux -o report.html --compare old/vmlinux",
-    ),
+    "pfestubs report vmlinux -o report.html",
+    "pfestubs report vmlinux -o report.html --compare old/vmlinux",
 )
-@vmlinux_argument
+@options.vmlinux
 @click.option(
     "-o",
     "--output",
@@ -41,17 +36,17 @@ _OTHER_FORMATS = (".pdf", ".png", ".svg", ".jpg", ".json", ".xml", ".md", ".txt"
     type=click.Path(readable=False, allow_dash=True),
     help="Write to FILE, which is replaced whole or not at all; - is standard output.",
 )
-@system_map_option
+@options.system_map
 @click.option(
     "--compare",
     metavar="OLD",
-    type=InputFile("vmlinux"),
+    type=options.InputFile("vmlinux"),
     help="Also show the figures and the distances of the kernel OLD.",
 )
-@old_system_map_option
+@options.old_system_map
 @click.option(
     "--min-growth",
-    type=SIZE,
+    type=options.SIZE,
     metavar="SIZE",
     help="Fail if less than SIZE of text can be added, wherever: bytes, decimal or 0x..., or with K, M, G.",
 )
@@ -68,7 +63,6 @@ def command(
         raise click.UsageError("--old-system-map requires --compare.")
     if output.lower().endswith(_OTHER_FORMATS):
         raise UsageError(output, "is not the name of a page", "the report is HTML: name it *.html")
-    refuse_input(output, vmlinux, system_map, compare, old_system_map)
     with open_kernel(vmlinux, system_map) as kernel:
         older = None
         if compare is not None:
@@ -76,5 +70,5 @@ def command(
                 older = older_kernel(boot_kernel(old), vmlinux, kernel.layout_name)
         with working("reporting"):
             result = report_boot(boot_kernel(kernel), older, min_growth)
-    closing = [f"{vmlinux}: {outcome(result)}"]
-    return finish("report", result, ok=result.ok, format_="html", output=output, closing=closing)
+    closing = f"{vmlinux}: {outcome(result)}"
+    return Output("report", "html", output).finish(result, ok=result.ok, closing=closing)

@@ -3,53 +3,50 @@
 
 from __future__ import annotations
 
-import click
-from click.shell_completion import CompletionItem
+from typing import TYPE_CHECKING
 
-from pfestubs.cli.inputs import refuse_swapped
+import click
+
+from pfestubs.cli import options
 from pfestubs.cli.lookup import FoundLocations, find_locations
-from pfestubs.cli.options import epilog, format_option, output_option, system_map_option, vmlinux_argument
-from pfestubs.cli.output import finish
 from pfestubs.errors import Exit, PfestubsError
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.listing import list_stubs
 from pfestubs.rules.kernel.simulation import boot_kernel
-from pfestubs.system.files import print_messages, refuse_input
+from pfestubs.system.files import print_messages
+
+if TYPE_CHECKING:
+    from pfestubs.cli.output import Output
 
 
-def _complete_function(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def _complete_function(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Return the functions with a location, of the kernel that was named before."""
     try:
         with open_kernel(ctx.params["vmlinux"], None) as kernel:
             names = {kernel.symbols.locate(address)[0] for address in kernel.table}
     except (PfestubsError, KeyError, TypeError):  # no kernel yet, or not one
         return []
-    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+    return [name for name in sorted(names) if name.startswith(incomplete)]
 
 
-@click.command(
+@options.command(
     "stubs",
-    help="""Show each function's stub in VMLINUX: the instructions before boot, at boot and with tracing on.
+    """Show each function's stub in VMLINUX: the instructions before boot, at boot and with tracing on.
 
     FUNCTION is a symbol, an address (of a function or a stub, as in an oops) or a shell pattern; all
     functions if none is named. Exit status 1 if a function has no stub, 2 if a FUNCTION names none that is
     traceable.
     """,
-    epilog=epilog(
-        "pfestubs stubs vmlinux vfs_read 'ext4_*'", "pfestubs stubs --format json -o s.json vmlinux"
-    ),
+    "pfestubs stubs vmlinux vfs_read 'ext4_*'",
+    "pfestubs stubs --format json -o s.json vmlinux",
 )
-@vmlinux_argument
+@options.vmlinux
 @click.argument("functions", nargs=-1, metavar="[FUNCTION]...", shell_complete=_complete_function)
-@format_option("stubs")
-@output_option
-@system_map_option
-def command(
-    vmlinux: str, functions: tuple[str, ...], format_: str, output: str | None, system_map: str | None
-) -> int:
+@options.output("stubs")
+@options.system_map
+def command(vmlinux: str, functions: tuple[str, ...], output: Output, system_map: str | None) -> int:
     """Run `pfestubs stubs`."""
-    refuse_swapped("stubs", vmlinux, *functions)
-    refuse_input(output, vmlinux, system_map)
+    options.refuse_swapped("stubs", vmlinux, *functions)
     with open_kernel(vmlinux, system_map) as kernel:
         boot = boot_kernel(kernel, with_stubs=True)
         if functions:
@@ -57,8 +54,8 @@ def command(
         else:
             found = FoundLocations(range(len(boot.locations)), (), ())
         listing = list_stubs(boot, found.positions)
-        if found.positions or format_ == "json":
-            finish("stubs", listing, ok=True, format_=format_, output=output)
+        if found.positions or output.format == "json":
+            output.finish(listing, ok=True)
         print_messages(*(f"{vmlinux}: {name} {meaning}" for name, meaning in found.meanings))
         print_messages(*(f"{vmlinux}: error: {name} {problem}" for name, problem in found.problems))
         if found.problems:
