@@ -19,11 +19,10 @@ from pfestubs import __version__
 from pfestubs.formats import FORMATS, RenderOptions
 from pfestubs.formats import render as render_pieces
 from pfestubs.formats.check import documents
-from pfestubs.formats.findings import WORDS, finding_message
+from pfestubs.formats.findings import SENTENCES, WORDS, finding_message
 from pfestubs.formats.markdown import LIMIT
 from pfestubs.layouts import LAYOUTS
 from pfestubs.model import Area, ByteOrder, KernelFigures, KernelIdentity
-from pfestubs.model import findings as f
 from pfestubs.model.findings import RULES, Action, Finding, Remedy
 from pfestubs.rules.check.check import AreaUse, CheckOptions, CheckResult
 from pfestubs.rules.kernel.boot import Headroom
@@ -66,27 +65,34 @@ def check_result(findings: Sequence[Finding] = (), **changes: Any) -> CheckResul
 
 
 # One of each rule; what a message is made from.
-FACTS: dict[str, f.Facts] = {
-    "table-damaged": f.EntryMisaligned(),
-    "area-damaged": f.AreaSize(TEXT_END, 0xC000000000001080, 25, 1, 24),
-    "count-mismatch": f.AreaCountMismatch(TEXT_END, 1, 3, "vmlinux.o"),
-    "location-not-nop": f.WordFound(0x7C0802A6),
-    "area-exhausted": f.AreaShortage(TEXT_END, 1, 3),
-    "stub-out-of-range": f.StubTooFar(),
-    "return-out-of-range": f.StubTooFar(),
-    "tracer-unreachable": f.TracerTooFar("ftrace_caller"),
-    "init-trampoline-only": f.TracerTooFar("ftrace_caller"),
-    "low-headroom": f.HeadroomBelow(-4, "stub", 1024),
-    "growth": f.Grown(5, 3, "old.json", Decimal(1), "locations"),
-    "location-skipped": f.EntrySkipped(),
-    "area-unused": f.AreaUnused(TEXT, 1, 2),
+FACTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "table-damaged": ("entry-misaligned", {}),
+    "area-damaged": (
+        "area-size",
+        {"area": TEXT_END, "bytes": 25, "expected": 24, "stubs": 1, "stub_size": 24},
+    ),
+    "count-mismatch": ("area-count", {"area": TEXT_END, "stubs": 1, "expected": 3, "source": "vmlinux.o"}),
+    "location-not-nop": ("", {"word": 0x7C0802A6}),
+    "area-exhausted": ("", {"area": TEXT_END, "stubs": 1, "needed": 3, "missing": 2}),
+    "stub-out-of-range": ("", {}),
+    "return-out-of-range": ("", {}),
+    "tracer-unreachable": ("", {"tracer": "ftrace_caller"}),
+    "init-trampoline-only": ("", {"tracer": "ftrace_caller"}),
+    "low-headroom": ("", {"bytes": -4, "branch": "stub", "minimum": 1024}),
+    "growth": (
+        "",
+        {"locations": 5, "grown": 2, "source": "old.json", "baseline": 3, "allowed": Decimal(1)},
+    ),
+    "location-skipped": ("", {}),
+    "area-unused": ("", {"area": TEXT, "unused": 1, "stubs": 2}),
 }
 
 
 def finding(rule: str, **changes: Any) -> Finding:
     values = {
         "rule": rule,
-        "facts": FACTS[rule],
+        "case": FACTS[rule][0],
+        "figures": FACTS[rule][1],
         "function": "fn2+0x8",
         "location": 0xC000000000001020,
         "stub": 0xC000000000001098,
@@ -362,9 +368,9 @@ def test_sarif_rules_are_described() -> None:
 
 def test_sarif_has_one_result_per_cause() -> None:
     many = [finding("area-exhausted", function=f"f{i}") for i in range(50)]
-    other = f.AreaShortage(INITTEXT, 1, 3)
+    other = {"area": INITTEXT, "stubs": 1, "needed": 3, "missing": 2}
     given = check_result(
-        [finding("growth"), *many, finding("area-exhausted", facts=other), finding("area-damaged", **EMPTY)]
+        [finding("growth"), *many, finding("area-exhausted", figures=other), finding("area-damaged", **EMPTY)]
         * 1
     )
     results = sarif(given)["runs"][0]["results"]
@@ -605,86 +611,109 @@ def test_text_never_wraps() -> None:
 # -- sentences --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("rule", "facts", "message"),
-    [
-        ("table-damaged", f.TableLength(0x1000, 12, 8), "8"),
-        ("table-damaged", f.TableEmpty(0x1000, 5), "5"),
-        ("table-damaged", f.TableWithoutLocations(0x1000, 0), "has no entries: no function can be traced"),
-        (
-            "table-damaged",
-            f.TableWithoutLocations(0x1000, 1),
-            "none of the 1 entry of the location table at 0x1000 is in kernel text or init text: no function can"
-            " be traced",
-        ),
-        ("table-damaged", f.EntryRepeated(), "is in the location table more than once"),
-        (
-            "area-damaged",
-            f.AreaOutside(TEXT_END, range(0x10, 0x20), range(0x100, 0x200)),
-            "area text_end (0x10 to 0x20) is outside kernel text (0x100 to 0x200)",
-        ),
-        (
-            "area-damaged",
-            f.AreaOutside(INITTEXT, range(0x10, 0x20), range(0x100, 0x200)),
-            "area inittext (0x10 to 0x20) is outside init text (0x100 to 0x200)",
-        ),
-        ("area-damaged", f.AreaMisaligned(TEXT, 0x102, 8), "area text at 0x102 is not aligned to 8 bytes"),
-        (
-            "area-damaged",
-            f.AreaOverlap(TEXT, 0x200, TEXT_END, 0x100),
-            "area text ends at 0x200, after area text_end starts (0x100)",
-        ),
-        (
-            "area-damaged",
-            FACTS["area-damaged"],
-            "area text_end at 0xc000000000001080 has 25 bytes, expected 24 (1 stub of 24)",
-        ),
-        ("count-mismatch", FACTS["count-mismatch"], "area text_end has 1 stub, expected 3 from vmlinux.o"),
-        (
-            "count-mismatch",
-            f.EntryCountMismatch(6, 5, "vmlinux.o"),
-            "the location table has 6 entries, expected 5 from vmlinux.o: objects were linked that were not counted",
-        ),
-        (
-            "table-damaged",
-            f.TableShort(0xC000, 1, 16, "c.json"),
-            "at 0xc000 has 1 location, 16 are expected from c.json: nearly all are missing",
-        ),
-        (
-            "table-damaged",
-            f.TableShort(0xC000, 0, 1759, in_init=True),
-            "has 0 locations in init text, 1,759 are expected from the size of the areas",
-        ),
-        (
-            "table-damaged",
-            f.TableSkipped(0xC000, 15, 1),
-            "15 of 16 entries of the location table at 0xc000 are",
-        ),
-        ("table-damaged", f.TableContinues(0xC010), "continues beyond its symbols, with 0xc010"),
-        ("area-damaged", f.AreaOccupied(TEXT, 0xC000, 120), "the file holds there (120 bytes)"),
-        (
-            "area-damaged",
-            f.TextsOverlap(range(4), range(2, 8)),
-            "(0x0 to 0x4) and init text (0x2 to 0x8) overlap",
-        ),
-        ("location-not-nop", f.WordFound(None), "holds nothing"),
-        ("location-not-nop", FACTS["location-not-nop"], "holds 0x7c0802a6"),
-        ("stub-out-of-range", f.StubTooFar(), "33,554,436 bytes from its stub at 0xc000000000001098"),
-        ("tracer-unreachable", FACTS["tracer-unreachable"], "and no trampoline is in range"),
-        ("init-trampoline-only", FACTS["init-trampoline-only"], "which is freed after boot"),
-        ("low-headroom", f.HeadroomBelow(None, None, 1024), "there is no headroom to measure"),
-        (
-            "growth",
-            f.Grown(0, 3, "old.json", Decimal(1), "percent"),
-            "there are no locations to compare with",
-        ),
-        ("growth", f.Grown(5, 3, "o.json", Decimal("2.5"), "percent"), "at most 2.5% more are allowed"),
-        ("location-skipped", f.EntrySkipped(), "is neither in kernel text nor in init text"),
-        ("area-unused", FACTS["area-unused"], "1 of 2 stubs of area text are unused"),
-    ],
-)
-def test_messages(rule: str, facts: f.Facts, message: str) -> None:
-    assert message in finding_message(finding(rule, facts=facts))
+HEX = {"address": 0x1000}
+TEXTS = {"text": range(4), "inittext": range(2, 8)}
+MESSAGES: dict[str, tuple[dict[str, Any], str]] = {
+    "table-length": ({**HEX, "bytes": 1200, "word": 8}, "has 1,200 bytes, not a multiple of 8"),
+    "table-empty": ({**HEX, "entries": 5}, "all 5 entries of the location table at 0x1000 are empty"),
+    "no-entries": ({**HEX, "entries": 0}, "has no entries: no function can be traced"),
+    "no-locations": (
+        {**HEX, "entries": 1},
+        "none of the 1 entry of the location table at 0x1000 is in kernel text or init text: no function can"
+        " be traced",
+    ),
+    "entries-skipped": (
+        {**HEX, "skipped": 15, "entries": 16, "locations": 1},
+        "15 of 16 entries of the location table at 0x1000 are empty, or outside kernel text and init text: 1"
+        " location left",
+    ),
+    "table-short": (
+        {**HEX, "found": 1, "expected": 16, "source": "c.json"},
+        "at 0x1000 has 1 location, 16 are expected from c.json: nearly all are missing",
+    ),
+    "areas-unfilled": (
+        {**HEX, "found": 2, "expected": 16},
+        "at 0x1000 has 2 locations, 16 are expected from the size of the areas: nearly all are missing",
+    ),
+    "init-area-unfilled": (
+        {**HEX, "found": 0, "expected": 1759},
+        "has 0 locations in init text, 1,759 are expected from the size of the areas",
+    ),
+    "table-continues": (HEX, "continues beyond its symbols, with 0x1000"),
+    "entry-misaligned": ({}, "fn2+0x8 at 0xc000000000001020 is not aligned to an instruction"),
+    "entry-repeated": ({}, "is in the location table more than once"),
+    "area-size": (
+        FACTS["area-damaged"][1],
+        "area text_end at 0xc000000000001098 has 25 bytes, expected 24 (1 stub of 24)",
+    ),
+    "area-outside-text": (
+        {"area": TEXT_END, "end": 0x20, "outer": range(0x100, 0x200)},
+        "area text_end (0xc000000000001098 to 0x20) is outside kernel text (0x100 to 0x200)",
+    ),
+    "area-outside-init": (
+        {"area": INITTEXT, "end": 0x20, "outer": range(0x100, 0x200)},
+        "area inittext (0xc000000000001098 to 0x20) is outside init text (0x100 to 0x200)",
+    ),
+    "area-misaligned": (
+        {"area": TEXT, "alignment": 8},
+        "area text at 0xc000000000001098 is not aligned to 8 bytes",
+    ),
+    "area-overlap": (
+        {"area": TEXT, "end": 0x200, "other": TEXT_END},
+        "area text ends at 0x200, after area text_end starts (0xc000000000001098)",
+    ),
+    "area-occupied": ({"area": TEXT, "bytes": 1200}, "the file holds there (1,200 bytes)"),
+    "texts-overlap": (TEXTS, "kernel text (0x0 to 0x4) and init text (0x2 to 0x8) overlap"),
+    "target-misplaced": (
+        {"symbol": "ftrace_caller"},
+        "ftrace_caller at 0xc000000000001098 is not at an instruction of kernel text",
+    ),
+    # count-mismatch
+    "area-count": (FACTS["count-mismatch"][1], "area text_end has 1 stub, expected 3 from vmlinux.o"),
+    "entry-count": (
+        {"entries": 6, "expected": 5, "source": "vmlinux.o"},
+        "the location table has 6 entries, expected 5 from vmlinux.o: objects were linked that were not counted",
+    ),
+    "nothing-to-count": (
+        {"expected": 5, "source": "vmlinux.o"},
+        "the location table has no locations to compare with the 5 entries of vmlinux.o",
+    ),
+    "location-not-nop": (FACTS["location-not-nop"][1], "holds 0x7c0802a6, expected what the compiler leaves"),
+    "location-unreadable": ({}, "holds nothing, expected what the compiler leaves"),
+    "area-exhausted": ({}, "fn2+0x8 at 0xc000000000001020 gets no stub"),
+    "reserve-trapped": ({}, "fn2+0x8 at 0xc000000000001020 gets no stub"),
+    "stub-out-of-range": ({}, "33,554,436 bytes from its stub at 0xc000000000001098 (limit 33,554,432)"),
+    "return-out-of-range": ({}, "33,554,436 bytes from the last branch of its stub at 0xc000000000001098"),
+    "tracer-unreachable": (
+        FACTS["tracer-unreachable"][1],
+        "the stub at 0xc000000000001098 of fn2+0x8 at 0xc000000000001020 is 33,554,436 bytes from"
+        " ftrace_caller (limit 33,554,432), and no trampoline is in range",
+    ),
+    "init-trampoline-only": (FACTS["init-trampoline-only"][1], "which is freed after boot"),
+    "low-headroom": (FACTS["low-headroom"][1], "the headroom is -4 bytes (stub branch of fn2+0x8), at least"),
+    "no-headroom": ({"minimum": 1024}, "there is no headroom to measure, at least 1,024 bytes are required"),
+    "growth": (
+        FACTS["growth"][1],
+        "5 locations, 2 more than in old.json (3); at most 1 more are allowed",
+    ),
+    "growth-in-percent": (
+        {**FACTS["growth"][1], "allowed": Decimal("2.5")},
+        "5 locations, 2 more than in old.json (3); at most 2.5% more are allowed",
+    ),
+    "nothing-to-compare": (
+        {"source": "old.json", "baseline": 3},
+        "there are no locations to compare with old.json (3)",
+    ),
+    "location-skipped": ({}, "is neither in kernel text nor in init text"),
+    "entry-empty": ({}, "an entry of the location table is empty"),
+    "area-unused": (FACTS["area-unused"][1], "1 of 2 stubs of area text are unused"),
+}
+
+
+@pytest.mark.parametrize("case", SENTENCES)
+def test_messages(case: str) -> None:
+    figures, message = MESSAGES[case]
+    assert message in finding_message(finding("growth", case=case, figures=figures))
 
 
 @pytest.mark.parametrize("action", Action)
@@ -700,9 +729,11 @@ def test_every_rule_is_described() -> None:
 
 
 def test_the_trapped_reserve_is_explained() -> None:
-    facts = f.AreaShortage(TEXT_END, 42043, 56928, 32768, 17883)
+    shortage = {"area": TEXT_END, "stubs": 42043, "needed": 56928, "missing": 14885}
+    figures = {**shortage, "reserve": 32768, "usable": 17883}
     remedy = Remedy(Action.LOWER_RESERVE, "CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE", 17000)
-    assert finding_message(finding("area-exhausted", facts=facts, remedy=remedy)) == (
+    given = finding("area-exhausted", case="reserve-trapped", figures=figures, remedy=remedy)
+    assert finding_message(given) == (
         "fn2+0x8 at 0xc000000000001020 gets no stub: area text_end has 42,043 stubs, 56,928 functions"
         " need one: 14,885 functions get no stub; of the 32,768 stubs of the reserve only 17,883 are in range; lower the reserve: set"
         " CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE=17000 in .config and link again"

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pfestubs.errors import InputError, Refusal, RefusedError
+from pfestubs.formats.findings import finding_message
 from pfestubs.layouts import LAYOUTS, RESERVE_CONFIG
 from pfestubs.model import AreaCounts, ByteOrder, EntryCounts, KernelFigures, KernelIdentity, ObjectCounts
-from pfestubs.model import findings as f
 from pfestubs.model.findings import Action, Remedy
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.check.check import AllowedGrowth, CheckOptions, CheckResult, check_boot
@@ -49,6 +49,23 @@ def check(tmp_path: Path) -> Check:
             return check_boot(boot_kernel(read), options or CheckOptions())
 
     return of
+
+
+Facts = tuple[str, dict[str, Any]]
+
+
+def facts(finding: Finding) -> Facts:
+    """What a finding's sentence is made from; that it can be made."""
+    assert finding_message(finding)
+    return finding.case or finding.rule, dict(finding.figures)
+
+
+def case(name: str, **figures: Any) -> Facts:
+    return name, figures
+
+
+def shortage(area: AreaSpec, stubs: int, needed: int) -> Facts:
+    return case("area-exhausted", area=area, stubs=stubs, needed=needed, missing=needed - stubs)
 
 
 def saved(file: str, layout: str, locations: int, *machine: Any) -> KernelFigures:
@@ -131,12 +148,12 @@ def test_findings_by_location_in_boot_order(check: Check) -> None:
         ("location-not-nop", "init1", kernel.locations[4]),
     ]
     assert result.locations == 5
-    assert [finding.facts for finding in result.findings] == [
-        f.AreaUnused(INIT, 1, 2),
-        f.EntrySkipped(),
-        f.EntrySkipped(),
-        f.WordFound(0x7C0802A6),
-        f.WordFound(0),
+    assert list(map(facts, result.findings)) == [
+        case("area-unused", area=INIT, unused=1, stubs=2),
+        case("entry-empty"),
+        case("location-skipped"),
+        case("location-not-nop", word=0x7C0802A6),
+        case("location-not-nop", word=0),
     ]
     assert [finding.remedy for finding in result.errors] == [Remedy(Action.REBUILD), None]
     assert result.stops_at == "fn0"
@@ -165,8 +182,8 @@ def test_notes_do_not_break_the_build(check: Check) -> None:
     assert result.ok
     (note,) = result.findings
     assert (note.rule, note.severity) == ("area-unused", "note")
-    assert (note.facts, note.stub, note.remedy) == (
-        f.AreaUnused(END, 6, 7),
+    assert (facts(note), note.stub, note.remedy) == (
+        case("area-unused", area=END, unused=6, stubs=7),
         LinkedKernel().area_address("text_end"),
         None,
     )
@@ -192,7 +209,7 @@ def test_stub_out_of_range(check: Check) -> None:
     assert (finding.distance, finding.limit) == (-0x2000004, -0x2000000)
     assert finding.location == BASE + 0x1000
     assert finding.stub == BASE + 0x1000 + 0x2000004
-    assert finding.facts == f.StubTooFar()
+    assert facts(finding) == case("stub-out-of-range")
     assert finding.remedy == Remedy(Action.SHRINK_TEXT)
 
 
@@ -200,7 +217,7 @@ def test_return_out_of_range(check: Check) -> None:
     kernel = LinkedKernel(text=[0x1000], inittext=[], reserve=0, area_at={"text_end": 0x1000 + 0x2000000 - 8})
     finding = only(check(kernel))
     assert (finding.rule, finding.distance, finding.limit) == ("return-out-of-range", -0x2000008, -0x2000000)
-    assert finding.facts == f.StubTooFar()
+    assert facts(finding) == case("return-out-of-range")
 
 
 def test_tracer_unreachable_and_init_trampoline_only(check: Check) -> None:
@@ -209,14 +226,15 @@ def test_tracer_unreachable_and_init_trampoline_only(check: Check) -> None:
         far.places[name] = BASE
     result = check(far)
     assert errors(result) == [("tracer-unreachable", "fn0"), ("tracer-unreachable", "init0")]
-    assert {finding.facts for finding in result.errors} == {f.TracerTooFar("ftrace_caller")}
+    assert list(map(facts, result.errors)) == [case("tracer-unreachable", tracer="ftrace_caller")] * 2
     assert [finding.remedy for finding in result.errors] == [RESTORE_ORDER, None]
     assert result.stops_at == "fn0"
     far.places["ftrace_tramp_init"] = far.area_at["inittext"] - 0x40
     result = check(far)
     finding = only(result)
     assert (finding.rule, finding.function) == ("init-trampoline-only", "fn0")
-    assert (finding.facts, finding.remedy) == (f.TracerTooFar("ftrace_caller"), RESTORE_ORDER)
+    assert facts(finding) == case("init-trampoline-only", tracer="ftrace_caller")
+    assert finding.remedy == RESTORE_ORDER
     assert result.stops_at is None
     site = far.area_address("text_end") + 12
     assert (finding.distance, finding.limit) == (far.place("ftrace_caller") - site, -0x2000000)
@@ -236,7 +254,9 @@ def test_the_reserve_trap_and_its_remedy(check: Check) -> None:
     result = check(trap())
     first = result.errors[0]
     assert (first.rule, first.function) == ("area-exhausted", "fn52")
-    assert first.facts == f.AreaShortage(END, 20, 28, reserve=60, usable=32)
+    assert facts(first) == case(
+        "reserve-trapped", area=END, stubs=20, needed=28, missing=8, reserve=60, usable=32
+    )
     assert first.remedy is not None
     assert (first.remedy.action, first.remedy.config) == (Action.LOWER_RESERVE, RESERVE_CONFIG)
     assert [finding.remedy for finding in result.errors[1:]] == [None] * 7
@@ -261,20 +281,19 @@ def test_raise_the_reserve(check: Check) -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "shortage"),
-    [({"text_end": 0}, f.AreaShortage(END, 0, 1)), ({"inittext": 1}, f.AreaShortage(INIT, 1, 2))],
+    ("counts", "shortage"), [({"text_end": 0}, shortage(END, 0, 1)), ({"inittext": 1}, shortage(INIT, 1, 2))]
 )
 def test_areas_with_a_wrong_count_are_generated_again(
-    counts: dict[str, int], shortage: f.AreaShortage, check: Check
+    counts: dict[str, int], shortage: Facts, check: Check
 ) -> None:
     finding = only(check(LinkedKernel(counts=counts)))
-    assert (finding.rule, finding.facts, finding.remedy) == ("area-exhausted", shortage, REGENERATE)
+    assert (facts(finding), finding.remedy) == (shortage, REGENERATE)
 
 
 def test_rfc_area_exhausted(check: Check) -> None:
     finding = only(check(LinkedKernel(layout="pfe", stub_size=16, counts={"text_end": 2})))
     assert (finding.rule, finding.function) == ("area-exhausted", "fn2")
-    assert finding.facts == f.AreaShortage(LAYOUTS["pfe"].areas[0], 2, 3)
+    assert facts(finding) == shortage(LAYOUTS["pfe"].areas[0], 2, 3)
     assert (finding.stub, finding.remedy) == (None, REGENERATE)
 
 
@@ -295,7 +314,7 @@ def test_odd_length(check: Check) -> None:
     kernel = LinkedKernel(cut=3)
     finding = check(kernel).errors[0]
     assert finding.rule == "table-damaged"
-    assert finding.facts == f.TableLength(kernel.data_address, 37, 8)
+    assert facts(finding) == case("table-length", address=kernel.data_address, bytes=37, word=8)
     assert check(kernel).locations == 4
 
 
@@ -304,7 +323,7 @@ def test_misaligned_and_duplicate_entries(check: Check) -> None:
     kernel.table = [*kernel.locations, kernel.locations[1], kernel.locations[0] + 2]
     result = check(kernel)
     assert errors(result) == [("table-damaged", "fn1"), ("table-damaged", "fn0+0x2")]
-    assert [finding.facts for finding in result.errors] == [f.EntryRepeated(), f.EntryMisaligned()]
+    assert list(map(facts, result.errors)) == [case("entry-repeated"), case("entry-misaligned")]
     assert result.errors[0].location == kernel.locations[1]
     assert result.errors[1].location == kernel.locations[0] + 2
 
@@ -313,7 +332,7 @@ def test_all_slots_empty(check: Check) -> None:
     kernel = LinkedKernel(table=[0, 0, 0])
     result = check(kernel)
     finding = only(result)
-    assert (finding.rule, finding.facts) == ("table-damaged", f.TableEmpty(kernel.data_address, 3))
+    assert facts(finding) == case("table-empty", address=kernel.data_address, entries=3)
     assert finding.remedy == Remedy(Action.APPLY_RELOCATIONS)
     assert result.headroom is None
     assert result.locations == 0
@@ -323,9 +342,7 @@ def test_no_entry_is_a_location(check: Check) -> None:
     """A check that examined nothing must not pass: such a table belongs to other addresses."""
     kernel = LinkedKernel(table=[BASE - 0x100, 0x1000, 0])
     result = check(kernel)
-    assert [(x.rule, x.facts) for x in result.errors] == [
-        ("table-damaged", f.TableWithoutLocations(kernel.data_address, 3))
-    ]
+    assert facts(only(result)) == case("no-locations", address=kernel.data_address, entries=3)
     assert [x.location for x in result.findings if x.rule == "location-skipped"] == [0, 0x1000, BASE - 0x100]
     assert (result.locations, result.headroom, result.stops_at) == (0, None, None)
 
@@ -333,7 +350,8 @@ def test_no_entry_is_a_location(check: Check) -> None:
 def test_an_empty_table_of_a_kernel_with_stubs_is_damaged(check: Check) -> None:
     kernel = LinkedKernel(table=[])
     finding = only(check(kernel))
-    assert (finding.rule, finding.facts) == ("table-damaged", f.TableWithoutLocations(kernel.data_address, 0))
+    assert finding.rule == "table-damaged"
+    assert facts(finding) == case("no-entries", address=kernel.data_address, entries=0)
 
 
 def test_a_single_zero_is_a_note(check: Check) -> None:
@@ -356,7 +374,7 @@ def test_size_is_not_count_times_stub_size(area: AreaSpec, change: int, check: C
     finding = only(check(kernel))
     assert finding.rule == "area-damaged"
     address = kernel.area_address(area.name)
-    assert finding.facts == f.AreaSize(area, address, size, 2, 24)
+    assert facts(finding) == case("area-size", area=area, bytes=size, expected=48, stubs=2, stub_size=24)
     assert (finding.stub, finding.remedy) == (address, REGENERATE)
 
 
@@ -411,13 +429,16 @@ def test_areas_outside_their_text(check: Check) -> None:
     for name, at in (("text", -0x1000), ("text_end", 0x100000), ("inittext", BASE + 0x40)):
         kernel = LinkedKernel()
         kernel.area_at[name] = at
-        (outside,) = [x for x in check(kernel).errors if isinstance(x.facts, f.AreaOutside)]
-        assert isinstance(outside.facts, f.AreaOutside)
-        assert (outside.rule, outside.facts.area.name) == ("area-damaged", name)
-        address = kernel.area_address(name)
-        assert outside.facts.span == range(address, address + kernel.counts[name] * 24)
-        inside = kernel.kernel()
-        assert outside.facts.outer == (inside.inittext if name == "inittext" else inside.text)
+        (outside,) = [x for x in check(kernel).errors if x.case.startswith("area-outside")]
+        address, inside = kernel.area_address(name), kernel.kernel()
+        in_init = name == "inittext"
+        assert outside.rule == "area-damaged"
+        assert facts(outside) == case(
+            "area-outside-init" if in_init else "area-outside-text",
+            area=next(spec for spec in LAYOUTS["ool"].areas if spec.name == name),
+            end=address + kernel.counts[name] * 24,
+            outer=inside.inittext if in_init else inside.text,
+        )
         assert (outside.stub, outside.remedy) == (address, RESTORE_ORDER)
 
 
@@ -427,7 +448,8 @@ def test_area_that_ends_beyond_its_text(check: Check) -> None:
     assert check(kernel).ok
     kernel.area_at["text_end"] += 8
     end = kernel.area_address("text_end")
-    assert only(check(kernel)).facts == f.AreaOutside(END, range(end, end + 24), kernel.kernel().text)
+    outside = case("area-outside-text", area=END, end=end + 24, outer=kernel.kernel().text)
+    assert facts(only(check(kernel))) == outside
 
 
 def test_overlapping_and_misaligned_areas(check: Check) -> None:
@@ -435,13 +457,14 @@ def test_overlapping_and_misaligned_areas(check: Check) -> None:
     kernel.area_at["text_end"] = kernel.area_at["text"] + 24
     end = kernel.area_address("text_end")
     finding = only(check(kernel))
-    assert (finding.rule, finding.facts) == ("area-damaged", f.AreaOverlap(RESERVE, end + 24, END, end))
+    assert finding.rule == "area-damaged"
+    assert facts(finding) == case("area-overlap", area=RESERVE, end=end + 24, other=END)
     assert (finding.stub, finding.remedy) == (end, RESTORE_ORDER)
     kernel.area_at["text_end"] = kernel.area_at["text"] + 48
     assert check(kernel).ok
     kernel.area_at["text_end"] += 4
     finding = only(check(kernel))
-    assert finding.facts == f.AreaMisaligned(END, kernel.area_address("text_end"), 8)
+    assert facts(finding) == case("area-misaligned", area=END, alignment=8)
     assert (finding.stub, finding.remedy) == (kernel.area_address("text_end"), REGENERATE)
 
 
@@ -489,7 +512,8 @@ def test_counts_that_were_not_expected(
     result = check(LinkedKernel(), expect(**{role: count}))
     (finding,) = result.findings
     assert (finding.rule, finding.severity) == ("count-mismatch", severity)
-    assert finding.facts == f.AreaCountMismatch(area, LinkedKernel().counts[area.name], count, "vmlinux.o")
+    stubs = LinkedKernel().counts[area.name]
+    assert facts(finding) == case("area-count", area=area, stubs=stubs, expected=count, source="vmlinux.o")
     assert (finding.stub, finding.remedy) == (LinkedKernel().area_address(area.name), REGENERATE)
     assert result.ok == (severity == "note")
 
@@ -498,7 +522,8 @@ def test_fewer_locations_are_not_reported_and_more_are(check: Check) -> None:
     assert check(LinkedKernel(), expect(text=4)).findings == []
     finding = only(check(LinkedKernel(), expect(text=2)))
     assert (finding.rule, finding.severity) == ("count-mismatch", "error")
-    assert (finding.facts, finding.remedy) == (f.EntryCountMismatch(5, 4, "vmlinux.o"), REGENERATE)
+    assert facts(finding) == case("entry-count", entries=5, expected=4, source="vmlinux.o")
+    assert finding.remedy == REGENERATE
 
 
 def test_empty_slots_are_not_entries_that_were_not_counted(check: Check) -> None:
@@ -509,9 +534,10 @@ def test_empty_slots_are_not_entries_that_were_not_counted(check: Check) -> None
 
 def test_no_locations_to_compare_with_the_object(check: Check) -> None:
     result = check(LinkedKernel(table=[0, 0]), expect())
-    assert [(x.rule, x.facts) for x in result.errors] == [
-        ("table-damaged", f.TableEmpty(LinkedKernel().data_address, 2)),
-        ("count-mismatch", f.EntryCountMismatch(0, 5, "vmlinux.o")),
+    assert [finding.rule for finding in result.errors] == ["table-damaged", "count-mismatch"]
+    assert list(map(facts, result.errors)) == [
+        case("table-empty", address=LinkedKernel().data_address, entries=2),
+        case("nothing-to-count", entries=0, expected=5, source="vmlinux.o"),
     ]
 
 
@@ -549,7 +575,9 @@ def test_min_headroom_to_the_byte(check: Check) -> None:
     finding = only(check(LinkedKernel(), CheckOptions(min_headroom=room.bytes + 1)))
     assert (finding.rule, finding.function) == ("low-headroom", room.function)
     assert finding.location == room.location
-    assert finding.facts == f.HeadroomBelow(room.bytes, room.branch, room.bytes + 1)
+    assert facts(finding) == case(
+        "low-headroom", bytes=room.bytes, branch=room.branch, minimum=room.bytes + 1
+    )
 
 
 def test_a_threshold_with_nothing_to_measure_is_not_met(check: Check) -> None:
@@ -559,10 +587,11 @@ def test_a_threshold_with_nothing_to_measure_is_not_met(check: Check) -> None:
         max_growth=AllowedGrowth(Decimal(1000), "locations"),
     )
     result = check(LinkedKernel(table=[0]), options)
-    assert [(x.rule, x.facts) for x in result.errors] == [
-        ("table-damaged", f.TableEmpty(LinkedKernel().data_address, 1)),
-        ("low-headroom", f.HeadroomBelow(None, None, -(1 << 30))),
-        ("growth", f.Grown(0, 0, "old.json", Decimal(1000), "locations")),
+    assert [finding.rule for finding in result.errors] == ["table-damaged", "low-headroom", "growth"]
+    assert list(map(facts, result.errors)) == [
+        case("table-empty", address=LinkedKernel().data_address, entries=1),
+        case("no-headroom", minimum=-(1 << 30)),
+        case("nothing-to-compare", baseline=0, source="old.json"),
     ]
     assert [(x.function, x.location) for x in result.errors[1:]] == [(None, None)] * 2
 
@@ -586,8 +615,15 @@ def test_growth(amount: str, unit: Any, baseline: int, ok: bool, check: Check) -
     )
     result = check(LinkedKernel(), options)
     assert result.ok == ok
-    grown = f.Grown(5, baseline, "old.json", Decimal(amount), unit)
-    assert [(x.rule, x.facts) for x in result.errors] == ([] if ok else [("growth", grown)])
+    grown = case(
+        "growth-in-percent" if unit == "percent" else "growth",
+        baseline=baseline,
+        source="old.json",
+        locations=5,
+        grown=5 - baseline,
+        allowed=Decimal(amount),
+    )
+    assert [(x.rule, facts(x)) for x in result.errors] == ([] if ok else [("growth", grown)])
 
 
 @pytest.mark.parametrize("layout", ["pfe", "inline"])
@@ -761,17 +797,20 @@ def cut_short(first: int, last: int) -> LinkedKernel:
 
 
 @pytest.mark.parametrize(
-    ("kernel", "facts"),
+    ("kernel", "damage"),
     [
-        (lost(LinkedKernel(), [BASE + 0x1000, *[0] * 4]), f.TableSkipped),
-        (lost(LinkedKernel(), [BASE + 0x1000, BASE + 0x1010, *(8 * i for i in range(1, 4))]), f.TableSkipped),
-        (lost(LinkedKernel(text=MANY), [*(BASE + at for at in MANY[:35]), *[0] * 7]), f.TableSkipped),
-        (cut_short(0, 30), f.TableContinues),
-        (cut_short(1, 42), f.TableContinues),
-        (LinkedKernel(counts={"inittext": 1500}, inittext=[0]), f.TableShort),
+        (lost(LinkedKernel(), [BASE + 0x1000, *[0] * 4]), "entries-skipped"),
+        (
+            lost(LinkedKernel(), [BASE + 0x1000, BASE + 0x1010, *(8 * i for i in range(1, 4))]),
+            "entries-skipped",
+        ),
+        (lost(LinkedKernel(text=MANY), [*(BASE + at for at in MANY[:35]), *[0] * 7]), "entries-skipped"),
+        (cut_short(0, 30), "table-continues"),
+        (cut_short(1, 42), "table-continues"),
+        (LinkedKernel(counts={"inittext": 1500}, inittext=[0]), "init-area-unfilled"),
         (
             LinkedKernel(text=[0x1000], inittext=[], reserve=0, counts={"text_end": 3, "inittext": 2}),
-            f.TableShort,
+            "areas-unfilled",
         ),
         (
             LinkedKernel(
@@ -780,7 +819,7 @@ def cut_short(first: int, last: int) -> LinkedKernel:
                 reserve=10,
                 counts={"inittext": 1000},
             ),
-            f.TableShort,
+            "init-area-unfilled",
         ),
     ],
     ids=[
@@ -794,10 +833,10 @@ def cut_short(first: int, last: int) -> LinkedKernel:
         "many",
     ],
 )
-def test_a_table_that_lost_entries(kernel: LinkedKernel, facts: type, check: Check) -> None:
+def test_a_table_that_lost_entries(kernel: LinkedKernel, damage: str, check: Check) -> None:
     result = check(kernel)
     first = result.findings[0]
-    assert (first.rule, type(first.facts), first.severity) == ("table-damaged", facts, "error")
+    assert (first.rule, first.case, first.severity) == ("table-damaged", damage, "error")
 
 
 @pytest.mark.parametrize(
@@ -820,10 +859,9 @@ def test_a_table_that_accounts_for_its_kernel(kernel: LinkedKernel, check: Check
 def test_a_table_with_far_fewer_entries_than_the_object(expected: int, check: Check) -> None:
     obj = object_counts(EntryCounts(text=expected - 2, inittext=2, exittext=9), AreaCounts(2, 1, 2))
     result = check(LinkedKernel(), CheckOptions(expected=obj))
-    found = [finding.facts for finding in result.errors]
-    assert found == (
-        [f.TableShort(LinkedKernel().data_address, 5, 21, "vmlinux.o")] if expected == 21 else []
-    )
+    address = LinkedKernel().data_address
+    short = case("table-short", address=address, found=5, expected=21, source="vmlinux.o")
+    assert list(map(facts, result.errors)) == ([short] if expected == 21 else [])
 
 
 @pytest.mark.parametrize("area", ["text", "text_end", "inittext"])
@@ -835,23 +873,26 @@ def test_an_area_that_is_not_empty(area: str, where: int, check: Check) -> None:
     place = kernel.area_address(area) + where % size
     finding = only(check(replace(kernel, words={place: 0x7C0802A6})))
     spec = next(spec for spec in LAYOUTS["ool"].areas if spec.name == area)
-    assert finding.facts == f.AreaOccupied(spec, kernel.area_address(area), size)
+    assert facts(finding) == case("area-occupied", area=spec, bytes=size)
+    assert finding.stub == kernel.area_address(area)
     assert check(replace(kernel, words={kernel.area_address(area) + size: 0x7C0802A6})).ok
 
 
 def test_texts_that_overlap(check: Check) -> None:
     kernel = LinkedKernel(symbols={"_sinittext": BASE})
-    assert check(kernel).findings[0].facts == f.TextsOverlap(
-        range(BASE, kernel.place("_etext")), range(BASE, kernel.place("_einittext"))
+    assert facts(check(kernel).findings[0]) == case(
+        "texts-overlap",
+        text=range(BASE, kernel.place("_etext")),
+        inittext=range(BASE, kernel.place("_einittext")),
     )
 
 
 def test_each_exhausted_area_has_its_figures(check: Check) -> None:
     result = check(LinkedKernel(counts={"text_end": 0, "inittext": 0}))
-    assert [(x.facts, x.remedy) for x in result.errors] == [
-        (f.AreaShortage(END, 0, 1), REGENERATE),
-        (f.AreaShortage(INIT, 0, 2), REGENERATE),
-        (f.AreaShortage(INIT, 0, 2), None),
+    assert [(facts(x), x.remedy) for x in result.errors] == [
+        (shortage(END, 0, 1), REGENERATE),
+        (shortage(INIT, 0, 2), REGENERATE),
+        (shortage(INIT, 0, 2), None),
     ]
     assert (result.without_stub, result.headroom) == (3, None)
 
@@ -860,7 +901,7 @@ def test_a_pointer_to_a_function_next_to_the_table_is_no_entry() -> None:
     """Function pointers are global entry points, 8 bytes before the nop; an unknown one is an entry of clang's."""
     entry = BASE + 0x1018
     words = {entry: 0x3C4C0000, entry + 4: 0x38420000}
-    for text, damage in (([0x1000, 0x1020], []), ([0x1000], [f.TableContinues(entry + 8)])):
+    for text, damage in (([0x1000, 0x1020], []), ([0x1000], [case("table-continues", address=entry + 8)])):
         writer = LinkedKernel(text=text, counts={"text_end": 9}, words={**words, entry + 8: 0x60000000})
         kernel = replace(writer.kernel(), beyond_table=lambda: [entry, 0, BASE - 8])
-        assert [finding.facts for finding in boot_kernel(kernel).damage] == damage
+        assert list(map(facts, boot_kernel(kernel).damage)) == damage

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.formats.remedy import remedy_sentence
 from pfestubs.formats.text import plural
-from pfestubs.layouts import AreaRole
-from pfestubs.model import findings as f
 
 if TYPE_CHECKING:
     from pfestubs.model.findings import Finding
@@ -132,134 +130,115 @@ WORDS: Final[dict[str, Words]] = {
 """The words of each rule of `check` (`pfestubs.model.findings.RULES`)."""
 
 
+class Figure(int):
+    """A figure in a sentence: also formats with its noun, `{stubs:stub|stubs}` as "1 stub" or "2 stubs"."""
+
+    def __format__(self, spec: str) -> str:
+        singular, bar, several = spec.partition("|")
+        return plural(self, singular, several) if bar else super().__format__(spec)
+
+
+SENTENCES: Final[dict[str, str]] = {
+    # table-damaged
+    "table-length": "the location table at {address:#x} has {bytes:,} bytes, not a multiple of {word}",
+    "table-empty": "all {entries:,} entries of the location table at {address:#x} are empty: no function can"
+    " be traced",
+    "no-entries": "the location table at {address:#x} has no entries: no function can be traced",
+    "no-locations": "none of the {entries:entry|entries} of the location table at {address:#x} is in kernel"
+    " text or init text: no function can be traced",
+    "entries-skipped": "{skipped:,} of {entries:,} entries of the location table at {address:#x} are empty,"
+    " or outside kernel text and init text: {locations:location|locations} left",
+    "table-short": "the location table at {address:#x} has {found:location|locations}, {expected:,} are"
+    " expected from {source}: nearly all are missing",
+    "areas-unfilled": "the location table at {address:#x} has {found:location|locations}, {expected:,} are"
+    " expected from the size of the areas: nearly all are missing",
+    "init-area-unfilled": "the location table at {address:#x} has {found:location|locations} in init text,"
+    " {expected:,} are expected from the size of the areas: nearly all are missing",
+    "table-continues": "the location table continues beyond its symbols, with {address:#x}:"
+    " __start_mcount_loc or __stop_mcount_loc is wrong",
+    "entry-misaligned": "{where} is not aligned to an instruction",
+    "entry-repeated": "{where} is in the location table more than once",
+    # area-damaged
+    "area-size": "area {area.name} at {stub:#x} has {bytes:,} bytes, expected {expected:,}"
+    " ({stubs:stub|stubs} of {stub_size})",
+    "area-outside-text": "area {area.name} ({stub:#x} to {end:#x}) is outside kernel text ({outer.start:#x}"
+    " to {outer.stop:#x})",
+    "area-outside-init": "area {area.name} ({stub:#x} to {end:#x}) is outside init text ({outer.start:#x}"
+    " to {outer.stop:#x})",
+    "area-misaligned": "area {area.name} at {stub:#x} is not aligned to {alignment} bytes",
+    "area-overlap": "area {area.name} ends at {end:#x}, after area {other.name} starts ({stub:#x})",
+    "area-occupied": "area {area.name} at {stub:#x} is not empty: the boot would overwrite what the file"
+    " holds there ({bytes:,} bytes)",
+    "texts-overlap": "kernel text ({text.start:#x} to {text.stop:#x}) and init text ({inittext.start:#x} to"
+    " {inittext.stop:#x}) overlap",
+    "target-misplaced": "{symbol} at {stub:#x} is not at an instruction of kernel text",
+    # count-mismatch
+    "area-count": "area {area.name} has {stubs:stub|stubs}, expected {expected:,} from {source}",
+    "entry-count": "the location table has {entries:,} entries, expected {expected:,} from {source}: objects"
+    " were linked that were not counted",
+    "nothing-to-count": "the location table has no locations to compare with the {expected:,} entries of"
+    " {source}",
+    # locations
+    "location-not-nop": "{where} holds {word:#010x}, expected what the compiler leaves for ftrace (nop"
+    " 0x60000000)",
+    "location-unreadable": "{where} holds nothing, expected what the compiler leaves for ftrace (nop"
+    " 0x60000000)",
+    "area-exhausted": "{where} gets no stub",
+    "reserve-trapped": "{where} gets no stub",
+    "stub-out-of-range": "{where} is {distance:,} bytes from its stub at {stub:#x} (limit {limit:,})",
+    "return-out-of-range": "{where} is {distance:,} bytes from the last branch of its stub at {stub:#x}"
+    " (limit {limit:,})",
+    "tracer-unreachable": "{caller} is {distance:,} bytes from {tracer} (limit {limit:,}), and no trampoline"
+    " is in range",
+    "init-trampoline-only": "{caller} is {distance:,} bytes from {tracer} (limit {limit:,}) and reaches only"
+    " ftrace_tramp_init, which is freed after boot",
+    # thresholds
+    "low-headroom": "the headroom is {bytes:,} bytes ({branch} branch of {function}), at least {minimum:,}"
+    " are required",
+    "no-headroom": "there is no headroom to measure, at least {minimum:,} bytes are required",
+    "growth": "{locations:,} locations, {grown:,} more than in {source} ({baseline:,}); at most"
+    " {allowed:,.0f} more are allowed",
+    "growth-in-percent": "{locations:,} locations, {grown:,} more than in {source} ({baseline:,}); at most"
+    " {allowed}% more are allowed",
+    "nothing-to-compare": "there are no locations to compare with {source} ({baseline:,})",
+    # notes
+    "location-skipped": "{where} is neither in kernel text nor in init text",
+    "entry-empty": "an entry of the location table is empty",
+    "area-unused": "{unused:,} of {stubs:,} stubs of area {area.name} are unused",
+}
+"""What each case of a rule says, from the finding's figures and addresses (`finding_sentence`)."""
+
+_EXHAUSTED: Final = (
+    ": area {area.name} has {stubs:stub|stubs}, {needed:function needs|functions need} one:"
+    " {missing:function gets|functions get} no stub"
+)
+CAUSES: Final[dict[str, str]] = {
+    "area-exhausted": _EXHAUSTED,
+    "reserve-trapped": _EXHAUSTED + "; of the {reserve:,} stubs of the reserve only {usable:,} are in range",
+}
+"""What a sentence says in addition where it has the remedy: the cause of all findings of the case."""
+
+
 def finding_message(finding: Finding) -> str:
     """Return a finding as one sentence, its remedy included."""
     sentence = finding_sentence(finding)
     return f"{sentence}; {remedy_sentence(finding.remedy)}" if finding.remedy else sentence
 
 
-def finding_sentence(finding: Finding) -> str:  # noqa: C901, PLR0912 - one case per kind of facts
+def finding_sentence(finding: Finding) -> str:
     """Return what is wrong, without the remedy."""
+    case = finding.case or finding.rule
     where = f"{finding.function} at {finding.location or 0:#x}"
-    match finding.facts:
-        case f.TableLength(address, size, word):
-            return f"the location table at {address:#x} has {size:,} bytes, not a multiple of {word}"
-        case f.TableEmpty(address, entries):
-            return (
-                f"all {entries:,} entries of the location table at {address:#x} are empty: no function can be"
-                " traced"
-            )
-        case f.TableWithoutLocations(address, 0):
-            return f"the location table at {address:#x} has no entries: no function can be traced"
-        case f.TableWithoutLocations(address, entries):
-            return (
-                f"none of the {plural(entries, 'entry', 'entries')} of the location table at {address:#x} is"
-                " in kernel text or init text: no function can be traced"
-            )
-        case f.TableSkipped(address, skipped, locations):
-            return (
-                f"{skipped:,} of {skipped + locations:,} entries of the location table at {address:#x} are"
-                f" empty, or outside kernel text and init text: {plural(locations, 'location')} left"
-            )
-        case f.TableShort(address, locations, expected, source, in_init):
-            where = " in init text" if in_init else ""
-            return (
-                f"the location table at {address:#x} has {plural(locations, 'location')}{where}, {expected:,}"
-                f" are expected from {source or 'the size of the areas'}: nearly all are missing"
-            )
-        case f.TableContinues(location):
-            return (
-                f"the location table continues beyond its symbols, with {location:#x}: __start_mcount_loc or"
-                " __stop_mcount_loc is wrong"
-            )
-        case f.EntryMisaligned():
-            return f"{where} is not aligned to an instruction"
-        case f.EntryRepeated():
-            return f"{where} is in the location table more than once"
-        case f.AreaSize(area, address, size, count, stub_size):
-            return (
-                f"area {area.name} at {address:#x} has {size:,} bytes, expected {count * stub_size:,}"
-                f" ({plural(count, 'stub')} of {stub_size})"
-            )
-        case f.AreaOutside(area, span, outer):
-            text = "init text" if area.role is AreaRole.INIT else "kernel text"
-            return (
-                f"area {area.name} ({span.start:#x} to {span.stop:#x}) is outside {text} ({outer.start:#x} to"
-                f" {outer.stop:#x})"
-            )
-        case f.AreaMisaligned(area, address, alignment):
-            return f"area {area.name} at {address:#x} is not aligned to {alignment} bytes"
-        case f.AreaOverlap(area, end, other, other_address):
-            return f"area {area.name} ends at {end:#x}, after area {other.name} starts ({other_address:#x})"
-        case f.AreaOccupied(area, address, size):
-            return (
-                f"area {area.name} at {address:#x} is not empty: the boot would overwrite what the file holds"
-                f" there ({size:,} bytes)"
-            )
-        case f.TextsOverlap(text, inittext):
-            return (
-                f"kernel text ({text.start:#x} to {text.stop:#x}) and init text ({inittext.start:#x} to"
-                f" {inittext.stop:#x}) overlap"
-            )
-        case f.TargetMisplaced(symbol, address):
-            return f"{symbol} at {address:#x} is not at an instruction of kernel text"
-        case f.AreaCountMismatch(area, count, expected, source):
-            return f"area {area.name} has {plural(count, 'stub')}, expected {expected:,} from {source}"
-        case f.EntryCountMismatch(entries, expected, file) if entries <= expected:
-            return f"the location table has no locations to compare with the {expected:,} entries of {file}"
-        case f.EntryCountMismatch(entries, expected, file):
-            return (
-                f"the location table has {entries:,} entries, expected {expected:,} from {file}: objects"
-                " were linked that were not counted"
-            )
-        case f.WordFound(word):
-            found = "nothing" if word is None else f"{word:#010x}"
-            return f"{where} holds {found}, expected what the compiler leaves for ftrace (nop 0x60000000)"
-        case f.AreaShortage():
-            return f"{where} gets no stub{_shortage(finding.facts) if finding.remedy else ''}"
-        case f.StubTooFar():
-            branch = "its stub" if finding.rule == "stub-out-of-range" else "the last branch of its stub"
-            return f"{where} is {_distance(finding, f'{branch} at {finding.stub or 0:#x}')}"
-        case f.TracerTooFar(tracer):
-            caller = f"the stub at {finding.stub:#x} of {where}" if finding.stub else where
-            sentence = f"{caller} is {_distance(finding, tracer)}"
-            if finding.rule == "init-trampoline-only":
-                return f"{sentence} and reaches only ftrace_tramp_init, which is freed after boot"
-            return f"{sentence}, and no trampoline is in range"
-        case f.HeadroomBelow(None, _, minimum):
-            return f"there is no headroom to measure, at least {minimum:,} bytes are required"
-        case f.HeadroomBelow(size, branch, minimum):
-            return (
-                f"the headroom is {size:,} bytes ({branch} branch of {finding.function}), at least"
-                f" {minimum:,} are required"
-            )
-        case f.Grown(0, baseline, source, _, _):
-            return f"there are no locations to compare with {source} ({baseline:,})"
-        case f.Grown(locations, baseline, source, allowed, unit):
-            limit = f"{allowed}%" if unit == "percent" else f"{allowed:,.0f}"
-            return (
-                f"{locations:,} locations, {locations - baseline:,} more than in {source} ({baseline:,}); at"
-                f" most {limit} more are allowed"
-            )
-        case f.EntrySkipped():
-            if not finding.location:
-                return "an entry of the location table is empty"
-            return f"{where} is neither in kernel text nor in init text"
-        case f.AreaUnused(area, unused, count):
-            return f"{unused:,} of {count:,} stubs of area {area.name} are unused"
-
-
-def _distance(finding: Finding, target: str) -> str:
-    return f"{abs(finding.distance or 0):,} bytes from {target} (limit {abs(finding.limit or 0):,})"
-
-
-def _shortage(facts: f.AreaShortage) -> str:
-    missing = facts.needed - facts.stubs
-    sentence = (
-        f": area {facts.area.name} has {plural(facts.stubs, 'stub')},"
-        f" {plural(facts.needed, 'function needs', 'functions need')} one:"
-        f" {plural(missing, 'function gets', 'functions get')} no stub"
+    values = {
+        **finding.figures,
+        "where": where,
+        "caller": f"the stub at {finding.stub:#x} of {where}" if finding.stub else where,
+        "function": finding.function,
+        "stub": finding.stub or 0,
+        "distance": abs(finding.distance or 0),
+        "limit": abs(finding.limit or 0),
+    }
+    template = SENTENCES[case] + (CAUSES.get(case, "") if finding.remedy else "")
+    return template.format_map(
+        {name: Figure(value) if isinstance(value, int) else value for name, value in values.items()}
     )
-    if facts.reserve is not None:
-        sentence += f"; of the {facts.reserve:,} stubs of the reserve only {facts.usable:,} are in range"
-    return sentence

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
-    from pfestubs.layouts import AreaSpec
+    from collections.abc import Mapping
 
 Severity = Literal["error", "note"]
 BranchName = Literal["stub", "return", "tracer"]
@@ -42,238 +41,6 @@ class Remedy(NamedTuple):
     value: int | None = None
     working: tuple[int, int] | None = None
     growth: int | None = None
-
-
-# -- facts: what a finding's message is made from ------------------------------------------------------------
-
-
-class _NoFigures:
-    """Facts without figures: all of a class are equal."""
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other)
-
-    def __hash__(self) -> int:
-        return hash(type(self))
-
-
-class TableLength(NamedTuple):
-    """The table's length in bytes is not a multiple of a word."""
-
-    address: int
-    bytes: int
-    word: int
-
-
-class TableEmpty(NamedTuple):
-    """All slots of the table are 0."""
-
-    address: int
-    entries: int
-
-
-class TableWithoutLocations(NamedTuple):
-    """None of the table's entries, if it has any, is in kernel text or init text."""
-
-    address: int
-    entries: int
-
-
-class TableSkipped(NamedTuple):
-    """The kernel skips more of the table's entries than it takes for locations."""
-
-    address: int
-    skipped: int
-    locations: int
-
-
-class TableShort(NamedTuple):
-    """Nearly all entries that something was sized or counted for are not in the table.
-
-    `source` is the file that counts them, None for the areas; `in_init`: those of init text alone.
-    """
-
-    address: int
-    found: int
-    expected: int
-    source: str | None = None
-    in_init: bool = False
-
-
-class TableContinues(NamedTuple):
-    """The value right before or after the table is a location, too: the table's symbols are wrong."""
-
-    location: int
-
-
-class EntryMisaligned(_NoFigures):
-    """An entry is not aligned to an instruction."""
-
-
-class EntryRepeated(_NoFigures):
-    """An entry is in the table more than once."""
-
-
-class AreaSize(NamedTuple):
-    """An area's bytes are not its count times the size of a stub."""
-
-    area: AreaSpec
-    address: int
-    bytes: int
-    stubs: int
-    stub_size: int
-
-
-class AreaOutside(NamedTuple):
-    """An area is not within its text, `outer`."""
-
-    area: AreaSpec
-    span: range
-    outer: range
-
-
-class AreaMisaligned(NamedTuple):
-    """An area's address is not a multiple of `alignment` bytes."""
-
-    area: AreaSpec
-    address: int
-    alignment: int
-
-
-class AreaOverlap(NamedTuple):
-    """An area ends, at `end`, after the next one starts."""
-
-    area: AreaSpec
-    end: int
-    other: AreaSpec
-    other_address: int
-
-
-class AreaOccupied(NamedTuple):
-    """An area is not empty: the boot would overwrite what the file holds in its `size` bytes."""
-
-    area: AreaSpec
-    address: int
-    size: int
-
-
-class TextsOverlap(NamedTuple):
-    """Kernel text and init text overlap."""
-
-    text: range
-    inittext: range
-
-
-class TargetMisplaced(NamedTuple):
-    """A tracer or a trampoline is not at an instruction of text that stays."""
-
-    name: str
-    address: int
-
-
-class AreaCountMismatch(NamedTuple):
-    """An area does not have as many stubs as the object's counts say."""
-
-    area: AreaSpec
-    stubs: int
-    expected: int
-    source: str
-
-
-class EntryCountMismatch(NamedTuple):
-    """The table has more entries than the object, or no location at all."""
-
-    entries: int
-    expected: int
-    source: str
-
-
-class WordFound(NamedTuple):
-    """The word at a location; None where the file holds none."""
-
-    word: int | None
-
-
-class AreaShortage(NamedTuple):
-    """An area that ran out: stubs it has, and stubs requested.
-
-    `reserve` and `usable` are stubs of the reserve and how many of them are in range, where some are not.
-    """
-
-    area: AreaSpec
-    stubs: int
-    needed: int
-    reserve: int | None = None
-    usable: int | None = None
-
-
-class StubTooFar(_NoFigures):
-    """A function and its stub are too far apart."""
-
-
-class TracerTooFar(NamedTuple):
-    """A call does not reach its tracer, nor a trampoline that it may use."""
-
-    tracer: str
-
-
-class HeadroomBelow(NamedTuple):
-    """The headroom is less than requested; None where there is none to measure."""
-
-    bytes: int | None
-    branch: BranchName | None
-    minimum: int
-
-
-class Grown(NamedTuple):
-    """There are more locations than in the baseline by more than `allowed`, a number or a percentage."""
-
-    locations: int
-    baseline: int
-    source: str
-    allowed: Decimal
-    unit: Literal["locations", "percent"]
-
-
-class EntrySkipped(_NoFigures):
-    """The kernel skips the entry: it is 0, or outside kernel text and init text."""
-
-
-class AreaUnused(NamedTuple):
-    """Stubs of an area that no function uses."""
-
-    area: AreaSpec
-    unused: int
-    stubs: int
-
-
-Facts = (
-    TableLength
-    | TableEmpty
-    | TableWithoutLocations
-    | TableSkipped
-    | TableShort
-    | TableContinues
-    | EntryMisaligned
-    | EntryRepeated
-    | AreaSize
-    | AreaOutside
-    | AreaMisaligned
-    | AreaOverlap
-    | AreaOccupied
-    | TextsOverlap
-    | TargetMisplaced
-    | AreaCountMismatch
-    | EntryCountMismatch
-    | WordFound
-    | AreaShortage
-    | StubTooFar
-    | TracerTooFar
-    | HeadroomBelow
-    | Grown
-    | EntrySkipped
-    | AreaUnused
-)
 
 
 class Scope(Enum):
@@ -325,9 +92,11 @@ RULES: Final[dict[str, Rule]] = {
 
 
 class Finding(NamedTuple):
-    """One finding of a rule.
+    """One finding of a rule, as facts: `formats.findings.SENTENCES` has the words of each case.
 
     Attributes:
+        case: which of the rule's cases it is, "" for a rule that has one case.
+        figures: of the case, by the names that its sentence uses; a finding about an area has the area.
         function: the symbol with its offset.
         location: address of the function's nop.
         stub: address of the stub's first instruction, or of an area.
@@ -337,7 +106,8 @@ class Finding(NamedTuple):
     """
 
     rule: str
-    facts: Facts
+    case: str = ""
+    figures: Mapping[str, Any] = MappingProxyType({})
     function: str | None = None
     location: int | None = None
     stub: int | None = None
@@ -348,6 +118,6 @@ class Finding(NamedTuple):
     @property
     def severity(self) -> Severity:
         """The rule's severity, except that an area with more stubs than expected is a note."""
-        if isinstance(self.facts, AreaCountMismatch) and self.facts.stubs > self.facts.expected:
+        if self.case == "area-count" and self.figures["stubs"] > self.figures["expected"]:
             return "note"
         return RULES[self.rule].severity

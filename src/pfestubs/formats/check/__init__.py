@@ -22,7 +22,6 @@ from pfestubs.formats.text import (
     plural,
 )
 from pfestubs.model import CHECK_SCHEMA
-from pfestubs.model.findings import AreaShortage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -96,8 +95,8 @@ def causes(findings: Iterable[Finding], options: RenderOptions) -> list[Cause]:
     """
     found: dict[object, list[Finding]] = {}
     for number, finding in enumerate(findings):
-        area = finding.facts.area if isinstance(finding.facts, AreaShortage) else None
-        key = (finding.rule, finding.severity, type(finding.facts), area)
+        damage = finding.case if finding.rule == "table-damaged" else ""  # misaligned, or repeated
+        key = (finding.rule, finding.severity, damage, finding.figures.get("area"))
         found.setdefault(number if finding.location is None else key, []).append(finding)
     limit = None if options.show_all else SHOWN_PER_CAUSE
     return [Cause(group[:limit], len(group[limit:]) if limit else 0) for group in found.values()]

@@ -3,26 +3,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pfestubs.errors import Refusal, RefusedError
 from pfestubs.layouts import AreaRole
-from pfestubs.model.findings import (
-    Action,
-    AreaCountMismatch,
-    AreaShortage,
-    AreaUnused,
-    EntryCountMismatch,
-    EntrySkipped,
-    Finding,
-    Grown,
-    HeadroomBelow,
-    Remedy,
-    StubTooFar,
-    TableShort,
-    TracerTooFar,
-    WordFound,
-)
+from pfestubs.model.findings import Action, Finding, Remedy
 from pfestubs.rules.analyses.address_map import AddressMap, TextSizes, map_addresses, measure_text
 from pfestubs.rules.check.remedy import Remedies
 from pfestubs.rules.kernel.integrity import is_remnant
@@ -32,7 +17,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from pfestubs.model import Area, ByteOrder, Kernel, KernelFigures, KernelIdentity, ObjectCounts
-    from pfestubs.model.findings import Facts, Rule
+    from pfestubs.model.findings import Rule
     from pfestubs.rules.analyses.planner import Planner
     from pfestubs.rules.kernel.boot import Boot, Failure, Headroom
 
@@ -197,27 +182,31 @@ def _require_machine(kernel: Kernel, file: str, bits: int, byte_order: ByteOrder
 def _compared_with_object(boot: Boot, expected: ObjectCounts | None) -> Iterator[Finding]:
     if expected is None:
         return
-    remedy = Remedy(Action.REGENERATE_AREAS)
+    source, remedy = expected.file, Remedy(Action.REGENERATE_AREAS)
     if expected.stubs is not None:
         for area in boot.kernel.areas:
             wanted = expected.stubs.of(area.role)
             if area.count != wanted:
-                facts = AreaCountMismatch(area.spec, area.count, wanted, expected.file)
-                yield Finding("count-mismatch", facts, stub=area.address, remedy=remedy)
-    entries = sum(value != 0 for value in boot.kernel.table)
-    if entries > expected.entries.total or not boot.locations:
-        mismatch = EntryCountMismatch(entries, expected.entries.total, expected.file)
-        yield Finding("count-mismatch", mismatch, remedy=remedy)
-    wanted, found = expected.entries.text + expected.entries.inittext, len(boot.locations)
+                figures = {"area": area.spec, "stubs": area.count, "expected": wanted, "source": source}
+                yield Finding("count-mismatch", "area-count", figures, stub=area.address, remedy=remedy)
+    entries, counted = sum(value != 0 for value in boot.kernel.table), expected.entries
+    if entries > counted.total or not boot.locations:
+        case = "entry-count" if entries > counted.total else "nothing-to-count"
+        figures = {"entries": entries, "expected": counted.total, "source": source}
+        yield Finding("count-mismatch", case, figures, remedy=remedy)
+    wanted, found = counted.text + counted.inittext, len(boot.locations)
     if is_remnant(found, wanted) and not any(finding.rule == "table-damaged" for finding in boot.damage):
-        yield Finding("table-damaged", TableShort(boot.kernel.table_address, found, wanted, expected.file))
+        address = boot.kernel.table_address
+        figures = {"address": address, "found": found, "expected": wanted, "source": source}
+        yield Finding("table-damaged", "table-short", figures)
 
 
 def _unused(boot: Boot) -> Iterator[Finding]:
     for position, area in enumerate(boot.kernel.areas):
         unused = boot.unused(position)
         if unused:
-            yield Finding("area-unused", AreaUnused(area.spec, unused, area.count), stub=area.address)
+            figures = {"area": area.spec, "unused": unused, "stubs": area.count}
+            yield Finding("area-unused", figures=figures, stub=area.address)
 
 
 def _by_location(boot: Boot, remedies: Remedies) -> list[Finding]:
@@ -232,8 +221,8 @@ def _by_location(boot: Boot, remedies: Remedies) -> list[Finding]:
 
 
 def _skipped(kernel: Kernel, address: int) -> Finding:
-    function = kernel.name(address) if address else None
-    return Finding("location-skipped", EntrySkipped(), function=function, location=address)
+    function, case = (kernel.name(address), "") if address else (None, "entry-empty")
+    return Finding("location-skipped", case, function=function, location=address)
 
 
 def failure_findings(
@@ -250,9 +239,16 @@ def failure_findings(
 
 def failure_finding(boot: Boot, failure: Failure, remedy: Remedy | None) -> Finding:
     """Return one failure of a boot as a finding; only with a remedy is its cause part of the sentence."""
+    known = {"tracer": failure.tracer, "word": failure.word}.items()
+    case, figures = "", {name: value for name, value in known if value is not None}
+    if failure.area is not None:
+        case, figures = _shortage(boot, failure.area)
+    elif failure.rule == "location-not-nop" and failure.word is None:
+        case = "location-unreadable"
     return Finding(
         failure.rule,
-        _facts(boot, failure),
+        case,
+        figures,
         function=boot.function(failure.position),
         location=boot.locations[failure.position],
         stub=boot.insns[failure.position] or None,
@@ -262,49 +258,38 @@ def failure_finding(boot: Boot, failure: Failure, remedy: Remedy | None) -> Find
     )
 
 
-def _facts(boot: Boot, failure: Failure) -> Facts:
-    if failure.rule == "location-not-nop":
-        return WordFound(failure.word)
-    if failure.area is not None:
-        return _shortage(boot, failure.area)
-    return StubTooFar() if failure.tracer is None else TracerTooFar(failure.tracer)
-
-
-def _shortage(boot: Boot, position: int) -> AreaShortage:
-    """Return by how much the area at that position of the kernel's areas is too small."""
-    area, needed, reserve = boot.kernel.areas[position], boot.needed[position], None
-    if area.role is AreaRole.END:
-        reserve = boot.kernel.area(AreaRole.RESERVE)
-    usable = boot.needed_of(AreaRole.RESERVE)
-    if reserve is None or usable >= reserve.count:
-        return AreaShortage(area.spec, area.count, needed)
-    return AreaShortage(area.spec, area.count, needed, reserve.count, usable)
+def _shortage(boot: Boot, position: int) -> tuple[str, dict[str, Any]]:
+    """Return by how much the area at that position of the kernel's areas is too small: case and figures."""
+    area, needed = boot.kernel.areas[position], boot.needed[position]
+    figures = {"area": area.spec, "stubs": area.count, "needed": needed, "missing": needed - area.count}
+    reserve, usable = boot.kernel.area(AreaRole.RESERVE), boot.needed_of(AreaRole.RESERVE)
+    if area.role is not AreaRole.END or reserve is None or usable >= reserve.count:
+        return "", figures
+    return "reserve-trapped", {**figures, "reserve": reserve.count, "usable": usable}
 
 
 def _thresholds(
     boot: Boot, headroom: Headroom | None, options: CheckOptions, remedies: Remedies
 ) -> Iterator[Finding]:
     """Yield the thresholds that are not met; one that has nothing to measure is not."""
-    count = len(boot.locations)
-    minimum = options.min_headroom
-    if minimum is not None and (headroom is None or headroom.bytes < minimum):
-        facts = HeadroomBelow(
-            None if headroom is None else headroom.bytes,
-            None if headroom is None else headroom.branch,
-            minimum,
-        )
+    count, minimum = len(boot.locations), options.min_headroom
+    if minimum is not None and headroom is None:
+        yield Finding("low-headroom", "no-headroom", {"minimum": minimum})
+    elif minimum is not None and headroom is not None and headroom.bytes < minimum:
         yield Finding(
             "low-headroom",
-            facts,
-            function=None if headroom is None else headroom.function,
-            location=None if headroom is None else headroom.location,
-            remedy=None if headroom is None else remedies.for_headroom(headroom.bytes, minimum),
+            figures={"bytes": headroom.bytes, "branch": headroom.branch, "minimum": minimum},
+            function=headroom.function,
+            location=headroom.location,
+            remedy=remedies.for_headroom(headroom.bytes, minimum),
         )
     baseline, growth = options.baseline, options.max_growth
     if baseline is not None and growth is not None:
         grown = count - baseline.locations
-        if not count or grown > growth.of(baseline.locations):
-            yield Finding(
-                "growth",
-                Grown(count, baseline.locations, baseline.kernel.file, growth.amount, growth.unit),
-            )
+        figures = {"baseline": baseline.locations, "source": baseline.kernel.file}
+        if not count:
+            yield Finding("growth", "nothing-to-compare", figures)
+        elif grown > growth.of(baseline.locations):
+            case = "growth-in-percent" if growth.unit == "percent" else ""
+            figures |= {"locations": count, "grown": grown, "allowed": growth.amount}
+            yield Finding("growth", case, figures)

@@ -9,33 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
-from pfestubs.model.findings import (
-    Action,
-    AreaMisaligned,
-    AreaOccupied,
-    AreaOutside,
-    AreaOverlap,
-    AreaSize,
-    EntryMisaligned,
-    EntryRepeated,
-    Finding,
-    Remedy,
-    TableContinues,
-    TableEmpty,
-    TableLength,
-    TableShort,
-    TableSkipped,
-    TableWithoutLocations,
-    TargetMisplaced,
-    TextsOverlap,
-)
+from pfestubs.model.findings import Action, Finding, Remedy
 from pfestubs.rules.kernel.stubs import call_adjust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pfestubs.model import Kernel
-    from pfestubs.model.findings import Facts
+    from pfestubs.model import Area, Kernel
     from pfestubs.rules.kernel.boot import Boot
 
 _STUB_SIZES: Final = (16, 24)
@@ -96,22 +76,23 @@ def _damaged_table(boot: Boot) -> Iterator[Finding]:
     than text needs, and functions that the linker dropped (`--gc-sections`).
     """
     kernel, word = boot.kernel, boot.kernel.bits // 8
-    address, entries, locations = kernel.table_address, len(kernel.table), len(boot.locations)
-    found: list[Facts] = []
+    entries, skipped, locations = len(kernel.table), len(boot.skipped), len(boot.locations)
     if kernel.table_bytes % word:
-        found.append(TableLength(address, kernel.table_bytes, word))
+        yield _table_damage(kernel, "table-length", bytes=kernel.table_bytes, word=word)
     if entries and not any(kernel.table):
-        found.append(TableEmpty(address, entries))
+        yield _table_damage(kernel, "table-empty", _APPLY_RELOCATIONS, entries=entries)
     elif not locations:
-        found.append(TableWithoutLocations(address, entries))
-    elif len(boot.skipped) > locations or _have_lost_locations(boot):
-        found.append(TableSkipped(address, len(boot.skipped), locations))
+        yield _table_damage(kernel, "no-locations" if entries else "no-entries", entries=entries)
+    elif skipped > locations or _have_lost_locations(boot):
+        seen = skipped + locations
+        yield _table_damage(kernel, "entries-skipped", skipped=skipped, entries=seen, locations=locations)
     else:
-        found += _lost_entries(boot)
-    for facts in found:
-        remedy = _APPLY_RELOCATIONS if isinstance(facts, TableEmpty) else None
-        yield Finding("table-damaged", facts, remedy=remedy)
+        yield from _lost_entries(boot)
     yield from _damaged_entries(kernel)
+
+
+def _table_damage(kernel: Kernel, case: str, remedy: Remedy | None = None, **figures: int) -> Finding:
+    return Finding("table-damaged", case, {"address": kernel.table_address, **figures}, remedy=remedy)
 
 
 def _have_lost_locations(boot: Boot) -> bool:
@@ -125,7 +106,7 @@ def _have_lost_locations(boot: Boot) -> bool:
     return empty >= max(2, min(_MANY, len(boot.kernel.table) // 8)) or min(len(boot.skipped), unused) >= _MANY
 
 
-def _lost_entries(boot: Boot) -> Iterator[Facts]:
+def _lost_entries(boot: Boot) -> Iterator[Finding]:
     kernel = boot.kernel
     init, end = kernel.area(AreaRole.INIT), kernel.area(AreaRole.END)
     if init is None or end is None:
@@ -136,15 +117,15 @@ def _lost_entries(boot: Boot) -> Iterator[Facts]:
             location = call_adjust(value, kernel.memory.word)
             inside = value in kernel.text or value in kernel.inittext
             if inside and not known & {value, location} and kernel.memory.word(location) == ppc.NOP:
-                yield TableContinues(location)
+                yield Finding("table-damaged", "table-continues", {"address": location})
                 return
     # The area of init text is sized exactly, that of text may have spare stubs.
-    needed, locations = boot.needed_of(AreaRole.INIT), len(boot.locations)
+    needed, locations, stubs = boot.needed_of(AreaRole.INIT), len(boot.locations), end.count + init.count
     if is_remnant(needed, init.count):
         if init.count - needed >= _MANY:
-            yield TableShort(kernel.table_address, needed, init.count, in_init=True)
-        elif is_remnant(locations, end.count + init.count):
-            yield TableShort(kernel.table_address, locations, end.count + init.count)
+            yield _table_damage(kernel, "init-area-unfilled", found=needed, expected=init.count)
+        elif is_remnant(locations, stubs):
+            yield _table_damage(kernel, "areas-unfilled", found=locations, expected=stubs)
 
 
 def is_remnant(found: int, expected: int) -> bool:
@@ -159,10 +140,9 @@ def _damaged_entries(kernel: Kernel) -> Iterator[Finding]:
         return
     seen: set[int] = set()
     for value in kernel.table:
-        if value % 4:
-            yield Finding("table-damaged", EntryMisaligned(), function=kernel.name(value), location=value)
-        elif value and value in seen:
-            yield Finding("table-damaged", EntryRepeated(), function=kernel.name(value), location=value)
+        if value % 4 or (value and value in seen):
+            case = "entry-misaligned" if value % 4 else "entry-repeated"
+            yield Finding("table-damaged", case, function=kernel.name(value), location=value)
         seen.add(value)
 
 
@@ -171,29 +151,38 @@ def _damaged_entries(kernel: Kernel) -> Iterator[Finding]:
 
 def _damaged_areas(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
     """Yield areas that are not what their counts say, outside their text, misaligned or not empty."""
-    if max(kernel.text.start, kernel.inittext.start) < min(kernel.text.stop, kernel.inittext.stop):
-        yield Finding("area-damaged", TextsOverlap(kernel.text, kernel.inittext), remedy=_RESTORE_ORDER)
+    text, inittext = kernel.text, kernel.inittext
+    if max(text.start, inittext.start) < min(text.stop, inittext.stop):
+        figures = {"text": text, "inittext": inittext}
+        yield Finding("area-damaged", "texts-overlap", figures, remedy=_RESTORE_ORDER)
     for area in kernel.areas:
-        expected = area.count * stub_size
-        exact = area.size is not None and not area.size_is_gap
-        if area.size is not None and (area.size != expected if exact else area.size < expected):
-            facts = AreaSize(area.spec, area.address, area.size, area.count, stub_size)
-            yield Finding("area-damaged", facts, stub=area.address, remedy=_REGENERATE)
-        outer = kernel.inittext if area.role is AreaRole.INIT else kernel.text
-        end = area.address + max(expected, area.size or 0 if exact else 0)
-        if end > area.address and not (area.address in outer and end <= outer.stop):
-            span = AreaOutside(area.spec, range(area.address, end), outer)
-            yield Finding("area-damaged", span, stub=area.address, remedy=_RESTORE_ORDER)
-        elif _holds_data(kernel, area.address, min(expected, area.size or expected)):
-            occupied = AreaOccupied(area.spec, area.address, min(expected, area.size or expected))
-            yield Finding("area-damaged", occupied, stub=area.address, remedy=_RESTORE_ORDER)
-        alignment = kernel.layout.alignment(kernel.bits) if kernel.layout else 4
-        if area.address % alignment:
-            misaligned = AreaMisaligned(area.spec, area.address, alignment)
-            yield Finding("area-damaged", misaligned, stub=area.address, remedy=_REGENERATE)
+        yield from _damaged_area(kernel, area, stub_size)
     yield from _overlapping(kernel, stub_size)
     for name, address in kernel.misplaced_targets():
-        yield Finding("area-damaged", TargetMisplaced(name, address), stub=address, remedy=_RESTORE_ORDER)
+        yield _area_damage("target-misplaced", address, _RESTORE_ORDER, symbol=name)
+
+
+def _damaged_area(kernel: Kernel, area: Area, stub_size: int) -> Iterator[Finding]:
+    start, expected, in_init = area.address, area.count * stub_size, area.role is AreaRole.INIT
+    exact = area.size is not None and not area.size_is_gap
+    if area.size is not None and (area.size != expected if exact else area.size < expected):
+        figures = {"bytes": area.size, "expected": expected, "stubs": area.count, "stub_size": stub_size}
+        yield _area_damage("area-size", start, _REGENERATE, area=area.spec, **figures)
+    outer = kernel.inittext if in_init else kernel.text
+    end = start + max(expected, area.size or 0 if exact else 0)
+    content = min(expected, area.size or expected)
+    if end > start and not (start in outer and end <= outer.stop):
+        case = "area-outside-init" if in_init else "area-outside-text"
+        yield _area_damage(case, start, _RESTORE_ORDER, area=area.spec, end=end, outer=outer)
+    elif _holds_data(kernel, start, content):
+        yield _area_damage("area-occupied", start, _RESTORE_ORDER, area=area.spec, bytes=content)
+    alignment = kernel.layout.alignment(kernel.bits) if kernel.layout else 4
+    if start % alignment:
+        yield _area_damage("area-misaligned", start, _REGENERATE, area=area.spec, alignment=alignment)
+
+
+def _area_damage(case: str, address: int, remedy: Remedy, **figures: object) -> Finding:
+    return Finding("area-damaged", case, figures, stub=address, remedy=remedy)
 
 
 def _holds_data(kernel: Kernel, address: int, size: int) -> bool:
@@ -207,5 +196,5 @@ def _overlapping(kernel: Kernel, stub_size: int) -> Iterator[Finding]:
     for first, second in pairwise(ordered):
         end = first.address + first.count * stub_size
         if end > second.address:
-            facts = AreaOverlap(first.spec, end, second.spec, second.address)
-            yield Finding("area-damaged", facts, stub=second.address, remedy=_RESTORE_ORDER)
+            figures = {"area": first.spec, "end": end, "other": second.spec}
+            yield _area_damage("area-overlap", second.address, _RESTORE_ORDER, **figures)
