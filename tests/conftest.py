@@ -4,25 +4,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import lzma
 import os
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import support
-from support import FIXTURES, Outcome, call_in_process, clean_environment, executable_path
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from support import Call, Kernels, MiniKernel, RunCli
+from support import FIXTURES, Kernels, MiniKernel, clean_environment, executable_path
 
 # Hypothesis draws the same examples in every run; in `make fuzz`, new ones.
 settings.register_profile(
@@ -70,51 +63,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let only those tests use programs that `make test-fast` leaves out."""
     support.may_use_tools = any(item.get_closest_marker(name) for name in ("cross", "tools", "qemu", "slow"))
-
-
-@pytest.fixture(scope="session")
-def call() -> Call:
-    """The command line in this process."""
-    return call_in_process
-
-
-@pytest.fixture(scope="session")
-def run_cli() -> RunCli:
-    """A real executable in a process of its own."""
-
-    def run(
-        *words: str | Path,
-        executable: str = "pfestubs",
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdout: Any = subprocess.PIPE,
-    ) -> Outcome:
-        done = subprocess.run(
-            [executable_path(executable), *map(str, words)],
-            env=clean_environment(env),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        return Outcome(done.returncode, done.stdout or "", done.stderr)
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def count_json(call: Call) -> Any:
-    """The parsed document of `pfestubs count --format json`, which must succeed."""
-
-    def count(*words: str | Path) -> Any:
-        outcome = call("count", "--format", "json", *words)
-        assert (outcome.code, outcome.err) == (0, "")
-        return json.loads(outcome.out)
-
-    return count
 
 
 @pytest.fixture(scope="session")

@@ -15,13 +15,11 @@ import re
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bootguest import FILTER, BootError, boot, cpio, filtered_locations
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 HERE: Final = Path(__file__).parent.parent
 INIT: Final = f"""\

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 from array import array
+from collections.abc import Callable
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -21,13 +22,8 @@ from pfestubs.rules.kernel.inline_sites import InlineSites
 from pfestubs.rules.kernel.replay import replay
 from pfestubs.rules.kernel.simulation import simulate_boot
 from pfestubs.rules.kernel.stubs import call_adjust
-from support import naive_boot
+from support import Kernels, naive_boot
 from support.kernelwriter import MIB, LinkedKernel, NamedAddresses, WordMemory, areas_of, machine_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from support import Kernels
 
 BASE = 0xC000000000000000
 TEXT = range(BASE, BASE + 128 * MIB)

@@ -11,17 +11,13 @@ import fnmatch
 import json
 import shutil
 import struct
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bootguest import INIT_FREED, NO_PROGRAM, TRACING, boot
-from support import tool, validator
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from support import Call, Kernels
+from support import Kernels, call, tool, validator
 
 DEBIAN = "debian-7.2.13-ppc64le"
 PSERIES = "pseries-7.2.13-ppc64le"
@@ -33,7 +29,7 @@ def qemu(kernels: Kernels) -> str:  # kernels first: without them nothing is boo
     return tool("qemu-system-ppc64")
 
 
-def document_of(call: Call, vmlinux: Path, dump: Path) -> Any:
+def document_of(vmlinux: Path, dump: Path) -> Any:
     outcome = call("verify", "--format", "json", vmlinux, dump)
     assert outcome.code in {0, 1}, outcome.err
     document = json.loads(outcome.out)
@@ -42,7 +38,7 @@ def document_of(call: Call, vmlinux: Path, dump: Path) -> Any:
 
 
 @pytest.mark.parametrize(("name", "entries"), [(DEBIAN, 42648), (PSERIES, 77026)])
-def test_every_stub_is_as_predicted(call: Call, kernels: Kernels, name: str, entries: int) -> None:
+def test_every_stub_is_as_predicted(kernels: Kernels, name: str, entries: int) -> None:
     vmlinux = kernels(f"{name}/vmlinux")
     with boot(vmlinux) as guest:
         assert guest.entries == entries
@@ -51,7 +47,7 @@ def test_every_stub_is_as_predicted(call: Call, kernels: Kernels, name: str, ent
     assert outcome.out == f"{vmlinux}: ok: {entries:,} of {entries:,} stubs as predicted\n"
 
 
-def test_exactly_the_filtered_functions_are_in_use(call: Call, kernels: Kernels) -> None:
+def test_exactly_the_filtered_functions_are_in_use(kernels: Kernels) -> None:
     """Which those are is read from System.map: a function's nop is 0 or 8 bytes after its symbol."""
     vmlinux = kernels(f"{DEBIAN}/vmlinux")
     wanted = {}
@@ -60,7 +56,7 @@ def test_exactly_the_filtered_functions_are_in_use(call: Call, kernels: Kernels)
         if kind in {"T", "t"} and fnmatch.fnmatchcase(name, "vfs_*"):
             wanted[int(address, 16)] = name
     with boot(vmlinux, "ftrace=function ftrace_filter=vfs_*", until=TRACING) as guest:
-        document = document_of(call, vmlinux, guest.dump)
+        document = document_of(vmlinux, guest.dump)
     assert (document["different"], document["freed"]) == (0, 0)
     assert document["as_predicted"] + document["in_use"] == 42648
     found = {}
@@ -80,14 +76,14 @@ def test_exactly_the_filtered_functions_are_in_use(call: Call, kernels: Kernels)
     assert set(wanted.values()) & traceable == traced
 
 
-def test_freed_init_memory_is_told_apart(call: Call, kernels: Kernels) -> None:
+def test_freed_init_memory_is_told_apart(kernels: Kernels) -> None:
     vmlinux = kernels(f"{DEBIAN}/vmlinux")
     with boot(vmlinux, until=INIT_FREED, initramfs=NO_PROGRAM) as guest:
-        document = document_of(call, vmlinux, guest.dump)
+        document = document_of(vmlinux, guest.dump)
     assert (document["ok"], document["as_predicted"], document["freed"]) == (True, 40889, 1759)
 
 
-def test_a_relocated_kernel_is_found(call: Call, kernels: Kernels, tmp_path: Path) -> None:
+def test_a_relocated_kernel_is_found(kernels: Kernels, tmp_path: Path) -> None:
     """As kexec does for a kdump kernel: `__run_at_load` is 1, and the kernel stays where it was loaded."""
     original = kernels(f"{DEBIAN}/vmlinux")
     vmlinux = tmp_path / "vmlinux"
@@ -98,12 +94,12 @@ def test_a_relocated_kernel_is_found(call: Call, kernels: Kernels, tmp_path: Pat
         file.seek(-4, 1)
         file.write(struct.pack("<I", 1))
     with boot(vmlinux) as guest:
-        document = document_of(call, original, guest.dump)
+        document = document_of(original, guest.dump)
     assert (document["ok"], document["as_predicted"]) == (True, 42648)
     assert document["offset"] == "0x400000"  # where QEMU loads a kernel
 
 
-def test_another_kernels_dump_is_refused(call: Call, kernels: Kernels) -> None:
+def test_another_kernels_dump_is_refused(kernels: Kernels) -> None:
     with boot(kernels(f"{DEBIAN}/vmlinux")) as guest:
         outcome = call("verify", kernels(f"{PSERIES}/vmlinux"), guest.dump)
         assert (outcome.code, outcome.out) == (2, "")
@@ -115,12 +111,12 @@ def test_another_kernels_dump_is_refused(call: Call, kernels: Kernels) -> None:
         assert "is cut short" in outcome.err
 
 
-def test_a_kernel_that_gives_tracing_up(call: Call, kernels: Kernels) -> None:
+def test_a_kernel_that_gives_tracing_up(kernels: Kernels) -> None:
     """The reserve trap: what the boot did before the first function without a stub, and nothing after it."""
     vmlinux = kernels(f"{TRAP}/vmlinux")
     with boot(vmlinux) as guest:
         assert "dev_create+0x8" in guest.console
-        document = document_of(call, vmlinux, guest.dump)
+        document = document_of(vmlinux, guest.dump)
     assert (document["ok"], document["stops_at"], document["ftrace_disabled"]) == (
         False,
         "dev_create+0x8",

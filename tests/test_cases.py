@@ -5,30 +5,26 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from support import FIXTURES, OBJECTS, tool
+from support import FIXTURES, OBJECTS, Kernels, MiniKernel, call, run_cli, tool
 from support.kernelwriter import LinkedKernel
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from support import Call, Kernels, MiniKernel, RunCli
 
 CASES = FIXTURES / "cases"
 DEBIAN = "debian-7.2.13-ppc64le"
 FORMATS = ("text", "json", "junit", "sarif", "github")
 
 
-def check(call: Call, path: Path, *words: str | Path) -> tuple[int, Any]:
+def check(path: Path, *words: str | Path) -> tuple[int, Any]:
     """Return the exit status and the document, None on error."""
     outcome = call("check", "--format", "json", path, *words)
     return outcome.code, json.loads(outcome.out) if outcome.code < 2 else None
 
 
-def refused(call: Call, subject: Path | str, words: str, *command: str | Path) -> None:
+def refused(subject: Path | str, words: str, *command: str | Path) -> None:
     """Assert an error about `subject`, in one sentence."""
     outcome = call(*command)
     assert (outcome.code, outcome.out) == (2, "")
@@ -50,14 +46,14 @@ def nothing_to_examine(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_nothing_examined_fails_in_every_format(format_: str, nothing_to_examine: Path, call: Call) -> None:
+def test_nothing_examined_fails_in_every_format(format_: str, nothing_to_examine: Path) -> None:
     outcome = call("check", "--format", format_, nothing_to_examine)
     assert outcome.code == 1
     assert "table-damaged" in outcome.out
 
 
 @pytest.mark.parametrize("case", ["table-zeros", "area-on-function", "moved-symbols"])
-def test_a_damaged_kernel_passes_no_command(case: str, call: Call, tmp_path: Path) -> None:
+def test_a_damaged_kernel_passes_no_command(case: str, tmp_path: Path) -> None:
     """Almost nothing, or what the boot would overwrite, is no ground for a verdict."""
     path, rule = CASES / case, "area-damaged" if case.startswith("area") else "table-damaged"
     log, page = tmp_path / "log", tmp_path / "page.html"
@@ -80,7 +76,7 @@ def test_a_damaged_kernel_passes_no_command(case: str, call: Call, tmp_path: Pat
     assert rule in page.read_text()
 
 
-def test_nothing_examined_fails_the_drop_in(nothing_to_examine: Path, run_cli: RunCli) -> None:
+def test_nothing_examined_fails_the_drop_in(nothing_to_examine: Path) -> None:
     outcome = run_cli("nm", nothing_to_examine, executable="ftrace-check")
     assert (outcome.code, outcome.out) == (1, "")
     assert "table-damaged" in outcome.err
@@ -89,15 +85,15 @@ def test_nothing_examined_fails_the_drop_in(nothing_to_examine: Path, run_cli: R
 # -- a System.map is proved --------------------------------------------------------------------------------
 
 
-def test_the_map_of_another_build_is_refused(call: Call) -> None:
+def test_the_map_of_another_build_is_refused() -> None:
     vmlinux = CASES / "stripped"
     foreign = CASES / "stripped.foreign.map"
-    refused(call, foreign, "is not of", "check", vmlinux, "--system-map", foreign)
-    assert check(call, vmlinux, "--system-map", CASES / "stripped.own.map")[0] == 0
+    refused(foreign, "is not of", "check", vmlinux, "--system-map", foreign)
+    assert check(vmlinux, "--system-map", CASES / "stripped.own.map")[0] == 0
 
 
 @pytest.mark.parametrize("shift", [-0x40, -0x20, 0x10, 0x20, 0x1000])
-def test_maps_of_neighbouring_builds_are_refused(shift: int, call: Call, tmp_path: Path) -> None:
+def test_maps_of_neighbouring_builds_are_refused(shift: int, tmp_path: Path) -> None:
     """One function more or less: what comes after it in text is elsewhere."""
     lines = [line.split() for line in (CASES / "stripped.own.map").read_text().splitlines()]
     functions = [i for i, (_, letter, _) in enumerate(lines) if letter in "tT"]
@@ -110,7 +106,7 @@ def test_maps_of_neighbouring_builds_are_refused(shift: int, call: Call, tmp_pat
             for i, (address, letter, name) in enumerate(lines)
         )
     )
-    refused(call, other, "is not of", "check", CASES / "stripped", "--system-map", other)
+    refused(other, "is not of", "check", CASES / "stripped", "--system-map", other)
 
 
 @pytest.mark.parametrize(
@@ -120,37 +116,37 @@ def test_maps_of_neighbouring_builds_are_refused(shift: int, call: Call, tmp_pat
         ("kptr-restricted.map", "read /proc/kallsyms as root"),
     ],
 )
-def test_what_a_map_lacks_is_said_of_the_map(name: str, words: str, call: Call) -> None:
-    refused(call, CASES / name, words, "check", CASES / "mini-stripped", "--system-map", CASES / name)
+def test_what_a_map_lacks_is_said_of_the_map(name: str, words: str) -> None:
+    refused(CASES / name, words, "check", CASES / "mini-stripped", "--system-map", CASES / name)
 
 
 @pytest.mark.parametrize("name", ["mini.map", "mini.nm-S.map", "mini.bom.map", "mini.blank-line.map"])
-def test_maps_of_every_spelling(name: str, call: Call) -> None:
-    code, document = check(call, CASES / "mini-stripped", "--system-map", CASES / name)
+def test_maps_of_every_spelling(name: str) -> None:
+    code, document = check(CASES / "mini-stripped", "--system-map", CASES / name)
     assert (code, document["locations"], document["findings"]) == (0, 16, [])
 
 
-def test_of_equal_names_the_global_one_counts(call: Call) -> None:
+def test_of_equal_names_the_global_one_counts() -> None:
     vmlinux, symbols = CASES / "same-name", CASES / "same-name.map"
-    assert check(call, vmlinux)[1] == check(call, vmlinux, "--system-map", symbols)[1]
-    assert check(call, vmlinux)[0] == 0
+    assert check(vmlinux)[1] == check(vmlinux, "--system-map", symbols)[1]
+    assert check(vmlinux)[0] == 0
 
 
 # -- absent symbols prove nothing --------------------------------------------------------------------------
 
 
-def test_stub_symbols_stripped_away(call: Call) -> None:
-    refused(call, CASES / "strip-keep", "has no symbols of stub areas", "check", CASES / "strip-keep")
+def test_stub_symbols_stripped_away() -> None:
+    refused(CASES / "strip-keep", "has no symbols of stub areas", "check", CASES / "strip-keep")
 
 
 @pytest.mark.cross
 @pytest.mark.parametrize("command", ["check", "stubs", "plan", "explain"])
 def test_stub_symbols_stripped_away_from_a_miniature(
-    command: str, mini_kernel: MiniKernel, call: Call, tmp_path: Path
+    command: str, mini_kernel: MiniKernel, tmp_path: Path
 ) -> None:
     path = without_stub_symbols(mini_kernel() / "vmlinux", tmp_path / "vmlinux")
     log = (FIXTURES / "logs" / "README.md",) if command == "explain" else ()
-    refused(call, path, "has no symbols of stub areas", command, path, *log)
+    refused(path, "has no symbols of stub areas", command, path, *log)
 
 
 def without_stub_symbols(original: Path, copy: Path) -> Path:
@@ -162,23 +158,23 @@ def without_stub_symbols(original: Path, copy: Path) -> Path:
     return copy
 
 
-def test_sizes_of_zero_are_unknown(call: Call) -> None:
-    code, document = check(call, CASES / "sizes-zero")
+def test_sizes_of_zero_are_unknown() -> None:
+    code, document = check(CASES / "sizes-zero")
     assert (code, document["stub_size"], document["findings"]) == (0, 24, [])
 
 
 # -- relocations -------------------------------------------------------------------------------------------
 
 
-def test_crel(call: Call) -> None:
+def test_crel() -> None:
     outcome = call("count", "--format", "json", "--layout", "ool", "--reserve", "4", CASES / "crel.o")
     document = json.loads(outcome.out)
     assert document["entries"] == {"text": 16, "inittext": 3, "exittext": 1, "total": 20}
     assert document["relocation"] == "R_PPC64_ADDR64"
 
 
-def test_a_pie_without_section_headers(call: Call) -> None:
-    code, document = check(call, CASES / "pie-no-sections", "--system-map", CASES / "pie.map")
+def test_a_pie_without_section_headers() -> None:
+    code, document = check(CASES / "pie-no-sections", "--system-map", CASES / "pie.map")
     assert (code, document["locations"], document["findings"]) == (0, 16, [])
 
 
@@ -187,12 +183,12 @@ def test_a_pie_without_section_headers(call: Call) -> None:
 
 @pytest.mark.parametrize(("name", "words"), [("vmlinux.lz4", "lz4 -dk"), ("image.itb", "dumpimage")])
 @pytest.mark.parametrize("command", ["check", "count", "stubs"])
-def test_packed_kernels_are_named(command: str, name: str, words: str, call: Call) -> None:
-    refused(call, CASES / name, words, command, CASES / name)
+def test_packed_kernels_are_named(command: str, name: str, words: str) -> None:
+    refused(CASES / name, words, command, CASES / name)
 
 
 @pytest.mark.cross
-def test_constructors_of_an_older_linker_script(call: Call, tmp_path: Path) -> None:
+def test_constructors_of_an_older_linker_script(tmp_path: Path) -> None:
     """Counted as init text, linked as text: the check compares both and finds it."""
     prefix = "powerpc64le-linux-gnu-"
     obj, linked = tmp_path / "text-startup.o", tmp_path / "linked"
@@ -207,6 +203,6 @@ def test_constructors_of_an_older_linker_script(call: Call, tmp_path: Path) -> N
 
 
 @pytest.mark.tools
-def test_debian_without_stub_symbols(kernels: Kernels, call: Call, tmp_path: Path) -> None:
+def test_debian_without_stub_symbols(kernels: Kernels, tmp_path: Path) -> None:
     path = without_stub_symbols(kernels(f"{DEBIAN}/vmlinux"), tmp_path / "vmlinux")
-    refused(call, path, "has no symbols of stub areas", "check", path)
+    refused(path, "has no symbols of stub areas", "check", path)

@@ -8,7 +8,8 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,14 +18,9 @@ from pfestubs.read.saved import read_baseline
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.check.check import CheckOptions, check_boot
 from pfestubs.rules.kernel.simulation import boot_kernel
-from support import executable_path, on_terminal, tool
+from support import call, executable_path, on_terminal, run_cli, tool
 from support.kernelwriter import MIB, LinkedKernel, inline_kernel
 from test_diff import COUNT
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from support import Call, RunCli
 
 
 @pytest.fixture
@@ -39,14 +35,14 @@ def bad(tmp_path: Path) -> Path:
     return LinkedKernel(text=text, counts={"text_end": 5}).save(tmp_path / "bad")
 
 
-def document(call: Call, path: Path, *words: str | Path) -> Any:
+def document(path: Path, *words: str | Path) -> Any:
     return json.loads(call("check", "--format", "json", path, *words).out)
 
 
 # -- text -------------------------------------------------------------------------------------------------
 
 
-def test_one_line_when_all_is_well(good: Path, call: Call) -> None:
+def test_one_line_when_all_is_well(good: Path) -> None:
     outcome = call("check", good)
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out == (
@@ -55,7 +51,7 @@ def test_one_line_when_all_is_well(good: Path, call: Call) -> None:
     )
 
 
-def test_a_cause_three_more_functions_and_a_count(bad: Path, call: Call) -> None:
+def test_a_cause_three_more_functions_and_a_count(bad: Path) -> None:
     outcome = call("check", bad)
     assert (outcome.code, outcome.err) == (1, "")
     lines = outcome.out.splitlines()
@@ -68,13 +64,13 @@ def test_a_cause_three_more_functions_and_a_count(bad: Path, call: Call) -> None
     )
 
 
-def test_all(bad: Path, call: Call) -> None:
+def test_all(bad: Path) -> None:
     lines = call("check", "--all", bad).out.splitlines()
     assert len(lines) == 31
     assert "more of" not in lines[-2]
 
 
-def test_verbose_shows_notes_and_tables(tmp_path: Path, call: Call) -> None:
+def test_verbose_shows_notes_and_tables(tmp_path: Path) -> None:
     path = LinkedKernel(counts={"text_end": 4}).save(tmp_path / "vmlinux")
     assert "area-unused" not in call("check", path).out
     outcome = call("check", "-v", path)
@@ -98,7 +94,7 @@ def test_verbose_shows_notes_and_tables(tmp_path: Path, call: Call) -> None:
     assert lines[-1].startswith(f"{path}: ok: all 5 functions get a working stub")
 
 
-def test_inline_kernel(tmp_path: Path, call: Call) -> None:
+def test_inline_kernel(tmp_path: Path) -> None:
     path = inline_kernel().save(tmp_path / "vmlinux")
     outcome = call("check", "-v", path)
     assert outcome.code == 0
@@ -107,7 +103,7 @@ def test_inline_kernel(tmp_path: Path, call: Call) -> None:
     )
 
 
-def test_names_of_the_file_cannot_forge_lines(tmp_path: Path, call: Call) -> None:
+def test_names_of_the_file_cannot_forge_lines(tmp_path: Path) -> None:
     kernel = LinkedKernel(counts={"text_end": 0})
     raw = kernel.save(tmp_path / "vmlinux").read_bytes()
     assert raw.count(b"\0fn2\0") == 1
@@ -120,13 +116,13 @@ def test_names_of_the_file_cannot_forge_lines(tmp_path: Path, call: Call) -> Non
         assert "\x1b" not in outcome.out
         assert r"f\n\x1b" in outcome.out
     assert call("check", "--format", "junit", evil).code == 1
-    assert {f["function"] for f in document(call, evil)["findings"]} == {"f\n\x1b"}
+    assert {f["function"] for f in document(evil)["findings"]} == {"f\n\x1b"}
 
 
 # -- several kernels -------------------------------------------------------------------------------------
 
 
-def test_each_of_several_kernels_gets_a_line(good: Path, bad: Path, call: Call, tmp_path: Path) -> None:
+def test_each_of_several_kernels_gets_a_line(good: Path, bad: Path, tmp_path: Path) -> None:
     assert call("check", good, good).out == 2 * call("check", good).out
     outcome = call("check", bad, good)
     assert (outcome.code, outcome.err) == (1, "")
@@ -148,7 +144,7 @@ def test_each_of_several_kernels_gets_a_line(good: Path, bad: Path, call: Call, 
         assert "several kernels take --format text only" in outcome.err
 
 
-def test_github_shows_a_kernel_that_cannot_be_read(call: Call, tmp_path: Path) -> None:
+def test_github_shows_a_kernel_that_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / "vmlinux"
     path.write_bytes(b"no kernel")
     outcome = call("check", path, "--format", "github")
@@ -160,7 +156,7 @@ def test_github_shows_a_kernel_that_cannot_be_read(call: Call, tmp_path: Path) -
 # -- colour -----------------------------------------------------------------------------------------------
 
 
-def test_colour_follows_the_terminal(bad: Path, run_cli: RunCli) -> None:
+def test_colour_follows_the_terminal(bad: Path) -> None:
     words = [executable_path("pfestubs"), "check", "-v", bad]
     shown = on_terminal(words, {"TERM": "xterm"})[1]
     assert "\x1b[1;31merror:\x1b[0m" in shown
@@ -176,7 +172,7 @@ def test_colour_follows_the_terminal(bad: Path, run_cli: RunCli) -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "plan", "diff", "stubs", "kbuild"])
-def test_nothing_breaks_inside_a_word(command: str, call: Call, tmp_path: Path) -> None:
+def test_nothing_breaks_inside_a_word(command: str, tmp_path: Path) -> None:
     """At 80 columns: the words are those of a file, but for a column that a narrow table goes without."""
     text = [33 * MIB + 64 * i for i in range(10)]
     path = LinkedKernel(text=text, reserve=4).save(tmp_path / "vmlinux")
@@ -201,7 +197,7 @@ def test_a_bar_for_long_work() -> None:
 
 
 @pytest.mark.parametrize("format_", ["text", "json", "junit", "sarif", "github"])
-def test_files_and_documents_have_no_colour(format_: str, bad: Path, run_cli: RunCli, tmp_path: Path) -> None:
+def test_files_and_documents_have_no_colour(format_: str, bad: Path, tmp_path: Path) -> None:
     target = tmp_path / "out"
     words = ("check", "-v", "--format", format_, bad)
     outcome = run_cli(*words, "-o", target, env={"FORCE_COLOR": "1"})
@@ -216,7 +212,7 @@ def test_files_and_documents_have_no_colour(format_: str, bad: Path, run_cli: Ru
 # -- output -----------------------------------------------------------------------------------------------
 
 
-def test_output_goes_to_the_file(bad: Path, good: Path, call: Call, tmp_path: Path) -> None:
+def test_output_goes_to_the_file(bad: Path, good: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.txt"
     outcome = call("check", bad, "-o", target)
     assert (outcome.code, outcome.out) == (1, "")
@@ -249,7 +245,7 @@ def test_output_goes_to_the_file(bad: Path, good: Path, call: Call, tmp_path: Pa
         ("--nonsense",),
     ],
 )
-def test_usage_errors(words: tuple[str, ...], good: Path, call: Call) -> None:
+def test_usage_errors(words: tuple[str, ...], good: Path) -> None:
     outcome = call("check", good, *words)
     assert (outcome.code, outcome.out) == (2, "")
     assert "Usage: pfestubs check" in outcome.err
@@ -271,7 +267,7 @@ def system_map(kernel: LinkedKernel, path: Path) -> Path:
 
 
 @pytest.mark.tools
-def test_system_map(tmp_path: Path, call: Call) -> None:
+def test_system_map(tmp_path: Path) -> None:
     kernel = LinkedKernel(counts={"text_end": 0})
     full = tmp_path / "full"
     symbols = system_map(kernel, tmp_path / "System.map")
@@ -280,13 +276,13 @@ def test_system_map(tmp_path: Path, call: Call) -> None:
     refused = call("check", stripped)
     assert (refused.code, refused.out) == (2, "")
     assert "--system-map" in refused.err
-    one, other = document(call, full), document(call, stripped, "--system-map", symbols)
+    one, other = document(full), document(stripped, "--system-map", symbols)
     assert {**other, "file": one["file"]} == one
     assert one["findings"]
 
 
 @pytest.mark.tools
-def test_system_map_of_another_kernel(good: Path, tmp_path: Path, call: Call) -> None:
+def test_system_map_of_another_kernel(good: Path, tmp_path: Path) -> None:
     other = LinkedKernel(symbols={"ftrace_caller": 0xC000000000000060})
     outcome = call("check", good, "--system-map", system_map(other, tmp_path / "System.map"))
     assert outcome.code == 2
@@ -301,14 +297,14 @@ def saved(path: Path, value: Any) -> Path:
     return path
 
 
-def test_expected_counts_differ(good: Path, tmp_path: Path, call: Call) -> None:
+def test_expected_counts_differ(good: Path, tmp_path: Path) -> None:
     expected = saved(tmp_path / "c.json", {**COUNT, "stubs": {"text": 2, "text_end": 1, "inittext": 3}})
     outcome = call("check", good, "--prelink", expected)
     assert outcome.code == 1
     assert f"count-mismatch: area inittext has 2 stubs, expected 3 from {expected}" in outcome.out
 
 
-def test_an_object_without_stub_symbols_is_of_another_kernel(good: Path, tmp_path: Path, call: Call) -> None:
+def test_an_object_without_stub_symbols_is_of_another_kernel(good: Path, tmp_path: Path) -> None:
     """Also with the same counts: what a kernel with stubs is linked from refers to their symbols."""
     unknown = {**COUNT, "layout": None, "stubs": None}
     outcome = call("check", good, "--prelink", saved(tmp_path / "c.json", unknown))
@@ -316,7 +312,7 @@ def test_an_object_without_stub_symbols_is_of_another_kernel(good: Path, tmp_pat
     assert "has layout inline, but" in outcome.err
 
 
-def test_missing_count_and_baseline(good: Path, tmp_path: Path, call: Call) -> None:
+def test_missing_count_and_baseline(good: Path, tmp_path: Path) -> None:
     for option in ("--prelink", "--baseline"):
         outcome = call("check", good, option, tmp_path / "missing")
         assert (outcome.code, outcome.out) == (2, "")
@@ -324,20 +320,20 @@ def test_missing_count_and_baseline(good: Path, tmp_path: Path, call: Call) -> N
 
 
 @pytest.fixture
-def baseline(good: Path, call: Call, tmp_path: Path) -> Path:
+def baseline(good: Path, tmp_path: Path) -> Path:
     return saved(tmp_path / "base.json", call("check", "--format", "json", good).out)
 
 
-def test_a_kernel_against_itself(good: Path, baseline: Path, call: Call) -> None:
+def test_a_kernel_against_itself(good: Path, baseline: Path) -> None:
     outcome = call("check", good, "--baseline", baseline, "--max-growth", "0")
     assert outcome.code == 0
     assert outcome.out.endswith(f"; against {baseline}: locations +0, headroom +0 bytes\n")
-    found = document(call, good, "--baseline", baseline)
+    found = document(good, "--baseline", baseline)
     assert found["baseline"] == {"file": str(baseline), "locations": 5, "headroom": 33_550_852}
 
 
 @pytest.mark.parametrize(("growth", "code"), [("5", 0), ("4", 1), ("100%", 0), ("99.9%", 1), ("0%", 1)])
-def test_growth(growth: str, code: int, baseline: Path, tmp_path: Path, call: Call) -> None:
+def test_growth(growth: str, code: int, baseline: Path, tmp_path: Path) -> None:
     grown = LinkedKernel(text=[0x1000 + 16 * i for i in range(8)]).save(tmp_path / "grown")
     outcome = call("check", grown, "--baseline", baseline, "--max-growth", growth)
     assert outcome.code == code
@@ -349,7 +345,7 @@ def test_growth(growth: str, code: int, baseline: Path, tmp_path: Path, call: Ca
         )
 
 
-def test_a_baseline_of_another_release(tmp_path: Path, good: Path, call: Call) -> None:
+def test_a_baseline_of_another_release(tmp_path: Path, good: Path) -> None:
     value = json.loads(call("check", "--format", "json", good).out)
     value["kernel"]["release"] = "6.13.0"
     path = saved(tmp_path / "b.json", value)
@@ -362,7 +358,7 @@ def test_a_baseline_of_another_release(tmp_path: Path, good: Path, call: Call) -
     )
 
 
-def test_baseline_without_locations(good: Path, tmp_path: Path, call: Call) -> None:
+def test_baseline_without_locations(good: Path, tmp_path: Path) -> None:
     path = saved(
         tmp_path / "b.json",
         {"schema": "pfestubs/check/1", "layout": "ool", "locations": 0, "headroom": {"bytes": None}},
@@ -373,20 +369,20 @@ def test_baseline_without_locations(good: Path, tmp_path: Path, call: Call) -> N
 # -- the drop-in ------------------------------------------------------------------------------------------
 
 
-def test_drop_in_is_silent_when_all_is_well(good: Path, run_cli: RunCli) -> None:
+def test_drop_in_is_silent_when_all_is_well(good: Path) -> None:
     for nm in ("nm", "powerpc64le-linux-gnu-nm --synthetic", "no such tool"):
         outcome = run_cli(nm, good, executable="ftrace-check")
         assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
 
 
-def test_drop_in_says_what_is_wrong(bad: Path, run_cli: RunCli, call: Call) -> None:
+def test_drop_in_says_what_is_wrong(bad: Path) -> None:
     outcome = run_cli("nm", bad, executable="ftrace-check", env={"FORCE_COLOR": "1"})
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err == call("check", bad).out
 
 
 @pytest.mark.parametrize("missing", ["ftrace_caller", "ftrace_tramp_text", "_stext"])
-def test_drop_in_does_not_let_a_missing_symbol_pass(missing: str, run_cli: RunCli, tmp_path: Path) -> None:
+def test_drop_in_does_not_let_a_missing_symbol_pass(missing: str, tmp_path: Path) -> None:
     path = LinkedKernel(symbols={missing: None}).save(tmp_path / "vmlinux")
     outcome = run_cli("nm", path, executable="ftrace-check")
     assert (outcome.code, outcome.out) == (2, "")
@@ -394,7 +390,7 @@ def test_drop_in_does_not_let_a_missing_symbol_pass(missing: str, run_cli: RunCl
 
 
 @pytest.mark.parametrize("words", [(), ("nm",), ("", "vmlinux"), ("nm", ""), ("nm", "a", "b")])
-def test_drop_in_arguments(words: tuple[str, ...], run_cli: RunCli) -> None:
+def test_drop_in_arguments(words: tuple[str, ...]) -> None:
     outcome = run_cli(*words, executable="ftrace-check")
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith("ftrace-check: error: ")

@@ -5,17 +5,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pfestubs.read.vmlinux import open_kernel
-from support import tool
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from support import Call, MiniKernel
+from support import MiniKernel, call, tool
 
 PAD = 40 << 20
 # The first text function that gets no stub in the reserve of five: a weak one that is overridden. Its entry
@@ -24,7 +20,7 @@ SIXTH = "mini_notrace+0x18"
 GCC, LLVM = ("gcc-ppc64le", "gcc-ppc64"), ("llvm-ppc64le", "llvm-ppc64")
 
 
-def check(call: Call, path: Path, *words: str | Path) -> Any:
+def check(path: Path, *words: str | Path) -> Any:
     outcome = call("check", "--format", "json", path, *words)
     assert outcome.code in {0, 1}, outcome.err
     document = json.loads(outcome.out)
@@ -47,10 +43,10 @@ STORAGES = [
 @pytest.mark.parametrize("layout", ["ool", "pfe"])
 @pytest.mark.parametrize(("toolchain", "relocatable"), STORAGES)
 def test_every_storage_of_the_table(
-    toolchain: str, relocatable: str, layout: str, mini_kernel: MiniKernel, call: Call
+    toolchain: str, relocatable: str, layout: str, mini_kernel: MiniKernel
 ) -> None:
     directory = mini_kernel(TOOLCHAIN=toolchain, RELOCATABLE=relocatable, LAYOUT=layout)
-    found = check(call, directory / "vmlinux", "--prelink", directory / "vmlinux.o")
+    found = check(directory / "vmlinux", "--prelink", directory / "vmlinux.o")
     assert found["findings"] == []
     assert (found["layout"], found["locations"]) == (layout, 16)
     assert found["stub_size"] == (24 if layout == "ool" else 16)
@@ -59,13 +55,13 @@ def test_every_storage_of_the_table(
         {"text": 5, "text_end": 7, "inittext": 4} if layout == "ool" else {"text_end": 12, "inittext": 4}
     )
     stripped = directory / "System.map"
-    other = check(call, directory / "vmlinux", "--system-map", stripped)
+    other = check(directory / "vmlinux", "--system-map", stripped)
     assert other == found
 
 
 @pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "llvm-ppc64"])
-def test_table_without_stub_symbols_is_inline(toolchain: str, mini_kernel: MiniKernel, call: Call) -> None:
-    found = check(call, mini_kernel(TOOLCHAIN=toolchain, LAYOUT="inline") / "vmlinux")
+def test_table_without_stub_symbols_is_inline(toolchain: str, mini_kernel: MiniKernel) -> None:
+    found = check(mini_kernel(TOOLCHAIN=toolchain, LAYOUT="inline") / "vmlinux")
     assert (found["layout"], found["stub_size"], found["locations"], found["findings"]) == (
         "inline",
         None,
@@ -75,38 +71,38 @@ def test_table_without_stub_symbols_is_inline(toolchain: str, mini_kernel: MiniK
 
 
 @pytest.mark.parametrize("relocatable", ["no", "pie"])
-def test_ppc32(relocatable: str, mini_kernel: MiniKernel, call: Call) -> None:
-    found = check(call, mini_kernel(TOOLCHAIN="gcc-ppc32", RELOCATABLE=relocatable) / "vmlinux")
+def test_ppc32(relocatable: str, mini_kernel: MiniKernel) -> None:
+    found = check(mini_kernel(TOOLCHAIN="gcc-ppc32", RELOCATABLE=relocatable) / "vmlinux")
     assert (found["layout"], found["locations"], found["findings"]) == ("inline", 16, [])
 
 
-def test_clangs_global_entry_points(mini_kernel: MiniKernel, call: Call) -> None:
-    plain = check(call, mini_kernel(TOOLCHAIN="llvm-ppc64le") / "vmlinux")
-    gep = check(call, mini_kernel(TOOLCHAIN="llvm-ppc64le", GEP=1) / "vmlinux")
+def test_clangs_global_entry_points(mini_kernel: MiniKernel) -> None:
+    plain = check(mini_kernel(TOOLCHAIN="llvm-ppc64le") / "vmlinux")
+    gep = check(mini_kernel(TOOLCHAIN="llvm-ppc64le", GEP=1) / "vmlinux")
     assert gep["findings"] == []
     assert gep["headroom"] == plain["headroom"]
 
 
-def test_odd_names_and_exit_text(mini_kernel: MiniKernel, call: Call) -> None:
+def test_odd_names_and_exit_text(mini_kernel: MiniKernel) -> None:
     directory = mini_kernel(VARIANT="traps")
-    found = check(call, directory / "vmlinux", "--prelink", directory / "vmlinux.o")
+    found = check(directory / "vmlinux", "--prelink", directory / "vmlinux.o")
     assert found["ok"]
     assert found["locations"] == 24  # 27 entries, of which 3 are exit text
     assert [f["rule"] for f in found["findings"]] == ["area-unused", *["location-skipped"] * 3]
 
 
 @pytest.mark.parametrize("variant", ["textonly", "initonly"])
-def test_one_kind_of_text_only(variant: str, mini_kernel: MiniKernel, call: Call) -> None:
-    assert check(call, mini_kernel(VARIANT=variant) / "vmlinux")["ok"]
+def test_one_kind_of_text_only(variant: str, mini_kernel: MiniKernel) -> None:
+    assert check(mini_kernel(VARIANT=variant) / "vmlinux")["ok"]
 
 
 # -- pads: what does not reach ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "llvm-ppc64"])
-def test_the_reserve_trap(toolchain: str, mini_kernel: MiniKernel, call: Call) -> None:
+def test_the_reserve_trap(toolchain: str, mini_kernel: MiniKernel) -> None:
     directory = mini_kernel(TOOLCHAIN=toolchain, TEXT_PAD=PAD)
-    found = check(call, directory / "vmlinux", "--prelink", directory / "vmlinux.o")
+    found = check(directory / "vmlinux", "--prelink", directory / "vmlinux.o")
     # Boot order is address order; seven stubs are there, and five functions come after them.
     with open_kernel(str(directory / "vmlinux")) as kernel:
         eighth = sorted(a for a in kernel.table if a in kernel.text)[7]
@@ -121,15 +117,15 @@ def test_the_reserve_trap(toolchain: str, mini_kernel: MiniKernel, call: Call) -
         "value": 0,
     }
     relinked = mini_kernel(TOOLCHAIN=toolchain, TEXT_PAD=PAD, RESERVE=0)
-    assert check(call, relinked / "vmlinux")["ok"]
+    assert check(relinked / "vmlinux")["ok"]
 
 
-def test_the_trap_is_gone_within_the_limit(mini_kernel: MiniKernel, call: Call) -> None:
-    assert check(call, mini_kernel(TEXT_PAD=31 << 20) / "vmlinux")["ok"]
+def test_the_trap_is_gone_within_the_limit(mini_kernel: MiniKernel) -> None:
+    assert check(mini_kernel(TEXT_PAD=31 << 20) / "vmlinux")["ok"]
 
 
-def test_end_area_out_of_reach(mini_kernel: MiniKernel, call: Call) -> None:
-    found = check(call, mini_kernel(TRAMP_PAD=PAD) / "vmlinux")
+def test_end_area_out_of_reach(mini_kernel: MiniKernel) -> None:
+    found = check(mini_kernel(TRAMP_PAD=PAD) / "vmlinux")
     failed = [f for f in found["findings"] if f["severity"] == "error"]
     assert {f["rule"] for f in failed} == {"stub-out-of-range"}
     assert failed[0]["function"] == SIXTH
@@ -139,8 +135,8 @@ def test_end_area_out_of_reach(mini_kernel: MiniKernel, call: Call) -> None:
     assert found["headroom"]["branch"] == "return"
 
 
-def test_one_function_out_of_reach(mini_kernel: MiniKernel, call: Call) -> None:
-    found = check(call, mini_kernel(SCHED_PAD=PAD) / "vmlinux")
+def test_one_function_out_of_reach(mini_kernel: MiniKernel) -> None:
+    found = check(mini_kernel(SCHED_PAD=PAD) / "vmlinux")
     assert errors(found) == [("stub-out-of-range", "mini_schedule+0x8")]
     (finding,) = [f for f in found["findings"] if f["severity"] == "error"]
     assert finding["distance"] > finding["limit"] == 0x1FFFFFC
@@ -150,26 +146,26 @@ def test_one_function_out_of_reach(mini_kernel: MiniKernel, call: Call) -> None:
 
 
 @pytest.mark.parametrize("toolchain", ["gcc-ppc64", "llvm-ppc64le"])
-def test_init_text_beyond_32_mib(toolchain: str, mini_kernel: MiniKernel, call: Call) -> None:
-    found = check(call, mini_kernel(TOOLCHAIN=toolchain, INITTEXT_PAD=PAD) / "vmlinux")
+def test_init_text_beyond_32_mib(toolchain: str, mini_kernel: MiniKernel) -> None:
+    found = check(mini_kernel(TOOLCHAIN=toolchain, INITTEXT_PAD=PAD) / "vmlinux")
     failed = errors(found)
     assert [rule for rule, _ in failed] == ["stub-out-of-range"] * 4
     assert failed[0][1] == "mini_init+0x8"
 
 
-def test_init_stubs_through_their_own_trampoline(mini_kernel: MiniKernel, call: Call) -> None:
-    assert check(call, mini_kernel(INIT_PAD=PAD) / "vmlinux")["ok"]
+def test_init_stubs_through_their_own_trampoline(mini_kernel: MiniKernel) -> None:
+    assert check(mini_kernel(INIT_PAD=PAD) / "vmlinux")["ok"]
 
 
-def test_text_stubs_through_the_trampoline_in_init_memory(mini_kernel: MiniKernel, call: Call) -> None:
+def test_text_stubs_through_the_trampoline_in_init_memory(mini_kernel: MiniKernel) -> None:
     half = PAD // 2
     near = mini_kernel(TRAMP_FIRST=1, RESERVE=0, TEXT_PAD=half, TRAMP_PAD=half)
-    found = check(call, near / "vmlinux")
+    found = check(near / "vmlinux")
     failed = errors(found)
     assert [rule for rule, _ in failed] == ["init-trampoline-only"] * 12
     assert failed[0][1] == "mini_open+0x8"
     far = mini_kernel(TRAMP_FIRST=1, RESERVE=0, TEXT_PAD=half, TRAMP_PAD=half, INIT_PAD=PAD)
-    found = check(call, far / "vmlinux")
+    found = check(far / "vmlinux")
     failed = errors(found)
     assert [rule for rule, _ in failed] == ["tracer-unreachable"] * 12
     assert failed[0][1] == "mini_open+0x8"
@@ -178,11 +174,11 @@ def test_text_stubs_through_the_trampoline_in_init_memory(mini_kernel: MiniKerne
 # -- what tools leave of a kernel (changed bytes and symbols: test_check_rules.py) ---------------------------
 
 
-def test_zeros_without_their_relocations(mini_kernel: MiniKernel, tmp_path: Path, call: Call) -> None:
+def test_zeros_without_their_relocations(mini_kernel: MiniKernel, tmp_path: Path) -> None:
     """What a linker leaves if relocations are dropped from an image that needs them."""
     path = tmp_path / "vmlinux"
     objcopy = tool("powerpc64le-linux-gnu-objcopy")
     original = mini_kernel(TOOLCHAIN="llvm-ppc64le", RELOCATABLE="pie") / "vmlinux"
     subprocess.run([objcopy, "-R", ".rela.dyn", original, path], check=True, capture_output=True)
-    failed = errors(check(call, path))
+    failed = errors(check(path))
     assert failed == [("table-damaged", None)]

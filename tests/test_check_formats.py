@@ -6,9 +6,10 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -27,9 +28,6 @@ from pfestubs.model.findings import RULES, Action, Finding, Remedy
 from pfestubs.rules.check.check import AreaUse, CheckOptions, CheckResult
 from pfestubs.rules.kernel.boot import Headroom
 from support import validator
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 PUBLISHED = Path(__file__).parent / "schemas"
 UNSAFE_NAME = 'a<b>&"%,:\n\r\x1b[31m\x00\udc80é\u2028'

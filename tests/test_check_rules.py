@@ -7,31 +7,26 @@ Sentences are not tested here but in `test_check_formats.py`.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pfestubs.errors import InputError, Refusal, RefusedError
 from pfestubs.formats.findings import finding_message
-from pfestubs.layouts import LAYOUTS, RESERVE_CONFIG
+from pfestubs.layouts import LAYOUTS, RESERVE_CONFIG, AreaSpec
 from pfestubs.model import AreaCounts, ByteOrder, EntryCounts, KernelFigures, KernelIdentity, ObjectCounts
-from pfestubs.model.findings import Action, Remedy
+from pfestubs.model.findings import Action, Finding, Remedy
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.check.check import AllowedGrowth, CheckOptions, CheckResult, check_boot
 from pfestubs.rules.kernel.integrity import measure_stub_size
 from pfestubs.rules.kernel.simulation import boot_kernel
 from support.kernelwriter import MIB, LinkedKernel, inline_kernel
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from pfestubs.layouts import AreaSpec
-    from pfestubs.model.findings import Finding
-
-    Check = Callable[..., CheckResult]
+Check = Callable[..., CheckResult]
 
 BASE = 0xC000000000000000
 RESERVE, END, INIT = LAYOUTS["ool"].areas

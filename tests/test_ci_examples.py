@@ -8,7 +8,9 @@ import lzma
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -16,10 +18,6 @@ import yaml
 
 from support import FIXTURES, ROOT, clean_environment, executable_path
 from test_generate import MIB, spread, trap_object
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
 """A step of GitHub with `shell: bash`."""

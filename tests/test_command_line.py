@@ -7,7 +7,8 @@ import json
 import lzma
 import re
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -16,12 +17,7 @@ from pfestubs.cli import main
 from pfestubs.cli.options import COUNT, COUNT_OR_AUTO, SIGNED_SIZE, SIZE
 from pfestubs.errors import Exit
 from pfestubs.formats.text import escape_line
-from support import OBJECTS, validator
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from support import Call, Kernels, MiniKernel, RunCli
+from support import OBJECTS, Kernels, MiniKernel, call, run_cli, validator
 
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
 HERE = [name for name in main.COMMANDS if name != "kbuild"]
@@ -48,7 +44,7 @@ def test_exit_status() -> None:
 
 
 @pytest.mark.parametrize("name", HERE)
-def test_help_of_a_command(name: str, call: Call) -> None:
+def test_help_of_a_command(name: str) -> None:
     outcome = call(name, "--help")
     assert (outcome.code, outcome.err) == (0, "")
     _, examples = outcome.out.split("\n  Examples:\n")
@@ -84,7 +80,7 @@ def test_examples_are_accepted(name: str) -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["kbuild"]])
-def test_no_command(words: list[str], run_cli: RunCli) -> None:
+def test_no_command(words: list[str]) -> None:
     """Exit status 2 with every version of click."""
     outcome = run_cli(*words)
     assert (outcome.code, outcome.out) == (2, "")
@@ -97,7 +93,7 @@ def test_no_command(words: list[str], run_cli: RunCli) -> None:
         assert listed[:3] == ["check", "explain", "plan"]
 
 
-def test_help_of_nested_commands(call: Call) -> None:
+def test_help_of_nested_commands() -> None:
     assert call("help").out == call("--help").out
     assert call("help", "kbuild", "install").out == call("kbuild", "install", "--help").out
     for words in (["kbuild", "nothing"], ["check", "install"], ["chek"]):
@@ -117,7 +113,7 @@ def test_help_of_nested_commands(call: Call) -> None:
         (str(OBJECT), "is a file, not a command; name a command first: pfestubs check "),
     ],
 )
-def test_unknown_command(word: str, expected: str, call: Call) -> None:
+def test_unknown_command(word: str, expected: str) -> None:
     outcome = call(word, "vmlinux")
     assert (outcome.code, outcome.out) == (2, "")
     assert expected in outcome.err
@@ -208,7 +204,7 @@ def test_not_a_size(text: str) -> None:
         SIZE.convert(text, None, None)
 
 
-def test_hexadecimal_on_the_command_line(call: Call) -> None:
+def test_hexadecimal_on_the_command_line() -> None:
     plain = OBJECTS / "plain-ppc32-gnu.o"
     decimal = call("generate", "--layout", "ool", "--reserve", "5", "--spare", "16", plain)
     assert decimal.code == 0
@@ -229,27 +225,27 @@ def test_hexadecimal_on_the_command_line(call: Call) -> None:
         (["check", "--formt", "x"], " See pfestubs help check"),
     ],
 )
-def test_a_mistake_names_the_help(words: list[str], problem: str, call: Call) -> None:
+def test_a_mistake_names_the_help(words: list[str], problem: str) -> None:
     outcome = call(*words)
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.endswith(f"{problem}\n")
 
 
-def test_help_after_the_command(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_after_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert call("plan", "help") == call("plan", "--help")
     (tmp_path / "help").touch()  # then it is the kernel
     assert call("plan", "help").code == 2
 
 
-def test_a_page_is_html(call: Call, vmlinux: Path, tmp_path: Path) -> None:
+def test_a_page_is_html(vmlinux: Path, tmp_path: Path) -> None:
     outcome = call("report", vmlinux, "-o", tmp_path / "r.PDF")
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.endswith("is not the name of a page; the report is HTML: name it *.html\n")
     assert not list(tmp_path.iterdir())
 
 
-def test_size_on_the_command_line(call: Call, vmlinux: Path) -> None:
+def test_size_on_the_command_line(vmlinux: Path) -> None:
     assert call("check", "--min-headroom", "1MB", vmlinux).code == 0
     outcome = call("check", "--min-headroom", "0x7fffffff", vmlinux)
     assert outcome.code == 1
@@ -273,7 +269,7 @@ def test_size_on_the_command_line(call: Call, vmlinux: Path) -> None:
         (["verify", "x", "-"], "DUMP"),
     ],
 )
-def test_standard_input_is_refused(words: list[str], label: str, call: Call) -> None:
+def test_standard_input_is_refused(words: list[str], label: str) -> None:
     outcome = call(*words)
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err == f"{label}: error: cannot be standard input: save it to a file and give its name\n"
@@ -287,9 +283,7 @@ def test_standard_input_is_refused(words: list[str], label: str, call: Call) -> 
         ("ftrace-check", ["nm", "-"]),
     ],
 )
-def test_standard_input_is_refused_by_the_drop_ins(
-    executable: str, words: list[str], run_cli: RunCli, tmp_path: Path
-) -> None:
+def test_standard_input_is_refused_by_the_drop_ins(executable: str, words: list[str], tmp_path: Path) -> None:
     outcome = run_cli(*words, executable=executable, cwd=tmp_path)
     assert (outcome.code, outcome.out) == (2, "")
     assert "cannot be standard input" in outcome.err
@@ -301,7 +295,7 @@ MAP_32 = "c0000000 t _stext\n"
 
 
 @pytest.mark.parametrize("text", [MAP_64, MAP_32])
-def test_system_map_in_place_of_a_file(text: str, call: Call, tmp_path: Path) -> None:
+def test_system_map_in_place_of_a_file(text: str, tmp_path: Path) -> None:
     path = tmp_path / "System.map"
     path.write_text(text)
     outcome = call("check", path)
@@ -312,14 +306,14 @@ def test_system_map_in_place_of_a_file(text: str, call: Call, tmp_path: Path) ->
     assert call("count", path) == call("check", path)
 
 
-def test_text_that_is_not_a_system_map(call: Call, tmp_path: Path) -> None:
+def test_text_that_is_not_a_system_map(tmp_path: Path) -> None:
     path = tmp_path / "sums"
     path.write_text("d41d8cd98f00b204e9800998ecf8427e  vmlinux\n")
     assert "System.map" not in call("check", path).err
 
 
 @pytest.mark.parametrize("command", ["count", "generate", "check", "stubs"])
-def test_module_in_place_of_a_kernel(command: str, call: Call, tmp_path: Path) -> None:
+def test_module_in_place_of_a_kernel(command: str, tmp_path: Path) -> None:
     from support.elfwriter import KernelObject
 
     obj = KernelObject()
@@ -340,7 +334,7 @@ def test_module_in_place_of_a_kernel(command: str, call: Call, tmp_path: Path) -
 # -- stubs -----------------------------------------------------------------------------------------------------
 
 
-def test_swapped_arguments(call: Call, vmlinux: Path) -> None:
+def test_swapped_arguments(vmlinux: Path) -> None:
     outcome = call("stubs", "vfs_read", vmlinux, "vfs_write")
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err == (
@@ -349,29 +343,29 @@ def test_swapped_arguments(call: Call, vmlinux: Path) -> None:
     )
 
 
-def functions(call: Call, vmlinux: Path) -> list[dict[str, Any]]:
+def functions(vmlinux: Path) -> list[dict[str, Any]]:
     outcome = call("stubs", "--format", "json", vmlinux)
     assert outcome.code == 0
     found: list[dict[str, Any]] = json.loads(outcome.out)["stubs"]
     return found
 
 
-def test_stubs_into_a_file(call: Call, vmlinux: Path, tmp_path: Path) -> None:
+def test_stubs_into_a_file(vmlinux: Path, tmp_path: Path) -> None:
     assert call("stubs", "-o", tmp_path / "list", vmlinux).out == ""
     assert (tmp_path / "list").read_text() == call("stubs", vmlinux).out
     assert "is an input" in call("stubs", "-o", vmlinux, vmlinux).err
 
 
-def test_nearest_functions(call: Call, vmlinux: Path) -> None:
-    name = functions(call, vmlinux)[0]["function"].split("+")[0]
+def test_nearest_functions(vmlinux: Path) -> None:
+    name = functions(vmlinux)[0]["function"].split("+")[0]
     outcome = call("stubs", vmlinux, f"{name}x")
     assert (outcome.code, outcome.out) == (2, "")
     assert re.search(rf"{name}x is not a symbol of this kernel; did you mean .*\b{name}\b.*\?\n", outcome.err)
     assert call("stubs", vmlinux, "no_such_thing_at_all").err.endswith("is not a symbol of this kernel\n")
 
 
-def test_address_inside_a_stub(call: Call, vmlinux: Path) -> None:
-    stub = functions(call, vmlinux)[0]
+def test_address_inside_a_stub(vmlinux: Path) -> None:
+    stub = functions(vmlinux)[0]
     insns, name = int(stub["insns_address"], 16), stub["function"]
     for offset, where in (
         (0, r"instruction 1 of 4 \(mflr r0\)"),
@@ -387,14 +381,14 @@ def test_address_inside_a_stub(call: Call, vmlinux: Path) -> None:
         assert call("stubs", "--format", "json", vmlinux, address).out.startswith("{")
 
 
-def test_pointer_of_a_stub(call: Call, vmlinux: Path) -> None:
-    stub = functions(call, vmlinux)[0]
+def test_pointer_of_a_stub(vmlinux: Path) -> None:
+    stub = functions(vmlinux)[0]
     if stub["address"] != stub["insns_address"]:
         outcome = call("stubs", vmlinux, stub["address"])
         assert f"is in the pointer to the ftrace ops of the stub of {stub['function']}" in outcome.err
 
 
-def test_function_without_a_stub(call: Call, kernels: Kernels) -> None:
+def test_function_without_a_stub(kernels: Kernels) -> None:
     """The sentence of `check`, figures and remedy included, and exit status 1."""
     trap = kernels("pseries-7.2.13-trap/vmlinux")
     first = call("check", trap).out.splitlines()[0].split(": area-exhausted: ")[1]
@@ -429,7 +423,7 @@ UNSAFE = "\n::error title=x::y\x1b[31m\r\u2028\u202e##[error]z"
         ["stubs", UNSAFE, OBJECT],
     ],
 )
-def test_messages_are_single_lines(words: list[str | Path], run_cli: RunCli) -> None:
+def test_messages_are_single_lines(words: list[str | Path]) -> None:
     outcome = run_cli(*words)
     assert (outcome.code, outcome.out) == (2, "")
     lines = outcome.err.removesuffix("\n").split("\n")
@@ -448,7 +442,7 @@ def test_messages_are_single_lines(words: list[str | Path], run_cli: RunCli) -> 
         ["gen-ftrace-pfe-stubs", UNSAFE, "a.o"],
     ],
 )
-def test_messages_of_the_drop_ins_are_single_lines(words: list[str], run_cli: RunCli, tmp_path: Path) -> None:
+def test_messages_of_the_drop_ins_are_single_lines(words: list[str], tmp_path: Path) -> None:
     outcome = run_cli(*words[1:], executable=words[0], cwd=tmp_path)
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
@@ -470,7 +464,7 @@ def test_plain_text_is_not_changed() -> None:
         assert escape_line(text) == text
 
 
-def test_low_headroom_has_a_remedy(call: Call, vmlinux: Path) -> None:
+def test_low_headroom_has_a_remedy(vmlinux: Path) -> None:
     document = json.loads(call("check", "--format", "json", "--min-headroom", "40M", vmlinux).out)
     validator("check").validate(document)
     missing = (40 << 20) - document["headroom"]["bytes"]

@@ -5,23 +5,18 @@ from __future__ import annotations
 
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from pfestubs.cli.main import COMMANDS
-from support import clean_environment, executable_path, tool
+from support import clean_environment, executable_path, run_cli, tool
 from support.kernelwriter import LinkedKernel
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from support import RunCli
 
 SHELLS = ("bash", "zsh", "fish")
 
 
-def complete(run_cli: RunCli, *words: str, shell: str = "bash") -> list[str]:
+def complete(*words: str, shell: str = "bash") -> list[str]:
     """The completions of the last word, as `type value` (zsh and fish: with more)."""
     position = {"COMP_WORDS": " ".join(["pfestubs", *words]), "COMP_CWORD": str(len(words))}
     if shell == "fish":
@@ -32,21 +27,21 @@ def complete(run_cli: RunCli, *words: str, shell: str = "bash") -> list[str]:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_script(shell: str, run_cli: RunCli) -> None:
+def test_script(shell: str) -> None:
     outcome = run_cli(env={"_PFESTUBS_COMPLETE": f"{shell}_source"})
     assert (outcome.code, outcome.err) == (0, "")
     assert f"_PFESTUBS_COMPLETE={shell}_complete" in outcome.out
     assert "pfestubs" in outcome.out.splitlines()[-1] or "pfestubs" in outcome.out
 
 
-def test_script_is_valid_bash(run_cli: RunCli) -> None:
+def test_script_is_valid_bash() -> None:
     script = run_cli(env={"_PFESTUBS_COMPLETE": "bash_source"}).out
     subprocess.run([tool("bash"), "-n"], input=script, text=True, check=True)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_commands(shell: str, run_cli: RunCli) -> None:
-    found = "\n".join(complete(run_cli, "c", shell=shell))
+def test_commands(shell: str) -> None:
+    found = "\n".join(complete("c", shell=shell))
     assert "check" in found
     assert "count" in found
     assert "generate" not in found
@@ -63,26 +58,26 @@ def test_commands(shell: str, run_cli: RunCli) -> None:
         (["kbuild", "i"], ["install"]),
     ],
 )
-def test_choices(words: list[str], expected: list[str], run_cli: RunCli) -> None:
-    assert set(complete(run_cli, *words)) >= {f"plain,{value}" for value in expected}
+def test_choices(words: list[str], expected: list[str]) -> None:
+    assert set(complete(*words)) >= {f"plain,{value}" for value in expected}
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_commands_have_the_texts_of_the_help(shell: str, run_cli: RunCli) -> None:
-    found = "\n".join(complete(run_cli, "", shell=shell))
+def test_commands_have_the_texts_of_the_help(shell: str) -> None:
+    found = "\n".join(complete("", shell=shell))
     for name, text in COMMANDS.items():
         assert re.search(rf"{name}[\n\t]{re.escape(text)}", found), name
 
 
-def test_functions_of_the_kernel(run_cli: RunCli, tmp_path: Path) -> None:
+def test_functions_of_the_kernel(tmp_path: Path) -> None:
     path = LinkedKernel().save(tmp_path / "vmlinux")
-    assert complete(run_cli, "stubs", str(path), "fn") == [f"plain,fn{i}" for i in range(3)]
-    assert complete(run_cli, "stubs", str(path), "fn0", "fn1") == ["plain,fn1"]
-    assert complete(run_cli, "stubs", "missing", "fn") == [""]
+    assert complete("stubs", str(path), "fn") == [f"plain,fn{i}" for i in range(3)]
+    assert complete("stubs", str(path), "fn0", "fn1") == ["plain,fn1"]
+    assert complete("stubs", "missing", "fn") == [""]
 
 
-def test_options(run_cli: RunCli) -> None:
-    found = complete(run_cli, "verify", "--")
+def test_options() -> None:
+    found = complete("verify", "--")
     assert {f"plain,{o}" for o in ("--format", "--output", "--system-map", "--all", "--help")} <= set(found)
 
 
@@ -104,13 +99,13 @@ def test_options(run_cli: RunCli) -> None:
         ["check", "missing", "--system-map", ""],
     ],
 )
-def test_file_names_are_left_to_the_shell(words: list[str], run_cli: RunCli) -> None:
-    assert complete(run_cli, *words) == [f"file,{words[-1]}"]
+def test_file_names_are_left_to_the_shell(words: list[str]) -> None:
+    assert complete(*words) == [f"file,{words[-1]}"]
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_file_names_in_other_shells(shell: str, run_cli: RunCli) -> None:
-    assert "file" in "\n".join(complete(run_cli, "check", "vm", shell=shell))
+def test_file_names_in_other_shells(shell: str) -> None:
+    assert "file" in "\n".join(complete("check", "vm", shell=shell))
 
 
 def test_bash_completes(tmp_path: Path) -> None:
@@ -131,12 +126,12 @@ def test_bash_completes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "instruction", ["bash", "tcsh_source", "bash_nothing", "bash_complete", "fish_complete"]
 )
-def test_unknown_instruction(instruction: str, run_cli: RunCli) -> None:
+def test_unknown_instruction(instruction: str) -> None:
     outcome = run_cli(env={"_PFESTUBS_COMPLETE": instruction})
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith("pfestubs: error: _PFESTUBS_COMPLETE is ")
     assert outcome.err.count("\n") == 1
 
 
-def test_empty_instruction_is_none(run_cli: RunCli) -> None:
+def test_empty_instruction_is_none() -> None:
     assert run_cli("--version", env={"_PFESTUBS_COMPLETE": ""}).out.count(".") == 2

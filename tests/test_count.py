@@ -4,18 +4,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
 
 import pytest
 
-from support import FIXTURES, OBJECTS, ROOT, validator
+from support import FIXTURES, OBJECTS, ROOT, MiniKernel, call, json_of, run_cli, validator
 from support.elfwriter import KernelObject
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from support import Call, MiniKernel, RunCli
 
 NAMES = sorted(path.stem for path in OBJECTS.glob("*.o"))
 
@@ -26,7 +20,7 @@ def test_every_fixture_object_has_an_expectation() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_fixture_object(name: str, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fixture_object(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     outcome = call("count", "--format", "json", f"fixtures/objects/{name}.o")
     assert (outcome.code, outcome.err) == (0, "")
@@ -52,7 +46,7 @@ def test_schema_is_strict() -> None:
         assert not validator("count").is_valid({k: v for k, v in good.items() if k != key}), key
 
 
-def test_text_for_people(call: Call) -> None:
+def test_text_for_people() -> None:
     path = OBJECTS / "traps-ppc64le-lld.o"
     outcome = call("count", path)
     assert (outcome.code, outcome.err) == (0, "")
@@ -64,7 +58,7 @@ def test_text_for_people(call: Call) -> None:
     assert "layout unknown" in call("count", OBJECTS / "plain-ppc32-gnu.o").out
 
 
-def test_text_groups_thousands(call: Call, tmp_path: Path) -> None:
+def test_text_groups_thousands(tmp_path: Path) -> None:
     obj = KernelObject(reserve=32768)
     obj.text(".text", range(0, 160000, 4))
     path = obj.save(tmp_path / "vmlinux.o")
@@ -74,26 +68,26 @@ def test_text_groups_thousands(call: Call, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("bits", [64, 32])
-def test_class_and_byte_order(bits: int, order: str, count_json: Callable[..., Any], tmp_path: Path) -> None:
+def test_class_and_byte_order(bits: int, order: str, tmp_path: Path) -> None:
     obj = KernelObject(bits=bits, order=order, reserve=0x0102)
     obj.text(".text.unlikely", range(0, 4 * 600, 4))
     obj.text(".init.text", [0, 8])
-    document = count_json(obj.save(tmp_path / "vmlinux.o"))
+    document = json_of("count", obj.save(tmp_path / "vmlinux.o"))
     validator("count").validate(document)
     assert document["class"] == bits
     assert document["byte_order"] == ("little" if order == "<" else "big")
     assert document["stubs"] == {"text": 0x0102, "text_end": 600 - 0x0102, "inittext": 2}
 
 
-def test_layout_option_serves_files_that_do_not_say(count_json: Callable[..., Any]) -> None:
+def test_layout_option_serves_files_that_do_not_say() -> None:
     path = OBJECTS / "traps-ppc32-gnu.o"
-    assert count_json("--layout", "pfe", path)["stubs"] == {"text_end": 20, "inittext": 7}
-    document = count_json("--layout", "ool", "--reserve", 8, path)
+    assert json_of("count", "--layout", "pfe", path)["stubs"] == {"text_end": 20, "inittext": 7}
+    document = json_of("count", "--layout", "ool", "--reserve", 8, path)
     assert document["layout"] == "ool"
     assert document["stubs"] == {"text": 8, "text_end": 12, "inittext": 7}
 
 
-def test_options_that_agree_change_nothing(call: Call) -> None:
+def test_options_that_agree_change_nothing() -> None:
     path = OBJECTS / "ool-ppc64-gnu.o"
     assert call("count", "--layout", "ool", "--reserve", "5", path) == call("count", path)
 
@@ -109,9 +103,7 @@ def test_options_that_agree_change_nothing(call: Call) -> None:
     ],
 )
 @pytest.mark.parametrize("command", ["count", "generate"])
-def test_contradiction(
-    command: str, words: list[str], name: str, words_in_message: list[str], call: Call
-) -> None:
+def test_contradiction(command: str, words: list[str], name: str, words_in_message: list[str]) -> None:
     path = OBJECTS / f"{name}.o"
     outcome = call(command, *words, path)
     assert (outcome.code, outcome.out) == (2, "")
@@ -119,7 +111,7 @@ def test_contradiction(
     assert all(word in outcome.err for word in words_in_message)
 
 
-def test_reserve_not_in_the_object(call: Call, count_json: Callable[..., Any], tmp_path: Path) -> None:
+def test_reserve_not_in_the_object(tmp_path: Path) -> None:
     obj = KernelObject(reserve=None)
     obj.text(".text", range(0, 40, 4))
     path = obj.save(tmp_path / "vmlinux.o")
@@ -127,19 +119,19 @@ def test_reserve_not_in_the_object(call: Call, count_json: Callable[..., Any], t
     assert (outcome.code, outcome.out) == (2, "")
     assert "ftrace_ool_stub_text_count" in outcome.err
     assert "--reserve" in outcome.err
-    assert count_json("--reserve", 3, path)["stubs"] == {"text": 3, "text_end": 7, "inittext": 0}
+    assert json_of("count", "--reserve", 3, path)["stubs"] == {"text": 3, "text_end": 7, "inittext": 0}
 
 
-def test_symbols_that_merely_end_like_ours(count_json: Callable[..., Any], tmp_path: Path) -> None:
+def test_symbols_that_merely_end_like_ours(tmp_path: Path) -> None:
     obj = KernelObject(layout=None)
     obj.text(".text", [0])
     obj.refer("my_ftrace_ool_stub_text_end", "ftrace_ool_stub_text_ends", "xftrace_pfe_stub_text")
-    assert count_json(obj.save(tmp_path / "vmlinux.o"))["layout"] is None
+    assert json_of("count", obj.save(tmp_path / "vmlinux.o"))["layout"] is None
 
 
 @pytest.mark.parametrize("command", ["count", "generate"])
 @pytest.mark.parametrize("with_section", [True, False])
-def test_no_entries(command: str, with_section: bool, call: Call, tmp_path: Path) -> None:
+def test_no_entries(command: str, with_section: bool, tmp_path: Path) -> None:
     obj = KernelObject()
     text = obj.text(".text", [])
     if with_section:
@@ -154,7 +146,7 @@ def test_no_entries(command: str, with_section: bool, call: Call, tmp_path: Path
     assert "0" in outcome.out
 
 
-def test_miniature_kernel_without_functions(mini_kernel: MiniKernel, call: Call) -> None:
+def test_miniature_kernel_without_functions(mini_kernel: MiniKernel) -> None:
     path = mini_kernel("objects", VARIANT="none") / "vmlinux.o"
     assert call("count", path).code == 2
     outcome = call("count", "--allow-empty", path)
@@ -175,14 +167,14 @@ def test_miniature_kernel_without_functions(mini_kernel: MiniKernel, call: Call)
         ["--no-such-option", "a.o"],
     ],
 )
-def test_usage(words: list[str], call: Call) -> None:
+def test_usage(words: list[str]) -> None:
     outcome = call("count", *words)
     assert (outcome.code, outcome.out) == (2, "")
     assert "error: " in outcome.err
     assert "Traceback" not in outcome.err
 
 
-def test_version_is_bare(run_cli: RunCli) -> None:
+def test_version_is_bare() -> None:
     from pfestubs import __version__
 
     for executable in ("pfestubs", "gen-ftrace-pfe-stubs", "ftrace-gen-ool-stubs"):
@@ -190,20 +182,20 @@ def test_version_is_bare(run_cli: RunCli) -> None:
         assert (outcome.code, outcome.out, outcome.err) == (0, f"{__version__}\n", ""), executable
 
 
-def test_real_process_says_the_same(run_cli: RunCli, call: Call) -> None:
+def test_real_process_says_the_same() -> None:
     path = OBJECTS / "pfe-ppc64-lld.o"
     assert run_cli("count", "--format", "json", path) == call("count", "--format", "json", path)
 
 
 @pytest.mark.parametrize("variable", ["FORCE_COLOR", "CLICOLOR_FORCE"])
-def test_never_any_colour(variable: str, run_cli: RunCli) -> None:
+def test_never_any_colour(variable: str) -> None:
     for words in (["count", "--format", "json"], ["generate"]):
         outcome = run_cli(*words, OBJECTS / "ool-ppc64-gnu.o", env={variable: "1", "TERM": "xterm-256color"})
         assert outcome.code == 0
         assert "\x1b" not in outcome.out
 
 
-def test_escape_sequences_in_names_do_not_reach_the_terminal(call: Call, tmp_path: Path) -> None:
+def test_escape_sequences_in_names_do_not_reach_the_terminal(tmp_path: Path) -> None:
     obj = KernelObject()
     obj.text(".te\x1b[31mxt", [0], flags=0x2)
     outcome = call("count", obj.save(tmp_path / "vmlinux.o"))

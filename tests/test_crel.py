@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,14 +11,8 @@ from hypothesis import strategies as st
 
 from pfestubs.read.crel import decode_crel
 from pfestubs.read.vmlinux_o import read_vmlinux_o
-from support import FIXTURES
+from support import FIXTURES, call, json_of
 from support.elfwriter import SHT_CREL, KernelObject, encode_crel
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from support import Call
 
 CASE = FIXTURES / "cases" / "crel.o"
 
@@ -84,7 +78,7 @@ def test_the_same_as_rela(bits: int, order: str, rel: bool, tmp_path: Path) -> N
     assert (".text.unlikely", 0x1244, [4, 8, 0x1234]) in found[1]
 
 
-def test_damaged_section(call: Call, tmp_path: Path) -> None:
+def test_damaged_section(tmp_path: Path) -> None:
     obj = KernelObject(crel=True)
     obj.text(".text", [0, 8, 16])
     path = obj.save(tmp_path / "vmlinux.o")
@@ -102,7 +96,7 @@ def test_damaged_section(call: Call, tmp_path: Path) -> None:
     ("number", "name"),
     [(19, "0x13"), (0x60000002, "0x60000002"), (0x40000020, "0x40000020")],
 )
-def test_other_types_are_named(number: int, name: str, call: Call, tmp_path: Path) -> None:
+def test_other_types_are_named(number: int, name: str, tmp_path: Path) -> None:
     obj = KernelObject()
     obj.text(".text", [0, 8])
     path = obj.save(tmp_path / "vmlinux.o")
@@ -118,7 +112,7 @@ def test_other_types_are_named(number: int, name: str, call: Call, tmp_path: Pat
     assert "stripped" not in outcome.err
 
 
-def test_a_type_that_is_none_is_left_alone(count_json: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_type_that_is_none_is_left_alone(tmp_path: Path) -> None:
     """A number in sh_info that happens to be a table's index does not make a section relocations."""
     obj = KernelObject()
     obj.text(".text", [0, 8])
@@ -127,4 +121,4 @@ def test_a_type_that_is_none_is_left_alone(count_json: Callable[..., Any], tmp_p
 
     obj.sections.append(Section(".rel.note", b"x", info=table))
     obj.sections.append(Section(".other", b"x", type=SHT_CREL + 1, info=table))
-    assert count_json(obj.save(tmp_path / "vmlinux.o"))["entries"]["text"] == 2
+    assert json_of("count", obj.save(tmp_path / "vmlinux.o"))["entries"]["text"] == 2

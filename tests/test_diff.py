@@ -7,7 +7,9 @@ import html
 import json
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,14 +23,8 @@ from pfestubs.model import AreaFigures, EntryCounts, KernelFigures, KernelIdenti
 from pfestubs.rules.analyses.diff import boot_figures, compare
 from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import Growth
-from support import OBJECTS, validator
+from support import OBJECTS, Kernels, call, validator
 from support.kernelwriter import BASE, MIB, Linked, LinkedKernel
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from support import Call, Kernels
 
 UNSAFE_NAMES = (
     "<script>alert(1)</script>",
@@ -44,7 +40,7 @@ UNSAFE_NAMES = (
 
 
 @pytest.fixture
-def document(call: Call) -> Any:
+def document() -> Any:
     """The document of `pfestubs diff --format json`; the status tells whether the new kernel would fail."""
 
     def diff(*words: str | Path) -> Any:
@@ -80,7 +76,7 @@ def new(tmp_path: Path) -> Path:
     return LinkedKernel(text=text, inittext=[0]).save(tmp_path / "new")
 
 
-def save_document(call: Call, command: str, file: Path, to: Path) -> Path:
+def save_document(command: str, file: Path, to: Path) -> Path:
     outcome = call(command, "--format", "json", file)
     assert outcome.code in {0, 1}
     to.write_text(outcome.out)
@@ -106,7 +102,7 @@ def test_two_kernels(document: Any, old: Path, new: Path) -> None:
     assert back["locations"] == {"old": 6, "new": 5, "added": ["init1"], "removed": ["fn3", "fn4"]}
 
 
-def test_a_file_against_itself(call: Call, document: Any, old: Path) -> None:
+def test_a_file_against_itself(document: Any, old: Path) -> None:
     value = document(old, old)
     assert value["same"] is True
     assert (value["locations"]["added"], value["locations"]["removed"]) == ([], [])
@@ -136,7 +132,7 @@ def test_a_nop_that_moves_within_its_function(document: Any, tmp_path: Path) -> 
     assert document(*paths)["same"] is True
 
 
-def test_growth_left(call: Call, document: Any, tmp_path: Path) -> None:
+def test_growth_left(document: Any, tmp_path: Path) -> None:
     # Both functions get stubs of the reserve; the second one limits what can come between them.
     old, new = (
         LinkedKernel(text=[0x1000, offset]).save(tmp_path / f"{offset:x}") for offset in (0x2000, 0x1802000)
@@ -145,28 +141,28 @@ def test_growth_left(call: Call, document: Any, tmp_path: Path) -> None:
     assert growth["old"]["early"] - growth["new"]["early"] == 0x1800000
     assert growth["new"]["early"] > 0
     bad = LinkedKernel(counts={"text_end": 0}).save(tmp_path / "bad")
-    saved = save_document(call, "check", old, tmp_path / "old.json")
+    saved = save_document("check", old, tmp_path / "old.json")
     for other in (bad, saved):
         assert document(other, old)["growth"] == {"old": None, "new": growth["old"]}
 
 
-def test_a_kernel_that_fails(call: Call, document: Any, old: Path, tmp_path: Path) -> None:
+def test_a_kernel_that_fails(document: Any, old: Path, tmp_path: Path) -> None:
     bad = LinkedKernel(text=[0x1000 + 0x10 * i for i in range(9)], counts={"text_end": 2}).save(
         tmp_path / "bad"
     )
     value = document(old, bad)
     assert value["unserved"] == {"old": 0, "new": 5}
-    assert value["growth"]["new"] == plan_growth(call, bad)
+    assert value["growth"]["new"] == plan_growth(bad)
     outcome = call("diff", old, bad)
     assert (outcome.code, outcome.err) == (1, "")
     assert "5 locations of the new kernel would fail at boot" in outcome.out
     assert re.search(r"^headroom +[0-9,]+ \(32.0 MiB\) +none *$", outcome.out, re.MULTILINE)
     assert call("diff", bad, old).code == 0
-    saved = save_document(call, "check", bad, tmp_path / "bad.json")
+    saved = save_document("check", bad, tmp_path / "bad.json")
     assert document(old, saved)["unserved"]["new"] == 5
 
 
-def plan_growth(call: Call, path: Path) -> Any:
+def plan_growth(path: Path) -> Any:
     growth = json.loads(call("plan", "--format", "json", path).out)["outcomes"][0]["growth"]
     return growth if any(value is not None for value in growth.values()) else None
 
@@ -185,7 +181,7 @@ def test_growth_to_be_removed() -> None:
     assert row[2] == f"must lose {-far.growth['early'] / MIB:.1f} MiB"
 
 
-def test_sizes_of_text(call: Call, document: Any, old: Path, tmp_path: Path) -> None:
+def test_sizes_of_text(document: Any, old: Path, tmp_path: Path) -> None:
     large = LinkedKernel(text=[0x1000, 0x1010, 0x400000], text_size=0x500000).save(tmp_path / "large")
     text = document(old, large)["text"]
     assert text["new"]["text"] == 0x500000 > text["old"]["text"]
@@ -197,10 +193,10 @@ def test_sizes_of_text(call: Call, document: Any, old: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("format_", ["text", "markdown", "json"])
-def test_a_damaged_kernel(call: Call, document: Any, old: Path, tmp_path: Path, format_: str) -> None:
+def test_a_damaged_kernel(document: Any, old: Path, tmp_path: Path, format_: str) -> None:
     lost = [BASE + 0x1000, *[0] * 4]
     bad = LinkedKernel(table=lost).save(tmp_path / "bad")
-    saved = save_document(call, "check", bad, tmp_path / "bad.json")
+    saved = save_document("check", bad, tmp_path / "bad.json")
     for new in (bad, saved):
         outcome = call("diff", "--format", format_, old, new)
         assert (outcome.code, outcome.err) == (1, "")
@@ -209,7 +205,7 @@ def test_a_damaged_kernel(call: Call, document: Any, old: Path, tmp_path: Path, 
     assert document(old, bad)["growth"]["new"] is None
 
 
-def test_kernels_of_different_kinds(call: Call, document: Any, old: Path, tmp_path: Path) -> None:
+def test_kernels_of_different_kinds(document: Any, old: Path, tmp_path: Path) -> None:
     other = LinkedKernel(layout="pfe", bits=32, order=">", stub_size=16).save(tmp_path / "other")
     value = document(old, other)
     assert value["class"] == {"old": 64, "new": 32}
@@ -226,7 +222,7 @@ def test_kernels_of_different_kinds(call: Call, document: Any, old: Path, tmp_pa
     assert "32-bit, big-endian, layout pfe" in out
 
 
-def test_text(call: Call, old: Path, new: Path) -> None:
+def test_text(old: Path, new: Path) -> None:
     out = call("diff", old, new).out
     assert re.search(r"^locations +5 +6 +\+1$", out, re.MULTILINE)
     assert re.search(r"^area text_end, used +1 +3 +\+2$", out, re.MULTILINE)
@@ -234,7 +230,7 @@ def test_text(call: Call, old: Path, new: Path) -> None:
     assert out.splitlines()[-1] == f"{new}: 6 locations, +1: 2 added, 1 removed; compared with {old}"
 
 
-def test_text_shows_twenty_without_all(call: Call, old: Path, tmp_path: Path) -> None:
+def test_text_shows_twenty_without_all(old: Path, tmp_path: Path) -> None:
     many = LinkedKernel(text=[0x1000 + 0x10 * i for i in range(40)]).save(tmp_path / "many")
     assert "  ... and 17 more (--all shows all)\n" in call("diff", old, many).out
     out = call("diff", old, many, "--all").out
@@ -246,16 +242,14 @@ def test_text_shows_twenty_without_all(call: Call, old: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("command", ["check", "stubs"])
-def test_a_kernel_against_its_own_document(
-    call: Call, document: Any, new: Path, tmp_path: Path, command: str
-) -> None:
-    saved = save_document(call, command, new, tmp_path / "saved.json")
+def test_a_kernel_against_its_own_document(document: Any, new: Path, tmp_path: Path, command: str) -> None:
+    saved = save_document(command, new, tmp_path / "saved.json")
     for pair in ((new, saved), (saved, new), (saved, saved)):
         assert document(*pair)["same"] is True
 
 
-def test_check_documents_hold_totals(call: Call, document: Any, old: Path, new: Path, tmp_path: Path) -> None:
-    saved = save_document(call, "check", old, tmp_path / "old.json")
+def test_check_documents_hold_totals(document: Any, old: Path, new: Path, tmp_path: Path) -> None:
+    saved = save_document("check", old, tmp_path / "old.json")
     value = document(saved, new)
     assert value["locations"] == {"old": 5, "new": 6, "added": None, "removed": None}
     assert value["areas"][1]["reserved"] == {"old": 1, "new": 3}
@@ -264,10 +258,8 @@ def test_check_documents_hold_totals(call: Call, document: Any, old: Path, new: 
     assert "functions are not named: a saved check holds only totals" in call("diff", saved, new).out
 
 
-def test_stubs_documents_name_functions(
-    call: Call, document: Any, old: Path, new: Path, tmp_path: Path
-) -> None:
-    saved = save_document(call, "stubs", new, tmp_path / "new.json")
+def test_stubs_documents_name_functions(document: Any, old: Path, new: Path, tmp_path: Path) -> None:
+    saved = save_document("stubs", new, tmp_path / "new.json")
     value = document(old, saved)
     assert value["locations"] == document(old, new)["locations"]
     assert value["areas"][1] == {
@@ -278,21 +270,21 @@ def test_stubs_documents_name_functions(
     assert value["headroom"]["new"] is None
 
 
-def test_a_failing_kernel_against_its_documents(call: Call, document: Any, tmp_path: Path) -> None:
+def test_a_failing_kernel_against_its_documents(document: Any, tmp_path: Path) -> None:
     text = [0x1000 + 0x10 * i for i in range(9)]
     bad = LinkedKernel(text=text, counts={"text_end": 2}, words={0xC000000000001020: 0}).save(
         tmp_path / "bad"
     )
-    check = save_document(call, "check", bad, tmp_path / "check.json")
-    stubs = save_document(call, "stubs", bad, tmp_path / "stubs.json")
+    check = save_document("check", bad, tmp_path / "check.json")
+    stubs = save_document("stubs", bad, tmp_path / "stubs.json")
     assert document(bad, check)["same"] is True
     assert document(bad, check)["unserved"]["new"] > 1
     assert document(stubs, check)["locations"]["old"] == 11
 
 
-def test_count_documents(call: Call, document: Any, tmp_path: Path) -> None:
+def test_count_documents(document: Any, tmp_path: Path) -> None:
     a, b = (
-        save_document(call, "count", OBJECTS / f"{name}.o", tmp_path / f"{name}.json")
+        save_document("count", OBJECTS / f"{name}.o", tmp_path / f"{name}.json")
         for name in ("ool-ppc64le-gnu", "reserve-ppc64le-gnu")
     )
     value = document(a, b)
@@ -315,8 +307,8 @@ def test_count_against_a_kernel_leaves_exit_text_out() -> None:
     assert compare(count, count).locations == (15, 15)
 
 
-def test_an_earlier_check_lacks_keys(call: Call, document: Any, old: Path, tmp_path: Path) -> None:
-    saved = save_document(call, "check", old, tmp_path / "old.json")
+def test_an_earlier_check_lacks_keys(document: Any, old: Path, tmp_path: Path) -> None:
+    saved = save_document("check", old, tmp_path / "old.json")
     value = json.loads(saved.read_text())
     for key in ("kernel", "pfestubs", "stub_size", "baseline", "class", "byte_order"):
         del value[key]
@@ -326,7 +318,7 @@ def test_an_earlier_check_lacks_keys(call: Call, document: Any, old: Path, tmp_p
     assert found["class"] == {"old": 64, "new": None}
 
 
-def test_some_functions_are_not_a_kernel(call: Call, old: Path, tmp_path: Path) -> None:
+def test_some_functions_are_not_a_kernel(old: Path, tmp_path: Path) -> None:
     some = tmp_path / "some.json"
     some.write_text(call("stubs", old, "fn1", "init1", "--format", "json").out)
     outcome = call("diff", old, some)
@@ -411,7 +403,7 @@ STUBS: dict[str, Any] = {
         *((value, "") for value in DAMAGED),
     ],
 )
-def test_damaged_documents(call: Call, old: Path, tmp_path: Path, value: Any, sentence: str) -> None:
+def test_damaged_documents(old: Path, tmp_path: Path, value: Any, sentence: str) -> None:
     path = tmp_path / "saved.json"
     path.write_text(value if isinstance(value, str) else json.dumps(value))
     commands: list[list[str | Path]] = [["diff", old, path]]
@@ -428,15 +420,15 @@ def test_damaged_documents(call: Call, old: Path, tmp_path: Path, value: Any, se
 # -- errors and options --------------------------------------------------------------------------------------
 
 
-def test_the_output_is_not_an_input(call: Call, old: Path, new: Path, tmp_path: Path) -> None:
+def test_the_output_is_not_an_input(old: Path, new: Path, tmp_path: Path) -> None:
     assert call("diff", old, new, "-o", new).code == 2
     shown = call("diff", old, new).out
     outcome = call("diff", old, new, "-o", tmp_path / "out")
     assert (outcome.code, outcome.out, (tmp_path / "out").read_text()) == (0, "", shown)
 
 
-def test_a_system_map_is_of_a_kernel(call: Call, old: Path, tmp_path: Path) -> None:
-    saved = save_document(call, "check", old, tmp_path / "old.json")
+def test_a_system_map_is_of_a_kernel(old: Path, tmp_path: Path) -> None:
+    saved = save_document("check", old, tmp_path / "old.json")
     outcome = call("diff", saved, old, "--old-system-map", tmp_path / "System.map")
     assert outcome.code == 2
     assert "has no use for a System.map" in outcome.err
@@ -460,7 +452,7 @@ def rendered(old: KernelFigures, new: KernelFigures) -> str:
     return "".join(render_markdown(compare(old, new), RenderOptions()))
 
 
-def test_markdown(call: Call, old: Path, new: Path) -> None:
+def test_markdown(old: Path, new: Path) -> None:
     out = call("diff", old, new, "--format", "markdown").out
     assert out.startswith("### Out-of-line ftrace stubs\n\n**6 locations, +1: 2 added, 1 removed.**\n")
     assert "| locations | 5 | 6 | +1 |" in out
@@ -537,13 +529,13 @@ def test_a_partial_listing_is_compared_with_its_like() -> None:
 # -- real kernels --------------------------------------------------------------------------------------------
 
 
-def test_real_kernels(kernels: Kernels, call: Call, document: Any, tmp_path: Path) -> None:
+def test_real_kernels(kernels: Kernels, document: Any, tmp_path: Path) -> None:
     debian, pseries = kernels("debian-7.2.13-ppc64le/vmlinux"), kernels("pseries-7.2.13-ppc64le/vmlinux")
     value = document(debian, pseries)
     locations = value["locations"]
     assert (locations["old"], locations["new"]) == (42648, 77026)
     assert locations["old"] + len(locations["added"]) - len(locations["removed"]) == locations["new"]
-    saved = save_document(call, "stubs", debian, tmp_path / "stubs.json")
+    saved = save_document("stubs", debian, tmp_path / "stubs.json")
     assert document(saved, pseries)["locations"] == locations
     assert document(debian, saved)["same"] is True
     assert len(call("diff", debian, pseries, "--format", "markdown").out) <= LIMIT

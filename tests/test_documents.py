@@ -18,19 +18,15 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from pfestubs.cli.main import COMMANDS
-from support import FIXTURES, ROOT, clean_environment, executable_path
+from support import FIXTURES, ROOT, Kernels, clean_environment, executable_path, run_cli
 from test_architecture import PERMITTED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from support import Kernels, RunCli
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *FIXTURES.rglob("*.md")])
 
@@ -190,7 +186,7 @@ def test_every_command_line_is_in_a_console_block(document: Path) -> None:
             assert not _COMMAND_LINE.match(line) or _SYNOPSIS.match(line), f"{block.name}: {line}"
 
 
-def test_every_option_of_a_synopsis_exists(run_cli: RunCli) -> None:
+def test_every_option_of_a_synopsis_exists() -> None:
     seen = set()
     for block in all_blocks():
         synopsis = _SYNOPSIS.match(block.lines[0]) if block.language != "console" else None

@@ -4,17 +4,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from support import OBJECTS, hook_environment
+from support import OBJECTS, call, hook_environment, run_cli
 from support.elfwriter import KernelObject
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from support import Call, RunCli
 
 OOL, PFE = "ftrace-gen-ool-stubs", "gen-ftrace-pfe-stubs"
 OBJECT = OBJECTS / "traps-ppc64le-gnu.o"
@@ -37,13 +32,13 @@ def untouched(out: Path) -> bool:
 
 
 @pytest.mark.parametrize("objdump", ["objdump", "/nowhere/objdump", "ccache objdump", "llvm-objdump-19"])
-def test_mainline(objdump: str, run_cli: RunCli, call: Call, out: Path) -> None:
+def test_mainline(objdump: str, out: Path) -> None:
     outcome = run_cli("5", "y", objdump, OBJECT, out, executable=OOL)
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
     assert out.read_text() == call("generate", OBJECT).out
 
 
-def test_mainline_32_bit(run_cli: RunCli, call: Call, out: Path) -> None:
+def test_mainline_32_bit(out: Path) -> None:
     """CONFIG_64BIT is empty there."""
     path = OBJECTS / "traps-ppc32-gnu.o"
     outcome = run_cli("5", "", "objdump", path, out, executable=OOL)
@@ -51,7 +46,7 @@ def test_mainline_32_bit(run_cli: RunCli, call: Call, out: Path) -> None:
     assert out.read_text() == call("generate", "--layout", "ool", "--reserve", "5", path).out
 
 
-def test_mainline_reserve_from_the_arguments(run_cli: RunCli, tmp_path: Path) -> None:
+def test_mainline_reserve_from_the_arguments(tmp_path: Path) -> None:
     obj = KernelObject(reserve=None)
     obj.text(".text", range(0, 40, 4))
     path = obj.save(tmp_path / "vmlinux.o")
@@ -72,7 +67,7 @@ def test_mainline_reserve_from_the_arguments(run_cli: RunCli, tmp_path: Path) ->
         (["0x5", "y", "objdump"], "NUM_RESERVE"),
     ],
 )
-def test_mainline_contradictions(words: list[str], message: str, run_cli: RunCli, out: Path) -> None:
+def test_mainline_contradictions(words: list[str], message: str, out: Path) -> None:
     outcome = run_cli(*words, OBJECT, out, executable=OOL)
     assert (outcome.code, outcome.out) == (2, "")
     assert message in outcome.err
@@ -88,20 +83,20 @@ def test_mainline_contradictions(words: list[str], message: str, run_cli: RunCli
         ("", "VMLINUX_O is empty"),
     ],
 )
-def test_mainline_with_another_object(path: Path | str, message: str, run_cli: RunCli, out: Path) -> None:
+def test_mainline_with_another_object(path: Path | str, message: str, out: Path) -> None:
     outcome = run_cli("5", "y", "objdump", path, out, executable=OOL)
     assert (outcome.code, outcome.out) == (2, "")
     assert message in outcome.err
     assert untouched(out)
 
 
-def test_mainline_without_a_target(run_cli: RunCli) -> None:
+def test_mainline_without_a_target() -> None:
     outcome = run_cli("5", "y", "objdump", OBJECT, "", executable=OOL)
     assert outcome.code == 2
     assert "OUT_S is empty" in outcome.err
 
 
-def test_mainline_without_entries(run_cli: RunCli, out: Path, tmp_path: Path) -> None:
+def test_mainline_without_entries(out: Path, tmp_path: Path) -> None:
     obj = KernelObject()
     obj.text(".text", [])
     directory = tmp_path / "in"
@@ -113,7 +108,7 @@ def test_mainline_without_entries(run_cli: RunCli, out: Path, tmp_path: Path) ->
     assert out.read_text() == "old"
 
 
-def test_mainline_keeps_an_unchanged_file(run_cli: RunCli, out: Path) -> None:
+def test_mainline_keeps_an_unchanged_file(out: Path) -> None:
     words = ["5", "y", "objdump", str(OBJECT), str(out)]
     assert run_cli(*words, executable=OOL).code == 0
     os.utime(out, (1_000_000_000, 1_000_000_000))
@@ -123,9 +118,7 @@ def test_mainline_keeps_an_unchanged_file(run_cli: RunCli, out: Path) -> None:
 
 @pytest.mark.parametrize(("executable", "takes"), [(OOL, 5), (PFE, 2)])
 @pytest.mark.parametrize("given", [0, 1, 3, 4, 6])
-def test_number_of_arguments(
-    executable: str, takes: int, given: int, run_cli: RunCli, tmp_path: Path
-) -> None:
+def test_number_of_arguments(executable: str, takes: int, given: int, tmp_path: Path) -> None:
     outcome = run_cli(*["1"] * given, executable=executable, cwd=tmp_path)
     assert (outcome.code, outcome.out) == (2, "")
     assert f"takes {takes} arguments, not {given}" in outcome.err
@@ -134,7 +127,7 @@ def test_number_of_arguments(
 
 
 @pytest.mark.parametrize("executable", [OOL, PFE])
-def test_help(executable: str, run_cli: RunCli) -> None:
+def test_help(executable: str) -> None:
     outcome = run_cli("--help", executable=executable)
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.startswith(f"usage: {executable} ")
@@ -142,7 +135,7 @@ def test_help(executable: str, run_cli: RunCli) -> None:
 
 @pytest.mark.cross
 @pytest.mark.parametrize("machine", ["ppc64le", "ppc64"])
-def test_rfc(machine: str, run_cli: RunCli, call: Call, tmp_path: Path) -> None:
+def test_rfc(machine: str, tmp_path: Path) -> None:
     source = OBJECTS / f"pfe-{machine}-gnu.o"
     environment = hook_environment(TOOLCHAIN=f"gcc-{machine}", LAYOUT="pfe")
     outcome = run_cli(source, tmp_path / ".arch.vmlinux.o", executable=PFE, env=environment)
@@ -152,7 +145,7 @@ def test_rfc(machine: str, run_cli: RunCli, call: Call, tmp_path: Path) -> None:
 
 
 @pytest.mark.cross
-def test_rfc_hook_and_drop_in_write_the_same(run_cli: RunCli, tmp_path: Path) -> None:
+def test_rfc_hook_and_drop_in_write_the_same(tmp_path: Path) -> None:
     source = OBJECTS / "pfe-ppc64le-gnu.o"
     environment = hook_environment(LAYOUT="pfe")
     taken = []
@@ -174,7 +167,7 @@ def test_rfc_hook_and_drop_in_write_the_same(run_cli: RunCli, tmp_path: Path) ->
         (["missing.o", "a.o"], "No such file"),
     ],
 )
-def test_rfc_refusals(words: list[str], message: str, run_cli: RunCli, tmp_path: Path) -> None:
+def test_rfc_refusals(words: list[str], message: str, tmp_path: Path) -> None:
     for name in ("a.o", "a.S"):
         (tmp_path / name).write_text("old")
     outcome = run_cli(*words, executable=PFE, env=hook_environment(LAYOUT="pfe"), cwd=tmp_path)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 from array import array
 from io import BytesIO
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,13 +17,8 @@ from pfestubs.read.dynamic import RelocatedWords, _positions_within
 from pfestubs.read.elf import Elf
 from pfestubs.read.memory import Extent, Memory
 from pfestubs.read.source import Source
-from support import FIXTURES
+from support import FIXTURES, MiniKernel, call
 from support.elfwriter import ET_DYN, PT_DYNAMIC, PT_LOAD, Segment, write_elf
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from support import Call, MiniKernel
 
 CASES = FIXTURES / "cases"
 BASE = 0xC0000000
@@ -161,7 +156,7 @@ def test_positions(offsets: list[int], ascending: bool, start: int, stop: int) -
     ],
 )
 def test_kernels_without_section_headers(
-    toolchain: str, relocatable: str, mini_kernel: MiniKernel, call: Call, tmp_path: Path
+    toolchain: str, relocatable: str, mini_kernel: MiniKernel, tmp_path: Path
 ) -> None:
     """The verdict is that of the whole file, whoever linked it."""
     directory = mini_kernel(TOOLCHAIN=toolchain, RELOCATABLE=relocatable)
@@ -179,7 +174,7 @@ def test_kernels_without_section_headers(
     )
 
 
-def test_a_kernel_that_tells_nothing(mini_kernel: MiniKernel, call: Call, tmp_path: Path) -> None:
+def test_a_kernel_that_tells_nothing(mini_kernel: MiniKernel, tmp_path: Path) -> None:
     """No section headers, no PT_DYNAMIC, no `_DYNAMIC`: zeros are no verdict."""
     path = tmp_path / "System.map"
     lines = (CASES / "pie.map").read_text().splitlines(keepends=True)
@@ -190,7 +185,7 @@ def test_a_kernel_that_tells_nothing(mini_kernel: MiniKernel, call: Call, tmp_pa
 
 
 def test_section_headers_that_name_other_relocations_than_boot_reads(
-    mini_kernel: MiniKernel, call: Call, tmp_path: Path
+    mini_kernel: MiniKernel, tmp_path: Path
 ) -> None:
     """Boot follows DT_RELA and DT_RELASZ, whatever the section headers say."""
     image = bytearray((mini_kernel(TOOLCHAIN="gcc-ppc64le", RELOCATABLE="pie") / "vmlinux").read_bytes())

@@ -8,12 +8,13 @@ import gzip
 import os
 import struct
 import subprocess
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from elftools.elf import enums
 
-from support import OBJECTS, tool
+from support import OBJECTS, MiniKernel, call, json_of, tool
 from support.elfwriter import (
     ABS,
     AX,
@@ -45,17 +46,11 @@ from support.elfwriter import (
     write_elf,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from support import Call, MiniKernel
-
 ADVICE = "vmlinux.o"
 
 
 @pytest.fixture
-def refused(call: Call) -> Callable[..., str]:
+def refused() -> Callable[..., str]:
     """The one sentence with which both commands refuse a file, without the file's name."""
 
     def sentence(path: Path) -> str:
@@ -79,19 +74,17 @@ def saved(obj: KernelObject, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("bits", "relocation"), [(64, R_PPC64_UADDR64), (32, R_PPC_UADDR32)])
-def test_unaligned_spelling(
-    bits: int, relocation: int, count_json: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_unaligned_spelling(bits: int, relocation: int, tmp_path: Path) -> None:
     obj = KernelObject(bits=bits, relocation=relocation)
     obj.text(".text", [0, 8])
     obj.text(".init.text", [0])
-    document = count_json(saved(obj, tmp_path))
+    document = json_of("count", saved(obj, tmp_path))
     assert document["entries"]["text"] == 2
     assert document["entries"]["inittext"] == 1
     assert document["relocation"] == ("R_PPC64_ADDR64" if bits == 64 else "R_PPC_ADDR32")
 
 
-def test_two_relocation_sections_for_one_table(count_json: Callable[..., Any], tmp_path: Path) -> None:
+def test_two_relocation_sections_for_one_table(tmp_path: Path) -> None:
     """Every section whose sh_info points at the table counts, by whatever name."""
     obj = KernelObject()
     text = obj.text(".text", [])
@@ -104,10 +97,10 @@ def test_two_relocation_sections_for_one_table(count_json: Callable[..., Any], t
     data = struct.pack("<QQQ", 8, number << 32 | second.type, 8)
     symtab = len(obj.sections) + 1 + 1 + 1  # after this section and the writer's own
     obj.sections.append(Section(".odd", data, 4, align=8, entsize=24, info=table, link=symtab))
-    assert count_json(saved(obj, tmp_path))["entries"]["text"] == 2
+    assert json_of("count", saved(obj, tmp_path))["entries"]["text"] == 2
 
 
-def test_function_symbols_and_values(count_json: Callable[..., Any], tmp_path: Path) -> None:
+def test_function_symbols_and_values(tmp_path: Path) -> None:
     """By symbol, the location is the symbol's value plus the addend, in the symbol's section."""
     from pfestubs.read.vmlinux_o import read_vmlinux_o
 
@@ -118,35 +111,33 @@ def test_function_symbols_and_values(count_json: Callable[..., Any], tmp_path: P
     table = obj.table(init, [0, 4], function)
     table.relocations[1].addend = -8
     path = saved(obj, tmp_path)
-    assert count_json(path)["entries"]["inittext"] == 2
+    assert json_of("count", path)["entries"]["inittext"] == 2
     (section,) = [s for s in read_vmlinux_o(str(path)).sections if s.locations]
     assert list(section.locations) == [0x40, 0x38]
 
 
-def test_link_order_is_not_asked(count_json: Callable[..., Any], tmp_path: Path) -> None:
+def test_link_order_is_not_asked(tmp_path: Path) -> None:
     """sh_link of the table may point anywhere: the relocations decide."""
     obj = KernelObject()
     text = obj.text(".text", [])
     init = obj.text(".init.text", [], size=64)
     table = obj.table(init, [0])
     table.link, table.flags = text, table.flags | 0x80
-    assert count_json(saved(obj, tmp_path))["entries"]["inittext"] == 1
+    assert json_of("count", saved(obj, tmp_path))["entries"]["inittext"] == 1
 
 
 @pytest.mark.parametrize("name", [ENTRIES + "2", "x" + ENTRIES, ".rela.x" + ENTRIES])
-def test_names_that_merely_contain_ours(name: str, count_json: Callable[..., Any], tmp_path: Path) -> None:
+def test_names_that_merely_contain_ours(name: str, tmp_path: Path) -> None:
     obj = KernelObject()
     text = obj.text(".text", [0])
     obj.table(text, [8]).name = name
-    assert count_json(saved(obj, tmp_path))["entries"]["total"] == 1
+    assert json_of("count", saved(obj, tmp_path))["entries"]["total"] == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("bits", [64, 32])
-def test_one_entries_section_per_function(
-    bits: int, order: str, count_json: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_one_entries_section_per_function(bits: int, order: str, tmp_path: Path) -> None:
     """20,000 tables and over 65,279 sections; init text lies where only SHT_SYMTAB_SHNDX reaches."""
     obj = KernelObject(bits=bits, order=order, reserve=32768)
     for i in range(20_000):
@@ -158,7 +149,7 @@ def test_one_entries_section_per_function(
         obj.text(f".init.text.setup_{i}", [0])
     obj.text(".text.exit.late", [0])
     assert len(obj.sections) > 0xFF00
-    document = count_json(saved(obj, tmp_path))
+    document = json_of("count", saved(obj, tmp_path))
     assert document["entries"] == {
         "text": 20_000,
         "inittext": inits,
@@ -168,7 +159,7 @@ def test_one_entries_section_per_function(
     assert document["stubs"] == {"text": 32768, "text_end": 0, "inittext": inits}
 
 
-def test_section_index_that_looks_reserved(count_json: Callable[..., Any], tmp_path: Path) -> None:
+def test_section_index_that_looks_reserved(tmp_path: Path) -> None:
     """Sections 0xff00 to 0xffff are real ones where the index is an extended one."""
     obj = KernelObject(layout=None)
     while len(obj.sections) + 1 < 0xFF00:
@@ -179,7 +170,7 @@ def test_section_index_that_looks_reserved(count_json: Callable[..., Any], tmp_p
     for section in init:
         obj.table(section, [0])
     path = saved(obj, tmp_path)
-    assert count_json(path)["entries"] == {"text": 0, "inittext": 0x100, "exittext": 0, "total": 0x100}
+    assert json_of("count", path)["entries"] == {"text": 0, "inittext": 0x100, "exittext": 0, "total": 0x100}
 
 
 # -- damaged or unfit tables -----------------------------------------------------------------------------------
@@ -514,7 +505,7 @@ def test_other_machines(machine: int, bits: int, refused: Callable[..., str], tm
 
 
 @pytest.mark.parametrize("name", ["ool-ppc64le-gnu", "traps-ppc64-lld", "plain-ppc32-gnu"])
-def test_cut_anywhere(name: str, call: Call, tmp_path: Path) -> None:
+def test_cut_anywhere(name: str, tmp_path: Path) -> None:
     """Section headers come last: no cut file is read as if it were whole."""
     data = (OBJECTS / f"{name}.o").read_bytes()
     path = tmp_path / "vmlinux.o"
@@ -526,7 +517,7 @@ def test_cut_anywhere(name: str, call: Call, tmp_path: Path) -> None:
         assert outcome.err.count("\n") == 1, length
 
 
-def test_name_that_is_no_utf8(call: Call, tmp_path: Path) -> None:
+def test_name_that_is_no_utf8(tmp_path: Path) -> None:
     """A name of any bytes is named in the message."""
     path = tmp_path / "vmlinux\udcff.o"
     path.write_bytes(b"junk")

@@ -7,14 +7,10 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from support import OBJECTS, clean_environment, executable_path
-
-if TYPE_CHECKING:
-    from support import MiniKernel
+from support import OBJECTS, MiniKernel, clean_environment, executable_path
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "pfestubs"
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"

@@ -8,12 +8,14 @@ import io
 import json
 import re
 import struct
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,24 +24,16 @@ from hypothesis import strategies as st
 from pfestubs.errors import PfestubsError, RefusedError
 from pfestubs.formats import FORMATS, RenderOptions, render
 from pfestubs.formats.explain import MEANINGS, explain_summary, explanation_text
-from pfestubs.model.boot_log import MESSAGES, BugPhase, CodeAddress, Comparison, MessageKind, Proof
+from pfestubs.model.boot_log import MESSAGES, BootLog, BugPhase, CodeAddress, Comparison, MessageKind, Proof
 from pfestubs.model.findings import Action, Remedy
 from pfestubs.read import boot_log
 from pfestubs.read.boot_log import read_boot_log
 from pfestubs.rules.analyses.explain import ExplainResult, explain_log
-from pfestubs.rules.kernel.boot import Failure
+from pfestubs.rules.kernel.boot import Boot, Failure
 from pfestubs.rules.kernel.simulation import simulate_boot
-from support import FIXTURES, validator
+from support import FIXTURES, Kernels, Outcome, call, validator
 from support.dressing import dress
 from support.kernelwriter import MIB, LinkedKernel, NamedAddresses
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from pfestubs.model.boot_log import BootLog
-    from pfestubs.rules.kernel.boot import Boot
-    from support import Call, Kernels, Outcome
 
 LOGS = FIXTURES / "logs"
 DOCUMENT = FIXTURES.parent / "docs" / "explain.md"
@@ -360,7 +354,7 @@ def test_skipped_entries_may_be_counted(tmp_path: Path) -> None:
         explain(tmp_path, writer, ["ftrace: allocating 7 entries in 1 pages"])
 
 
-def test_a_log_that_contradicts_the_replay(tmp_path: Path, call: Call) -> None:
+def test_a_log_that_contradicts_the_replay(tmp_path: Path) -> None:
     lines = [
         "ftrace-powerpc: 0xc000000000001010: expected (60000000) != found (00000000)",
         *bug("c000000000001010 fn1+0x0/0x10"),
@@ -820,7 +814,7 @@ def vmlinux(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return writer.save(tmp_path_factory.mktemp("explain") / "vmlinux")
 
 
-def test_the_command(vmlinux: Path, tmp_path: Path, call: Call) -> None:
+def test_the_command(vmlinux: Path, tmp_path: Path) -> None:
     log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10"))
     outcome = call("explain", vmlinux, log)
     assert (outcome.code, outcome.err) == (1, "")
@@ -842,7 +836,7 @@ def json_of(outcome: Outcome, code: int) -> Any:
     return document
 
 
-def test_standard_input(vmlinux: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input(vmlinux: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10")).read_bytes()
     for words in ((), ("-",)):
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(log)))
@@ -859,7 +853,7 @@ def test_standard_input(vmlinux: Path, tmp_path: Path, call: Call, monkeypatch: 
     assert outcome.err.startswith("standard input: error: cannot be read: ")
 
 
-def test_output_file(vmlinux: Path, tmp_path: Path, call: Call) -> None:
+def test_output_file(vmlinux: Path, tmp_path: Path) -> None:
     log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10"))
     outcome = call("explain", vmlinux, log, "-o", tmp_path / "out")
     assert (outcome.code, outcome.out) == (1, "")
@@ -881,7 +875,7 @@ def test_output_file(vmlinux: Path, tmp_path: Path, call: Call) -> None:
     ],
 )
 def test_files_that_are_no_log_of_this_kernel(
-    vmlinux: Path, tmp_path: Path, call: Call, content: bytes, problem: str
+    vmlinux: Path, tmp_path: Path, content: bytes, problem: str
 ) -> None:
     log = tmp_path / "boot.log"
     log.write_bytes(content)
@@ -891,14 +885,14 @@ def test_files_that_are_no_log_of_this_kernel(
     assert problem in outcome.err
 
 
-def test_a_log_that_cannot_be_read(vmlinux: Path, tmp_path: Path, call: Call) -> None:
+def test_a_log_that_cannot_be_read(vmlinux: Path, tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing"):
         outcome = call("explain", vmlinux, path)
         assert (outcome.code, outcome.out) == (2, "")
         assert outcome.err.startswith(f"{path}: error: cannot be read: ")
 
 
-def test_arguments_in_the_wrong_order(vmlinux: Path, tmp_path: Path, call: Call) -> None:
+def test_arguments_in_the_wrong_order(vmlinux: Path, tmp_path: Path) -> None:
     log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10"))
     outcome = call("explain", log, vmlinux)
     assert (outcome.code, outcome.out) == (2, "")
@@ -908,7 +902,7 @@ def test_arguments_in_the_wrong_order(vmlinux: Path, tmp_path: Path, call: Call)
     assert "is an ELF file, not a log; give the log after the kernel" in outcome.err
 
 
-def test_other_commands_name_explain_for_a_log(vmlinux: Path, tmp_path: Path, call: Call) -> None:
+def test_other_commands_name_explain_for_a_log(vmlinux: Path, tmp_path: Path) -> None:
     log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10"))
     commands: list[list[str | Path]] = [
         ["check", log],
@@ -922,7 +916,7 @@ def test_other_commands_name_explain_for_a_log(vmlinux: Path, tmp_path: Path, ca
         assert f"{log}: error: is a boot log, not an ELF file; pfestubs explain VMLINUX {log}" in outcome.err
 
 
-def test_untrusted_text_is_escaped(vmlinux: Path, tmp_path: Path, call: Call) -> None:
+def test_untrusted_text_is_escaped(vmlinux: Path, tmp_path: Path) -> None:
     log = tmp_path / "boot.log"
     log.write_bytes(BANNER.encode() + b"\nftrace failed to modify \x07\xff\x1b[31m\xe2\x80\xae\x9b\n")
     outcome = call("explain", vmlinux, log)
@@ -942,7 +936,7 @@ def test_untrusted_text_is_escaped(vmlinux: Path, tmp_path: Path, call: Call) ->
         (TINY, "tiny-serial.log", "__mutex_lock_killable_slowpath+0x8"),
     ],
 )
-def test_boots_that_failed(kernels: Kernels, call: Call, kernel: str, log: str | None, function: str) -> None:
+def test_boots_that_failed(kernels: Kernels, kernel: str, log: str | None, function: str) -> None:
     path = kernels(f"{kernel}/boot.log") if log is None else LOGS / log
     document = json_of(call("explain", "--format", "json", kernels(f"{kernel}/vmlinux"), path), 1)
     failures = [e for e in document["explanations"] if e["kind"] == "ftrace-bug"]
@@ -953,7 +947,7 @@ def test_boots_that_failed(kernels: Kernels, call: Call, kernel: str, log: str |
     assert (document["same_kernel"], document["offset"]) == (True, "0x0")
 
 
-def test_a_boot_that_succeeded(kernels: Kernels, call: Call) -> None:
+def test_a_boot_that_succeeded(kernels: Kernels) -> None:
     log = LOGS / "debian-serial.log"
     outcome = call("explain", kernels(f"{DEBIAN}/vmlinux"), log)
     assert outcome.code == 0

@@ -8,25 +8,20 @@ import shutil
 import stat
 import subprocess
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from pfestubs.system.files import write_output
-from support import OBJECTS, clean_environment, executable_path
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from support import Call, MiniKernel, RunCli
+from support import OBJECTS, MiniKernel, call, clean_environment, executable_path, run_cli
 
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
 OLD = 1_000_000_000
 
 
 @pytest.fixture(scope="module")
-def assembly(run_cli: RunCli) -> str:
+def assembly() -> str:
     outcome = run_cli("generate", OBJECT)
     assert outcome.code == 0
     return outcome.out
@@ -36,7 +31,7 @@ def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def test_unchanged_content_keeps_its_time(call: Call, assembly: str, tmp_path: Path) -> None:
+def test_unchanged_content_keeps_its_time(assembly: str, tmp_path: Path) -> None:
     target = tmp_path / "a.S"
     target.write_text(assembly)
     os.utime(target, (OLD, OLD))
@@ -47,7 +42,7 @@ def test_unchanged_content_keeps_its_time(call: Call, assembly: str, tmp_path: P
 
 
 @pytest.mark.parametrize("change", ["shorter", "longer", "same length"])
-def test_changed_content_is_replaced(change: str, call: Call, assembly: str, tmp_path: Path) -> None:
+def test_changed_content_is_replaced(change: str, assembly: str, tmp_path: Path) -> None:
     target = tmp_path / "a.S"
     old = {"shorter": "", "longer": assembly + "\n", "same length": assembly.replace("7", "8")}[change]
     target.write_text(old)
@@ -59,7 +54,7 @@ def test_changed_content_is_replaced(change: str, call: Call, assembly: str, tmp
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o755])
-def test_mode_is_kept(mode: int, call: Call, tmp_path: Path) -> None:
+def test_mode_is_kept(mode: int, tmp_path: Path) -> None:
     target = tmp_path / "a.S"
     target.write_text("old")
     target.chmod(mode)
@@ -68,7 +63,7 @@ def test_mode_is_kept(mode: int, call: Call, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_owner_is_kept(call: Call, tmp_path: Path) -> None:
+def test_owner_is_kept(tmp_path: Path) -> None:
     target = tmp_path / "a.S"
     target.write_text("old")
     os.chown(target, 1234, 5678)
@@ -91,7 +86,7 @@ def test_new_file_follows_the_umask(assembly: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_symbolic_link_is_followed(exists: bool, call: Call, assembly: str, tmp_path: Path) -> None:
+def test_symbolic_link_is_followed(exists: bool, assembly: str, tmp_path: Path) -> None:
     real = tmp_path / "real"
     real.mkdir()
     if exists:
@@ -105,7 +100,7 @@ def test_symbolic_link_is_followed(exists: bool, call: Call, assembly: str, tmp_
     assert names(tmp_path) == ["a.S", "real"]
 
 
-def test_dev_stdout_is_written_directly(run_cli: RunCli, assembly: str, tmp_path: Path) -> None:
+def test_dev_stdout_is_written_directly(assembly: str, tmp_path: Path) -> None:
     outcome = run_cli("generate", OBJECT, "-o", "/dev/stdout")
     assert (outcome.code, outcome.out, outcome.err) == (0, assembly, "")
     assert Path("/dev/stdout").exists()
@@ -154,7 +149,7 @@ def test_inherited_descriptor(assembly: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [244, 250, 255])
 @pytest.mark.parametrize("letter", ["x", "\u00e9"])
-def test_long_names(letter: str, length: int, call: Call, assembly: str, tmp_path: Path) -> None:
+def test_long_names(letter: str, length: int, assembly: str, tmp_path: Path) -> None:
     name = letter * (length // len(letter.encode()))
     target = tmp_path / name
     for _ in range(2):
@@ -227,7 +222,7 @@ def test_error_while_a_document_is_made(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a"]
 
 
-def test_dev_null(call: Call) -> None:
+def test_dev_null() -> None:
     assert call("generate", OBJECT, "-o", "/dev/null").code == 0
     assert not stat.S_ISREG(Path("/dev/null").stat().st_mode)
 
@@ -235,7 +230,7 @@ def test_dev_null(call: Call) -> None:
 @pytest.mark.parametrize(
     "target", ["missing/a.S", "directory", "file/a.S", "/dev/full", "loop", "x" * 300, "/dev/fd/77"]
 )
-def test_target_that_cannot_be_written(target: str, run_cli: RunCli, tmp_path: Path) -> None:
+def test_target_that_cannot_be_written(target: str, tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
     (tmp_path / "file").write_text("old")
     (tmp_path / "loop").symlink_to("loop")
@@ -269,7 +264,7 @@ def test_standard_output_that_cannot_be_written(words: list[str | Path], stream:
 
 
 @pytest.mark.parametrize("words", [["generate", OBJECT], ["count", OBJECT], ["--version"], ["--help"]])
-def test_broken_pipe(words: list[str | Path], run_cli: RunCli) -> None:
+def test_broken_pipe(words: list[str | Path]) -> None:
     """The reader has gone away (`| head -1`): no traceback, and not success."""
     read, write = os.pipe()
     os.close(read)
@@ -282,9 +277,7 @@ def test_broken_pipe(words: list[str | Path], run_cli: RunCli) -> None:
 
 
 @pytest.mark.parametrize("command", ["generate", "check"])
-def test_an_input_is_never_written_over(
-    call: Call, tmp_path: Path, mini_kernel: MiniKernel, command: str
-) -> None:
+def test_an_input_is_never_written_over(tmp_path: Path, mini_kernel: MiniKernel, command: str) -> None:
     source = OBJECT if command == "generate" else mini_kernel(TOOLCHAIN="gcc-ppc64le") / "vmlinux"
     copy = tmp_path / "input"
     shutil.copy(source, copy)
@@ -297,7 +290,7 @@ def test_an_input_is_never_written_over(
 
 
 @pytest.mark.parametrize("name", ["", "new/"])
-def test_a_name_that_is_not_a_file(call: Call, tmp_path: Path, name: str) -> None:
+def test_a_name_that_is_not_a_file(tmp_path: Path, name: str) -> None:
     outcome = call("generate", OBJECT, "-o", f"{tmp_path}/{name}" if name else "")
     assert outcome.code == 2
     assert not outcome.err.startswith(":")

@@ -11,7 +11,8 @@ import random
 import struct
 import tracemalloc
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,13 +21,8 @@ from hypothesis import strategies as st
 from fuzz.corpus import corpus
 from fuzz.runs import Runner, time_limit
 from fuzz.targets import TARGET_NAMES
-from support import OBJECTS, call_in_process, validator
+from support import OBJECTS, Outcome, call, validator
 from support.kernelwriter import LinkedKernel
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from support import Call, Outcome
 
 FILES = {path.stem: path.read_bytes() for path in sorted(OBJECTS.glob("*.o"))}
 RECIPES = 120
@@ -41,7 +37,7 @@ def count_and_generate(path: Path, data: bytes, *, also_generate: bool = True) -
         if codes and not also_generate:  # it reads with the same functions
             break
         with time_limit(" ".join(words)):
-            outcome = call_in_process(*words, path)
+            outcome = call(*words, path)
         codes.append(outcome.code)
         if outcome.code == 0:
             assert outcome.err == ""
@@ -193,7 +189,7 @@ def assert_contract_outcome(outcome: Outcome, path: Path) -> None:
         assert document["ok"] == (outcome.code == 0)
 
 
-def test_cut_short(call: Call, tmp_path: Path) -> None:
+def test_cut_short(tmp_path: Path) -> None:
     path = tmp_path / "vmlinux"
     original = LinkedKernel(zeros=True, order=">").save(path).read_bytes()
     draw = random.Random(1)
@@ -217,16 +213,14 @@ def test_cut_short(call: Call, tmp_path: Path) -> None:
         {"_stext": 0, "_etext": (1 << 64) - 1},  # all of it, init text too
     ],
 )
-def test_addresses_near_the_top_of_the_address_space(
-    symbols: dict[str, int | None], call: Call, tmp_path: Path
-) -> None:
+def test_addresses_near_the_top_of_the_address_space(symbols: dict[str, int | None], tmp_path: Path) -> None:
     path = LinkedKernel(symbols=symbols).save(tmp_path / "vmlinux")
     outcome = call("check", "--format", "json", path)
     assert_contract_outcome(outcome, path)
     assert outcome.code in {1, 2}
 
 
-def test_a_location_near_the_top_of_the_address_space(call: Call, tmp_path: Path) -> None:
+def test_a_location_near_the_top_of_the_address_space(tmp_path: Path) -> None:
     for layout in ("ool", None):
         end = (1 << 64) - 4
         kernel = LinkedKernel(layout=layout, table=[end], symbols={"_etext": (1 << 64) - 1})
@@ -239,7 +233,7 @@ def test_a_location_near_the_top_of_the_address_space(call: Call, tmp_path: Path
 
 @pytest.mark.parametrize("base", [0xC000000000000000, 0x10000, (1 << 64) - 0x10000000])
 @pytest.mark.parametrize("count", [0xFFFFFFFF, 0x80000000, 0])
-def test_unrealistic_counts(count: int, base: int, call: Call, tmp_path: Path) -> None:
+def test_unrealistic_counts(count: int, base: int, tmp_path: Path) -> None:
     for area in ("text", "text_end", "inittext"):
         kernel = LinkedKernel(base=base)
         kernel.sizes = {name: kernel.counts[name] * 24 for name in kernel.counts}
@@ -253,7 +247,7 @@ def test_unrealistic_counts(count: int, base: int, call: Call, tmp_path: Path) -
 @pytest.mark.parametrize(
     "lines", ["", "\x00" * 50, "zz T _stext", "c000 T", "1 T a\n" * 3 + "x", "9" * 5000 + " T _stext"]
 )
-def test_system_maps(lines: str, call: Call, tmp_path: Path) -> None:
+def test_system_maps(lines: str, tmp_path: Path) -> None:
     path = LinkedKernel().save(tmp_path / "vmlinux")
     symbols = tmp_path / "System.map"
     symbols.write_text(lines)

@@ -4,18 +4,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
-from support import OBJECTS, Outcome
+from support import OBJECTS, Outcome, call, run_cli
 from support.elfwriter import AX, KernelObject, Section, Symbol
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from support import Call, RunCli
 
 MIB = 1 << 20
 FORWARD_LIMIT = 0x1FFFFFC
@@ -87,13 +82,13 @@ def end_area(assembly: str) -> int:
 
 
 @pytest.mark.parametrize(("name", "text"), [("traps-ppc64le-gnu", OOL), ("trapspfe-ppc64le-gnu", PFE)])
-def test_the_whole_file(name: str, text: str, call: Call) -> None:
+def test_the_whole_file(name: str, text: str) -> None:
     outcome = call("generate", OBJECTS / f"{name}.o")
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out == text
 
 
-def test_same_counts_same_bytes(call: Call) -> None:
+def test_same_counts_same_bytes() -> None:
     texts = {
         call("generate", OBJECTS / f"traps-{machine}-{linker}.o").out
         for machine in ("ppc64", "ppc64le")
@@ -102,7 +97,7 @@ def test_same_counts_same_bytes(call: Call) -> None:
     assert texts == {OOL}
 
 
-def test_nothing_of_the_caller_in_the_file(run_cli: RunCli, tmp_path: Path) -> None:
+def test_nothing_of_the_caller_in_the_file(tmp_path: Path) -> None:
     """No path, time, host or environment: equal counts give equal bytes anywhere."""
     copy = tmp_path / "elsewhere.o"
     copy.write_bytes((OBJECTS / "traps-ppc64le-gnu.o").read_bytes())
@@ -110,7 +105,7 @@ def test_nothing_of_the_caller_in_the_file(run_cli: RunCli, tmp_path: Path) -> N
     assert outcome.out == OOL
 
 
-def test_output_option(call: Call, tmp_path: Path) -> None:
+def test_output_option(tmp_path: Path) -> None:
     target = tmp_path / "vmlinux.arch.S"
     outcome = call("generate", OBJECTS / "traps-ppc64le-gnu.o", "-o", target)
     assert outcome == Outcome(0, "", "")
@@ -119,7 +114,7 @@ def test_output_option(call: Call, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("machine", ["plain", "traps"])
-def test_ppc32(machine: str, call: Call) -> None:
+def test_ppc32(machine: str) -> None:
     path = OBJECTS / f"{machine}-ppc32-gnu.o"
     outcome = call("generate", path)
     assert (outcome.code, outcome.out) == (2, "")
@@ -131,13 +126,13 @@ def test_ppc32(machine: str, call: Call) -> None:
     assert found == {"ftrace_pfe_stub_text": text, "ftrace_pfe_stub_inittext": init}
 
 
-def test_end_area_never_below_zero(call: Call) -> None:
+def test_end_area_never_below_zero() -> None:
     text = call("generate", OBJECTS / "reserve-ppc64le-gnu.o").out
     assert end_area(text) == 0
     assert "#if 0\n\t.space 0 *" in text
 
 
-def test_failure_leaves_the_old_file(call: Call, tmp_path: Path) -> None:
+def test_failure_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "vmlinux.arch.S"
     target.write_text("old")
     assert call("generate", tmp_path / "missing.o", "-o", target).code == 2
@@ -146,7 +141,7 @@ def test_failure_leaves_the_old_file(call: Call, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["ool-ppc64le-gnu", "pfe-ppc64-lld"])
-def test_spare_adds_to_the_end_area_only(name: str, call: Call) -> None:
+def test_spare_adds_to_the_end_area_only(name: str) -> None:
     plain, spared = (
         counts(call("generate", *words, OBJECTS / f"{name}.o").out) for words in ([], ["--spare", "1000"])
     )
@@ -156,7 +151,7 @@ def test_spare_adds_to_the_end_area_only(name: str, call: Call) -> None:
 
 @pytest.mark.parametrize("name", ["ool-ppc64le-gnu", "pfe-ppc64-lld", "reserve-ppc64le-gnu"])
 @pytest.mark.parametrize("spare", ["0", "auto"])
-def test_spare_auto_adds_nothing_to_a_safe_kernel(name: str, spare: str, call: Call) -> None:
+def test_spare_auto_adds_nothing_to_a_safe_kernel(name: str, spare: str) -> None:
     path = OBJECTS / f"{name}.o"
     assert call("generate", "--spare", spare, path) == call("generate", path)
 
@@ -207,7 +202,7 @@ def trap_object(
         (60, 60000, 0, False),
     ],
 )
-def test_trap(mib: int, functions: int, reserve: int, exposed: bool, call: Call, tmp_path: Path) -> None:
+def test_trap(mib: int, functions: int, reserve: int, exposed: bool, tmp_path: Path) -> None:
     parts = [(".text", spread(functions, mib * MIB), mib * MIB)]
     path = trap_object(tmp_path / "vmlinux.o", parts, reserve=reserve)
     plain = call("generate", path)
@@ -230,7 +225,7 @@ def test_trap(mib: int, functions: int, reserve: int, exposed: bool, call: Call,
     assert end_area(silent.out) == end_area(plain.out) + 7
 
 
-def test_averages_do_not_hide_the_trap(call: Call, tmp_path: Path) -> None:
+def test_averages_do_not_hide_the_trap(tmp_path: Path) -> None:
     """Large functions first, small ones after: 700 bytes on average, and exposed."""
     locations = [i * 2000 for i in range(20000)] + [40_000_000 + i * 64 for i in range(40000)]
     parts = [(".text", locations, 43 * MIB)]
@@ -244,7 +239,7 @@ def test_averages_do_not_hide_the_trap(call: Call, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("over", [0, 4])
-def test_trap_to_the_byte(over: int, order: str, call: Call, tmp_path: Path) -> None:
+def test_trap_to_the_byte(over: int, order: str, tmp_path: Path) -> None:
     """The min(reserve, N)-th location against its slot: 1 MiB before the branch's limit is the last that is fine."""
     reserve = 10
     slot = HEAD + (reserve - 1) * 24
@@ -270,16 +265,14 @@ def test_trap_to_the_byte(over: int, order: str, call: Call, tmp_path: Path) -> 
         ([(".text.unlikely", [34 * MIB, 0], 35 * MIB)], True),
     ],
 )
-def test_sections_in_order(
-    parts: list[tuple[str, list[int], int]], exposed: bool, call: Call, tmp_path: Path
-) -> None:
+def test_sections_in_order(parts: list[tuple[str, list[int], int]], exposed: bool, tmp_path: Path) -> None:
     path = trap_object(tmp_path / "vmlinux.o", parts, reserve=50)
     outcome = call("generate", path)
     assert outcome.code == 0
     assert bool(outcome.err) == exposed
 
 
-def test_spare_auto_without_the_reserve_in_the_object(call: Call, tmp_path: Path) -> None:
+def test_spare_auto_without_the_reserve_in_the_object(tmp_path: Path) -> None:
     obj = KernelObject(reserve=None)
     obj.text(".text", range(0, 400, 4))
     path = obj.save(tmp_path / "vmlinux.o")
@@ -291,7 +284,7 @@ def test_spare_auto_without_the_reserve_in_the_object(call: Call, tmp_path: Path
     assert "ftrace_ool_stub_text" in outcome.err
 
 
-def test_pfe_has_no_trap(call: Call, tmp_path: Path) -> None:
+def test_pfe_has_no_trap(tmp_path: Path) -> None:
     obj = KernelObject(layout="pfe")
     obj.text(".text", spread(40000, 60 * MIB))
     path = obj.save(tmp_path / "vmlinux.o")
@@ -300,7 +293,7 @@ def test_pfe_has_no_trap(call: Call, tmp_path: Path) -> None:
     assert call("generate", "--spare", "auto", path) == plain
 
 
-def test_spare_stubs_fit_the_count(call: Call) -> None:
+def test_spare_stubs_fit_the_count() -> None:
     assert call("generate", OBJECTS / "ool-ppc64le-gnu.o", "--spare", "4294967288").code == 0
     outcome = call("generate", OBJECTS / "ool-ppc64le-gnu.o", "--spare", "4294967289")
     assert outcome.code == 2

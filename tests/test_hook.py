@@ -8,14 +8,10 @@ import shlex
 import stat
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from support import OBJECTS, clean_environment, hook_environment, tool
-
-if TYPE_CHECKING:
-    from support import MiniKernel, Outcome, RunCli
+from support import OBJECTS, MiniKernel, Outcome, clean_environment, hook_environment, run_cli, tool
 
 OBJECT = OBJECTS / "traps-ppc64le-gnu.o"
 
@@ -57,7 +53,7 @@ def symbols(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "gcc-ppc64", "llvm-ppc64le", "llvm-ppc64"])
 @pytest.mark.parametrize("layout", ["ool", "pfe"])
-def test_with_the_real_assembler(toolchain: str, layout: str, run_cli: RunCli, out: Path) -> None:
+def test_with_the_real_assembler(toolchain: str, layout: str, out: Path) -> None:
     machine, linker = (
         toolchain.split("-")[1],
         {"gcc": "gnu", "llvm": "lld"}[toolchain.split("-", maxsplit=1)[0]],
@@ -79,7 +75,7 @@ def test_with_the_real_assembler(toolchain: str, layout: str, run_cli: RunCli, o
     }
 
 
-def test_empty_areas_define_their_symbols(run_cli: RunCli, out: Path, mini_kernel: MiniKernel) -> None:
+def test_empty_areas_define_their_symbols(out: Path, mini_kernel: MiniKernel) -> None:
     """No assembler warning about `.space 0`, and the linker finds every symbol."""
     for variant in ("textonly", "initonly", "none"):
         source = mini_kernel("objects", VARIANT=variant, RESERVE=50) / "vmlinux.o"
@@ -102,7 +98,7 @@ def test_the_miniature_kernel_links(toolchain: str, mini_kernel: MiniKernel) -> 
     assert found["ftrace_ool_stub_inittext"] == 7 * 24
 
 
-def test_words_and_their_order(run_cli: RunCli, fake_cc: Path, out: Path) -> None:
+def test_words_and_their_order(fake_cc: Path, out: Path) -> None:
     environment = {
         "CC": str(fake_cc),
         "NOSTDINC_FLAGS": "-nostdinc",
@@ -144,7 +140,7 @@ def test_words_and_their_order(run_cli: RunCli, fake_cc: Path, out: Path) -> Non
         "'$(touch evaluated)' '`touch evaluated`'",
     ],
 )
-def test_words_as_the_shell_splits_them(flags: str, run_cli: RunCli, fake_cc: Path, out: Path) -> None:
+def test_words_as_the_shell_splits_them(flags: str, fake_cc: Path, out: Path) -> None:
     expected = subprocess.run(
         ["sh", "-c", f'set -- {flags}; printf "%s\\n" "$@"'], capture_output=True, text=True, check=True
     ).stdout.splitlines()
@@ -156,7 +152,7 @@ def test_words_as_the_shell_splits_them(flags: str, run_cli: RunCli, fake_cc: Pa
 
 
 @pytest.mark.parametrize("variable", ["V", "KBUILD_VERBOSE"])
-def test_verbose_shows_the_command(variable: str, run_cli: RunCli, fake_cc: Path, out: Path) -> None:
+def test_verbose_shows_the_command(variable: str, fake_cc: Path, out: Path) -> None:
     environment = {"CC": str(fake_cc), "KBUILD_AFLAGS": "-DA='x y'", variable: "1"}
     outcome = run_cli("hook", OBJECT, out / "vmlinux.arch.o", env=environment)
     assert (outcome.code, outcome.out) == (0, "")
@@ -174,9 +170,7 @@ def test_verbose_shows_the_command(variable: str, run_cli: RunCli, fake_cc: Path
         ({"CC": "cc", "KBUILD_AFLAGS": "-DA='x"}, "KBUILD_AFLAGS"),
     ],
 )
-def test_variables_that_name_no_compiler(
-    environment: dict[str, str], subject: str, run_cli: RunCli, out: Path
-) -> None:
+def test_variables_that_name_no_compiler(environment: dict[str, str], subject: str, out: Path) -> None:
     outcome = run_cli("hook", OBJECT, out / "vmlinux.arch.o", env=environment)
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith(f"{subject}: error: ")
@@ -203,7 +197,7 @@ def contents(directory: Path) -> dict[str, tuple[bytes, int]]:
 @pytest.mark.parametrize(
     "failure", ["real", "missing", "half", "status", "signal", "no-object", "pipe", "stub"]
 )
-def test_failing_assembler(failure: str, with_old: bool, run_cli: RunCli, fake_cc: Path, out: Path) -> None:
+def test_failing_assembler(failure: str, with_old: bool, fake_cc: Path, out: Path) -> None:
     """The object stays as it was; the assembly file that it was to be made from is there."""
     before = old_files(out) if with_old else {}
     if failure == "real":
@@ -244,9 +238,7 @@ def test_failing_assembler(failure: str, with_old: bool, run_cli: RunCli, fake_c
     assert (out / "vmlinux.arch.S").read_text() == run_cli("generate", OBJECT).out
 
 
-def test_bad_object_never_reaches_the_assembler(
-    run_cli: RunCli, fake_cc: Path, out: Path, tmp_path: Path
-) -> None:
+def test_bad_object_never_reaches_the_assembler(fake_cc: Path, out: Path, tmp_path: Path) -> None:
     before = old_files(out)
     outcome = run_cli("hook", tmp_path / "missing.o", out / "vmlinux.arch.o", env={"CC": str(fake_cc)})
     assert outcome.code == 2
@@ -254,7 +246,7 @@ def test_bad_object_never_reaches_the_assembler(
     assert not fake_cc.with_name("fake-cc.words").exists()
 
 
-def test_unchanged_files_keep_their_times(run_cli: RunCli, out: Path) -> None:
+def test_unchanged_files_keep_their_times(out: Path) -> None:
     for _ in range(2):
         assert run_cli("hook", OBJECT, out / "vmlinux.arch.o", env=hook_environment()).code == 0
         if not (out / "marker").exists():
@@ -274,14 +266,14 @@ def test_unchanged_files_keep_their_times(run_cli: RunCli, out: Path) -> None:
         ("none/a.o", "No such file or directory"),
     ],
 )
-def test_target_that_is_no_object(name: str, reason: str, run_cli: RunCli, fake_cc: Path, out: Path) -> None:
+def test_target_that_is_no_object(name: str, reason: str, fake_cc: Path, out: Path) -> None:
     outcome = run_cli("hook", OBJECT, name, env={"CC": str(fake_cc)}, cwd=out)
     assert (outcome.code, outcome.out) == (2, "")
     assert reason in outcome.err
     assert names(out) == []
 
 
-def test_relative_names(run_cli: RunCli, out: Path) -> None:
+def test_relative_names(out: Path) -> None:
     """As kbuild calls it, at the top of the build tree."""
     (out / "vmlinux.o").write_bytes(OBJECT.read_bytes())
     outcome = run_cli("hook", "vmlinux.o", ".arch.vmlinux.o", env=hook_environment(), cwd=out)
@@ -289,7 +281,7 @@ def test_relative_names(run_cli: RunCli, out: Path) -> None:
     assert names(out) == [".arch.vmlinux.S", ".arch.vmlinux.o", "vmlinux.o"]
 
 
-def test_object_does_not_depend_on_the_temporary_name(run_cli: RunCli, out: Path) -> None:
+def test_object_does_not_depend_on_the_temporary_name(out: Path) -> None:
     """Debug information carries the source's name: twice the same bytes."""
     environment = hook_environment(TOOLCHAIN="llvm-ppc64le")
     environment["KBUILD_AFLAGS"] += " -g"
@@ -317,7 +309,7 @@ def test_assembler_cannot_read_our_input(out: Path, fake_cc: Path) -> None:
         assert process.wait(timeout=60) == 0
 
 
-def test_options_of_generate(run_cli: RunCli, fake_cc: Path, out: Path) -> None:
+def test_options_of_generate(fake_cc: Path, out: Path) -> None:
     source = OBJECTS / "plain-ppc32-gnu.o"
     fake_cc.write_text(fake_cc.read_text().replace(str(OBJECT), str(source)))
     words = ["--layout", "ool", "--reserve", "5", "--spare", "100"]
@@ -345,9 +337,7 @@ def damaged_object(change: str) -> bytes:
 @pytest.mark.parametrize(
     "change", ["executable", "x86", "short", "text", "ool-ppc64-gnu.o", "plain-ppc32-gnu.o", "empty"]
 )
-def test_object_of_another_kind(
-    change: str, run_cli: RunCli, fake_cc: Path, out: Path, tmp_path: Path
-) -> None:
+def test_object_of_another_kind(change: str, fake_cc: Path, out: Path, tmp_path: Path) -> None:
     """Four bytes are no object, nor is one for another machine: a compiler that does not fit."""
     before = old_files(out)
     wrong = tmp_path / "wrong.o"
@@ -365,7 +355,7 @@ def test_object_of_another_kind(
 
 @pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "llvm-ppc64le"])
 @pytest.mark.parametrize("name", ["-x.o", "@x.o", "-dir/-x.o", "with space.o"])
-def test_names_that_look_like_options(toolchain: str, name: str, run_cli: RunCli, out: Path) -> None:
+def test_names_that_look_like_options(toolchain: str, name: str, out: Path) -> None:
     (out / "-dir").mkdir()
     outcome = run_cli("hook", OBJECT, "--", name, env=hook_environment(TOOLCHAIN=toolchain), cwd=out)
     assert outcome == type(outcome)(0, "", "")
@@ -386,9 +376,7 @@ SIDE_FILES = {
 
 @pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "llvm-ppc64le"])
 @pytest.mark.parametrize("flags", list(SIDE_FILES))
-def test_side_files_are_named_after_the_object(
-    flags: str, toolchain: str, run_cli: RunCli, out: Path
-) -> None:
+def test_side_files_are_named_after_the_object(flags: str, toolchain: str, out: Path) -> None:
     environment = hook_environment(TOOLCHAIN=toolchain)
     environment["KBUILD_AFLAGS"] += f" {flags}"
     (out / "sub").mkdir()
@@ -403,9 +391,7 @@ def test_side_files_are_named_after_the_object(
 
 @pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "llvm-ppc64le"])
 @pytest.mark.parametrize("flags", ["", "-g", "-g -gsplit-dwarf"])
-def test_same_object_as_of_the_compiler_itself(
-    toolchain: str, flags: str, run_cli: RunCli, out: Path
-) -> None:
+def test_same_object_as_of_the_compiler_itself(toolchain: str, flags: str, out: Path) -> None:
     """Where the object is made does not show in it."""
     environment = hook_environment(TOOLCHAIN=toolchain)
     environment["KBUILD_AFLAGS"] += f" {flags}"
@@ -418,13 +404,13 @@ def test_same_object_as_of_the_compiler_itself(
 
 
 @pytest.mark.parametrize("length", [244, 255])
-def test_long_names(length: int, run_cli: RunCli, out: Path) -> None:
+def test_long_names(length: int, out: Path) -> None:
     stem = "x" * (length - 2)
     assert run_cli("hook", OBJECT, out / f"{stem}.o", env=hook_environment()).code == 0
     assert names(out) == [f"{stem}.S", f"{stem}.o"]
 
 
-def test_object_in_dev_null(run_cli: RunCli, fake_cc: Path, out: Path) -> None:
+def test_object_in_dev_null(fake_cc: Path, out: Path) -> None:
     """Whatever is not a regular file is written directly."""
     (out / "a.o").symlink_to("/dev/null")
     outcome = run_cli("hook", OBJECT, out / "a.o", env={"CC": str(fake_cc)})
@@ -433,7 +419,7 @@ def test_object_in_dev_null(run_cli: RunCli, fake_cc: Path, out: Path) -> None:
     assert names(out) == ["a.S", "a.o"]
 
 
-def test_links_are_followed(run_cli: RunCli, fake_cc: Path, out: Path) -> None:
+def test_links_are_followed(fake_cc: Path, out: Path) -> None:
     store = out / "store"
     store.mkdir()
     for name in ("a.S", "a.o"):

@@ -12,8 +12,9 @@ import struct
 import subprocess
 import threading
 from array import array
+from collections.abc import Callable
 from io import BytesIO
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +29,7 @@ from pfestubs.read.source import Source, open_source, read_document
 from pfestubs.read.symbols import ElfSymbols
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.read.vmlinux_o import read_vmlinux_o
-from support import FIXTURES, OBJECTS, clean_environment, executable_path, tool
+from support import FIXTURES, OBJECTS, MiniKernel, call, clean_environment, executable_path, tool
 from support.elfwriter import (
     AX,
     ET_CORE,
@@ -45,12 +46,6 @@ from support.elfwriter import (
     write_elf,
 )
 from support.kernelwriter import LinkedKernel
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from support import Call, MiniKernel
 
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
 CASES = FIXTURES / "cases"
@@ -76,7 +71,7 @@ def commands(path: Path, kernel: Path) -> list[list[str | Path]]:
 
 
 @pytest.mark.parametrize("kind", ["fifo", "directory", "device", "empty"])
-def test_special_files(kind: str, call: Call, tmp_path: Path, mini_kernel: MiniKernel) -> None:
+def test_special_files(kind: str, tmp_path: Path, mini_kernel: MiniKernel) -> None:
     """A FIFO without a writer would wait for ever, a device would never end."""
     path = tmp_path / "input"
     if kind == "fifo":
@@ -97,7 +92,7 @@ def test_special_files(kind: str, call: Call, tmp_path: Path, mini_kernel: MiniK
 
 
 @pytest.mark.parametrize("command", ["check", "count", "stubs"])
-def test_a_link_to_nothing(command: str, call: Call, tmp_path: Path) -> None:
+def test_a_link_to_nothing(command: str, tmp_path: Path) -> None:
     """As Debian's debug packages have one, for whoever unpacks a part of them."""
     link = tmp_path / "vmlinux"
     link.symlink_to("../../../boot/vmlinux-6.12")
@@ -357,9 +352,7 @@ def kernel(tmp_path: Path) -> LinkedKernel:
 
 
 @pytest.mark.parametrize("packer", sorted(PACKERS))
-def test_packed_files_are_read_by_their_content(
-    packer: str, kernel: LinkedKernel, call: Call, tmp_path: Path
-) -> None:
+def test_packed_files_are_read_by_their_content(packer: str, kernel: LinkedKernel, tmp_path: Path) -> None:
     """As tuxmake and distributions keep kernels; the name says nothing."""
     assert kernel.layout == "ool"
     plain = {name: tmp_path / name for name in ("vmlinux", "vmlinux.o", "System.map")}
@@ -383,7 +376,7 @@ def test_packed_files_are_read_by_their_content(
 
 
 @pytest.mark.tools
-def test_a_kernel_packed_with_zstd(kernel: LinkedKernel, call: Call, tmp_path: Path) -> None:
+def test_a_kernel_packed_with_zstd(kernel: LinkedKernel, tmp_path: Path) -> None:
     assert kernel.layout == "ool"
     subprocess.run([tool("zstd"), "-q", tmp_path / "vmlinux"], check=True)
     outcome = call("check", tmp_path / "vmlinux.zst")
@@ -396,9 +389,7 @@ def test_a_kernel_packed_with_zstd(kernel: LinkedKernel, call: Call, tmp_path: P
 
 
 @pytest.mark.parametrize("packer", sorted(PACKERS))
-def test_a_packed_kernel_that_is_cut_short(
-    packer: str, kernel: LinkedKernel, call: Call, tmp_path: Path
-) -> None:
+def test_a_packed_kernel_that_is_cut_short(packer: str, kernel: LinkedKernel, tmp_path: Path) -> None:
     assert kernel.layout == "ool"
     path = tmp_path / "packed"
     path.write_bytes(PACKERS[packer]((tmp_path / "vmlinux").read_bytes())[:-30])
@@ -408,7 +399,7 @@ def test_a_packed_kernel_that_is_cut_short(
 
 
 def test_a_packed_kernel_leaves_no_file(
-    kernel: LinkedKernel, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kernel: LinkedKernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert kernel.layout == "ool"
     scratch = tmp_path / "scratch"
@@ -419,7 +410,7 @@ def test_a_packed_kernel_leaves_no_file(
     assert list(scratch.iterdir()) == []
 
 
-def test_a_directory_stands_for_the_file_in_it(kernel: LinkedKernel, call: Call, tmp_path: Path) -> None:
+def test_a_directory_stands_for_the_file_in_it(kernel: LinkedKernel, tmp_path: Path) -> None:
     assert kernel.layout == "ool"
     rows: list[tuple[list[str | Path], str]] = [
         (["check"], "vmlinux"),
@@ -453,7 +444,7 @@ def test_a_directory_stands_for_the_file_in_it(kernel: LinkedKernel, call: Call,
     ],
 )
 def test_one_reader_refuses_documents_alike(
-    change: Callable[[str], bytes], words: str, kernel: LinkedKernel, call: Call, tmp_path: Path
+    change: Callable[[str], bytes], words: str, kernel: LinkedKernel, tmp_path: Path
 ) -> None:
     assert kernel.layout == "ool"
     vmlinux, check, count = tmp_path / "vmlinux", tmp_path / "check.json", tmp_path / "count.json"
@@ -478,7 +469,7 @@ def test_one_reader_refuses_documents_alike(
 # -- what the machine loads and relocates ------------------------------------------------------------------------
 
 
-def test_text_that_is_not_what_is_loaded(call: Call, tmp_path: Path, mini_kernel: MiniKernel) -> None:
+def test_text_that_is_not_what_is_loaded(tmp_path: Path, mini_kernel: MiniKernel) -> None:
     """PT_LOAD of another part of the file than the section: the machine runs what is loaded."""
     image = bytearray((mini_kernel(TOOLCHAIN="gcc-ppc64le") / "vmlinux").read_bytes())
     (headers,), (count,) = struct.unpack_from("<Q", image, 32), struct.unpack_from("<H", image, 56)
@@ -492,7 +483,7 @@ def test_text_that_is_not_what_is_loaded(call: Call, tmp_path: Path, mini_kernel
     assert "its program headers do not load what its section headers have" in outcome.err
 
 
-def test_compressed_code(call: Call, tmp_path: Path) -> None:
+def test_compressed_code(tmp_path: Path) -> None:
     path = LinkedKernel().save(tmp_path / "vmlinux")
     image = bytearray(path.read_bytes())
     (headers,) = struct.unpack_from("<Q", image, 40)

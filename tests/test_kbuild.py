@@ -8,21 +8,15 @@ import os
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from pfestubs.kbuild import makefiles as kbuild
 from pfestubs.kbuild.makefiles import POSTLINK_MAKEFILE, TOOLS_MAKEFILE
-from support import FIXTURES, OBJECTS, ROOT, call_in_process, clean_environment, executable_path, tool
+from support import FIXTURES, OBJECTS, ROOT, call, clean_environment, executable_path, tool
 from support.kbuildtree import CONFIG, KNOWN, MAKEFILES, TREES, Build, contents, copy_tree, edit, reserve_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from support import Call
-
 
 RULE = "$(obj)/vmlinux.arch.S: $(src)/ftrace-gen-ool-stubs.sh vmlinux.o FORCE\n"
 RECIPE = "\t$(call if_changed,gen_ftrace_ool_stubs)\n"
@@ -41,7 +35,7 @@ def mainline(tmp_path: Path) -> Path:
 # The edit
 
 
-def test_install_and_remove_restore_every_bit(tree: Path, call: Call) -> None:
+def test_install_and_remove_restore_every_bit(tree: Path) -> None:
     before = contents(tree)
     modes = {name: (tree / name).stat().st_mode for name in before}
     installed = call("kbuild", "install", tree)
@@ -54,7 +48,7 @@ def test_install_and_remove_restore_every_bit(tree: Path, call: Call) -> None:
     assert {name: (tree / name).stat().st_mode for name in before} == modes
 
 
-def test_the_trees_own_lines_stay(tree: Path, call: Call) -> None:
+def test_the_trees_own_lines_stay(tree: Path) -> None:
     """All but one line of the tree stays where it is: the block records the one that it replaces."""
     before = {name: (tree / name).read_text().splitlines() for name in MAKEFILES}
     call("kbuild", "install", tree)
@@ -66,7 +60,7 @@ def test_the_trees_own_lines_stay(tree: Path, call: Call) -> None:
         assert all(line in after for line in wanted), name
 
 
-def test_install_twice_changes_nothing(tree: Path, call: Call) -> None:
+def test_install_twice_changes_nothing(tree: Path) -> None:
     call("kbuild", "install", tree)
     once, times = contents(tree), {name: (tree / name).stat().st_mtime_ns for name in MAKEFILES}
     again = call("kbuild", "install", tree)
@@ -76,7 +70,7 @@ def test_install_twice_changes_nothing(tree: Path, call: Call) -> None:
     assert {name: (tree / name).stat().st_mtime_ns for name in MAKEFILES} == times
 
 
-def test_remove_without_install_changes_nothing(tree: Path, call: Call) -> None:
+def test_remove_without_install_changes_nothing(tree: Path) -> None:
     before = contents(tree)
     outcome = call("kbuild", "remove", tree)
     assert (outcome.code, outcome.err) == (0, f"{tree}: not installed, nothing to remove\n")
@@ -87,7 +81,7 @@ def test_remove_without_install_changes_nothing(tree: Path, call: Call) -> None:
     ("name", "what"),
     [("mainline-7.2", "mainline 7.2"), ("mainline-6.13", "mainline 6.13"), ("rfc-v3", "RFC 6.10")],
 )
-def test_status(name: str, what: str, tmp_path: Path, call: Call) -> None:
+def test_status(name: str, what: str, tmp_path: Path) -> None:
     tree = copy_tree(name, tmp_path / "linux")
 
     def status() -> str:
@@ -106,7 +100,7 @@ def test_status(name: str, what: str, tmp_path: Path, call: Call) -> None:
     assert status() == f"installed ({what})\n"
 
 
-def test_only_6_18_and_newer_are_told_that_checks_come_back(tmp_path: Path, call: Call) -> None:
+def test_only_6_18_and_newer_are_told_that_checks_come_back(tmp_path: Path) -> None:
     for name in KNOWN:
         tree = copy_tree(name, tmp_path / name)
         said = call("kbuild", "install", tree).err
@@ -116,7 +110,7 @@ def test_only_6_18_and_newer_are_told_that_checks_come_back(tmp_path: Path, call
         )
 
 
-def test_local_edits_elsewhere_survive(tree: Path, call: Call) -> None:
+def test_local_edits_elsewhere_survive(tree: Path) -> None:
     before = contents(tree)
     call("kbuild", "install", tree)
     for name in MAKEFILES:
@@ -130,7 +124,7 @@ def test_local_edits_elsewhere_survive(tree: Path, call: Call) -> None:
 
 @pytest.mark.parametrize("name", MAKEFILES)
 @pytest.mark.parametrize("damage", ["edited", "no end", "no begin", "nested", "mark"])
-def test_a_block_edited_by_hand_is_refused(name: str, damage: str, mainline: Path, call: Call) -> None:
+def test_a_block_edited_by_hand_is_refused(name: str, damage: str, mainline: Path) -> None:
     call("kbuild", "install", mainline)
     lines = (mainline / name).read_text().splitlines(keepends=True)
     begin = next(i for i, line in enumerate(lines) if line.startswith("# pfestubs kbuild: begin"))
@@ -181,7 +175,7 @@ def free_the_last_block(text: str) -> str:
 @pytest.mark.parametrize("name", MAKEFILES)
 @pytest.mark.parametrize("change", [edit_markers, delete_markers, delete_the_first_end, free_the_last_block])
 def test_remove_takes_the_blocks_of_both_makefiles_or_none(
-    change: Callable[[str], str], name: str, tree: Path, call: Call
+    change: Callable[[str], str], name: str, tree: Path
 ) -> None:
     call("kbuild", "install", tree)
     text = (tree / name).read_text()
@@ -194,7 +188,7 @@ def test_remove_takes_the_blocks_of_both_makefiles_or_none(
     assert contents(tree) == before
 
 
-def test_a_tree_that_changed_under_the_blocks_can_still_be_cleaned(mainline: Path, call: Call) -> None:
+def test_a_tree_that_changed_under_the_blocks_can_still_be_cleaned(mainline: Path) -> None:
     """`remove` needs the blocks, not a tree that `install` would take."""
     call("kbuild", "install", mainline)
     edit(mainline / TOOLS_MAKEFILE, "$(src)/ftrace-gen-ool-stubs.sh", "$(src)/another.sh")
@@ -212,7 +206,7 @@ def test_a_tree_that_changed_under_the_blocks_can_still_be_cleaned(mainline: Pat
         ("kbuild", "has no arch/powerpc/tools/Makefile"),
     ],
 )
-def test_a_tree_of_another_kind_is_refused(name: str, reason: str, tmp_path: Path, call: Call) -> None:
+def test_a_tree_of_another_kind_is_refused(name: str, reason: str, tmp_path: Path) -> None:
     tree = copy_tree(name, tmp_path / "linux")
     before = contents(tree)
     for words in (["install"], ["install", "--print"], ["remove"], ["status"]):
@@ -264,7 +258,7 @@ def test_a_tree_of_another_kind_is_refused(name: str, reason: str, tmp_path: Pat
     ],
 )
 def test_a_makefile_that_is_not_as_expected_is_refused(
-    name: str, old: str, new: str, reason: str, mainline: Path, call: Call
+    name: str, old: str, new: str, reason: str, mainline: Path
 ) -> None:
     edit(mainline / name, old, new)
     before = contents(mainline)
@@ -277,7 +271,7 @@ def test_a_makefile_that_is_not_as_expected_is_refused(
     assert contents(mainline) == before
 
 
-def test_what_is_not_a_directory_is_refused(tmp_path: Path, call: Call) -> None:
+def test_what_is_not_a_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name, reason in (("missing", "does not exist"), ("file", "is not a directory")):
         outcome = call("kbuild", "status", tmp_path / name)
@@ -285,7 +279,7 @@ def test_what_is_not_a_directory_is_refused(tmp_path: Path, call: Call) -> None:
 
 
 @pytest.mark.parametrize("top", [".", ".."])
-def test_git_applies_what_print_prints(top: str, tree: Path, call: Call) -> None:
+def test_git_applies_what_print_prints(top: str, tree: Path) -> None:
     """Also where the tree is a directory of a repository."""
 
     def git(*words: str) -> str:
@@ -322,7 +316,7 @@ def test_git_applies_what_print_prints(top: str, tree: Path, call: Call) -> None
 @pytest.mark.parametrize("command", ["install", "remove"])
 @pytest.mark.parametrize("failing", [0, 1])
 def test_all_makefiles_change_or_none(
-    command: str, failing: int, mainline: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+    command: str, failing: int, mainline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if command == "remove":
         call("kbuild", "install", mainline)
@@ -344,7 +338,7 @@ def test_all_makefiles_change_or_none(
     assert contents(mainline) == before
 
 
-def test_a_read_only_tree(mainline: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_tree(mainline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Root is not stopped by modes, so the system call is made to fail."""
 
     def fail(*_words: object, **_options: object) -> None:
@@ -393,7 +387,7 @@ def test_a_second_make_runs_nothing(build: Build) -> None:
     assert build.steps() == []
     assert build.checks() == []
     source = build.out / "arch/powerpc/tools/vmlinux.arch.S"
-    expected = call_in_process("generate", build.object).out
+    expected = call("generate", build.object).out
     assert source.read_text() == expected
     assert (build.out / "vmlinux").read_bytes() == build.object.read_bytes() + expected.encode()
 
@@ -647,7 +641,7 @@ def test_a_failing_generate_leaves_nothing(build: Build) -> None:
 @pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
 @pytest.mark.parametrize("name", KNOWN)
 def test_blocks_of_every_version_are_recognised_updated_and_removed(
-    name: str, version: str, tmp_path: Path, call: Call
+    name: str, version: str, tmp_path: Path
 ) -> None:
     def old_tree(directory: str) -> Path:
         tree = copy_tree(name, tmp_path / directory)
@@ -679,24 +673,24 @@ def test_blocks_of_every_version_are_recognised_updated_and_removed(
 def test_a_recipe_with_conditionals_or_continued_lines(recipe: str, tmp_path: Path) -> None:
     """The kernel's script runs exactly when `PFESTUBS` is empty."""
     build = Build("mainline-7.2", tmp_path)
-    call_in_process("kbuild", "remove", build.tree)
+    call("kbuild", "remove", build.tree)
     edit(build.tree / TOOLS_MAKEFILE, RULE + RECIPE, RULE + recipe)
     before = contents(build.tree)
-    installed = call_in_process("kbuild", "install", build.tree)
+    installed = call("kbuild", "install", build.tree)
     assert installed.code == 0, installed.err
     source = build.out / "arch/powerpc/tools/vmlinux.arch.S"
     build.steps()
-    assert source.read_text() == call_in_process("generate", build.object).out
+    assert source.read_text() == call("generate", build.object).out
     build.steps("PFESTUBS=")
     assert source.read_text().startswith("by the script")
-    call_in_process("kbuild", "remove", build.tree)
+    call("kbuild", "remove", build.tree)
     assert contents(build.tree) == before
 
 
 # Files that are not what they seem
 
 
-def test_a_tree_of_links_is_not_written_through(mainline: Path, tmp_path: Path, call: Call) -> None:
+def test_a_tree_of_links_is_not_written_through(mainline: Path, tmp_path: Path) -> None:
     """As `cp -rs` makes it: the original must not change."""
     shadow = tmp_path / "shadow"
     shutil.copytree(mainline, shadow, copy_function=os.symlink)
@@ -722,7 +716,7 @@ def test_a_tree_of_links_is_not_written_through(mainline: Path, tmp_path: Path, 
     assert contents(mainline) == installed
 
 
-def test_a_link_inside_the_tree_is_followed(mainline: Path, call: Call) -> None:
+def test_a_link_inside_the_tree_is_followed(mainline: Path) -> None:
     (mainline / TOOLS_MAKEFILE).rename(mainline / "Makefile.tools")
     (mainline / TOOLS_MAKEFILE).symlink_to("../../../Makefile.tools")
     assert call("kbuild", "install", mainline).code == 0
@@ -732,7 +726,7 @@ def test_a_link_inside_the_tree_is_followed(mainline: Path, call: Call) -> None:
 
 @pytest.mark.parametrize("kind", ["endless", "huge", "directory", "bytes"])
 @pytest.mark.parametrize("name", [*MAKEFILES, "Makefile", "scripts/Makefile.vmlinux"])
-def test_a_makefile_that_cannot_be_read_is_refused(kind: str, name: str, mainline: Path, call: Call) -> None:
+def test_a_makefile_that_cannot_be_read_is_refused(kind: str, name: str, mainline: Path) -> None:
     path = mainline / name
     path.unlink()
     if kind == "directory":
@@ -754,7 +748,7 @@ def test_a_makefile_that_cannot_be_read_is_refused(kind: str, name: str, mainlin
         assert outcome.code == 0
 
 
-def test_the_name_of_the_tree_stays_on_its_line(tmp_path: Path, call: Call) -> None:
+def test_the_name_of_the_tree_stays_on_its_line(tmp_path: Path) -> None:
     tree = copy_tree("mainline-7.2", tmp_path / "linux\n::error ::forged\x1b[31m")
     for words in (["status"], ["install"], ["remove"]):
         outcome = call("kbuild", *words, tree)
@@ -763,7 +757,7 @@ def test_the_name_of_the_tree_stays_on_its_line(tmp_path: Path, call: Call) -> N
             assert line.startswith(f"{tmp_path}/linux\\n::error ::forged\\x1b[31m: ")
 
 
-def test_an_object_directory_leads_to_its_source(mainline: Path, tmp_path: Path, call: Call) -> None:
+def test_an_object_directory_leads_to_its_source(mainline: Path, tmp_path: Path) -> None:
     objects = tmp_path / "objects"
     (objects / "arch/powerpc/tools").mkdir(parents=True)
     (objects / "source").symlink_to(mainline)
@@ -831,5 +825,5 @@ def test_the_kernel_test_looks_at_the_compiler_and_the_tree(
     assert reason in done.stderr
 
 
-def test_an_empty_tree_name_is_not_the_working_directory(call: Call) -> None:
+def test_an_empty_tree_name_is_not_the_working_directory() -> None:
     assert "SRCTREE: error: is empty" in call("kbuild", "install", "").err

@@ -4,15 +4,13 @@
 from __future__ import annotations
 
 import runpy
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pfestubs.cli.main import COMMANDS
-from support import ROOT, Call
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from support import ROOT, call
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +44,7 @@ def test_there_is_a_completion_file_per_shell(generator: dict[str, Any]) -> None
         assert f"_PFESTUBS_COMPLETE={shell}_complete" in found[name]
 
 
-def test_every_option_of_the_help_is_in_its_page(generator: dict[str, Any], call: Call) -> None:
+def test_every_option_of_the_help_is_in_its_page(generator: dict[str, Any]) -> None:
     for words, command in generator["commands"]():
         page = (ROOT / "man" / f"{'-'.join(words)}.1").read_text().replace("\\-", "-")
         assert call(*words[1:], "--help").code == 0
@@ -62,6 +60,6 @@ def test_every_executable_has_a_page() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_readme_names_every_command(name: str, call: Call) -> None:
+def test_the_readme_names_every_command(name: str) -> None:
     assert call(name, "--help").out.startswith(f"Usage: pfestubs {name} ")
     assert f"pfestubs {name}" in (ROOT / "README.md").read_text()

@@ -13,9 +13,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 from pfestubs.read import source
 from support import (
     OBJECTS,
-    call_in_process,
+    call,
     clean_environment,
     executable_path,
     on_terminal,
@@ -50,11 +51,6 @@ from support.elfwriter import (
     Symbol,
     write_elf,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from support import Call
 
 MIB = 1 << 20
 
@@ -127,7 +123,7 @@ PACKED = [".xz", ".gz", pytest.param(".zst", marks=pytest.mark.tools)]
 
 
 @pytest.fixture
-def document(call: Call) -> Any:
+def document() -> Any:
     """The document of `pfestubs modules --format json`, and the exit status and messages."""
 
     def run(*words: str | Path) -> Any:
@@ -251,12 +247,7 @@ def words(*values: int) -> bytes:
     ],
 )
 def test_what_a_module_is_for(
-    options: dict[str, Any],
-    tracing: str | None,
-    facts: dict[str, Any],
-    document: Any,
-    call: Call,
-    tmp_path: Path,
+    options: dict[str, Any], tracing: str | None, facts: dict[str, Any], document: Any, tmp_path: Path
 ) -> None:
     path = save(tmp_path / "a.ko", module(**options))
     value, status, err = document(path)
@@ -302,7 +293,7 @@ def test_copies_of_a_module_are_one(document: Any, tmp_path: Path) -> None:
     assert (len(value["modules"]), status) == (5, 0)
     totals = value["totals"]
     assert (totals["files"], totals["modules"], totals["locations"]) == (5, 3, 16)
-    assert "3 modules in 5 files: 16 locations" in call_in_process("modules", tmp_path).out
+    assert "3 modules in 5 files: 16 locations" in call("modules", tmp_path).out
 
 
 @pytest.mark.parametrize(("more", "flags"), [(0, []), (1, ["text-out-of-range"])])
@@ -376,7 +367,7 @@ def test_what_a_file_may_unpack_to_depends_on_its_size(document: Any, tmp_path: 
 
 
 @pytest.mark.tools
-def test_zstd_without_a_temporary_file(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zstd_without_a_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message is about the module, not about standard output."""
 
     def fail(*_words: object, **_more: object) -> None:
@@ -391,7 +382,7 @@ def test_zstd_without_a_temporary_file(call: Call, tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.tools
-def test_zstd_is_missing(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zstd_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "compression", None)
     path = save(tmp_path / "a.ko.zst", zstd(module()))
     monkeypatch.setattr(shutil, "which", lambda _name: None)
@@ -462,14 +453,14 @@ def test_other_files_are_named_and_the_rest_is_counted(
     assert err.count("\n") == 2
 
 
-def test_the_output_is_not_an_input(call: Call, tmp_path: Path) -> None:
+def test_the_output_is_not_an_input(tmp_path: Path) -> None:
     path = save(tmp_path / "a.ko", module())
     before = path.read_bytes()
     assert call("modules", path, "-o", path).code == 2
     assert path.read_bytes() == before
 
 
-def test_no_path_is_a_usage_error(call: Call) -> None:
+def test_no_path_is_a_usage_error() -> None:
     assert call("modules").code == 2
     assert call("modules", "x", "--stub-size", "15").code == 2
 
@@ -477,7 +468,7 @@ def test_no_path_is_a_usage_error(call: Call) -> None:
 # -- text ----------------------------------------------------------------------------------------------------
 
 
-def test_text(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     modinfo = Section(".modinfo", b"vermagic=7.2.13 SMP\0", flags=2)
     save(tmp_path / "big.ko", module([16701], more=[modinfo]))
@@ -502,7 +493,7 @@ def test_text(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ]
 
 
-def test_names_cannot_write_lines(call: Call, tmp_path: Path) -> None:
+def test_names_cannot_write_lines(tmp_path: Path) -> None:
     save(tmp_path / "a\nok: \x1b[31m.ko", module([1]))
     save(tmp_path / "b\nok: \x1b[31m.ko", b"x")
     outcome = call("modules", tmp_path)
@@ -527,7 +518,7 @@ def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
 
 @settings(max_examples=150)
 @given(st.data())
-def test_any_change_of_a_module(call: Call, tmp_path: Path, data: st.DataObject) -> None:
+def test_any_change_of_a_module(tmp_path: Path, data: st.DataObject) -> None:
     content = bytearray(module([3, 1], bits=data.draw(st.sampled_from([32, 64]))))
     if data.draw(st.booleans()):
         content = bytearray(PACKERS[data.draw(st.sampled_from([".xz", ".gz"]))](bytes(content)))

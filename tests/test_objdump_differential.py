@@ -7,19 +7,13 @@ import re
 import subprocess
 from collections import Counter, defaultdict
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
 
 import pytest
 
 from pfestubs.read.vmlinux_o import read_vmlinux_o
-from support import OBJECTS, clean_environment, tool
+from support import OBJECTS, Kernels, MiniKernel, clean_environment, json_of, tool
 from support.elfwriter import ENTRIES, KernelObject
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from support import Kernels, MiniKernel
 
 OBJDUMPS = {
     ("ppc64", "little"): "powerpc64le-linux-gnu-objdump",
@@ -74,8 +68,8 @@ def kind(section: str) -> str:
     return "text"
 
 
-def compare(path: Path, count_json: Callable[..., Any]) -> int:
-    document = count_json(path)
+def compare(path: Path) -> int:
+    document = json_of("count", path)
     expected, types = entries(OBJDUMPS[document["machine"], document["byte_order"]], path)
     assert list(types) == [document["relocation"]]
     kinds = Counter({"text": 0, "inittext": 0, "exittext": 0})
@@ -91,31 +85,29 @@ def compare(path: Path, count_json: Callable[..., Any]) -> int:
 
 
 @pytest.mark.parametrize("path", sorted(OBJECTS.glob("*.o")), ids=lambda path: path.stem)
-def test_fixture_object(path: Path, count_json: Callable[..., Any]) -> None:
-    assert compare(path, count_json) >= 4
+def test_fixture_object(path: Path) -> None:
+    assert compare(path) >= 4
 
 
 @pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "gcc-ppc64", "gcc-ppc32", "llvm-ppc64le", "llvm-ppc64"])
 @pytest.mark.parametrize("sections", [0, 1])
-def test_larger_miniature(
-    toolchain: str, sections: int, mini_kernel: MiniKernel, count_json: Callable[..., Any]
-) -> None:
+def test_larger_miniature(toolchain: str, sections: int, mini_kernel: MiniKernel) -> None:
     directory = mini_kernel(
         "objects", TOOLCHAIN=toolchain, VARIANT="traps", MORE=500, MORE_SIZE=40, FUNCTION_SECTIONS=sections
     )
-    assert compare(directory / "vmlinux.o", count_json) == 527
+    assert compare(directory / "vmlinux.o") == 527
 
 
 @pytest.mark.parametrize("order", "<>")
-def test_written_object(order: str, count_json: Callable[..., Any], tmp_path: Path) -> None:
+def test_written_object(order: str, tmp_path: Path) -> None:
     """The tests' own ELF writer, read by objdump: over 65,279 sections."""
     obj = KernelObject(order=order)
     for i in range(22_000):
         obj.text(f".text.f{i}", [8] if i % 3 else [8, 24])
     obj.text(".init.text", [0])
-    assert compare(obj.save(tmp_path / "vmlinux.o"), count_json) > 22_000
+    assert compare(obj.save(tmp_path / "vmlinux.o")) > 22_000
 
 
-def test_real_kernels(kernels: Kernels, count_json: Callable[..., Any]) -> None:
+def test_real_kernels(kernels: Kernels) -> None:
     for path in kernels.all("vmlinux.o"):
-        assert compare(path, count_json) > 10_000
+        assert compare(path) > 10_000

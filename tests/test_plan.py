@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,16 +18,11 @@ from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.plan import plan_reserve
 from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import Growth, GrowthShape, relink
+from pfestubs.rules.kernel.boot import Boot
 from pfestubs.rules.kernel.replay import replay
 from pfestubs.rules.kernel.simulation import simulate_boot
-from support import validator
+from support import Kernels, MiniKernel, call, validator
 from support.kernelwriter import BASE, MIB, Linked, LinkedKernel, inline_kernel
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pfestubs.rules.kernel.boot import Boot
-    from support import Call, Kernels, MiniKernel
 
 DEBIAN, PSERIES, TRAP = "debian-7.2.13-ppc64le", "pseries-7.2.13-ppc64le", "pseries-7.2.13-trap"
 TINY, GROWN = "tiny-7.3-ppc64le", "tiny-7.3-grown"
@@ -180,25 +176,25 @@ def trapped(tmp_path: Path) -> Path:
     return LinkedKernel(text=text, reserve=4).save(tmp_path / "trapped")
 
 
-def plan(call: Call, code: int, path: Path, *words: str) -> Any:
+def plan(code: int, path: Path, *words: str) -> Any:
     outcome = call("plan", "--format", "json", path, *words)
     assert (outcome.code, outcome.err) == (code, "")
     return json.loads(outcome.out)
 
 
-def test_json(healthy: Path, trapped: Path, call: Call) -> None:
+def test_json(healthy: Path, trapped: Path) -> None:
     for document in (
-        plan(call, 0, healthy),
-        plan(call, 0, healthy, "--reserve", "0x1", "--grow", "-4KiB", "--grow", "40MiB", "--shape", "late"),
-        plan(call, 1, trapped),
+        plan(0, healthy),
+        plan(0, healthy, "--reserve", "0x1", "--grow", "-4KiB", "--grow", "40MiB", "--shape", "late"),
+        plan(1, trapped),
     ):
         validator("plan").validate(document)
-    assert plan(call, 1, trapped)["working"][0]["from"] == 0
-    asked = plan(call, 0, healthy, "--reserve", "1", "--grow", "0x1001")["outcomes"][-1]
+    assert plan(1, trapped)["working"][0]["from"] == 0
+    asked = plan(0, healthy, "--reserve", "1", "--grow", "0x1001")["outcomes"][-1]
     assert (asked["reserve"], asked["grow"], asked["shape"]) == (1, 0x1004, "early")
 
 
-def test_text_of_a_healthy_kernel(healthy: Path, call: Call) -> None:
+def test_text_of_a_healthy_kernel(healthy: Path) -> None:
     outcome = call("plan", healthy)
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.startswith(f"{healthy}: ok: ")
@@ -206,7 +202,7 @@ def test_text_of_a_healthy_kernel(healthy: Path, call: Call) -> None:
         assert words in outcome.out
 
 
-def test_text_of_a_trapped_kernel(trapped: Path, call: Call) -> None:
+def test_text_of_a_trapped_kernel(trapped: Path) -> None:
     outcome = call("plan", trapped)
     assert outcome.code == 1
     first = outcome.out.splitlines()[0]
@@ -217,25 +213,25 @@ def test_text_of_a_trapped_kernel(trapped: Path, call: Call) -> None:
     assert "    scripts/config --set-val PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE 0\n" in outcome.out
 
 
-def test_min_growth(healthy: Path, trapped: Path, call: Call) -> None:
-    growth = plan(call, 0, healthy)["outcomes"][0]["growth"]
+def test_min_growth(healthy: Path, trapped: Path) -> None:
+    growth = plan(0, healthy)["outcomes"][0]["growth"]
     least = min(value for value in growth.values() if value is not None)
     assert call("plan", healthy, "--min-growth", str(least)) == call("plan", healthy)
     outcome = call("plan", healthy, "--min-growth", str(least + 1))
     assert (outcome.code, outcome.err) == (1, "")
     assert outcome.out.startswith(f"{healthy}: failed: at least {least + 1:,} bytes ")
     assert f" text can grow by {least:,} bytes" in outcome.out or f" keep {RESERVE_CONFIG}=" in outcome.out
-    plan(call, 1, healthy, "--min-growth", "1G")
+    plan(1, healthy, "--min-growth", "1G")
     assert call("plan", trapped, "--min-growth", "0") == call("plan", trapped)
 
 
-def test_check_names_the_same_reserve(trapped: Path, call: Call) -> None:
+def test_check_names_the_same_reserve(trapped: Path) -> None:
     found = json.loads(call("check", "--format", "json", trapped).out)
     remedy = next(f["remedy"] for f in found["findings"] if f["remedy"])
-    assert remedy["value"] == plan(call, 1, trapped)["recommended"]
+    assert remedy["value"] == plan(1, trapped)["recommended"]
 
 
-def test_output_goes_to_the_file(trapped: Path, call: Call, tmp_path: Path) -> None:
+def test_output_goes_to_the_file(trapped: Path, tmp_path: Path) -> None:
     outcome = call("plan", trapped, "-o", tmp_path / "out")
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err.startswith(f"{trapped}: failed: 4 functions get no working stub")
@@ -245,12 +241,12 @@ def test_output_goes_to_the_file(trapped: Path, call: Call, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "words", [("--reserve", "x"), ("--grow", "1X"), ("--grow", "5G"), ("--shape", "big")]
 )
-def test_usage_errors(words: tuple[str, ...], healthy: Path, call: Call) -> None:
+def test_usage_errors(words: tuple[str, ...], healthy: Path) -> None:
     outcome = call("plan", healthy, *words)
     assert (outcome.code, outcome.out) == (2, "")
 
 
-def test_a_reserve_for_a_layout_without_one(tmp_path: Path, call: Call) -> None:
+def test_a_reserve_for_a_layout_without_one(tmp_path: Path) -> None:
     path = LinkedKernel(layout="pfe", stub_size=16).save(tmp_path / "vmlinux")
     outcome = call("plan", path, "--reserve", "5")
     assert (outcome.code, outcome.out) == (2, "")
@@ -268,16 +264,14 @@ def last_location(path: Path) -> int:
 
 @pytest.mark.cross
 @pytest.mark.parametrize(("shape", "variable"), [("early", "TEXT_PAD"), ("late", "TRAMP_PAD")])
-def test_growth_of_a_relinked_miniature(
-    shape: str, variable: str, mini_kernel: MiniKernel, call: Call
-) -> None:
+def test_growth_of_a_relinked_miniature(shape: str, variable: str, mini_kernel: MiniKernel) -> None:
     """Sections are aligned: text moves by as much as is added, give or take an alignment."""
 
     def linked(pad: int) -> Path:
         return mini_kernel(**{variable: str(pad)}) / "vmlinux"
 
     start = 31 * MIB
-    limit = plan(call, 0, linked(start))["outcomes"][0]["growth"][shape]
+    limit = plan(0, linked(start))["outcomes"][0]["growth"][shape]
     codes = set()
     for more in (-16, 0, 4, 16):
         path = linked(start + limit + more)
@@ -288,11 +282,11 @@ def test_growth_of_a_relinked_miniature(
 
 
 @pytest.mark.cross
-def test_working_reserves_of_a_relinked_miniature(mini_kernel: MiniKernel, call: Call) -> None:
+def test_working_reserves_of_a_relinked_miniature(mini_kernel: MiniKernel) -> None:
     """A pad with which the reserve reaches all of its functions up to some value, and no further."""
-    room = plan(call, 0, mini_kernel(TEXT_PAD=31 * MIB, RESERVE=3) / "vmlinux")["outcomes"][0]
+    room = plan(0, mini_kernel(TEXT_PAD=31 * MIB, RESERVE=3) / "vmlinux")["outcomes"][0]
     pad = 31 * MIB + room["growth"]["early"]
-    found = plan(call, 0, mini_kernel(TEXT_PAD=pad, RESERVE=3) / "vmlinux")["working"]
+    found = plan(0, mini_kernel(TEXT_PAD=pad, RESERVE=3) / "vmlinux")["working"]
     for span in found:
         for reserve, code in (
             (span["from"] - 1, 1),
@@ -307,7 +301,7 @@ def test_working_reserves_of_a_relinked_miniature(mini_kernel: MiniKernel, call:
 @pytest.mark.parametrize(
     ("words", "left"), [([], "even"), (["--shape", "early"], "early"), (["--shape", "late"], "late")]
 )
-def test_required_growth(tmp_path: Path, call: Call, words: list[str], left: str) -> None:
+def test_required_growth(tmp_path: Path, words: list[str], left: str) -> None:
     """Without a shape, the least of all."""
     path = LinkedKernel(text=[0x1000, 0x1010, 0x800000, 0x800010]).save(tmp_path / "vmlinux")
     growth = json.loads(call("plan", "--format", "json", path).out)["outcomes"][0]["growth"]
@@ -325,7 +319,7 @@ def test_required_growth(tmp_path: Path, call: Call, words: list[str], left: str
     assert saved["growth"] == growth
 
 
-def test_nothing_is_planned_for_a_damaged_kernel(tmp_path: Path, call: Call) -> None:
+def test_nothing_is_planned_for_a_damaged_kernel(tmp_path: Path) -> None:
     path = LinkedKernel(table=[BASE + 0x1000, *[0] * 4]).save(tmp_path / "vmlinux")
     outcome = call("plan", path, "--min-growth", "0")
     assert (outcome.code, outcome.err) == (1, "")
@@ -348,10 +342,10 @@ def megabytes(growth: dict[str, int]) -> list[float]:
     return [growth[shape.value] // 100_000 / 10 for shape in GrowthShape]
 
 
-def test_growth_of_debians_kernel(kernels: Kernels, call: Call) -> None:
+def test_growth_of_debians_kernel(kernels: Kernels) -> None:
     """The figures of an independent replay."""
     words = [word for reserve in ("24000", "20000", "8000") for word in ("--reserve", reserve)]
-    document = plan(call, 0, kernels(f"{DEBIAN}/vmlinux"), *words)
+    document = plan(0, kernels(f"{DEBIAN}/vmlinux"), *words)
     found = {o["reserve"]: megabytes(o["growth"]) for o in document["outcomes"]}
     assert found[32_768] == [18.3, 23.5, 29.2]
     assert found[24_000] == [21.4, 34.6, 26.1]
@@ -360,8 +354,8 @@ def test_growth_of_debians_kernel(kernels: Kernels, call: Call) -> None:
     assert min(found[document["recommended"]]) == 23.7
 
 
-def test_the_trap_opens_with_a_smaller_reserve(kernels: Kernels, call: Call) -> None:
-    document = plan(call, 1, kernels(f"{TRAP}/vmlinux"), "--reserve", "16000")
+def test_the_trap_opens_with_a_smaller_reserve(kernels: Kernels) -> None:
+    document = plan(1, kernels(f"{TRAP}/vmlinux"), "--reserve", "16000")
     (span,) = document["working"]
     for reserve in (16_000, 17_000, 17_883, document["recommended"]):
         assert span["from"] <= reserve <= span["to"]
@@ -370,10 +364,10 @@ def test_the_trap_opens_with_a_smaller_reserve(kernels: Kernels, call: Call) -> 
     assert (asked["reserve"], asked["ok"], asked["unserved"]) == (16_000, True, 0)
 
 
-def test_growth_into_the_trap(kernels: Kernels, call: Call) -> None:
+def test_growth_into_the_trap(kernels: Kernels) -> None:
     """The trap kernel is pseries plus 24 MiB: 14,885 functions without a stub, dev_create first."""
     path = kernels(f"{PSERIES}/vmlinux")
-    document = plan(call, 0, path, "--reserve", "32768", "--grow", "24MiB")
+    document = plan(0, path, "--reserve", "32768", "--grow", "24MiB")
     asked = document["outcomes"][-1]
     assert asked["rule"] == "area-exhausted"
     assert abs(asked["unserved"] - 14_885) < 149
@@ -381,9 +375,9 @@ def test_growth_into_the_trap(kernels: Kernels, call: Call) -> None:
     assert abs(names.index(asked["first"]["function"]) - names.index("dev_create+0x8")) <= 50
 
 
-def test_growth_of_the_tiny_kernel(kernels: Kernels, call: Call) -> None:
+def test_growth_of_the_tiny_kernel(kernels: Kernels) -> None:
     words = ("--reserve", "32768", "--reserve", "5000", "--reserve", "1271", "--grow", "0x1d00000")
-    document = plan(call, 0, kernels(f"{TINY}/vmlinux"), *words)
+    document = plan(0, kernels(f"{TINY}/vmlinux"), *words)
     found = {o["reserve"]: o for o in document["outcomes"]}
     grown = found[32_768]
     assert (grown["unserved"], grown["first"]["function"]) == (75, "__mutex_lock_killable_slowpath+0x8")
@@ -391,7 +385,7 @@ def test_growth_of_the_tiny_kernel(kernels: Kernels, call: Call) -> None:
     assert found[5_000]["growth"]["early"] == 0x1EEC128
     assert found[1_271]["growth"]["early"] == 0x1FD693C
     assert 0x1E961C0 <= found[5_000]["growth"]["late"] <= 0x1E96200
-    relinked = plan(call, 1, kernels(f"{GROWN}/vmlinux"))
+    relinked = plan(1, kernels(f"{GROWN}/vmlinux"))
     assert (relinked["outcomes"][0]["unserved"], relinked["outcomes"][0]["first"]["function"]) == (
         75,
         "__mutex_lock_killable_slowpath+0x8",
@@ -399,7 +393,7 @@ def test_growth_of_the_tiny_kernel(kernels: Kernels, call: Call) -> None:
 
 
 @pytest.mark.parametrize("name", [DEBIAN, PSERIES, TRAP, TINY, GROWN])
-def test_the_recommended_reserve_boots(name: str, kernels: Kernels, call: Call) -> None:
+def test_the_recommended_reserve_boots(name: str, kernels: Kernels) -> None:
     document = json.loads(call("plan", "--format", "json", kernels(f"{name}/vmlinux")).out)
     outcome = next(o for o in document["outcomes"] if o["reserve"] == document["recommended"])
     assert outcome["ok"]

@@ -152,10 +152,10 @@ def test_no_findings_means_every_branch_arrives(writer: LinkedKernel) -> None:
             continue
         insn0, target = result.insns[i], result.target[i]
         out = ppc.encode_branch(ip, insn0)
-        call = ppc.encode_branch(insn0 + 4, target, link=True)
+        forth = ppc.encode_branch(insn0 + 4, target, link=True)
         back = ppc.encode_branch(insn0 + 12, ip + 4)
         assert naive_boot.branch_target(out, ip) == insn0
-        assert naive_boot.branch_target(call, insn0 + 4) == target
+        assert naive_boot.branch_target(forth, insn0 + 4) == target
         assert naive_boot.branch_target(back, insn0 + 12) == ip + 4
         assert target in {*kernel.tracers.values(), *kernel.trampolines.values()}
         # And every location has a stub to itself, inside an area of its own text.

@@ -3,18 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from support import hook_environment
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from support import Call, Kernels, RunCli
+from support import Kernels, call, hook_environment, json_of, run_cli
 
 PSERIES = "pseries-7.2.13-ppc64le"
 
@@ -24,8 +19,8 @@ def vmlinux_o(kernels: Kernels) -> Path:
     return kernels(f"{PSERIES}/vmlinux.o")
 
 
-def test_count(vmlinux_o: Path, count_json: Callable[..., Any]) -> None:
-    assert count_json(vmlinux_o) == {
+def test_count(vmlinux_o: Path) -> None:
+    assert json_of("count", vmlinux_o) == {
         "schema": "pfestubs/count/1",
         "file": str(vmlinux_o),
         "machine": "ppc64",
@@ -38,7 +33,7 @@ def test_count(vmlinux_o: Path, count_json: Callable[..., Any]) -> None:
     }
 
 
-def test_no_warning_of_a_healthy_kernel(vmlinux_o: Path, call: Call) -> None:
+def test_no_warning_of_a_healthy_kernel(vmlinux_o: Path) -> None:
     plain = call("generate", vmlinux_o)
     assert (plain.code, plain.err) == (0, "")
     assert call("generate", "--spare", "auto", vmlinux_o) == plain
@@ -72,9 +67,7 @@ def symbols(path: Path) -> list[tuple[Any, ...]]:
         )
 
 
-def test_object_is_the_one_kbuild_assembled(
-    vmlinux_o: Path, kernels: Kernels, run_cli: RunCli, tmp_path: Path
-) -> None:
+def test_object_is_the_one_kbuild_assembled(vmlinux_o: Path, kernels: Kernels, tmp_path: Path) -> None:
     made, known = tmp_path / "vmlinux.arch.o", kernels(f"{PSERIES}/vmlinux.arch.o")
     outcome = run_cli("hook", vmlinux_o, made, env=hook_environment())
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")

@@ -8,15 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from support import ROOT, clean_environment
 from support.elfwriter import KernelObject
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DOCUMENT = (ROOT / "docs" / "recipes.md").read_text()
 SECTIONS = {part.partition("\n")[0]: part for part in DOCUMENT.split("\n## ")[1:] if "```diff" in part}

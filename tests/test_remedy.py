@@ -9,25 +9,22 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pfestubs.layouts import RESERVE_CONFIG, AreaRole
-from pfestubs.model import ppc
+from pfestubs.model import Kernel, ppc
 from pfestubs.model.findings import Action, Remedy
 from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import Growth, GrowthShape, NopMemory, relink, text_entries
 from pfestubs.rules.check.remedy import Remedies
+from pfestubs.rules.kernel.boot import Boot
 from pfestubs.rules.kernel.replay import replay
 from pfestubs.rules.kernel.simulation import simulate_boot
 from support.kernelwriter import BASE, MIB, Linked, LinkedKernel, WordMemory
-
-if TYPE_CHECKING:
-    from pfestubs.model import Kernel
-    from pfestubs.rules.kernel.boot import Boot
 
 REGENERATE = Remedy(Action.REGENERATE_AREAS)
 SHRINK_TEXT = Action.SHRINK_TEXT

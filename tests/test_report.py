@@ -7,12 +7,13 @@ import base64
 import hashlib
 import random
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from heapq import nsmallest
 from html.parser import HTMLParser
 from itertools import combinations
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -22,21 +23,15 @@ from pfestubs.formats.check import SHOWN_PER_CAUSE, summary
 from pfestubs.formats.findings import finding_sentence
 from pfestubs.formats.report import kernel_name, level
 from pfestubs.formats.templates import page_part
+from pfestubs.model import Kernel
 from pfestubs.rules.analyses.address_map import AddressMap, AddressSpan, TextGap, map_addresses
 from pfestubs.rules.analyses.conditions import GROWTH_MAX
 from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import Growth
-from pfestubs.rules.analyses.report import TIGHTEST, report_boot
+from pfestubs.rules.analyses.report import TIGHTEST, ReportResult, report_boot
 from pfestubs.rules.kernel.simulation import boot_kernel
+from support import Kernels, call
 from support.kernelwriter import LinkedKernel, NamedAddresses, inline_kernel
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from pfestubs.model import Kernel
-    from pfestubs.rules.analyses.report import ReportResult
-    from support import Call, Kernels
 
 MIB = 1 << 20
 NOP = 0x60000000
@@ -500,7 +495,7 @@ def test_damaged_kernels_get_a_page() -> None:
 # -- the command ------------------------------------------------------------------------------------------
 
 
-def test_exit_status_and_streams(tmp_path: Path, call: Call) -> None:
+def test_exit_status_and_streams(tmp_path: Path) -> None:
     good, bad = LinkedKernel().save(tmp_path / "good"), EVERY_KIND["trapped"].save(tmp_path / "bad")
     page = tmp_path / "report.html"
     outcome = call("report", good, "-o", page)
@@ -514,7 +509,7 @@ def test_exit_status_and_streams(tmp_path: Path, call: Call) -> None:
     assert (outcome.code, outcome.err) == (1, "")
 
 
-def test_required_growth(tmp_path: Path, call: Call) -> None:
+def test_required_growth(tmp_path: Path) -> None:
     """The exit status is 1 from one instruction on beyond what text can grow by."""
     plan = reported("healthy").result.plan
     assert plan is not None
@@ -533,7 +528,7 @@ def test_required_growth(tmp_path: Path, call: Call) -> None:
     assert (outcome.code, outcome.err) == (0, "")
 
 
-def test_errors(tmp_path: Path, call: Call) -> None:
+def test_errors(tmp_path: Path) -> None:
     good = LinkedKernel().save(tmp_path / "good")
     inline = inline_kernel().save(tmp_path / "inline")
     page = tmp_path / "report.html"
@@ -552,7 +547,7 @@ def test_errors(tmp_path: Path, call: Call) -> None:
     assert not page.exists()
 
 
-def test_compare(tmp_path: Path, call: Call) -> None:
+def test_compare(tmp_path: Path) -> None:
     old = LinkedKernel(text=spread(600, 64), reserve=500).save(tmp_path / "old")
     new = EVERY_KIND["trapped"].save(tmp_path / "new")
     text = call("report", new, "-o", "-", "--compare", old).out
@@ -634,7 +629,7 @@ def test_map_on_a_terminal() -> None:
 
 
 @pytest.mark.slow
-def test_real_kernels(kernels: Kernels, tmp_path: Path, call: Call) -> None:
+def test_real_kernels(kernels: Kernels, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     for path in kernels.all("vmlinux"):
         outcome = call("report", path, "-o", page)

@@ -4,20 +4,17 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.kernel.simulation import boot_kernel
+from support import MiniKernel, call
 from support.browser import Browser
 from support.kernelwriter import MIB, LinkedKernel, inline_kernel
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from support import Call, MiniKernel
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -84,7 +81,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory, call: Call, mini_kernel: MiniKernel) -> dict[str, Path]:
+def pages(tmp_path_factory: pytest.TempPathFactory, mini_kernel: MiniKernel) -> dict[str, Path]:
     """The pages of an exhausted, a healthy, a big-endian and a hostile kernel, and of one without stubs."""
     directory = tmp_path_factory.mktemp("pages")
     healthy = KERNELS["healthy"].save(directory / "healthy")

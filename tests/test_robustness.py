@@ -16,11 +16,14 @@ import struct
 import subprocess
 import sys
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fuzz import seeds
+from fuzz.seeds import KernelSeed
 from pfestubs.formats import FORMATS
 from pfestubs.formats.text import dump_json, dump_json_list
 from pfestubs.model import ppc
@@ -28,7 +31,7 @@ from pfestubs.read import boot_log
 from pfestubs.read.elf import open_elf
 from pfestubs.read.system_map import read_system_map
 from pfestubs.rules.kernel import simulation
-from support import FIXTURES, OBJECTS, clean_environment, executable_path
+from support import FIXTURES, OBJECTS, Outcome, call, clean_environment, executable_path
 from support.elfwriter import (
     EM_PPC64,
     ET_CORE,
@@ -39,13 +42,6 @@ from support.elfwriter import (
     write_elf,
 )
 from support.kernelwriter import BASE, LinkedKernel
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
-    from fuzz.seeds import KernelSeed
-    from support import Call, Outcome
 
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
 TOP = 1 << 64
@@ -91,7 +87,7 @@ def replace_words(image: bytearray, old: int, new: int) -> None:
 @pytest.mark.parametrize("end_area", [TOP - 8, TOP - 16, TOP - 24, TOP - 40])
 @pytest.mark.parametrize("command", ["check", "stubs", "diff"])
 def test_an_area_that_runs_past_the_end_of_the_address_space(
-    end_area: int, command: str, call: Call, tmp_path: Path
+    end_area: int, command: str, tmp_path: Path
 ) -> None:
     path = kernel_at_the_top(tmp_path, end_area)
     more = {"check": "-v", "stubs": "*", "diff": str(path)}[command]
@@ -122,7 +118,7 @@ def test_distance(start: int, target: int, bits: int, distance: int) -> None:
     assert ppc.distance(start, target, bits) == distance
 
 
-def test_verify_where_stubs_wrap(call: Call, tmp_path: Path) -> None:
+def test_verify_where_stubs_wrap(tmp_path: Path) -> None:
     seed = kernel_seed("ool", tmp_path)
     vmlinux, core = tmp_path / "vmlinux", tmp_path / "core"
     image = bytearray(seed.vmlinux)
@@ -147,7 +143,7 @@ def seed(tmp_path_factory: pytest.TempPathFactory) -> KernelSeed:
     return kernel_seed("ool", tmp_path_factory.mktemp("seed"))
 
 
-def test_a_function_whose_name_is_not_utf8(seed: KernelSeed, call: Call, tmp_path: Path) -> None:
+def test_a_function_whose_name_is_not_utf8(seed: KernelSeed, tmp_path: Path) -> None:
     """A word of the command line that is not UTF-8 has surrogates."""
     vmlinux, system_map = tmp_path / "vmlinux", tmp_path / "System.map"
     vmlinux.write_bytes(seed.vmlinux.replace(b"\0fn1\0", b"\0\xff\xfe1\0"))
@@ -183,9 +179,7 @@ FREE = {
 
 @pytest.mark.parametrize("value", ODD_VALUES, ids=repr)
 @pytest.mark.parametrize("command", ["count", "check", "stubs"])
-def test_an_odd_value_in_a_saved_document(
-    command: str, value: Any, seed: KernelSeed, call: Call, tmp_path: Path
-) -> None:
+def test_an_odd_value_in_a_saved_document(command: str, value: Any, seed: KernelSeed, tmp_path: Path) -> None:
     vmlinux, saved = tmp_path / "vmlinux", tmp_path / "saved.json"
     vmlinux.write_bytes(seed.vmlinux)
     document: Any = json.loads(seed.documents[command])
@@ -204,9 +198,7 @@ def test_an_odd_value_in_a_saved_document(
 @pytest.mark.parametrize(
     "place", ["locations", "headroom.bytes", "headroom.by_branch.0.bytes", "areas.0.used"]
 )
-def test_a_huge_number_in_a_baseline(
-    digits: int, place: str, seed: KernelSeed, call: Call, tmp_path: Path
-) -> None:
+def test_a_huge_number_in_a_baseline(digits: int, place: str, seed: KernelSeed, tmp_path: Path) -> None:
     vmlinux, saved = tmp_path / "vmlinux", tmp_path / "saved.json"
     vmlinux.write_bytes(seed.vmlinux)
     document: Any = json.loads(seed.documents["check"])
@@ -222,7 +214,7 @@ def test_a_huge_number_in_a_baseline(
         assert len(outcome.err) < 400
 
 
-def test_a_key_of_a_later_version_is_accepted(seed: KernelSeed, call: Call, tmp_path: Path) -> None:
+def test_a_key_of_a_later_version_is_accepted(seed: KernelSeed, tmp_path: Path) -> None:
     vmlinux, saved = tmp_path / "vmlinux", tmp_path / "saved.json"
     vmlinux.write_bytes(seed.vmlinux)
     document: Any = json.loads(seed.documents["check"])
@@ -263,7 +255,7 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("format_", sorted(FORMATS["check"]))
-def test_a_long_name_times_many_findings(format_: str, failing: tuple[Path, Path], call: Call) -> None:
+def test_a_long_name_times_many_findings(format_: str, failing: tuple[Path, Path]) -> None:
     path, system_map = failing
     words: list[str | Path] = ["check", "--all", "--format", format_, path, "--system-map", system_map]
     outcome = call(*words)
@@ -273,7 +265,7 @@ def test_a_long_name_times_many_findings(format_: str, failing: tuple[Path, Path
 
 
 @pytest.mark.parametrize("format_", ["json", "text"])
-def test_a_long_name_times_many_stubs(format_: str, failing: tuple[Path, Path], call: Call) -> None:
+def test_a_long_name_times_many_stubs(format_: str, failing: tuple[Path, Path]) -> None:
     path, system_map = failing
     outcome = call("stubs", "--format", format_, path, "--system-map", system_map)
     assert outcome.code == 1, outcome.err
@@ -291,7 +283,7 @@ def test_names_of_their_own_are_never_cut(tmp_path: Path) -> None:
 
 
 def test_why_functions_have_no_stub_is_counted_once(
-    failing: tuple[Path, Path], call: Call, monkeypatch: pytest.MonkeyPatch
+    failing: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pass over all failures for each of them would be quadratic."""
     visited = 0
@@ -319,7 +311,7 @@ def test_memory_for_the_lines_of_a_map(tmp_path: Path) -> None:
     assert peak_memory(lambda: read_system_map(str(path))) < 20 * path.stat().st_size
 
 
-def test_notes_that_are_not_utf8_are_decoded_fast(seed: KernelSeed, call: Call, tmp_path: Path) -> None:
+def test_notes_that_are_not_utf8_are_decoded_fast(seed: KernelSeed, tmp_path: Path) -> None:
     """The handler `backslashreplace` makes four characters, an object of its own, of every byte."""
     vmlinux, core = tmp_path / "vmlinux", tmp_path / "core"
     vmlinux.write_bytes(seed.vmlinux)
@@ -352,7 +344,7 @@ def fifo(tmp_path: Path) -> Path:
 
 
 def test_an_endless_log_ends(
-    fifo: Path, seed: KernelSeed, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fifo: Path, seed: KernelSeed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(boot_log, "BYTES_MAX", 1000)
     vmlinux = tmp_path / "vmlinux"
@@ -368,7 +360,7 @@ def test_an_endless_log_ends(
 
 @pytest.mark.timeout(60)
 @pytest.mark.skipif(not os.access("/dev/kmsg", os.R_OK), reason="needs root")
-def test_the_kernels_own_log_ends_with_its_last_message(seed: KernelSeed, call: Call, tmp_path: Path) -> None:
+def test_the_kernels_own_log_ends_with_its_last_message(seed: KernelSeed, tmp_path: Path) -> None:
     vmlinux = tmp_path / "vmlinux"
     vmlinux.write_bytes(seed.vmlinux)
     assert_sentence(call("explain", vmlinux, "/dev/kmsg"), "/dev/kmsg")
@@ -428,7 +420,7 @@ entry.main()
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
 def test_a_signal_between_two_makefiles_takes_effect_after_both(
-    number: signal.Signals, tmp_path: Path, call: Call
+    number: signal.Signals, tmp_path: Path
 ) -> None:
     tree = tmp_path / "linux"
     shutil.copytree(FIXTURES / "trees" / "mainline-7.2", tree)
@@ -442,7 +434,7 @@ def test_a_signal_between_two_makefiles_takes_effect_after_both(
     "symbols", [{"ftrace_ool_stub_text": 0x1000, "_stext": 0}, {"_stext": 0, "_etext": TOP - 1}]
 )
 def test_a_plan_over_more_than_half_of_the_address_space(
-    symbols: dict[str, int | None], call: Call, tmp_path: Path
+    symbols: dict[str, int | None], tmp_path: Path
 ) -> None:
     """`len` of a range has 63 bits."""
     path = LinkedKernel(symbols=symbols).save(tmp_path / "vmlinux")
@@ -455,7 +447,7 @@ def test_a_plan_over_more_than_half_of_the_address_space(
 
 @pytest.mark.parametrize("count", [(1 << 21) + 1, 0x80000002, 0xFFFFFFFF])
 @pytest.mark.parametrize("end_at", [0x3, BASE - 0x1000])
-def test_a_plan_for_a_reserve_larger_than_any(count: int, end_at: int, call: Call, tmp_path: Path) -> None:
+def test_a_plan_for_a_reserve_larger_than_any(count: int, end_at: int, tmp_path: Path) -> None:
     """The count in the file is damaged: the array does not have that many stubs."""
     path = LinkedKernel(symbols={"ftrace_ool_stub_text_end": end_at}).save(tmp_path / "vmlinux")
     image = bytearray(path.read_bytes())

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -12,10 +14,6 @@ from jsonschema import Draft202012Validator
 from pfestubs import model
 from pfestubs.layouts import LAYOUTS
 from support import SCHEMAS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 FILES = sorted(SCHEMAS.glob("*.json"))
 

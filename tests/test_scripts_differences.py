@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
 
 import pytest
 
-from support import OBJECTS, clean_environment, hook_environment, tool
+from support import OBJECTS, MiniKernel, call, clean_environment, hook_environment, json_of, run_cli, tool
 from support.elfwriter import STB_LOCAL, STT_SECTION, KernelObject, Symbol
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from support import Call, MiniKernel, RunCli
 
 OOL = "ftrace-gen-ool-stubs"
 PLAIN = OBJECTS / "ool-ppc64le-gnu.o"
@@ -48,12 +42,12 @@ def stub_counts(text: str) -> list[int]:
     [f"ool-{m}-{k}" for m in ("ppc64le", "ppc64") for k in ("gnu", "lld")]
     + ["textonly-ppc64le-gnu", "initonly-ppc64le-gnu", "gep-ppc64le-lld"],
 )
-def test_agreement_on_healthy_input(name: str, call: Call) -> None:
+def test_agreement_on_healthy_input(name: str) -> None:
     text, init = pattern_counts(OBJECTS / f"{name}.o")
     assert stub_counts(call("generate", OBJECTS / f"{name}.o").out) == [max(0, text - 5), init]
 
 
-def test_1_objdump_not_found(run_cli: RunCli, tmp_path: Path) -> None:
+def test_1_objdump_not_found(tmp_path: Path) -> None:
     """RFC: counts 0 and 0, success. We need no objdump."""
     environment = {"PATH": "/nowhere"}
     outcome = run_cli("5", "y", "/nowhere/objdump", PLAIN, tmp_path / "a.S", executable=OOL, env=environment)
@@ -62,7 +56,7 @@ def test_1_objdump_not_found(run_cli: RunCli, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("which", ["missing", "no section"])
-def test_2_object_missing_or_without_the_section(which: str, run_cli: RunCli, tmp_path: Path) -> None:
+def test_2_object_missing_or_without_the_section(which: str, tmp_path: Path) -> None:
     path = tmp_path / "vmlinux.o"
     if which == "no section":
         obj = KernelObject()
@@ -78,14 +72,14 @@ def test_2_object_missing_or_without_the_section(which: str, run_cli: RunCli, tm
 @pytest.mark.parametrize(
     ("name", "counts"), [("textonly-ppc64le-gnu", [7, 0]), ("initonly-ppc64le-gnu", [0, 4])]
 )
-def test_3_only_text_or_only_init(name: str, counts: list[int], run_cli: RunCli, tmp_path: Path) -> None:
+def test_3_only_text_or_only_init(name: str, counts: list[int], tmp_path: Path) -> None:
     """Mainline: exit 1 without a message, as grep found nothing."""
     outcome = run_cli("5", "y", "objdump", OBJECTS / f"{name}.o", tmp_path / "a.S", executable=OOL)
     assert (outcome.code, outcome.err) == (0, "")
     assert stub_counts((tmp_path / "a.S").read_text()) == counts
 
 
-def test_4_the_flag_contradicts_the_object(run_cli: RunCli, tmp_path: Path) -> None:
+def test_4_the_flag_contradicts_the_object(tmp_path: Path) -> None:
     for flag, name in (("", "ool-ppc64le-gnu"), ("y", "plain-ppc32-gnu")):
         outcome = run_cli("5", flag, "objdump", OBJECTS / f"{name}.o", tmp_path / "a.S", executable=OOL)
         assert outcome.code == 2
@@ -93,7 +87,7 @@ def test_4_the_flag_contradicts_the_object(run_cli: RunCli, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def test_5_empty_reserve(run_cli: RunCli, tmp_path: Path) -> None:
+def test_5_empty_reserve(tmp_path: Path) -> None:
     """Mainline: the shell complains, the end area is empty, success."""
     outcome = run_cli("", "y", "objdump", PLAIN, tmp_path / "a.S", executable=OOL)
     assert outcome.code == 2
@@ -114,19 +108,17 @@ def test_5_empty_reserve(run_cli: RunCli, tmp_path: Path) -> None:
     ],
     ids=["6a", "6b", "7a", "7b", "8a", "8b", "plain"],
 )
-def test_6_7_8_names_that_patterns_mistake(
-    section: str, kind: str, pattern: str, count_json: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_6_7_8_names_that_patterns_mistake(section: str, kind: str, pattern: str, tmp_path: Path) -> None:
     obj = KernelObject()
     obj.text(".text", [0, 8])
     obj.text(section, [0, 8, 16])
     path = obj.save(tmp_path / "vmlinux.o")
-    entries = count_json(path)["entries"]
+    entries = json_of("count", path)["entries"]
     assert (entries["text"], entries["inittext"]) == ((5, 0) if kind == "text" else (2, 3))
     assert pattern_counts(path) == ((5, 0) if pattern == "text" else (2, 3))
 
 
-def test_9_relocation_by_symbol_name(count_json: Callable[..., Any], tmp_path: Path) -> None:
+def test_9_relocation_by_symbol_name(tmp_path: Path) -> None:
     """`.quad function`: the rendering names no section; and a name may look like one."""
     obj = KernelObject()
     init = obj.text(".init.text", [], size=64)
@@ -136,11 +128,11 @@ def test_9_relocation_by_symbol_name(count_json: Callable[..., Any], tmp_path: P
     obj.table(init, [0], by_name[0])
     obj.table(text, [0], by_name[1])
     path = obj.save(tmp_path / "vmlinux.o")
-    assert count_json(path)["entries"] == {"text": 1, "inittext": 1, "exittext": 0, "total": 2}
+    assert json_of("count", path)["entries"] == {"text": 1, "inittext": 1, "exittext": 0, "total": 2}
 
 
 @pytest.mark.parametrize("name", ["ool-ppc64le-lld", "traps-ppc64le-lld"])
-def test_10_llvm_objdump(name: str, run_cli: RunCli, call: Call, tmp_path: Path) -> None:
+def test_10_llvm_objdump(name: str, tmp_path: Path) -> None:
     """It prints nothing without -d; we do not ask it."""
     done = subprocess.run(
         [tool("llvm-objdump-19"), "-r", "-j", "__patchable_function_entries", OBJECTS / f"{name}.o"],
@@ -156,24 +148,22 @@ def test_10_llvm_objdump(name: str, run_cli: RunCli, call: Call, tmp_path: Path)
 
 
 @pytest.mark.parametrize("toolchain", ["llvm-ppc64le", "llvm-ppc64"])
-def test_11_one_entries_section_per_function(
-    toolchain: str, mini_kernel: MiniKernel, count_json: Callable[..., Any]
-) -> None:
+def test_11_one_entries_section_per_function(toolchain: str, mini_kernel: MiniKernel) -> None:
     """-ffunction-sections and LLD; mainline's script takes hours for such a kernel."""
     path = mini_kernel("objects", TOOLCHAIN=toolchain, MORE=4000, FUNCTION_SECTIONS=1) / "vmlinux.o"
-    assert count_json(path)["entries"] == {"text": 4012, "inittext": 4, "exittext": 0, "total": 4016}
+    assert json_of("count", path)["entries"] == {"text": 4012, "inittext": 4, "exittext": 0, "total": 4016}
 
 
-def test_12_many_entries_in_one_section(count_json: Callable[..., Any], tmp_path: Path) -> None:
+def test_12_many_entries_in_one_section(tmp_path: Path) -> None:
     obj = KernelObject(reserve=32768)
     obj.text(".text", range(0, 43_000 * 16, 16))
     obj.text(".init.text", range(0, 2_000 * 16, 16))
     path = obj.save(tmp_path / "vmlinux.o")
-    assert count_json(path)["stubs"] == {"text": 32768, "text_end": 43_000 - 32768, "inittext": 2_000}
+    assert json_of("count", path)["stubs"] == {"text": 32768, "text_end": 43_000 - 32768, "inittext": 2_000}
     assert pattern_counts(path) == (43_000, 2_000)
 
 
-def test_13_6_and_7_together(count_json: Callable[..., Any], tmp_path: Path) -> None:
+def test_13_6_and_7_together(tmp_path: Path) -> None:
     """8 text, 2 init, 2 exit; the RFC's script says 9 and 3, mainline's 7 and 5."""
     obj = KernelObject()
     for name in (".text", ".text.unlikely", ".ref.text", ".sched.text", ".text.hot"):
@@ -183,11 +173,11 @@ def test_13_6_and_7_together(count_json: Callable[..., Any], tmp_path: Path) -> 
     for name in (".init.text", ".text.startup", ".exit.text", ".text.exit"):
         obj.text(name, [0])
     path = obj.save(tmp_path / "vmlinux.o")
-    assert count_json(path)["entries"] == {"text": 8, "inittext": 2, "exittext": 2, "total": 12}
+    assert json_of("count", path)["entries"] == {"text": 8, "inittext": 2, "exittext": 2, "total": 12}
     assert pattern_counts(path)[1] > 2
 
 
-def test_14_exit_entries_are_reserved_for(call: Call, tmp_path: Path) -> None:
+def test_14_exit_entries_are_reserved_for(tmp_path: Path) -> None:
     """The kernel hands out no stubs for them; like the script, we count them as text in the end area."""
     obj = KernelObject()
     obj.text(".text", range(0, 40, 4))
@@ -198,7 +188,7 @@ def test_14_exit_entries_are_reserved_for(call: Call, tmp_path: Path) -> None:
     assert pattern_counts(path) == (13, 1)
 
 
-def test_15_reserve_out_of_reach(mini_kernel: MiniKernel, call: Call) -> None:
+def test_15_reserve_out_of_reach(mini_kernel: MiniKernel) -> None:
     """The script reserves as if every stub of the reserve could be used; so do we, but say so."""
     path = mini_kernel("objects", MORE=40, MORE_SIZE=1 << 20) / "vmlinux.o"
     exposed = call("generate", "--layout", "ool", path)
@@ -215,7 +205,7 @@ def test_15_reserve_out_of_reach(mini_kernel: MiniKernel, call: Call) -> None:
     assert auto.err == ""
 
 
-def test_the_hooks_of_both_generations_need_no_objdump(run_cli: RunCli, tmp_path: Path) -> None:
+def test_the_hooks_of_both_generations_need_no_objdump(tmp_path: Path) -> None:
     environment = {**hook_environment(LAYOUT="pfe"), "CROSS_COMPILE": "nothing-", "OBJDUMP": "/nowhere"}
     source = OBJECTS / "trapspfe-ppc64le-gnu.o"
     outcome = run_cli(source, tmp_path / "a.o", executable="gen-ftrace-pfe-stubs", env=environment)
@@ -223,11 +213,11 @@ def test_the_hooks_of_both_generations_need_no_objdump(run_cli: RunCli, tmp_path
     assert stub_counts((tmp_path / "a.S").read_text()) == [20, 7]
 
 
-def test_symbol_for_a_section_is_not_needed(count_json: Callable[..., Any], tmp_path: Path) -> None:
+def test_symbol_for_a_section_is_not_needed(tmp_path: Path) -> None:
     """clang's section symbols have no name, GNU as may give them one: neither matters."""
     obj = KernelObject()
     init = obj.text(".init.text", [], size=64)
     named = Symbol(".text", 0, init, type=STT_SECTION, bind=STB_LOCAL)
     obj.symbols.append(named)
     obj.table(init, [0, 8], named)
-    assert count_json(obj.save(tmp_path / "vmlinux.o"))["entries"]["inittext"] == 2
+    assert json_of("count", obj.save(tmp_path / "vmlinux.o"))["entries"]["inittext"] == 2

@@ -6,16 +6,12 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from support import tool, validator
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from support import Call, Kernels, MiniKernel
+from support import Kernels, MiniKernel, call, tool, validator
 
 KERNELS = [
     ("gcc-ppc64le", "ool", "pie"),
@@ -31,14 +27,14 @@ def mini(mini_kernel: MiniKernel) -> Path:
     return mini_kernel(TOOLCHAIN="gcc-ppc64le") / "vmlinux"
 
 
-def listing(call: Call, *words: str | Path) -> Any:
+def listing(*words: str | Path) -> Any:
     outcome = call("stubs", "--format", "json", *words)
     assert outcome.code == 0, outcome.err
     return json.loads(outcome.out)
 
 
-def test_json_follows_its_schema_and_boot_order(call: Call, mini: Path) -> None:
-    document = listing(call, mini)
+def test_json_follows_its_schema_and_boot_order(mini: Path) -> None:
+    document = listing(mini)
     validator("stubs").validate(document)
     assert (document["schema"], document["layout"], document["stub_size"]) == ("pfestubs/stubs/1", "ool", 24)
     locations = [int(stub["location"], 16) for stub in document["stubs"]]
@@ -53,7 +49,7 @@ def test_json_follows_its_schema_and_boot_order(call: Call, mini: Path) -> None:
 
 @pytest.mark.parametrize(("toolchain", "layout", "relocatable"), KERNELS)
 def test_words_are_what_objdump_says_they_are(
-    call: Call, mini_kernel: MiniKernel, tmp_path: Path, toolchain: str, layout: str, relocatable: str
+    mini_kernel: MiniKernel, tmp_path: Path, toolchain: str, layout: str, relocatable: str
 ) -> None:
     """Put the listed words into memory, let objdump disassemble them, and compare line by line."""
     directory = mini_kernel(TOOLCHAIN=toolchain, LAYOUT=layout, RELOCATABLE=relocatable)
@@ -85,7 +81,7 @@ def test_words_are_what_objdump_says_they_are(
         ]
 
 
-def test_a_branch_names_its_target(call: Call, mini: Path) -> None:
+def test_a_branch_names_its_target(mini: Path) -> None:
     out = call("stubs", mini, "mini_open").out
     assert "<ftrace_caller>" in out
     assert "<mini_open+0x" in out
@@ -96,8 +92,8 @@ def names_of(document: Any) -> set[str]:
     return {stub["function"].split("+")[0] for stub in document["stubs"]}
 
 
-def test_functions_by_symbol_address_offset_and_pattern(call: Call, mini: Path) -> None:
-    everything = listing(call, mini)["stubs"]
+def test_functions_by_symbol_address_offset_and_pattern(mini: Path) -> None:
+    everything = listing(mini)["stubs"]
     one = everything[3]
     symbol = one["function"].split("+")[0]
     for word in (
@@ -107,16 +103,16 @@ def test_functions_by_symbol_address_offset_and_pattern(call: Call, mini: Path) 
         one["address"],
         one["function"],
     ):
-        found = listing(call, mini, word)["stubs"]
+        found = listing(mini, word)["stubs"]
         assert one in found, word
         assert {stub["function"].split("+")[0] for stub in found} == {symbol}, word
-    pattern = listing(call, mini, "mini_*")
+    pattern = listing(mini, "mini_*")
     assert names_of(pattern) == {n for n in names_of({"stubs": everything}) if n.startswith("mini_")}
     assert len(pattern["stubs"]) > 1
-    assert listing(call, mini, symbol, symbol, one["location"])["stubs"] == [one]
+    assert listing(mini, symbol, symbol, one["location"])["stubs"] == [one]
 
 
-def test_not_traceable_and_not_there_are_different_things(call: Call, mini: Path) -> None:
+def test_not_traceable_and_not_there_are_different_things(mini: Path) -> None:
     for word, reason in (
         ("ftrace_caller", "has no location: not traceable"),
         ("no_such_function", "is not a symbol of this kernel"),
@@ -131,15 +127,15 @@ def test_not_traceable_and_not_there_are_different_things(call: Call, mini: Path
         assert outcome.out == "", word
 
 
-def test_every_static_function_of_a_name_is_shown(call: Call, kernels: Kernels) -> None:
+def test_every_static_function_of_a_name_is_shown(kernels: Kernels) -> None:
     vmlinux = kernels("debian-7.2.13-ppc64le/vmlinux")
-    stubs = listing(call, vmlinux, "init_once")["stubs"]
+    stubs = listing(vmlinux, "init_once")["stubs"]
     assert sum(stub["function"].startswith("init_once") for stub in stubs) > 5
 
 
-def test_the_debian_kernel_lists_what_its_memory_held(call: Call, kernels: Kernels) -> None:
+def test_the_debian_kernel_lists_what_its_memory_held(kernels: Kernels) -> None:
     """stubs.bin is the memory of the booted kernel: text, text_end, inittext, 24 bytes a stub."""
-    document = listing(call, kernels("debian-7.2.13-ppc64le/vmlinux"))
+    document = listing(kernels("debian-7.2.13-ppc64le/vmlinux"))
     memory = kernels("debian-7.2.13-ppc64le/stubs.bin").read_bytes()
     start = {"text": 0, "text_end": 32768, "inittext": 32768 + 8121}
     assert len(document["stubs"]) == 42648 == len(memory) // 24
@@ -149,7 +145,7 @@ def test_the_debian_kernel_lists_what_its_memory_held(call: Call, kernels: Kerne
         assert stub["insns"] == [f"{word:#010x}" for word in words], stub["function"]
 
 
-def test_an_inline_kernel_has_no_stubs_to_show(call: Call, mini_kernel: MiniKernel) -> None:
+def test_an_inline_kernel_has_no_stubs_to_show(mini_kernel: MiniKernel) -> None:
     directory = mini_kernel(TOOLCHAIN="gcc-ppc64le", LAYOUT="inline")
     outcome = call("stubs", directory / "vmlinux")
     assert (outcome.code, outcome.out) == (2, "")
@@ -160,14 +156,14 @@ def test_an_inline_kernel_has_no_stubs_to_show(call: Call, mini_kernel: MiniKern
 
 
 @pytest.fixture(scope="module")
-def stub(call: Call, mini: Path) -> Any:
+def stub(mini: Path) -> Any:
     """The third stub of area text."""
     found = json.loads(call("stubs", "--format", "json", mini).out)["stubs"][2]
     assert (found["area"], found["index"]) == ("text", 2)
     return found
 
 
-def test_an_address_in_a_stub(call: Call, mini: Path, stub: Any) -> None:
+def test_an_address_in_a_stub(mini: Path, stub: Any) -> None:
     call_address = int(stub["insns_address"], 16) + 4
     offset = call_address - int(stub["address"], 16) + 2 * 24
     for word in (
@@ -186,14 +182,14 @@ def test_an_address_in_a_stub(call: Call, mini: Path, stub: Any) -> None:
         )
 
 
-def test_a_place_in_a_function(call: Call, mini: Path, stub: Any) -> None:
+def test_a_place_in_a_function(mini: Path, stub: Any) -> None:
     symbol = stub["function"].split("+")[0]
     outcome = call("stubs", mini, f"{symbol}+0x4/0x10")
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.startswith(f"{stub['function']} at {stub['location']}: ")
 
 
-def test_an_offset_that_is_not_a_location(call: Call, mini: Path, stub: Any) -> None:
+def test_an_offset_that_is_not_a_location(mini: Path, stub: Any) -> None:
     symbol = stub["function"].split("+")[0]
     outcome = call("stubs", mini, f"{symbol}+0x2")
     assert (outcome.code, outcome.out) == (2, "")
@@ -202,6 +198,6 @@ def test_an_offset_that_is_not_a_location(call: Call, mini: Path, stub: Any) -> 
     )
 
 
-def test_an_offset_beyond_its_function(call: Call, mini: Path, stub: Any) -> None:
+def test_an_offset_beyond_its_function(mini: Path, stub: Any) -> None:
     symbol = stub["function"].split("+")[0]
     assert call("stubs", mini, f"{symbol}+0x44/0x10").code == 2

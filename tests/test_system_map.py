@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import struct
 import subprocess
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -13,14 +14,8 @@ from fuzz.seeds import map_of, with_banner
 from pfestubs.errors import InputError, PfestubsError
 from pfestubs.read.system_map import read_system_map
 from pfestubs.read.vmlinux import open_kernel
-from support import FIXTURES, tool
+from support import FIXTURES, Kernels, MiniKernel, call, tool
 from support.kernelwriter import LinkedKernel
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from support import Call, Kernels, MiniKernel
 
 CASES = FIXTURES / "cases"
 
@@ -132,9 +127,7 @@ def test_the_same_names_as_the_file(mini_kernel: MiniKernel) -> None:
 
 
 @pytest.mark.parametrize(("run", "code"), [(7, 0), (8, 2), (40, 2), (79, 2)])
-def test_a_run_of_functions_without_a_location_at_their_entry(
-    run: int, code: int, call: Call, tmp_path: Path
-) -> None:
+def test_a_run_of_functions_without_a_location_at_their_entry(run: int, code: int, tmp_path: Path) -> None:
     """Overridden weak functions keep locations without a symbol, one here and there; a build apart has many."""
     kernel = with_banner(LinkedKernel(text=[0x1000 + 32 * i for i in range(400)]))
     vmlinux, system_map = kernel.save(tmp_path / "vmlinux"), tmp_path / "System.map"
@@ -174,7 +167,7 @@ BASE = 0xC000000000000000
         ("ftrace_tramp_init", BASE + 0x8000000),
     ],
 )
-def test_a_tracer_without_text(name: str, address: int, with_map: bool, call: Call, tmp_path: Path) -> None:
+def test_a_tracer_without_text(name: str, address: int, with_map: bool, tmp_path: Path) -> None:
     """The file's own symbols say so: it is damaged. A System.map does: it is of another build."""
     right = with_banner(LinkedKernel())
     assert BASE + 0x3000 in range(right.init_base, right.init_base + right.init_size)
@@ -223,7 +216,7 @@ def neighbour(text: str, share: float, shift: int, *, drop: bool = True, data: b
 @pytest.mark.parametrize("shift", [16, 64, -32])
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.97, 0.999])
 def test_neighbours_of_a_real_kernel(
-    share: float, shift: int, data: bool, kernels: Kernels, call: Call, tmp_path: Path
+    share: float, shift: int, data: bool, kernels: Kernels, tmp_path: Path
 ) -> None:
     """Debian's kernel, stripped: its own map is its map; one with one function less or more is refused."""
     vmlinux, own = (kernels(f"debian-7.2.13-ppc64le/{name}") for name in ("vmlinux", "System.map"))
@@ -238,7 +231,7 @@ def test_neighbours_of_a_real_kernel(
 
 @pytest.mark.tools
 @pytest.mark.parametrize("strip", ["powerpc64le-linux-gnu-strip", "llvm-strip-19"])
-def test_a_real_kernel_with_its_own_map(strip: str, kernels: Kernels, call: Call, tmp_path: Path) -> None:
+def test_a_real_kernel_with_its_own_map(strip: str, kernels: Kernels, tmp_path: Path) -> None:
     vmlinux, own = (kernels(f"debian-7.2.13-ppc64le/{name}") for name in ("vmlinux", "System.map"))
     stripped = tmp_path / "vmlinux"
     subprocess.run([tool(strip), "-o", stripped, vmlinux], check=True)
@@ -248,7 +241,7 @@ def test_a_real_kernel_with_its_own_map(strip: str, kernels: Kernels, call: Call
     assert call("check", vmlinux, "--system-map", own) == call("check", vmlinux)
 
 
-def test_a_map_without_the_kernels_stubs_is_of_another_kernel(call: Call, mini_kernel: MiniKernel) -> None:
+def test_a_map_without_the_kernels_stubs_is_of_another_kernel(mini_kernel: MiniKernel) -> None:
     directory = mini_kernel(TOOLCHAIN="gcc-ppc64le")
     thinned = directory.parent / "thinned.map"
     lines = (directory / "System.map").read_text().splitlines(keepends=True)

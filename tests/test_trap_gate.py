@@ -5,21 +5,17 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pfestubs.model.findings import Action, Remedy
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules.kernel import sizing
-from support import OBJECTS, validator
+from support import OBJECTS, call, validator
 from support.elfwriter import KernelObject
 from test_generate import MIB, spread, trap_object
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from support import Call
 
 CONFIG = "CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
 
@@ -32,7 +28,7 @@ EXPOSED = [(40, 38000, 32768), (40, 30000, 32768)]
 
 
 @pytest.mark.parametrize(("mib", "functions", "reserve"), EXPOSED)
-def test_an_exposed_kernel(mib: int, functions: int, reserve: int, call: Call, tmp_path: Path) -> None:
+def test_an_exposed_kernel(mib: int, functions: int, reserve: int, tmp_path: Path) -> None:
     path = kernel(tmp_path / "vmlinux.o", mib, functions, reserve)
     assert call("count", path).code == 0
     outcome = call("count", "--fail-on-trap", path)
@@ -60,7 +56,7 @@ def test_an_exposed_kernel(mib: int, functions: int, reserve: int, call: Call, t
     assert call("count", "--fail-on-trap", again).code == 0
 
 
-def test_a_file_for_the_figures_a_sentence_for_the_log(call: Call, tmp_path: Path) -> None:
+def test_a_file_for_the_figures_a_sentence_for_the_log(tmp_path: Path) -> None:
     path = kernel(tmp_path / "vmlinux.o", *EXPOSED[0])
     target = tmp_path / "count.json"
     outcome = call("count", "--fail-on-trap", "--format", "json", "-o", target, path)
@@ -69,14 +65,14 @@ def test_a_file_for_the_figures_a_sentence_for_the_log(call: Call, tmp_path: Pat
     assert json.loads(target.read_text())["trap"]["exposed"] is True
 
 
-def test_a_saved_count_with_it_is_read_back(call: Call, tmp_path: Path) -> None:
+def test_a_saved_count_with_it_is_read_back(tmp_path: Path) -> None:
     path = kernel(tmp_path / "vmlinux.o", *EXPOSED[0])
     target = tmp_path / "count.json"
     call("count", "--fail-on-trap", "--format", "json", "-o", target, path)
     assert call("diff", target, target).code == 0
 
 
-def test_a_safe_kernel(call: Call, tmp_path: Path) -> None:
+def test_a_safe_kernel(tmp_path: Path) -> None:
     path = kernel(tmp_path / "vmlinux.o", 20, 40889, 32768)
     outcome = call("count", "--fail-on-trap", path)
     assert (outcome.code, outcome.err) == (0, "")
@@ -92,7 +88,7 @@ def test_a_safe_kernel(call: Call, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["pfe-ppc64le-gnu", "trapspfe-ppc64le-gnu"])
-def test_a_kernel_without_reserve(name: str, call: Call) -> None:
+def test_a_kernel_without_reserve(name: str) -> None:
     outcome = call("count", "--fail-on-trap", OBJECTS / f"{name}.o")
     assert outcome.code == 0
     assert outcome.out.endswith("reserve: no function depends on one\n")
@@ -101,13 +97,13 @@ def test_a_kernel_without_reserve(name: str, call: Call) -> None:
     assert document["trap"] is None
 
 
-def test_text_too_large_for_any_reserve(call: Call, tmp_path: Path) -> None:
+def test_text_too_large_for_any_reserve(tmp_path: Path) -> None:
     outcome = call("count", "--fail-on-trap", kernel(tmp_path / "vmlinux.o", 70, 60000, 45000))
     assert outcome.code == 1
     assert outcome.out.endswith("; make the kernel's text smaller, or disable CONFIG_FUNCTION_TRACER\n")
 
 
-def test_what_cannot_be_judged_is_an_error(call: Call, tmp_path: Path) -> None:
+def test_what_cannot_be_judged_is_an_error(tmp_path: Path) -> None:
     obj = KernelObject(reserve=None)
     obj.text(".text", range(0, 400, 4))
     path = obj.save(tmp_path / "vmlinux.o")

@@ -15,7 +15,7 @@ import pytest
 from pfestubs import __version__
 from pfestubs.kbuild.makefiles import VENDORED
 from pfestubs.system import zipapp
-from support import Call, call_in_process, tool
+from support import call, tool
 from support.kbuildtree import KNOWN, MAKEFILES, Build, contents, copy_tree
 
 
@@ -34,7 +34,7 @@ def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return copy_tree(request.param, tmp_path / "linux")
 
 
-def test_install_and_remove(tree: Path, archive: bytes, call: Call) -> None:
+def test_install_and_remove(tree: Path, archive: bytes) -> None:
     before = contents(tree)
     installed = call("kbuild", "install", "--vendor", tree)
     assert (installed.code, installed.out) == (0, "")
@@ -55,14 +55,14 @@ def test_install_and_remove(tree: Path, archive: bytes, call: Call) -> None:
     assert contents(tree) == before
 
 
-def test_install_without_the_option_keeps_the_copy(tree: Path, call: Call) -> None:
+def test_install_without_the_option_keeps_the_copy(tree: Path) -> None:
     call("kbuild", "install", "--vendor", tree)
     before = contents(tree)
     assert call("kbuild", "install", tree).code == 0
     assert contents(tree) == before
 
 
-def test_another_version_of_the_copy(tree: Path, archive: bytes, call: Call) -> None:
+def test_another_version_of_the_copy(tree: Path, archive: bytes) -> None:
     call("kbuild", "install", "--vendor", tree)
     with zipfile.ZipFile(tree / VENDORED, "w") as other:
         other.writestr("pfestubs/__init__.py", '__version__ = "0.0.1"\n')
@@ -73,7 +73,7 @@ def test_another_version_of_the_copy(tree: Path, archive: bytes, call: Call) -> 
 
 
 @pytest.mark.parametrize("damage", [None, b"", b"PK\5\6" + bytes(18), b"not a zip archive"])
-def test_a_missing_or_damaged_copy(damage: bytes | None, tree: Path, archive: bytes, call: Call) -> None:
+def test_a_missing_or_damaged_copy(damage: bytes | None, tree: Path, archive: bytes) -> None:
     before = contents(tree)
     call("kbuild", "install", "--vendor", tree)
     if damage is None:
@@ -95,14 +95,14 @@ def test_a_missing_or_damaged_copy(damage: bytes | None, tree: Path, archive: by
     assert contents(tree) == before
 
 
-def test_a_file_of_that_name_that_is_not_ours_stays(tree: Path, call: Call) -> None:
+def test_a_file_of_that_name_that_is_not_ours_stays(tree: Path) -> None:
     (tree / VENDORED).write_text("mine\n")
     call("kbuild", "install", tree)
     assert call("kbuild", "remove", tree).code == 0
     assert (tree / VENDORED).read_text() == "mine\n"
 
 
-def test_a_copy_that_nothing_calls_is_named_and_removed(tree: Path, archive: bytes, call: Call) -> None:
+def test_a_copy_that_nothing_calls_is_named_and_removed(tree: Path, archive: bytes) -> None:
     (tree / VENDORED).write_bytes(archive)
     assert call("kbuild", "status", tree).out.endswith(f", {VENDORED} is not called\n")
     assert call("kbuild", "remove", tree).code == 0
@@ -110,9 +110,7 @@ def test_a_copy_that_nothing_calls_is_named_and_removed(tree: Path, archive: byt
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
-def test_all_files_change_or_none(
-    failing: int, tree: Path, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_files_change_or_none(failing: int, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = contents(tree)
     replace, calls = os.replace, iter(range(9))
 
@@ -128,7 +126,7 @@ def test_all_files_change_or_none(
 
 
 def test_a_copy_that_cannot_be_removed_leaves_the_tree_installed(
-    tree: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+    tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call("kbuild", "install", "--vendor", tree)
     before = contents(tree)
@@ -147,7 +145,7 @@ def test_a_copy_that_cannot_be_removed_leaves_the_tree_installed(
     assert contents(tree) == before
 
 
-def test_print_takes_no_copy(tree: Path, call: Call) -> None:
+def test_print_takes_no_copy(tree: Path) -> None:
     outcome = call("kbuild", "install", "--vendor", "--print", tree)
     assert outcome.code == 2
     assert "--vendor: error: cannot be combined with --print" in outcome.err
@@ -156,7 +154,7 @@ def test_print_takes_no_copy(tree: Path, call: Call) -> None:
 @pytest.mark.slow
 def test_the_tree_builds_where_nothing_is_installed(tmp_path: Path) -> None:
     build = Build("mainline-7.2", tmp_path)
-    assert call_in_process("kbuild", "install", "--vendor", build.tree).code == 0
+    assert call("kbuild", "install", "--vendor", build.tree).code == 0
     # Only what the build itself calls is in PATH, and the interpreter sees no packages.
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -169,18 +167,18 @@ def test_the_tree_builds_where_nothing_is_installed(tmp_path: Path) -> None:
     env = {"PATH": str(programs)}
     outcome = build.make(*variables, env=env, pfestubs=None)
     assert outcome.code == 0, outcome.err
-    expected = call_in_process("generate", build.object).out
+    expected = call("generate", build.object).out
     assert (build.out / "arch/powerpc/tools/vmlinux.arch.S").read_text() == expected
     again = build.make(*variables, env=env, pfestubs=None)
     assert (again.code, again.out) == (0, "")
-    call_in_process("kbuild", "remove", build.tree)
+    call("kbuild", "remove", build.tree)
     assert build.make(*variables, env=env, pfestubs=None).code == 0
 
 
 @pytest.mark.slow
 def test_a_python_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     build = Build("mainline-7.2", tmp_path)
-    assert call_in_process("kbuild", "install", "--vendor", build.tree).code == 0
+    assert call("kbuild", "install", "--vendor", build.tree).code == 0
     outcome = build.make("PYTHON3=no-such-python3", pfestubs=None)
     assert outcome.code == 2
     assert re.search(

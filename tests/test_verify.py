@@ -10,23 +10,19 @@ import json
 import os
 import struct
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from fuzz.seeds import map_of
-from support import executable_path, naive_boot, on_terminal, validator
+from support import Outcome, call, executable_path, naive_boot, on_terminal, validator
 from support.elfwriter import EM_PPC64, EM_X86_64, ET_CORE, PT_LOAD, PT_NOTE, Segment, note, write_elf
 from support.kernelwriter import LinkedKernel
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from support import Call, Outcome
 
 BASE = 0xC000000000000000
 EXTRA = BASE + 0x800
@@ -189,7 +185,7 @@ def vmcoreinfo(order: str, *lines: str) -> bytes:
 class Verify:
     """Run `verify` on a core's bytes."""
 
-    def __init__(self, call: Call, directory: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         self._call = call
         self._core = directory / "core"
 
@@ -215,8 +211,8 @@ class Verify:
 
 
 @pytest.fixture
-def run(call: Call, tmp_path: Path) -> Verify:
-    return Verify(call, tmp_path)
+def run(tmp_path: Path) -> Verify:
+    return Verify(tmp_path)
 
 
 # -- as predicted ----------------------------------------------------------------------------------------------
@@ -500,7 +496,7 @@ def test_a_boot_that_gives_up(run: Verify, tmp_path: Path) -> None:
     )
 
 
-def test_output_goes_to_a_file(little: Mini, call: Call, tmp_path: Path) -> None:
+def test_output_goes_to_a_file(little: Mini, tmp_path: Path) -> None:
     guest = little.booted()
     guest.put(guest.stub("fn1")["ip"], 0)
     core, target = tmp_path / "core", tmp_path / "out.json"
@@ -511,7 +507,7 @@ def test_output_goes_to_a_file(little: Mini, call: Call, tmp_path: Path) -> None
     assert json.loads(target.read_text())["different"] == 1
 
 
-def test_with_a_system_map(little: Mini, call: Call, tmp_path: Path) -> None:
+def test_with_a_system_map(little: Mini, tmp_path: Path) -> None:
     system_map, core = tmp_path / "System.map", tmp_path / "core"
     system_map.write_bytes(map_of(little.kernel))
     core.write_bytes(qemu(little.booted().memory, "<"))
@@ -608,7 +604,7 @@ def test_other_files(little: Mini, run: Verify, content: bytes, sentence: str) -
     assert sentence in run.refused(little.vmlinux, content)
 
 
-def test_files_that_are_no_dump_at_all(little: Mini, call: Call, tmp_path: Path) -> None:
+def test_files_that_are_no_dump_at_all(little: Mini, tmp_path: Path) -> None:
     pipe, core = tmp_path / "pipe", tmp_path / "core"
     os.mkfifo(pipe)
     core.write_bytes(qemu(little.booted().memory, "<"))

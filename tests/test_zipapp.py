@@ -10,20 +10,15 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from pfestubs import __version__
 from pfestubs.cli.main import COMMANDS
 from pfestubs.system import zipapp
-from support import FIXTURES, OBJECTS, clean_environment
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from support import RunCli
+from support import FIXTURES, OBJECTS, clean_environment, run_cli
 
 HEALTHY = FIXTURES / "linked" / "healthy-ppc64le"
 TRAPPED = FIXTURES / "linked" / "trapped-ppc64le.xz"
@@ -91,9 +86,7 @@ def every_command(trapped: Path) -> Iterator[Sequence[str | Path]]:
     yield from words
 
 
-def test_every_command_does_what_the_installed_one_does(
-    archive: Path, trapped: Path, run_cli: RunCli
-) -> None:
+def test_every_command_does_what_the_installed_one_does(archive: Path, trapped: Path) -> None:
     for words in every_command(trapped):
         installed, done = run_cli(*words), bare(archive, *words)
         assert (done.returncode, done.stdout, done.stderr) == (installed.code, installed.out, installed.err)

@@ -15,15 +15,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fuzz.corpus import corpus
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from fuzz.runs import Runner
+from fuzz.runs import Runner
 
 RECIPE_MAX = 96
 """Bytes of a recipe."""

@@ -6,16 +6,12 @@ from __future__ import annotations
 import json
 import re
 import struct
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fuzz.fields import elf_fields
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from fuzz.choices import Choices
-    from fuzz.fields import ElfFields
+from fuzz.choices import Choices
+from fuzz.fields import ElfFields, elf_fields
 
 _MUTATIONS = (1, 1, 1, 1, 2, 2, 3, 8)
 """How many changes are made: most files stay sound enough to be looked at further."""

@@ -8,17 +8,15 @@ import json
 import shutil
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from fuzz.choices import Choices
 from fuzz.targets import TARGET_NAMES, Targets
-from support import Outcome, call_in_process, validator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-    from types import FrameType
+from support import Outcome, call, validator
 
 TIME_LIMIT = 20
 """Seconds that one execution may take; a usual one takes two milliseconds."""
@@ -63,7 +61,7 @@ class Runner:
         words = self.targets.by_name[name](choices)
         self.executions[name] += 1
         with time_limit(" ".join(words)):
-            outcome = call_in_process(*words)
+            outcome = call(*words)
         self.statuses[name, outcome.code] += 1
         self._judge(words, outcome)
         return outcome

@@ -12,9 +12,9 @@ import lzma
 import struct
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from support import FIXTURES, OBJECTS, call_in_process, naive_boot
+from support import FIXTURES, OBJECTS, call, naive_boot
 from support.elfwriter import (
     AX,
     EM_PPC,
@@ -31,9 +31,6 @@ from support.elfwriter import (
     write_elf,
 )
 from support.kernelwriter import LinkedKernel, inline_kernel
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CASES = FIXTURES / "cases"
 BANNER = b"Linux version 7.2.0-mini (me@here) (cc 14) #1 SMP Mon Nov  2 12:00:00 UTC 2026\n\0"
@@ -174,11 +171,11 @@ def _with_documents(seed: KernelSeed, directory: Path) -> KernelSeed:
     path = directory / "vmlinux"
     documents = {}
     for command in ("check", "stubs"):
-        outcome = call_in_process(command, "--format", "json", path)
+        outcome = call(command, "--format", "json", path)
         if outcome.code != 2:
             documents[command] = outcome.out.encode()
     name = "pfe-ppc64le-gnu" if seed.name == "pfe" else "ool-ppc64le-gnu"
-    count = call_in_process("count", "--format", "json", OBJECTS / f"{name}.o")
+    count = call("count", "--format", "json", OBJECTS / f"{name}.o")
     documents["count"] = count.out.encode()
     return KernelSeed(seed.name, seed.vmlinux, seed.system_map, seed.cores, documents)
 

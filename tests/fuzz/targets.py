@@ -5,18 +5,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from fuzz import seeds
+from fuzz.choices import Choices
 from fuzz.mutations import mutate_elf, mutate_json, mutate_lines
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from fuzz.choices import Choices
-    from fuzz.seeds import KernelSeed
+from fuzz.seeds import KernelSeed
 
 _CHECK_FORMATS = ("json", "text", "junit", "sarif", "github", "markdown")
 TARGET_NAMES = (

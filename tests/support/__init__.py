@@ -12,15 +12,13 @@ import shutil
 import signal
 import subprocess
 import sysconfig
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from jsonschema import Draft202012Validator
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "fixtures"
@@ -38,25 +36,6 @@ class Outcome:
     code: int
     out: str
     err: str
-
-
-class Call(Protocol):
-    """The type of the fixture `call`."""
-
-    def __call__(self, *words: str | Path) -> Outcome: ...
-
-
-class RunCli(Protocol):
-    """The type of the fixture `run_cli`."""
-
-    def __call__(
-        self,
-        *words: str | Path,
-        executable: str = "pfestubs",
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdout: Any = subprocess.PIPE,
-    ) -> Outcome: ...
 
 
 class MiniKernel(Protocol):
@@ -96,7 +75,7 @@ def tool(name: str) -> str:
     return found
 
 
-def call_in_process(*words: str | Path) -> Outcome:
+def call(*words: object) -> Outcome:
     """`pfestubs WORDS` within this process: no start-up to pay."""
     from pfestubs.cli import main
 
@@ -110,6 +89,56 @@ def call_in_process(*words: str | Path) -> Outcome:
         with contextlib.suppress(ValueError):
             signal.signal(signal.SIGTERM, before)
     return Outcome(code, out.buffer.getvalue().decode(), err.getvalue())
+
+
+def json_of(command: str, *words: object, code: int = 0) -> Any:
+    """The parsed document of `pfestubs COMMAND --format json WORDS`: valid, with that exit status, no message."""
+    outcome = call(command, "--format", "json", *words)
+    assert (outcome.code, outcome.err) == (code, "")
+    value = json.loads(outcome.out)
+    validator(command).validate(value)
+    return value
+
+
+def refusal(subject: object, *words: object) -> str:
+    """The one sentence about `subject` with which `pfestubs WORDS` ends, with exit status 2."""
+    outcome = call(*words)
+    assert (outcome.code, outcome.out) == (2, ""), outcome
+    start, _, sentence = outcome.err.partition(": error: ")
+    assert start == str(subject), outcome
+    assert len(outcome.err.splitlines()) == 1, outcome
+    assert "internal error" not in sentence, outcome
+    return sentence.removesuffix("\n")
+
+
+def run_program(*words: object, env: Mapping[str, str] | None = None, **options: Any) -> Outcome:
+    """Run a program in a process of its own; `env` is added to a clean environment."""
+    done = subprocess.run(
+        [str(word) for word in words],
+        env=clean_environment(env),
+        check=False,
+        **{
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+            "timeout": 120,
+            **options,
+        },
+    )
+    return Outcome(done.returncode, done.stdout or "", done.stderr or "")
+
+
+def run_cli(*words: object, executable: str = "pfestubs", **options: Any) -> Outcome:
+    """The installed executable in a process of its own (options of `run_program`)."""
+    return run_program(executable_path(executable), *words, **options)
+
+
+def shell_script(path: Path, body: str) -> Path:
+    """Write a shell script that can be run."""
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return path
 
 
 def on_terminal(

@@ -14,10 +14,8 @@ import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Self
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import Any, Self
 
 _TIMEOUT = 60
 # Chromium reads commands from descriptor 3 and writes answers to 4, each ended by a zero byte.

@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import html
 import json
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from random import Random
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import NamedTuple
 
 Line = tuple[str, bool]
 """Text of the log, and whether the kernel printed it."""

@@ -17,13 +17,10 @@ A linked file has addresses and segments; a segment maps sections or holds bytes
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypedDict
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
-    from typing import Unpack
+from pathlib import Path
+from typing import TypedDict, Unpack
 
 ET_REL, ET_EXEC, ET_DYN, ET_CORE = 1, 2, 3, 4
 EM_386, EM_PPC, EM_PPC64, EM_X86_64 = 3, 20, 21, 62

@@ -7,22 +7,19 @@ import os
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
 from pfestubs.kbuild.makefiles import POSTLINK_MAKEFILE, TOOLS_MAKEFILE
 from support import (
     FIXTURES,
     OBJECTS,
     Outcome,
-    call_in_process,
+    call,
     clean_environment,
     executable_path,
     tool,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 TREES = FIXTURES / "trees"
 MAKEFILES = (TOOLS_MAKEFILE, POSTLINK_MAKEFILE)
@@ -84,7 +81,7 @@ class Build:
         ):
             (directory / name_).write_text(text)
             (directory / name_).chmod(0o755)
-        assert call_in_process("kbuild", "install", self.tree).code == 0
+        assert call("kbuild", "install", self.tree).code == 0
 
     def reserve(self, reserve: str) -> None:
         (self.tree / "config").write_text(CONFIG.format(reserve))
@@ -139,4 +136,4 @@ class Build:
 def reserve_of(path: Path) -> str:
     import json
 
-    return str(json.loads(call_in_process("count", "--format", "json", path).out)["stubs"]["text"])
+    return str(json.loads(call("count", "--format", "json", path).out)["stubs"]["text"])

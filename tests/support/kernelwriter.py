@@ -14,11 +14,14 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from pfestubs.layouts import LAYOUTS
+from pfestubs.layouts import LAYOUTS, Layout
 from pfestubs.model import Area, ByteOrder, Kernel, SymbolInfo, ppc
+from pfestubs.rules.kernel.boot import Boot
 from pfestubs.rules.kernel.replay import replay
 from pfestubs.rules.kernel.simulation import simulate_boot
 from support.elfwriter import (
@@ -38,13 +41,6 @@ from support.elfwriter import (
     save_elf,
 )
 from support.naive_boot import Machine
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from pfestubs.layouts import Layout
-    from pfestubs.rules.kernel.boot import Boot
 
 MIB = 1 << 20
 BASE = 0xC000000000000000

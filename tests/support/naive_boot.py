@@ -7,11 +7,9 @@ location; a step here is a step of the kernel's own code. Nothing of pfestubs is
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from typing import Any
 
 NOP = 0x60000000
 MIB32 = 0x2000000
