@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pfestubs.formats.remedy import remedy_sentence, remedy_values
-from pfestubs.formats.text import dump_json, escape_line
+from pfestubs.formats.findings import remedy_sentence, remedy_values
+from pfestubs.formats.text import dump_json, escape_line, keys_of
 from pfestubs.model import COUNT_SCHEMA, ppc
 from pfestubs.rules.kernel.sizing import TRAP_MARGIN
 
@@ -41,11 +41,8 @@ def render_json(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  #
     yield dump_json(
         {
             "schema": COUNT_SCHEMA,
-            "file": counts.file,
-            "machine": counts.machine,
+            **keys_of(counts, "file machine byte_order relocation"),
             "class": counts.bits,
-            "byte_order": counts.byte_order.value,
-            "relocation": counts.relocation,
             "layout": counts.layout.name if counts.layout else None,
             "entries": {**counts.entries._asdict(), "total": counts.entries.total},
             "stubs": _stub_counts(counts),
@@ -96,11 +93,8 @@ def _trap_values(trap: Trap | None) -> dict[str, Any] | None:
     if trap is None:
         return None
     return {
-        "exposed": trap.exposed,
-        "index": trap.index,
-        "distance": trap.distance,
+        **keys_of(trap, "exposed index distance stubs"),
         "limit": ppc.branch_limit(trap.distance),
         "margin": TRAP_MARGIN,
-        "stubs": trap.stubs,
         "remedy": remedy_values(trap.remedy),
     }

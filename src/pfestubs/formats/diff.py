@@ -14,6 +14,7 @@ from pfestubs.formats.text import (
     dump_json,
     escape_line,
     growth_left,
+    keys_of,
     machine_words,
     plural,
 )
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 SHOWN: Final = 20
 """Symbols shown of those added, and of those removed, without --all."""
 _GROWTH_SHAPES: Final = ("early", "even", "late")
+_FIGURES: Final = ("source", "stub_size", "unserved", "headroom", "growth", "damage")
 _OTHER_KIND: Final = "the kernels are of different kinds: figures of different layouts mean different things"
 
 
@@ -102,20 +104,20 @@ def render_json(result: DiffResult, options: RenderOptions) -> Iterator[str]:  #
     """Yield the document; null for what is unknown."""
 
     def both(get: Callable[[KernelFigures], Any]) -> dict[str, Any]:
-        return _pair(get(result.old), get(result.new))
+        return _pair(get(old), get(new))
+
+    old, new = result.old, result.new
 
     yield dump_json(
         {
             "schema": DIFF_SCHEMA,
-            "old": result.old.kernel.file,
-            "new": result.new.kernel.file,
+            **_pair(old.kernel.file, new.kernel.file),
             "same": result.same,
-            "source": both(lambda side: side.source),
-            "kernel": both(lambda side: {"release": side.kernel.release, "build_id": side.kernel.build_id}),
+            **{name: _pair(getattr(old, name), getattr(new, name)) for name in _FIGURES},
+            "kernel": both(lambda side: keys_of(side.kernel, "release build_id")),
             "class": both(lambda side: side.kernel.bits),
             "byte_order": both(lambda side: side.kernel.byte_order and side.kernel.byte_order.value),
             "layout": both(lambda side: side.kernel.layout),
-            "stub_size": both(lambda side: side.stub_size),
             "locations": {
                 **_pair(*result.locations),
                 "added": _names(result.added),
@@ -130,11 +132,7 @@ def render_json(result: DiffResult, options: RenderOptions) -> Iterator[str]:  #
                 }
                 for area in result.areas
             ],
-            "unserved": both(lambda side: side.unserved),
-            "headroom": both(lambda side: side.headroom),
-            "growth": both(lambda side: side.growth),
-            "damage": both(lambda side: side.damage),
-            "text": both(lambda side: {"text": side.text, "inittext": side.inittext, "gap": side.gap}),
+            "text": both(lambda side: keys_of(side, "text inittext gap")),
             "pfestubs": __version__,
         }
     )

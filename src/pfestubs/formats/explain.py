@@ -6,10 +6,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pfestubs import __version__
-from pfestubs.formats.findings import finding_message, finding_sentence
-from pfestubs.formats.remedy import remedy_details, remedy_sentence, remedy_values
+from pfestubs.formats.findings import (
+    finding_message,
+    finding_sentence,
+    remedy_details,
+    remedy_sentence,
+    remedy_values,
+)
 from pfestubs.formats.tables import paragraph
-from pfestubs.formats.text import dump_json, escape_line, hex_address, optional_address
+from pfestubs.formats.text import dump_json, escape_line, hex_address, keys_of, optional_address
 from pfestubs.model import EXPLAIN_SCHEMA
 from pfestubs.model.boot_log import Comparison, MessageKind, Proof
 from pfestubs.rules.analyses.explain import TOC_REACH
@@ -165,7 +170,7 @@ def render_text(result: ExplainResult, options: RenderOptions) -> Iterator[str]:
     for note in _notes(result):
         yield paragraph(f"{log}: {escape_line(note)}", options)
     remedy = next((e.remedy for e in result.explanations if e.remedy is not None), None)
-    for detail in () if remedy is None else remedy_details(remedy):
+    for detail in remedy_details(remedy):
         yield paragraph(f"    {detail}", options)
     state, style = ("failed:", "bad") if result.failed else ("ok:", "good")
     yield paragraph(f"{log}: {escape_line(explain_summary(result))}", options, state, style)
@@ -186,20 +191,16 @@ def render_json(result: ExplainResult, options: RenderOptions) -> Iterator[str]:
             "schema": EXPLAIN_SCHEMA,
             "file": kernel.file,
             "log": result.log.file,
-            "failed": result.failed,
+            **keys_of(result, "failed contradicts stops_at boots"),
             "disables_ftrace": Proof.DISABLED in result.proofs,
-            "contradicts": result.contradicts,
             "same_kernel": True if result.proved else None,
             "locations": len(result.boot.locations),
-            "stops_at": result.stops_at,
             "offset": optional_address(result.offset),
-            "lines": result.log.lines,
-            "boots": result.boots,
             "other_boots": len(result.log.boots) - result.boots,
-            "omitted": result.log.omitted,
+            **keys_of(result.log, "lines omitted"),
             "summary": explain_summary(result),
             "explanations": [_values(explanation) for explanation in result.explanations],
-            "kernel": {"release": kernel.release, "banner": kernel.banner, "build_id": kernel.build_id},
+            "kernel": keys_of(kernel, "release banner build_id"),
             "pfestubs": __version__,
         }
     )
@@ -208,30 +209,16 @@ def render_json(result: ExplainResult, options: RenderOptions) -> Iterator[str]:
 def _values(explanation: Explanation) -> dict[str, Any]:
     message, row, finding = explanation.message, explanation.message.row, explanation.finding
     return {
-        "line": message.line,
+        **keys_of(explanation, "rule function location agrees comparison"),
+        **keys_of(message, "line kind"),
         "message": message.text,
-        "kind": message.kind.value,
         "source": {
-            "file": row.file,
+            **keys_of(row, "file since"),
             "functions": row.functions.split(),
-            "since": row.since,
             "until": row.until or None,
         },
-        "rule": explanation.rule,
-        "function": explanation.function,
-        "location": optional_address(explanation.location),
         "logged_address": optional_address(message.code.address if message.code else None),
-        "agrees": explanation.agrees,
-        "comparison": explanation.comparison.value,
-        "predicted": None
-        if finding is None
-        else {
-            "rule": finding.rule,
-            "function": finding.function,
-            "location": optional_address(finding.location),
-            "distance": finding.distance,
-            "limit": finding.limit,
-        },
+        "predicted": finding and keys_of(finding, "rule function location distance limit"),
         "text": explanation_text(explanation),
         "remedy": remedy_values(explanation.remedy),
     }

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from pfestubs.formats.tables import Table, paragraph, table_text
-from pfestubs.formats.text import escape_line, plural
+from pfestubs.formats.text import escape_line, keys_of, plural
 from pfestubs.model import MODULES_SCHEMA
 from pfestubs.rules.analyses.modules import total
 
@@ -126,18 +126,9 @@ def render_json(listing: ModuleListing, options: RenderOptions) -> Iterator[str]
 def _module(row: ModuleStubs) -> dict[str, Any]:
     module = row.module
     return {
-        "file": module.file,
+        **keys_of(module, "file byte_order vermagic abi nops text_bytes"),
+        **keys_of(row, "locations unseen stub_bytes stub_entries flags"),
         "class": module.bits,
-        "byte_order": module.byte_order.value,
-        "vermagic": module.vermagic,
-        "abi": module.abi,
-        "nops": module.nops,
         "mcount": module.has_mcount,
         "tracing": row.kind,
-        "locations": row.locations,
-        "unseen": row.unseen,
-        "stub_bytes": row.stub_bytes,
-        "stub_entries": row.stub_entries,
-        "text_bytes": module.text_bytes,
-        "flags": list(row.flags),
     }

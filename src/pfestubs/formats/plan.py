@@ -6,9 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pfestubs.formats.address_map import text_sentence
-from pfestubs.formats.findings import finding_message
+from pfestubs.formats.findings import LITTLE_GROWTH, config_command, finding_message
 from pfestubs.formats.markdown import sentence
-from pfestubs.formats.remedy import LITTLE_GROWTH, config_command
 from pfestubs.formats.tables import SCREEN, Table, paragraph, table_text, terminal_width
 from pfestubs.formats.text import (
     bytes_text,
@@ -16,6 +15,7 @@ from pfestubs.formats.text import (
     escape_line,
     growth_left,
     hex_address,
+    keys_of,
     plural,
     size_text,
 )
@@ -71,11 +71,8 @@ def render_json(result: PlanResult, options: RenderOptions) -> Iterator[str]:  #
     yield dump_json(
         {
             "schema": PLAN_SCHEMA,
-            "file": result.kernel.file,
-            "layout": result.kernel.layout,
-            "entries": result.entries,
-            "reserve": result.reserve,
-            "recommended": result.recommended,
+            **keys_of(result.kernel, "file layout"),
+            **keys_of(result, "entries reserve recommended"),
             "working": [{"from": span[0], "to": span[-1]} for span in result.working],
             "damage": None if damage is None else {"rule": damage.rule, "message": finding_message(damage)},
             "shrink": None if shrink is None else {"bytes": shrink[0], "reserve": shrink[1]},
@@ -214,17 +211,13 @@ def _row(outcome: Outcome, result: PlanResult) -> tuple[str, ...]:
 def _outcome(outcome: Outcome) -> dict[str, Any]:
     first = outcome.first
     return {
-        "reserve": outcome.reserve,
+        **keys_of(outcome, "reserve ok unserved rule headroom"),
         "grow": outcome.growth.bytes,
         "shape": outcome.growth.shape.value,
-        "ok": outcome.ok,
-        "unserved": outcome.unserved,
-        "rule": outcome.rule,
         "first": None if first is None else {"function": first[0], "location": hex_address(first[1])},
-        "headroom": outcome.headroom,
         "growth": {shape.value: limit.bytes for shape, limit in outcome.limits.items()},
         "beyond": {
-            shape.value: None if limit.rule is None else {"rule": limit.rule, "function": limit.function}
+            shape.value: None if limit.rule is None else keys_of(limit, "rule function")
             for shape, limit in outcome.limits.items()
         },
     }

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Final
 from pfestubs import __version__
 from pfestubs.formats.address_map import MapScale, part_label
 from pfestubs.formats.check import causes, summary
-from pfestubs.formats.findings import WORDS, finding_sentence
+from pfestubs.formats.findings import WORDS, finding_sentence, remedy_details, remedy_sentence, setting_line
 from pfestubs.formats.markdown import sentence
 from pfestubs.formats.plan import plan_summary, reserve_words
-from pfestubs.formats.remedy import remedy_details, remedy_sentence, setting_line
 from pfestubs.formats.templates import page_part, render_template
 from pfestubs.formats.text import bytes_text, machine_words
 from pfestubs.layouts import RESERVE_CONFIG

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pfestubs.model import KernelIdentity
+
+_ADDRESSES: Final = frozenset({"address", "location", "stub"})
+"""The attributes that are addresses."""
 
 
 def hex_address(value: int) -> str:
@@ -94,6 +98,22 @@ def size_text(size: int) -> str:
         if abs(size) >= unit:
             return f"{size / unit:,.1f} {name}"
     return plural(size, "byte")
+
+
+def keys_of(value: object, names: str) -> dict[str, Any]:
+    """Return some attributes of `value` as keys of a document; null for all of them if it is None.
+
+    Args:
+        value: what the document is about.
+        names: of the attributes, separated by blanks; an address is text, an enumeration its value.
+    """
+    return {name: None if value is None else _spelled(name, getattr(value, name)) for name in names.split()}
+
+
+def _spelled(name: str, value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    return optional_address(value) if name in _ADDRESSES else value
 
 
 def dump_json_list(value: Any, key: str, items: Iterable[Any], depth: int = 1) -> Iterator[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from pfestubs.formats.text import dump_json_list, escape_line, hex_address, hex_word
+from pfestubs.formats.text import dump_json_list, escape_line, hex_address, hex_word, keys_of
 from pfestubs.model import VERIFY_SCHEMA, ppc
 from pfestubs.rules.analyses.stub_states import StubState
 from pfestubs.rules.kernel.stubs import stub_words, traced_word
@@ -101,16 +101,12 @@ def render_json(result: Verification, options: RenderOptions) -> Iterator[str]: 
         {
             "schema": VERIFY_SCHEMA,
             "file": boot.kernel.file,
-            "dump": result.dump,
             "layout": boot.kernel.layout_name,
-            "offset": f"{result.offset:#x}",
-            "ok": result.ok,
+            "offset": hex_address(result.offset),
+            **keys_of(result, "dump ok"),
             "stub_size": boot.stub_size,
             "stubs": counts.total(),
-            "as_predicted": counts[StubState.AS_PREDICTED],
-            "in_use": counts[StubState.IN_USE],
-            "freed": counts[StubState.FREED],
-            "different": counts[StubState.DIFFERENT],
+            **{state.value.replace(" ", "_"): counts[state] for state in StubState},
             "stops_at": None if boot.stops_at is None else boot.function(boot.stops_at),
             "ftrace_disabled": result.disabled,
             "findings": [],
@@ -123,9 +119,8 @@ def render_json(result: Verification, options: RenderOptions) -> Iterator[str]: 
 def _values(stub: ComparedStub) -> dict[str, Any]:
     boot, position, found, target = stub.boot, stub.position, stub.found, stub.target
     values: dict[str, Any] = {
-        "state": stub.state.value,
+        **keys_of(stub, "state location"),
         "function": boot.function(position),
-        "location": hex_address(stub.location),
         "location_word": _optional(hex_word, stub.word),
         **dict.fromkeys(("area", "index", "address", "insns_address", "expected", "found")),
         "target": _optional(hex_address, target),

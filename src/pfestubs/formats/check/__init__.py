@@ -10,15 +10,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pfestubs import __version__
-from pfestubs.formats.findings import finding_message
-from pfestubs.formats.remedy import remedy_details, remedy_sentence, remedy_values
+from pfestubs.formats.findings import finding_message, remedy_details, remedy_sentence, remedy_values
 from pfestubs.formats.tables import SCREEN, Table, paragraph, table_text, terminal_width
 from pfestubs.formats.text import (
     bytes_text,
     dump_json_list,
     escape_line,
     hex_address,
-    optional_address,
+    keys_of,
     plural,
 )
 from pfestubs.model import CHECK_SCHEMA
@@ -27,13 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.model import KernelFigures
     from pfestubs.model.findings import Finding
     from pfestubs.rules.check.check import CheckResult
-    from pfestubs.rules.kernel.boot import Headroom
 
 SHOWN_PER_CAUSE: Final = 4
 """Findings of one cause that people are shown without --all: the first one, and three more functions."""
+_HEADROOM: Final = "bytes function location branch"
 _ANNOTATIONS: Final = 10
 """GitHub's limit per step and severity; the rest are dropped silently."""
 
@@ -74,7 +72,7 @@ def _findings(result: CheckResult, options: RenderOptions) -> Iterator[str]:
             severity, style = f"{finding.severity}:", "bad" if finding.severity == "error" else "bold"
             line = f"{file}: {severity} {finding.rule}: {escape_line(finding_message(finding))}"
             yield paragraph(line, options, severity, style)
-            for detail in remedy_details(finding.remedy) if finding.remedy else ():
+            for detail in remedy_details(finding.remedy):
                 yield paragraph(f"    {detail}", options)
         if cause.more:
             yield paragraph(f"{file}: {cause.more:,} more of {finding.rule} (--all shows all)", options)
@@ -245,35 +243,29 @@ def _against_baseline(result: CheckResult, name: Callable[[str], str]) -> str:
 
 def render_json(result: CheckResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
     """Yield `pfestubs/check/1`, every finding with every key; addresses as strings, bytes as integers."""
-    kernel = result.kernel
+    kernel, baseline = result.kernel, result.options.baseline
     yield from dump_json_list(
         {
             "schema": CHECK_SCHEMA,
-            "file": kernel.file,
-            "layout": kernel.layout,
+            **keys_of(kernel, "file layout byte_order"),
+            **keys_of(result, "ok locations stub_size growth"),
             "machine": "ppc64" if kernel.bits == 64 else "ppc",
             "class": kernel.bits,
-            "byte_order": None if kernel.byte_order is None else kernel.byte_order.value,
-            "ok": result.ok,
-            "locations": result.locations,
-            "stub_size": result.stub_size,
             "areas": [
                 {
-                    "name": use.area.name,
-                    "address": hex_address(use.area.address),
+                    **keys_of(use.area, "name address"),
                     "reserved": use.area.count,
-                    "used": use.used,
-                    "needed": use.needed,
+                    **keys_of(use, "used needed"),
                 }
                 for use in result.areas
             ],
             "headroom": {
-                **_headroom(result.headroom),
-                "by_branch": [_headroom(room) for room in result.by_branch],
+                **keys_of(result.headroom, _HEADROOM),
+                "by_branch": [keys_of(room, _HEADROOM) for room in result.by_branch],
             },
-            "growth": None if result.growth is None else dict(result.growth),
-            "baseline": _baseline(result.options.baseline),
-            "kernel": {"release": kernel.release, "banner": kernel.banner, "build_id": kernel.build_id},
+            "baseline": baseline
+            and {"file": baseline.kernel.file, **keys_of(baseline, "locations headroom")},
+            "kernel": keys_of(kernel, "release banner build_id"),
             "findings": [],
             "pfestubs": __version__,
         },
@@ -282,32 +274,9 @@ def render_json(result: CheckResult, options: RenderOptions) -> Iterator[str]:  
     )
 
 
-def _baseline(baseline: KernelFigures | None) -> dict[str, Any] | None:
-    if baseline is None:
-        return None
-    return {"file": baseline.kernel.file, "locations": baseline.locations, "headroom": baseline.headroom}
-
-
-def _headroom(room: Headroom | None) -> dict[str, Any]:
-    if room is None:
-        return dict.fromkeys(("bytes", "function", "location", "branch"))
-    return {
-        "bytes": room.bytes,
-        "function": room.function,
-        "location": hex_address(room.location),
-        "branch": room.branch,
-    }
-
-
 def _finding(finding: Finding) -> dict[str, Any]:
     return {
-        "rule": finding.rule,
-        "severity": finding.severity,
-        "function": finding.function,
-        "location": optional_address(finding.location),
-        "stub": optional_address(finding.stub),
-        "distance": finding.distance,
-        "limit": finding.limit,
+        **keys_of(finding, "rule severity function location stub distance limit"),
         "message": finding_message(finding),
         "remedy": remedy_values(finding.remedy),
     }

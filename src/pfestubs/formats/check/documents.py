@@ -24,15 +24,14 @@ from pfestubs.formats.check import (
     messages,
     summary,
 )
-from pfestubs.formats.findings import WORDS, finding_message
+from pfestubs.formats.findings import WORDS, finding_message, remedy_details, remedy_sentence, setting_line
 from pfestubs.formats.markdown import LIMIT, FoldedList, code, folded_lists, sentence, table_lines
-from pfestubs.formats.remedy import remedy_details, remedy_sentence, setting_line
 from pfestubs.formats.text import (
     dump_json_list,
     escape,
     escape_line,
+    keys_of,
     machine_words,
-    optional_address,
     plural,
 )
 from pfestubs.model.findings import RULES
@@ -130,7 +129,8 @@ def _results(uri: str, found: Sequence[Cause]) -> Iterator[dict[str, Any]]:
             "partialFingerprints": {
                 "primaryLocationLineHash": f"{_digest(identity)}:{seen[identity]}",
             },
-            "properties": _properties(first),
+            # Addresses as strings: SARIF's own absoluteAddress is a number, and kernel addresses exceed 2^63.
+            "properties": keys_of(first, "distance limit location stub"),
         }
         if len(cause.shown) > 1:
             result["relatedLocations"] = [
@@ -148,16 +148,6 @@ def _location(uri: str, finding: Finding) -> dict[str, Any]:
         name = escape(finding.function)
         location["logicalLocations"] = [{"fullyQualifiedName": name, "kind": "function"}]
     return location
-
-
-def _properties(finding: Finding) -> dict[str, Any]:
-    # Addresses as strings: SARIF's own absoluteAddress is a number, and kernel addresses exceed 2^63.
-    return {
-        "distance": finding.distance,
-        "limit": finding.limit,
-        "location": optional_address(finding.location),
-        "stub": optional_address(finding.stub),
-    }
 
 
 def _stable_name(function: str | None) -> str:
