@@ -16,7 +16,7 @@ import pytest
 from pfestubs.formats.check import summary
 from pfestubs.read.saved import read_baseline
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.check.check import CheckOptions, check_boot
+from pfestubs.rules.check import CheckOptions, check_boot
 from pfestubs.rules.kernel.simulation import boot_kernel
 from support import call, executable_path, on_terminal, run_cli, tool
 from support.kernelwriter import MIB, LinkedKernel, inline_kernel

@@ -25,7 +25,7 @@ from pfestubs.formats.markdown import LIMIT
 from pfestubs.layouts import LAYOUTS
 from pfestubs.model import Area, ByteOrder, KernelFigures, KernelIdentity
 from pfestubs.model.findings import RULES, Action, Finding, Remedy
-from pfestubs.rules.check.check import AreaUse, CheckOptions, CheckResult
+from pfestubs.rules.check import AreaUse, CheckOptions, CheckResult
 from pfestubs.rules.kernel.boot import Headroom
 from support import validator
 

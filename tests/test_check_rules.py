@@ -21,7 +21,7 @@ from pfestubs.layouts import LAYOUTS, RESERVE_CONFIG, AreaSpec
 from pfestubs.model import AreaCounts, ByteOrder, EntryCounts, KernelFigures, KernelIdentity, ObjectCounts
 from pfestubs.model.findings import Action, Finding, Remedy
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.check.check import AllowedGrowth, CheckOptions, CheckResult, check_boot
+from pfestubs.rules.check import AllowedGrowth, CheckOptions, CheckResult, check_boot
 from pfestubs.rules.kernel.integrity import measure_stub_size
 from pfestubs.rules.kernel.simulation import boot_kernel
 from support.kernelwriter import MIB, LinkedKernel, inline_kernel

@@ -20,7 +20,7 @@ from pfestubs.model import Kernel, ppc
 from pfestubs.model.findings import Action, Remedy
 from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import Growth, GrowthShape, NopMemory, relink, text_entries
-from pfestubs.rules.check.remedy import Remedies
+from pfestubs.rules.check import Remedies
 from pfestubs.rules.kernel.boot import Boot
 from pfestubs.rules.kernel.replay import replay
 from pfestubs.rules.kernel.simulation import simulate_boot

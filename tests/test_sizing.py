@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from pfestubs.errors import InputError
 from pfestubs.layouts import LAYOUTS, AreaRole, detect_layout
 from pfestubs.model import AreaCounts, ByteOrder, EntryCounts, ReserveArray, TextSection, VmlinuxO
-from pfestubs.rules.kernel.section_kinds import classify_section
-from pfestubs.rules.kernel.sizing import Trap, count, count_entries, find_trap, size_areas
+from pfestubs.rules.kernel.sizing import Trap, classify_section, count, count_entries, find_trap, size_areas
 
 MIB = 1 << 20
 

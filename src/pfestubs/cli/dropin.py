@@ -69,7 +69,7 @@ def _check(_nm: str, vmlinux: str) -> int:
     """Check `vmlinux`; print nothing on success, as the script, else the findings on standard error."""
     from pfestubs.formats import RenderOptions, render
     from pfestubs.read.vmlinux import open_kernel
-    from pfestubs.rules.check.check import CheckOptions, check_boot
+    from pfestubs.rules.check import CheckOptions, check_boot
     from pfestubs.rules.kernel.simulation import boot_kernel
 
     with open_kernel(vmlinux) as kernel:

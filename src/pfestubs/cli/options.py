@@ -27,7 +27,7 @@ from pfestubs.system.files import refuse_input
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pfestubs.rules.check.check import AllowedGrowth
+    from pfestubs.rules.check import AllowedGrowth
 
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
     _ParamType = click.ParamType[Any]
@@ -227,7 +227,7 @@ def _growth(text: str) -> AllowedGrowth:
         raise ValueError(f"{text!r} is neither a number of locations nor a percentage")
     from decimal import Decimal  # exact: 2.3% of 1,000 is 23
 
-    from pfestubs.rules.check.check import AllowedGrowth
+    from pfestubs.rules.check import AllowedGrowth
 
     if match[1] is not None:
         return AllowedGrowth(Decimal(match[1].replace(",", "")), "locations")

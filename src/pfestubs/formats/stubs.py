@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.analyses.listing import StubListing
+    from pfestubs.rules.analyses.stubs import StubListing
     from pfestubs.rules.kernel.boot import Boot
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pfestubs.formats.text import dump_json_list, escape_line, hex_address, hex_word, keys_of
 from pfestubs.model import VERIFY_SCHEMA, ppc
-from pfestubs.rules.analyses.stub_states import StubState
+from pfestubs.rules.analyses.stubs import StubState
 from pfestubs.rules.kernel.stubs import stub_words, traced_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.analyses.stub_states import ComparedStub, Verification
+    from pfestubs.rules.analyses.stubs import ComparedStub, Verification
 
 SHOWN_PER_STATE: Final = 20
 """Stubs shown per state without --all."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The types that pass between the layers, once each; those of one command are in modules of this package.
+"""The types that pass between the layers, once each.
 
 Readers produce them, rules and formats take them. Addresses are unsigned integers as linked, sizes are
 bytes, counts are numbers of entries or stubs.
@@ -374,3 +374,46 @@ class RunningKernel(NamedTuple):
     word_at: Callable[[int], int | None]
     trampolines: Sequence[int] | None
     disabled: int | None
+
+
+# -- modules -------------------------------------------------------------------------------------------------
+
+
+class EntriesTable(NamedTuple):
+    """A section `__patchable_function_entries`: its bytes, and what the loader needs to see its entries."""
+
+    size: int
+    relocations: int
+    is_loaded: bool
+    """Whether it has the flag SHF_ALLOC."""
+    has_content: bool
+    """Whether its bytes are in the file."""
+
+
+@dataclass(frozen=True)
+class ModuleFile:
+    """A module (`.ko`) as plain values.
+
+    Attributes:
+        file: as named on the command line, or below a directory named there.
+        size: bytes of the module, unpacked.
+        vermagic: of `.modinfo`: the kernel that it was built for; None without one.
+        abi: of ELF for 64 bits, 1 or 2; None for 32 bits.
+        nops: at the functions' entries, 1 or 2; None if unknown.
+        has_mcount: whether it calls `_mcount` or has a section `__mcount_loc`.
+        has_symbols: whether it has a symbol table.
+        tables: each section `__patchable_function_entries`, in the order of the section headers.
+        text_bytes: of the sections of code that the module loader places.
+    """
+
+    file: str
+    size: int
+    bits: int
+    byte_order: ByteOrder
+    vermagic: str | None
+    abi: int | None
+    nops: int | None
+    has_mcount: bool
+    has_symbols: bool
+    tables: Sequence[EntriesTable]
+    text_bytes: int

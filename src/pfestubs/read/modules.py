@@ -7,8 +7,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import InputError, PfestubsError, ToolError
-from pfestubs.model import ByteOrder, ppc
-from pfestubs.model.modules import EntriesTable, ModuleFile
+from pfestubs.model import ByteOrder, EntriesTable, ModuleFile, ppc
 from pfestubs.read import elf as e
 from pfestubs.read.file_types import require_kind
 

@@ -14,7 +14,7 @@ from pfestubs.formats import RenderOptions
 from pfestubs.formats.check import github_error, summary, verdict
 from pfestubs.formats.findings import finding_message
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.check.check import CheckOptions, check_boot
+from pfestubs.rules.check import CheckOptions, check_boot
 from pfestubs.rules.kernel.simulation import boot_kernel
 from pfestubs.system.files import print_messages, write_output
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pfestubs.cli.output import Output
     from pfestubs.model import KernelFigures, ObjectCounts
-    from pfestubs.rules.check.check import AllowedGrowth
+    from pfestubs.rules.check import AllowedGrowth
 
 
 @options.command(

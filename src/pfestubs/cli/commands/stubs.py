@@ -11,7 +11,7 @@ from pfestubs.cli import options
 from pfestubs.cli.lookup import FoundLocations, find_locations
 from pfestubs.errors import Exit, PfestubsError
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.analyses.listing import list_stubs
+from pfestubs.rules.analyses.stubs import list_stubs
 from pfestubs.rules.kernel.simulation import boot_kernel
 from pfestubs.system.files import print_messages
 

@@ -8,7 +8,7 @@ from pfestubs.cli.output import Output, track
 from pfestubs.formats.verify import verify_summary
 from pfestubs.read.dump import open_dump
 from pfestubs.read.vmlinux import open_kernel
-from pfestubs.rules.analyses.stub_states import verify_stubs
+from pfestubs.rules.analyses.stubs import verify_stubs
 from pfestubs.rules.kernel.simulation import boot_kernel
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pfestubs.formats import RenderOptions
     from pfestubs.model.findings import Finding
-    from pfestubs.rules.check.check import CheckResult
+    from pfestubs.rules.check import CheckResult
 
 SHOWN_PER_CAUSE: Final = 4
 """Findings of one cause that people are shown without --all: the first one, and three more functions."""

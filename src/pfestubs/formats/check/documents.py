@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pfestubs.formats.findings import Words
     from pfestubs.model import KernelIdentity
     from pfestubs.model.findings import Finding, Remedy
-    from pfestubs.rules.check.check import CheckResult
+    from pfestubs.rules.check import CheckResult
 
 SARIF_LIMIT: Final = 25_000
 """Results per run: GitHub refuses a file with more."""

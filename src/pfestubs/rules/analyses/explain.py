@@ -14,8 +14,7 @@ from pfestubs.errors import Refusal, RefusedError
 from pfestubs.model import ppc, symbolic
 from pfestubs.model.boot_log import BugPhase, Comparison, MessageKind, Proof
 from pfestubs.model.findings import Action, Remedy
-from pfestubs.rules.check.check import failure_finding
-from pfestubs.rules.check.remedy import Remedies
+from pfestubs.rules.check import Remedies, failure_finding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

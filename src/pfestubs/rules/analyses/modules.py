@@ -17,7 +17,7 @@ from pfestubs.model import ppc
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pfestubs.model.modules import ModuleFile
+    from pfestubs.model import ModuleFile
 
 DEFAULT_STUB_SIZE: Final = max(layout.stub_size for layout in LAYOUTS.values())
 """Bytes of a stub (`sizeof(struct ftrace_ool_stub)`) on every mainline kernel: a module does not tell."""

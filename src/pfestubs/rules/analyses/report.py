@@ -15,7 +15,7 @@ from pfestubs.rules.analyses.address_map import AddressSpan, map_addresses, meas
 from pfestubs.rules.analyses.plan import growth_curve, plan_reserve
 from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import text_locations
-from pfestubs.rules.check.check import CheckOptions, check_boot
+from pfestubs.rules.check import CheckOptions, check_boot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pfestubs.rules.analyses.address_map import AddressMap, TextSizes
     from pfestubs.rules.analyses.conditions import GrowthCurve
     from pfestubs.rules.analyses.plan import PlanResult
-    from pfestubs.rules.check.check import CheckResult
+    from pfestubs.rules.check import CheckResult
     from pfestubs.rules.kernel.boot import Boot
 
 TIGHTEST: Final = 100

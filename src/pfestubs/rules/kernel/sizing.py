@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from pfestubs.errors import Refusal, RefusedError
 from pfestubs.layouts import LAYOUTS, RESERVE_CONFIG, Layout, detect_layout
 from pfestubs.model import AreaCounts, EntryCounts, ObjectCounts, ppc
-from pfestubs.rules.kernel.section_kinds import classify_section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +25,13 @@ TRAP_MARGIN: Final = 1 << 20
 """Bytes that the final link may add between a location and its stub, beyond what `vmlinux.o` shows."""
 _ROUND: Final = 100
 """A suggested reserve is a multiple of this: the object only suggests where text will be."""
+
+SectionKind = Literal["text", "inittext", "exittext"]
+
+_INIT_EXACT: Final = frozenset({".init.text", ".text.startup"})
+_INIT_PREFIXES: Final = (".init.text.", ".text.startup.")
+_EXIT_EXACT: Final = frozenset({".exit.text", ".text.exit"})
+_EXIT_PREFIXES: Final = (".text.exit.",)
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,19 @@ class SizedObject(NamedTuple):
     def ok(self) -> bool:
         """Whether the reserve is in range, as far as was asked."""
         return self.trap is None or not self.trap.exposed
+
+
+def classify_section(section: str) -> SectionKind:
+    """Return the kind of an entry whose location is in the section of that name.
+
+    By the linker script's own rules, those of 7.2 (`include/asm-generic/vmlinux.lds.h`: INIT_TEXT, EXIT_TEXT
+    and TEXT_MAIN): a name matches exactly or by its `name.` prefix: `.text.startup_pirq` is ordinary text.
+    """
+    if section in _INIT_EXACT or section.startswith(_INIT_PREFIXES):
+        return "inittext"
+    if section in _EXIT_EXACT or section.startswith(_EXIT_PREFIXES):
+        return "exittext"
+    return "text"
 
 
 def count_entries(obj: VmlinuxO) -> EntryCounts:

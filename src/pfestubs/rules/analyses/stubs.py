@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The state of each stub in the memory of a running or crashed kernel, against the predicted boot."""
+"""The stubs of a predicted boot: those to list, and the state of each in the memory of a running kernel."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import Refusal, RefusedError
 from pfestubs.model import TRAMPOLINE_FREED, ppc
+from pfestubs.rules.check import failure_findings
 from pfestubs.rules.kernel.stubs import stub_words, traced_word
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pfestubs.model import RunningKernel
+    from pfestubs.model.findings import Finding
     from pfestubs.rules.kernel.boot import Boot
     from pfestubs.rules.kernel.stubs import Words
 
@@ -24,6 +26,30 @@ _POISON: Final = 0xCCCCCCCC
 """What a kernel fills freed init memory with (include/linux/poison.h: POISON_FREE_INITMEM)."""
 
 Found = tuple[int | None, int | None, int | None, int | None]
+
+
+class StubListing(NamedTuple):
+    """Positions of locations, and why some have no stub."""
+
+    boot: Boot
+    positions: Sequence[int]
+    missing: Mapping[int, Finding]
+
+
+def list_stubs(boot: Boot, positions: Sequence[int]) -> StubListing:
+    """Return the listing of the locations at `positions`, in their order.
+
+    Raises:
+        RefusedError: the kernel's table or areas are damaged: nothing is predicted.
+    """
+    if boot.damage:
+        raise RefusedError(Refusal.KERNEL_DAMAGED, boot.kernel.file, boot.damage[0].rule)
+    missing = [position for position in positions if not boot.has_stub(position)]
+    findings = failure_findings(boot, [boot.failure_at[position] for position in missing])
+    return StubListing(boot, positions, dict(zip(missing, findings, strict=True)))
+
+
+# -- against memory ------------------------------------------------------------------------------------------
 
 
 class StubState(Enum):
