@@ -109,10 +109,7 @@ class Refusal(Enum):
     # The same for the layout.
     LAYOUT_DIFFERS = ("has layout {}, but {} has layout {}", "give a file of the same kernel configuration")
     # For a command that is about stubs.
-    NO_STUBS = (
-        "traces without stubs (no ftrace_ool_stub_* or ftrace_pfe_stub_* symbols)",
-        "nothing to show",
-    )
+    NO_STUBS = ("traces without stubs (no ftrace_ool_stub_* or ftrace_pfe_stub_* symbols)", "nothing to show")
     # The patterns of stub symbols: there are none, and the locations are not of a kernel without stubs.
     INLINE_UNPROVEN = (
         "has no symbols of stub areas ({}), but its locations do not hold the instructions of a kernel"
@@ -125,10 +122,7 @@ class Refusal(Enum):
         "dump with kernel memory included",
     )
     # The rule of `check` that is broken, for a command that predicts stubs.
-    KERNEL_DAMAGED = (
-        "is damaged ({}): its stubs cannot be predicted",
-        "see pfestubs check {subject}",
-    )
+    KERNEL_DAMAGED = ("is damaged ({}): its stubs cannot be predicted", "see pfestubs check {subject}")
     # The functions listed, to be compared with a whole kernel.
     LISTING_PARTIAL = (
         "lists only some functions of its kernel ({:,})",

@@ -86,9 +86,7 @@ class _Dump:
         require_kind(elf, "core")
         if elf.bits != kernel.bits:
             raise InputError(
-                self._file,
-                f"is of a {elf.bits}-bit machine, {kernel.file} is of {kernel.bits} bits",
-                _WANTED,
+                self._file, f"is of a {elf.bits}-bit machine, {kernel.file} is of {kernel.bits} bits", _WANTED
             )
         self._extents = _extents(elf, None if self._is_live else source.size)
         self._memory = self.linked_memory(0)

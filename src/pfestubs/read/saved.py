@@ -330,8 +330,4 @@ def _stubs_figures(document: _Document) -> KernelFigures:
     )
 
 
-_FIGURES: Final = {
-    CHECK_SCHEMA: _check_figures,
-    COUNT_SCHEMA: _count_figures,
-    STUBS_SCHEMA: _stubs_figures,
-}
+_FIGURES: Final = {CHECK_SCHEMA: _check_figures, COUNT_SCHEMA: _count_figures, STUBS_SCHEMA: _stubs_figures}
