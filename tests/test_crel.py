@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfestubs.read.crel import decode_crel
-from pfestubs.read.vmlinux_o import read_vmlinux_o
+from pfestubs.read.vmlinux_o import decode_crel, read_vmlinux_o
 from support import FIXTURES, call, json_of
 from support.elfwriter import SHT_CREL, KernelObject, encode_crel
 

@@ -22,9 +22,8 @@ from fuzz.seeds import map_of, with_banner
 from pfestubs.errors import InputError
 from pfestubs.model import ByteOrder
 from pfestubs.read import dump, headers
-from pfestubs.read.elf import Elf, open_elf
+from pfestubs.read.elf import NAME_LIMIT, Elf, open_elf, string_at
 from pfestubs.read.memory import Extent, Memory
-from pfestubs.read.names import NAME_LIMIT, string_at
 from pfestubs.read.source import Source, open_source, read_document
 from pfestubs.read.symbols import ElfSymbols
 from pfestubs.read.vmlinux import open_kernel

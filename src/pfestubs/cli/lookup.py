@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.model import ppc
-from pfestubs.read.names import decode_name
+from pfestubs.read.elf import decode_name
 from pfestubs.rules.kernel.stubs import stub_words
 
 if TYPE_CHECKING:

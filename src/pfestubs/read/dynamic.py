@@ -117,11 +117,11 @@ class RelocatedWords:
     def _section_tables(self) -> list[_Table]:
         elf = self._elf
         sections = elf.sections
-        found = [i for i, s in enumerate(sections) if s.type == e.SHT_RELA and s.flags & e.SHF_ALLOC]
-        elf.refuse_overlapping(found, "dynamic relocations")
+        found = [s for s in sections if s.type == e.SHT_RELA and s.flags & e.SHF_ALLOC]
+        elf.refuse_overlapping((s.size for s in found), "dynamic relocations")
         return [
             _Table(s.offset, s.size, sections[s.link].offset if 0 < s.link < len(sections) else None)
-            for s in (sections[i] for i in found)
+            for s in found
             if s.size
         ]
 

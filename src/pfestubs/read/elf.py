@@ -14,15 +14,14 @@ from array import array
 from contextlib import contextmanager
 from functools import cached_property, partial
 from itertools import compress, count
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import InputError
 from pfestubs.read.headers import Headers
-from pfestubs.read.names import offsets_of_names, raw_string_at, string_at
 from pfestubs.read.source import open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from pfestubs.read.source import Source
 
@@ -33,6 +32,10 @@ SHN_UNDEF, _SHN_LORESERVE, SHN_ABS, SHN_COMMON, _SHN_XINDEX = 0, 0xFF00, 0xFFF1,
 STT_NOTYPE, STT_FUNC = 0, 2
 STB_LOCAL, STB_GLOBAL, STB_WEAK = 0, 1, 2
 R_PPC64_ADDR64, R_PPC64_UADDR64, R_PPC_ADDR32, R_PPC_UADDR32, R_PPC_RELATIVE = 38, 43, 1, 24, 22
+
+NAME_LIMIT: Final = 1024
+"""Bytes of a name that are shown: twice the kernel's KSYM_NAME_LEN; bounds memory use for hostile files."""
+_GROUP_PREFIX: Final = 7
 
 
 class Section(NamedTuple):
@@ -107,12 +110,17 @@ class Elf(Headers):
     Attributes:
         word: bytes of an address, 8 or 4.
         order: byte order, "<" or ">" as `struct` spells it.
+        rela_struct: an entry of SHT_RELA: offset, info, addend (unsigned).
     """
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self.word = self.bits // 8
         self.order = self.byte_order.struct
+        is_64 = self.bits == 64
+        self._section_struct = struct.Struct(self.order + ("IIQQQQIIQQ" if is_64 else "10I"))
+        self._symbol_struct = struct.Struct(self.order + ("IBBHQQ" if is_64 else "IIIBBH"))
+        self.rela_struct = struct.Struct(self.order + ("3Q" if is_64 else "3I"))
 
     # -- words -------------------------------------------------------------------------------------------
 
@@ -125,10 +133,6 @@ class Elf(Headers):
         return column
 
     # -- sections ----------------------------------------------------------------------------------------
-
-    @cached_property
-    def _section_struct(self) -> struct.Struct:
-        return struct.Struct(self.order + ("IIQQQQIIQQ" if self.bits == 64 else "10I"))
 
     @cached_property
     def sections(self) -> Sequence[Section]:
@@ -172,10 +176,6 @@ class Elf(Headers):
         """The index of the symbol table (SHT_SYMTAB), or None: the file is stripped."""
         return next((i for i, s in enumerate(self.sections) if s.type == _SHT_SYMTAB), None)
 
-    @cached_property
-    def _symbol_struct(self) -> struct.Struct:
-        return struct.Struct(self.order + ("IBBHQQ" if self.bits == 64 else "IIIBBH"))
-
     @property
     def symbol_value_offset(self) -> int:
         """Where st_value is in a symbol, in bytes."""
@@ -200,7 +200,8 @@ class Elf(Headers):
         return data
 
     @cached_property
-    def _symbol_names(self) -> bytes:
+    def symbol_names(self) -> bytes:
+        """The string table of the symbols' names."""
         if self.symtab is None:
             return b""
         return self.section_data(self._linked(self.symtab))
@@ -224,6 +225,15 @@ class Elf(Headers):
         """Entries in the symbol table."""
         return len(self.symbols) // self._symbol_struct.size
 
+    def symbol_fields(self, index: int) -> tuple[int, int, int, int, int]:
+        """Return the name offset, value, size, st_info and st_shndx of symbol `index`."""
+        fields = self._symbol_struct.unpack_from(self.symbols, index * self.symbol_size)
+        if self.bits == 64:
+            name, info, _, section, value, size = fields
+        else:
+            name, value, size, info, _, section = fields
+        return name, value, size, info, section
+
     def symbol(self, index: int) -> Symbol:
         """Return symbol `index` of the symbol table.
 
@@ -231,15 +241,11 @@ class Elf(Headers):
             InputError: there is no such symbol, or its extended section index is missing.
         """
         try:
-            fields = self._symbol_struct.unpack_from(self.symbols, index * self._symbol_struct.size)
+            name, value, size, info, section = self.symbol_fields(index)
         except struct.error as e:
             raise InputError(
                 self.path, f"refers to symbol {index}, the symbol table has {self.symbol_count}"
             ) from e
-        if self.bits == 64:
-            name, info, _, section, value, size = fields
-        else:
-            name, value, size, info, _, section = fields
         reserved = section >= _SHN_LORESERVE
         if section == _SHN_XINDEX:
             try:
@@ -257,7 +263,7 @@ class Elf(Headers):
 
     def symbol_name(self, symbol: Symbol) -> str:
         """Return the name of a symbol of the symbol table."""
-        return string_at(self._symbol_names, symbol.name_offset)
+        return string_at(self.symbol_names, symbol.name_offset)
 
     @cached_property
     def symbol_columns(self) -> tuple[array[int], array[int], bytes]:
@@ -271,17 +277,6 @@ class Elf(Headers):
     def _name_offsets(self) -> array[int]:
         return self.words(self.symbols, 4)[:: 6 if self.bits == 64 else 4]
 
-    def symbol_fields(self, index: int) -> tuple[int, int, int]:
-        """Return the name offset, value and st_info of symbol `index`."""
-        fields = self._symbol_struct.unpack_from(self.symbols, index * self._symbol_struct.size)
-        if self.bits == 64:
-            return fields[0], fields[4], fields[1]
-        return fields[0], fields[1], fields[3]
-
-    def raw_symbol_name_at(self, offset: int) -> bytes:
-        """Return the bytes of the string at `offset` of the symbol name table."""
-        return raw_string_at(self._symbol_names, offset)
-
     def symbols_named(self, names: Sequence[str]) -> list[Symbol]:
         """Return the symbols with one of the given names, and only those: global ones before local ones.
 
@@ -292,12 +287,12 @@ class Elf(Headers):
         stride = self.symbol_size // 4
         global_names = self.words(self.symbols[border * self.symbol_size :], 4)[::stride]
         # Linkers write names in the order of their symbols: those of local ones fill most of the table.
-        start = min(global_names[0], len(self._symbol_names)) if global_names else 0
-        offsets = offsets_of_names(self._symbol_names, names, start)
+        start = min(global_names[0], len(self.symbol_names)) if global_names else 0
+        offsets = offsets_of_names(self.symbol_names, names, start)
         found = self._symbols_at(offsets, global_names, border)
         missing = set(names).difference(map(self.symbol_name, found))
         if missing and start:
-            offsets = offsets_of_names(self._symbol_names, sorted(missing))
+            offsets = offsets_of_names(self.symbol_names, sorted(missing))
             found += self._symbols_at(offsets, global_names, border)
             missing.difference_update(map(self.symbol_name, found))
         offsets = {offset: name for offset, name in offsets.items() if name in missing}
@@ -307,27 +302,12 @@ class Elf(Headers):
         """Return the symbols whose name is at a wanted offset; `first` is the index of the column's first."""
         return [self.symbol(i) for i in compress(count(first), map(wanted.__contains__, name_offsets))]
 
-    def refuse_overlapping(self, indices: Iterable[int], what: str) -> None:
-        """Refuse sections that together hold more bytes than the file: they overlap.
-
-        Raises:
-            InputError: they do; decoding the same bytes many times would take unbounded time.
-        """
-        self.refuse_more_than_file(sum(self.sections[index].size for index in indices), what)
-
     # -- relocations -------------------------------------------------------------------------------------
 
-    @cached_property
-    def rela_struct(self) -> struct.Struct:
-        """An entry of SHT_RELA: offset, info, addend (unsigned)."""
-        return struct.Struct(self.order + ("3Q" if self.bits == 64 else "3I"))
-
     def relocations(self, index: int) -> Relocations:
-        """Return the relocations of section `index` (SHT_RELA, SHT_REL or SHT_CREL) as columns."""
+        """Return the relocations of section `index` (SHT_RELA or SHT_REL) as columns."""
         section = self.sections[index]
         data = self.section_data(index)
-        if section.type == SHT_CREL:
-            return self._compact_relocations(index, data)
         columns = 3 if section.type == SHT_RELA else 2
         if len(data) % (columns * self.word):
             raise InputError(
@@ -338,19 +318,6 @@ class Elf(Headers):
         words = self.words(data, self.word)
         return Relocations(words[0::columns], words[1::columns], words[2::columns] if columns == 3 else None)
 
-    def _compact_relocations(self, index: int, data: bytes) -> Relocations:
-        from pfestubs.read.crel import decode_crel
-
-        try:
-            offsets, symbols, types, addends = decode_crel(data, self.bits)
-        except ValueError as e:
-            raise InputError(
-                self.path, f"relocation section {self.section_label(index)} (CREL) is damaged: {e}"
-            ) from e
-        shift = 32 if self.bits == 64 else 8
-        infos = array("Q", [symbol << shift | kind for symbol, kind in zip(symbols, types, strict=True)])
-        return Relocations(offsets, infos, addends)
-
     def info_symbol(self, info: int) -> int:
         """Return the symbol index in an r_info (ELF32_R_SYM, ELF64_R_SYM)."""
         return info >> 32 if self.bits == 64 else info >> 8
@@ -358,3 +325,51 @@ class Elf(Headers):
     def info_type(self, info: int) -> int:
         """Return the relocation type in an r_info (ELF32_R_TYPE, ELF64_R_TYPE)."""
         return info & 0xFFFFFFFF if self.bits == 64 else info & 0xFF
+
+
+# -- names in string tables ----------------------------------------------------------------------------------
+
+
+def string_at(table: bytes, offset: int) -> str:
+    """Return the string at `offset` of a string table as text."""
+    return decode_name(raw_string_at(table, offset))
+
+
+def raw_string_at(table: bytes, offset: int) -> bytes:
+    """Return the bytes of the string at `offset` of a string table; of a long one the beginning."""
+    end = table.find(b"\0", offset, offset + NAME_LIMIT)
+    if end < 0:  # too long, or the table ends first
+        end = offset + NAME_LIMIT if offset + NAME_LIMIT < len(table) else offset
+    return table[offset:end]
+
+
+def decode_name(name: bytes) -> str:
+    r"""Return a name as text; bytes that are not ASCII as `\xNN` if they are not UTF-8 either.
+
+    The codec's own handler (backslashreplace) takes 50 times as long, which hostile files can cause.
+    """
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return repr(name)[2:-1]
+
+
+def offsets_of_names(table: bytes, names: Sequence[str], start: int = 0) -> dict[int, str]:
+    """Return where one of `names` can be read in a string table from `start` on, and which.
+
+    Names that begin alike are searched for together: a table has megabytes.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        groups.setdefault(name[:_GROUP_PREFIX], []).append(name)
+    found: dict[int, str] = {}
+    for group in groups.values():
+        keys = {name.encode() + b"\0": name for name in group}
+        every = tuple(keys)
+        prefix = every[0] if len(every) == 1 else group[0][:_GROUP_PREFIX].encode()
+        at = table.find(prefix, start)
+        while at >= 0:
+            if table.startswith(every, at):
+                found[at] = keys[table[at : table.index(b"\0", at) + 1]]
+            at = table.find(prefix, at + 1)
+    return found

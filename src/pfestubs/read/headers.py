@@ -25,7 +25,7 @@ from pfestubs.model import ByteOrder
 from pfestubs.read.file_types import HEAD, refuse_other_than_elf
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from elftools.elf.elffile import ELFFile
 
@@ -199,7 +199,7 @@ class Headers:
     def notes(self) -> Iterator[Note]:
         """Yield the notes of every PT_NOTE segment."""
         segments = [s for s in self.segments if s.type == "PT_NOTE"]
-        self.refuse_more_than_file(sum(s.filesz for s in segments), "notes")
+        self.refuse_overlapping((s.filesz for s in segments), "notes")
         for segment in segments:
             content = self.file_range(segment.offset, segment.filesz, "notes")
             with _ours(self.path, "note"):
@@ -230,12 +230,12 @@ class Headers:
         known = getattr(enums, f"ENUM_RELOC_TYPE_PPC{'64' if self.bits == 64 else ''}", {})
         return next((str(n) for n, v in known.items() if v == number), f"type {number}")
 
-    def refuse_more_than_file(self, total: int, what: str) -> None:
+    def refuse_overlapping(self, sizes: Iterable[int], what: str) -> None:
         """Refuse parts that together claim more bytes than the file has: they overlap.
 
-        Raises:
-            InputError: they do; decoding the same bytes many times would take unbounded time.
+        Decoding the same bytes many times would take unbounded time.
         """
+        total = sum(sizes)
         if total > self.source.size:
             raise InputError(
                 self.path, f"is damaged: its {what} claim {total:,} bytes, the file has {self.source.size:,}"

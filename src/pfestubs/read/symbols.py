@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.model import ByteOrder, SymbolInfo, SymbolView
 from pfestubs.read import elf as e
-from pfestubs.read.names import decode_name
+from pfestubs.read.elf import decode_name, raw_string_at
 
 if TYPE_CHECKING:
     from array import array
@@ -161,7 +161,7 @@ class ElfSymbols(IndexedSymbols):
         """
         found: dict[int, tuple[int, int]] = {}
         for index in self._symbols_near(address):
-            key, value, info = self._elf.symbol_fields(index)
+            key, value, _, info, _ = self._elf.symbol_fields(index)
             rank = _RANKS[info]
             if rank != NO_CODE and 0 < value <= address and (value not in found or rank < found[value][0]):
                 found[value] = rank, key
@@ -187,4 +187,4 @@ class ElfSymbols(IndexedSymbols):
                 at = table.find(high, at + size)
 
     def _raw_name(self, key: int) -> bytes:
-        return self._elf.raw_symbol_name_at(key)
+        return raw_string_at(self._elf.symbol_names, key)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from pfestubs.errors import InputError
 from pfestubs.layouts import AreaRole
 from pfestubs.model import SymbolInfo, ppc
-from pfestubs.read.names import NAME_LIMIT, decode_name
+from pfestubs.read.elf import NAME_LIMIT, decode_name
 from pfestubs.read.source import read_document
 from pfestubs.read.symbols import NO_CODE, IndexedSymbols
 

@@ -15,10 +15,13 @@ from pfestubs.read.file_types import require_kind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pfestubs.read.elf import Elf, Symbol
+    from pfestubs.read.elf import Elf, Relocations, Symbol
 
 ENTRIES: Final = "__patchable_function_entries"
 _COUNT_SIZE: Final = 4
+_HAS_ADDENDS: Final = 4
+_VARIABLE_MAX: Final = 10
+"""Bytes of a LEB128 number of 64 bits."""
 _RELOCATION_TYPES: Final = frozenset({e.SHT_RELA, e.SHT_REL, e.SHT_CREL})
 
 
@@ -77,8 +80,9 @@ def read_vmlinux_o(path: str) -> VmlinuxO:
 def _locations(elf: Elf, machine: _Machine) -> dict[int, array[int]]:
     """Return the byte offsets of the locations in each section, over every entries section."""
     relocations = _relocation_sections(elf)
-    elf.refuse_overlapping([i for indices in relocations.values() for i in indices], "entries' relocations")
-    elf.refuse_overlapping(relocations, "entries")
+    sizes = [section.size for section in elf.sections]
+    elf.refuse_overlapping((sizes[i] for rows in relocations.values() for i in rows), "entries' relocations")
+    elf.refuse_overlapping((sizes[i] for i in relocations), "entries")
     reader = _LocationReader(elf, machine)
     for table, sections in relocations.items():
         reader.read_table(table, sections)
@@ -122,7 +126,7 @@ class _LocationReader:
         slots = array("Q")
         stored: array[int] | None = None
         for index in sections:
-            offsets, infos, addends = elf.relocations(index)
+            offsets, infos, addends = _relocations(elf, index)
             if elf.sections[index].link != elf.symtab:
                 raise InputError(
                     elf.path, f"relocation section {elf.section_label(index)} does not use the symbol table"
@@ -307,3 +311,81 @@ def _reserve_array(stubs: dict[str, Symbol], code: list[int]) -> ReserveArray | 
         if symbol is not None and not symbol.reserved and symbol.section in code:
             return ReserveArray(code.index(symbol.section), symbol.value, symbol.size)
     return None
+
+
+# -- CREL, the compact relocation format of LLVM (`clang -Wa,--crel`, section type SHT_CREL) -----------------
+
+
+def _relocations(elf: Elf, index: int) -> Relocations:
+    """Return the relocations of section `index`, of any of `_RELOCATION_TYPES`, as columns."""
+    if elf.sections[index].type != e.SHT_CREL:
+        return elf.relocations(index)
+    try:
+        offsets, symbols, types, addends = decode_crel(elf.section_data(index), elf.bits)
+    except ValueError as error:
+        raise InputError(
+            elf.path, f"relocation section {elf.section_label(index)} (CREL) is damaged: {error}"
+        ) from error
+    shift = 32 if elf.bits == 64 else 8
+    infos = array("Q", [symbol << shift | kind for symbol, kind in zip(symbols, types, strict=True)])
+    return e.Relocations(offsets, infos, addends)
+
+
+def decode_crel(data: bytes, bits: int) -> tuple[array[int], array[int], array[int], array[int] | None]:
+    """Return the relocations of a CREL section of a 64- or 32-bit file: offsets, symbols, types, addends.
+
+    A ULEB128 header (count, whether there are addends, shift of the offsets), then one record per relocation:
+    each member is stored as the difference from the record before (LLVM: `llvm/include/llvm/Object/ELF.h`).
+    Addends are unsigned, None if the section has none.
+
+    Raises:
+        ValueError: the data is damaged; the message says why.
+    """
+    header, at = _uleb(data, 0)
+    count, flag_bits = header >> 3, 3 if header & _HAS_ADDENDS else 2
+    shift = header & 3
+    if count > len(data) - at:
+        raise ValueError(f"it claims {count:,} relocations in {len(data):,} bytes")
+    mask = (1 << bits) - 1
+    offsets, symbols, types = array("Q"), array("Q"), array("Q")
+    addends = array("Q") if flag_bits == 3 else None
+    offset = symbol = kind = addend = 0
+    for _ in range(count):
+        if at >= len(data):
+            raise ValueError("it ends inside a relocation")
+        first = data[at]
+        at += 1
+        offset += (first & 0x7F) >> flag_bits
+        if first & 0x80:
+            more, at = _uleb(data, at)
+            offset += more << (7 - flag_bits)
+        if first & 1:
+            change, at = _sleb(data, at)
+            symbol += change
+        if first & 2:
+            change, at = _sleb(data, at)
+            kind += change
+        if first & header & _HAS_ADDENDS:
+            change, at = _sleb(data, at)
+            addend += change
+        offsets.append(offset << shift & mask)
+        symbols.append(symbol & 0xFFFFFFFF)
+        types.append(kind & 0xFFFFFFFF)
+        if addends is not None:
+            addends.append(addend & mask)
+    return offsets, symbols, types, addends
+
+
+def _uleb(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for index, byte in enumerate(data[at : at + _VARIABLE_MAX]):
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return value, at + index + 1
+    raise ValueError("it has a number that does not end")
+
+
+def _sleb(data: bytes, at: int) -> tuple[int, int]:
+    value, end = _uleb(data, at)
+    width = 7 * (end - at)
+    return (value - (1 << width) if value >> (width - 1) & 1 else value), end
