@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from pfestubs.errors import PfestubsError, RefusedError
 from pfestubs.formats import FORMATS, RenderOptions, render
 from pfestubs.formats.explain import MEANINGS, explain_summary, explanation_text
-from pfestubs.model.boot_log import MESSAGES, BootLog, BugPhase, CodeAddress, Comparison, MessageKind, Proof
+from pfestubs.model.boot_log import BootLog, BugPhase, CodeAddress, Comparison, MessageKind, Proof
 from pfestubs.model.findings import Action, Remedy
 from pfestubs.read import boot_log
 from pfestubs.read.boot_log import read_boot_log
@@ -116,7 +116,7 @@ def test_every_form_of_a_log_gives_the_same_messages(name: str) -> None:
     assert boot.banner is not None
     assert boot.banner.startswith("Linux version 7.2.13 (root@vm)")
     assert boot.banner.endswith("#3 SMP PREEMPT Mon Nov 23 09:03:55 UTC 2026")
-    assert [m.kind.value for m in boot.messages] == [
+    assert [m.row.name for m in boot.messages] == [
         "arch-warning",
         "ftrace-bug",
         "ftrace-bug-warning",
@@ -201,7 +201,7 @@ def test_every_message_is_known(tmp_path: Path, text: str, kind: MessageKind) ->
 
 
 def test_every_kind_of_message_has_a_sample() -> None:
-    assert set(SAMPLES.values()) == set(MessageKind) == {row.kind for row in MESSAGES} == set(MEANINGS)
+    assert set(SAMPLES.values()) == set(MessageKind) == set(MEANINGS)
 
 
 def test_the_document_has_the_rows_of_the_messages() -> None:
@@ -209,7 +209,7 @@ def test_the_document_has_the_rows_of_the_messages() -> None:
         1:
     ]
     rows = []
-    for row in MESSAGES:
+    for row in (kind.value for kind in MessageKind):
         functions = ", ".join(f"`{name}`" for name in row.functions.split()) or "-"
         versions = f"{row.since} to {row.until}" if row.until else f"since {row.since}"
         rules = ", ".join(f"`{rule}`" for rule in row.rules) or "-"

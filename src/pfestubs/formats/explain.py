@@ -210,8 +210,9 @@ def _values(explanation: Explanation) -> dict[str, Any]:
     message, row, finding = explanation.message, explanation.message.row, explanation.finding
     return {
         **keys_of(explanation, "rule function location agrees comparison"),
-        **keys_of(message, "line kind"),
+        "line": message.line,
         "message": message.text,
+        "kind": row.name,
         "source": {
             **keys_of(row, "file since"),
             "functions": row.functions.split(),

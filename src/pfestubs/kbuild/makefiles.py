@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Edit the two kernel makefiles that call the ftrace scripts, so that they call pfestubs instead.
 
-Text in, text out. The rules of the known generations are recognised by their lines; a makefile in which these
-differ is refused. Everything is written as marked blocks between the tree's own lines. A block contains a
-digest of itself and the lines that it replaces, so that any version of pfestubs can remove it bit for bit,
-whatever else the makefile contains, and can detect that it was edited by hand.
+Text in, text out. The rules of the known generations are recognised by their lines. Everything is written as
+marked blocks between the tree's own lines. A block contains a digest of itself and the lines it replaces, so
+that any version of pfestubs can remove it bit for bit, whatever else the makefile contains, and can detect
+that it was edited by hand. A makefile with such a block, or whose rules differ, is refused (`InputError`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from pfestubs.errors import InputError
@@ -35,34 +34,27 @@ VENDORED: Final = "arch/powerpc/tools/pfestubs.pyz"
 _CALLS_VENDORED: Final = f"PFESTUBS ?= $(PYTHON3) $(srctree)/{VENDORED}\n"
 
 
-@dataclass(frozen=True)
-class HookVariant:
-    """One generation of the hook: the rule in `arch/powerpc/tools/Makefile` that runs the script.
+class HookRule(NamedTuple):
+    """A rule in `arch/powerpc/tools/Makefile` that runs the script, and the template of what replaces it."""
 
-    `template` is the name of the block that replaces the rule.
-    """
-
-    name: str
-    target: str
-    prerequisites: tuple[str, ...]
+    generation: str
+    line: str
     template: str
 
 
-HOOK_VARIANTS: Final = (
-    HookVariant(
+HOOK_RULES: Final = (
+    HookRule(
         "mainline",
-        "$(obj)/vmlinux.arch.S",
-        ("$(src)/ftrace-gen-ool-stubs.sh vmlinux.o FORCE",),
+        "$(obj)/vmlinux.arch.S: $(src)/ftrace-gen-ool-stubs.sh vmlinux.o FORCE",
         "kbuild-mainline.mk.j2",
     ),
-    HookVariant(
-        "RFC",
-        ".arch.vmlinux.o",
-        (
-            "$(srctree)/arch/powerpc/tools/gen-ftrace-pfe-stubs.sh $(objtree)/vmlinux.o FORCE",
-            "$(srctree)/arch/powerpc/tools/ftrace-gen-ool-stubs.sh $(objtree)/vmlinux.o FORCE",
-        ),
-        "kbuild-rfc.mk.j2",
+    *(
+        HookRule(
+            "RFC",
+            f".arch.vmlinux.o: $(srctree)/arch/powerpc/tools/{script} $(objtree)/vmlinux.o FORCE",
+            "kbuild-rfc.mk.j2",
+        )
+        for script in ("gen-ftrace-pfe-stubs.sh", "ftrace-gen-ool-stubs.sh")
     ),
 )
 _KERNEL_RULES: Final = ("vmlinux", "vmlinux vmlinux.unstripped", "vmlinux.unstripped vmlinux")
@@ -90,11 +82,7 @@ _ADVICE: Final = "make the change by hand: pfestubs kbuild install --print print
 
 
 def strip(file: str, text: str) -> str:
-    """Return the makefile as it was before anything was installed.
-
-    Raises:
-        InputError: a block was edited by hand.
-    """
+    """Return the makefile as it was before anything was installed."""
     lines: list[str] = []
     block: list[str] | None = None
     digest, start = "", 0
@@ -177,16 +165,10 @@ class RulePlace(NamedTuple):
 
 
 def _find_rule(file: str, text: str, rule: str, target: str) -> RulePlace | None:
-    """Return the rule with exactly this line, None without one.
+    """Return the rule with exactly this line in a stripped makefile, None without one.
 
-    Args:
-        file: for messages.
-        text: of the makefile, stripped.
-        rule: the line.
-        target: a pattern; there has to be no other rule with such a target.
-
-    Raises:
-        InputError: there is another rule for the target, or the recipe is not one piece right after it.
+    Another rule for a target that matches the pattern `target` is refused, and a recipe that is not one piece
+    right after its rule.
     """
     pattern = r"[ \t]+".join(map(re.escape, rule.split(" ")))
     found = list(re.finditer(rf"^{pattern}[ \t]*\n", text, re.MULTILINE))
@@ -221,38 +203,25 @@ def _require_plain(file: str, text: str) -> None:
         raise InputError(file, f"uses {other[0].strip()}, which pfestubs does not read", _ADVICE)
 
 
-def find_hook(tools: str) -> tuple[HookVariant, RulePlace]:
-    """Return the generation of a stripped `arch/powerpc/tools/Makefile`, and its rule.
-
-    Raises:
-        InputError: it has no rule of a known generation, or more than one.
-    """
-    targets = f"(?:{'|'.join(re.escape(variant.target) for variant in HOOK_VARIANTS)})"
-    found = [
-        (variant, rule)
-        for variant in HOOK_VARIANTS
-        for needed in variant.prerequisites
-        if (rule := _find_rule(TOOLS_MAKEFILE, tools, f"{variant.target}: {needed}", targets))
-    ]
-    if not found:
-        raise InputError(
-            TOOLS_MAKEFILE,
-            "has neither mainline's rule for $(obj)/vmlinux.arch.S (6.13 and newer) nor the RFC patch's for"
-            " .arch.vmlinux.o",
-            _ADVICE,
-        )
-    return found[0]
+def find_hook(tools: str) -> tuple[HookRule, RulePlace]:
+    """Return the rule of a stripped `arch/powerpc/tools/Makefile` that runs the script, and where it is."""
+    targets = "|".join({re.escape(rule.line.partition(":")[0]) for rule in HOOK_RULES})
+    for rule in HOOK_RULES:
+        place = _find_rule(TOOLS_MAKEFILE, tools, rule.line, f"(?:{targets})")
+        if place:
+            return rule, place
+    raise InputError(
+        TOOLS_MAKEFILE,
+        "has neither mainline's rule for $(obj)/vmlinux.arch.S (6.13 and newer) nor the RFC patch's for"
+        " .arch.vmlinux.o",
+        _ADVICE,
+    )
 
 
 def edit_tools(tools: str, hook: str) -> str:
     """Return a stripped `arch/powerpc/tools/Makefile` with `hook` in place of the rule.
 
-    Args:
-        tools: the stripped text.
-        hook: the rendered template of the variant; it ends with an open `else`.
-
-    Raises:
-        InputError: as `find_hook`.
+    `hook` is the rendered template of the rule; it ends with an open `else`.
     """
     _, rule = find_hook(tools)
     own = tools[rule.start : rule.end]
@@ -260,14 +229,9 @@ def edit_tools(tools: str, hook: str) -> str:
 
 
 def edit_postlink(postlink: str, check: str) -> str:
-    """Return a stripped `arch/powerpc/Makefile.postlink` that runs `check` for both names of the kernel.
+    """Return a stripped `arch/powerpc/Makefile.postlink` that checks the kernel under both of its names.
 
-    Args:
-        postlink: the stripped text.
-        check: the rendered definition of `cmd_ftrace_check`.
-
-    Raises:
-        InputError: the makefile does not have the expected form.
+    `check` is the rendered definition of `cmd_ftrace_check`.
     """
     targets, rule = _postlink_rule(postlink)
     recipe = postlink[rule.recipe : rule.end]
@@ -290,11 +254,7 @@ def edit_postlink(postlink: str, check: str) -> str:
 
 
 def _postlink_rule(postlink: str) -> tuple[str, RulePlace]:
-    """Return the targets of the rule for the kernel, and the rule.
-
-    Raises:
-        InputError: there is none of the known form, or another one too.
-    """
+    """Return the targets of the rule for the kernel, and the rule."""
     for targets in _KERNEL_RULES:
         rule = _find_rule(POSTLINK_MAKEFILE, postlink, f"{targets}: FORCE", r"vmlinux(?:\.unstripped)?")
         if rule:

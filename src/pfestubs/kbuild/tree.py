@@ -132,8 +132,8 @@ def open_tree(srctree: str) -> KernelTree:
     revives = kbuild.revives_checks(
         _read_if_there(root, "scripts/Makefile.vmlinux"), stripped[POSTLINK_MAKEFILE]
     )
-    variant = kbuild.find_hook(stripped[TOOLS_MAKEFILE])[0]
-    generation = f"{variant.name} {kbuild.release(_read_if_there(root, 'Makefile'))}".rstrip()
+    hook, _ = kbuild.find_hook(stripped[TOOLS_MAKEFILE])
+    generation = f"{hook.generation} {kbuild.release(_read_if_there(root, 'Makefile'))}".rstrip()
     return KernelTree(root, generation, found, stripped, edited, revives, is_vendored)
 
 
@@ -191,9 +191,11 @@ def _write(root: Path, new: Mapping[str, bytes | None]) -> list[str]:
     return changed
 
 
-def _content(path: Path) -> bytes | None:
+def _content(path: Path, limit: int = -1) -> bytes | None:
+    """Return at most `limit` bytes of a file, None if there is none."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(limit)
     except FileNotFoundError:
         return None
     except OSError as e:
@@ -211,11 +213,7 @@ def _put(path: Path, data: bytes | None) -> None:
 
 
 def _require_inside(root: Path, name: str) -> None:
-    """Refuse a file that is in another tree, as in a shadow tree of symbolic links (`cp -rs`).
-
-    Raises:
-        InputError: it is outside.
-    """
+    """Refuse a file that is in another tree, as in a shadow tree of symbolic links (`cp -rs`)."""
     path = root / name
     target = os.path.realpath(path)
     if not Path(target).is_relative_to(os.path.realpath(root)):
@@ -235,17 +233,13 @@ def _read_makefiles(root: Path) -> tuple[dict[str, str], dict[str, str]]:
 
 def _read(root: Path, name: str) -> str:
     path = root / name
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAKEFILE_LIMIT + 1)
-    except FileNotFoundError as e:
+    data = _content(path, _MAKEFILE_LIMIT + 1)
+    if data is None:
         raise InputError(
             str(root),
             f"has no {name}: not a kernel tree with out-of-line ftrace stubs",
             "needs Linux 6.13 or later",
-        ) from e
-    except OSError as e:
-        raise InputError(str(path), f"cannot be read: {e.strerror}") from e
+        )
     if len(data) > _MAKEFILE_LIMIT:
         raise InputError(str(path), f"is larger than expected: more than {_MAKEFILE_LIMIT:,} bytes")
     try:
@@ -256,6 +250,6 @@ def _read(root: Path, name: str) -> str:
 
 def _read_if_there(root: Path, name: str) -> str:
     """Return the beginning of a file that is only looked at, "" if it cannot be read."""
-    with suppress(OSError), (root / name).open("rb") as file:
-        return file.read(_MAKEFILE_LIMIT).decode(errors="replace")
+    with suppress(InputError):
+        return (_content(root / name, _MAKEFILE_LIMIT) or b"").decode(errors="replace")
     return ""

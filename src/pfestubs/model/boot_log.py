@@ -12,28 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class MessageKind(Enum):
-    """What a message of ftrace is about; the value is its name in documents."""
-
-    ALLOCATING = "allocating"
-    ALLOCATED = "allocated"
-    NO_FUNCTIONS = "no-functions"
-    NO_MEMORY = "no-memory"
-    MODULE_SKIPPED = "module-skipped"
-    BUG = "ftrace-bug"
-    BUG_WARNING = "ftrace-bug-warning"
-    ARCH_WARNING = "arch-warning"
-    CORE_WARNING = "core-warning"
-    STUB_OUT_OF_RANGE = "stub-out-of-range"
-    NO_TRAMPOLINE = "no-trampoline"
-    WRONG_INSTRUCTION = "wrong-instruction"
-    FETCH_FAILED = "fetch-failed"
-    UNEXPECTED_TARGET = "unexpected-target"
-    UNEXPECTED_CALL = "unexpected-call"
-    TRACER_TOO_FAR = "tracer-too-far"
-    NO_MODULE = "no-module"
-
-
 class Proof(Enum):
     """What a message proves about ftrace; the value is the word of documents."""
 
@@ -52,6 +30,7 @@ class MessageRow(NamedTuple):
     """A message of the kernel.
 
     Attributes:
+        name: in documents.
         pattern: a regular expression over its text, from its first character on.
         file, functions: where the kernel prints it; function names are separated by blanks.
         since, until: the first and the last version that has it, "" for the newest.
@@ -59,7 +38,7 @@ class MessageRow(NamedTuple):
         rules: the rules of `check` whose failure prints it.
     """
 
-    kind: MessageKind
+    name: str
     pattern: str
     file: str
     functions: str
@@ -86,82 +65,83 @@ _WARNING: Final = r"WARNING: (?:\[.{1,200}?\] )?(?:CPU: \d+ PID: \d+ )?(?:at )?(
 that "at FILE:LINE"."""
 _WARNED: Final = r"(?P<where>:\d+) (?:at )?(?P<caller>{})(?=\+0x)"
 _ANY: Final = r"[A-Za-z_][\w.]*"
-_M, _P = MessageKind, Proof
+_P = Proof
+
 
 # fmt: off
-MESSAGES: Final = (
-    MessageRow(
-        _M.ALLOCATING, r"ftrace: allocating (?P<count>\d{1,12}) entries in \d+ pages", _CORE,
+class MessageKind(Enum):
+    """What a message of ftrace is about: every message that is explained."""
+
+    ALLOCATING = MessageRow(
+        "allocating", r"ftrace: allocating (?P<count>\d{1,12}) entries in \d+ pages", _CORE,
         "ftrace_process_locs ftrace_init", "2.6.28", _P.HEALTHY
-    ),
-    MessageRow(
-        _M.ALLOCATED, r"ftrace: allocated \d+ pages with \d+ groups", _CORE, "ftrace_init", "5.6", _P.HEALTHY
-    ),
-    MessageRow(
-        _M.NO_FUNCTIONS, r"ftrace: No functions to be traced\?", _CORE, "ftrace_init", "2.6.28", _P.DISABLED
-    ),
-    MessageRow(
-        _M.NO_MEMORY, r"ftrace: (?:FAILED to allocate memory|failed to allocate entries) for functions",
+    )
+    ALLOCATED = MessageRow(
+        "allocated", r"ftrace: allocated \d+ pages with \d+ groups", _CORE, "ftrace_init", "5.6", _P.HEALTHY
+    )
+    NO_FUNCTIONS = MessageRow(
+        "no-functions", r"ftrace: No functions to be traced\?", _CORE, "ftrace_init", "2.6.28", _P.DISABLED
+    )
+    NO_MEMORY = MessageRow(
+        "no-memory", r"ftrace: (?:FAILED to allocate memory|failed to allocate entries) for functions",
         _CORE, "ftrace_allocate_pages ftrace_init", "3.3", _P.DISABLED
-    ),
-    MessageRow(
-        _M.MODULE_SKIPPED, r"ftrace: failed to allocate entries for module '(?P<module>[\w-]+)' functions",
+    )
+    MODULE_SKIPPED = MessageRow(
+        "module-skipped", r"ftrace: failed to allocate entries for module '(?P<module>[\w-]+)' functions",
         _CORE, "ftrace_module_init", "6.3", _P.MODULE
-    ),
-    MessageRow(
-        _M.BUG, r"-{12}\[ ftrace bug \]-{12}|ftrace (?P<error>failed to modify|faulted on"
+    )
+    BUG = MessageRow(
+        "ftrace-bug", r"-{12}\[ ftrace bug \]-{12}|ftrace (?P<error>failed to modify|faulted on"
         rf" (?:modifying|writing|unknown error))(?: {CODE})?", _CORE, "ftrace_bug", "2.6.30", _P.DISABLED
-    ),
-    MessageRow(
-        _M.ARCH_WARNING, _WARNING + r"arch/powerpc/kernel/(?:trace/)?ftrace\.c" + _WARNED.format(_ANY), _ARCH,
+    )
+    ARCH_WARNING = MessageRow(
+        "arch-warning", _WARNING + r"arch/powerpc/kernel/(?:trace/)?ftrace\.c" + _WARNED.format(_ANY), _ARCH,
         "ftrace_init_nop ftrace_init_ool_stub", "6.13", _P.WARNED, ("area-exhausted",)
-    ),
-    MessageRow(
-        _M.BUG_WARNING, _WARNING + r"kernel/trace/ftrace\.c" + _WARNED.format("ftrace_bug"), _CORE,
+    )
+    BUG_WARNING = MessageRow(
+        "ftrace-bug-warning", _WARNING + r"kernel/trace/ftrace\.c" + _WARNED.format("ftrace_bug"), _CORE,
         "ftrace_bug", "2.6.30", _P.DISABLED
-    ),
-    MessageRow(
-        _M.CORE_WARNING, _WARNING + r"kernel/trace/ftrace\.c" + _WARNED.format(_ANY), _CORE, "", "2.6.30",
+    )
+    CORE_WARNING = MessageRow(
+        "core-warning", _WARNING + r"kernel/trace/ftrace\.c" + _WARNED.format(_ANY), _CORE, "", "2.6.30",
         _P.WARNED
-    ),
-    MessageRow(
-        _M.STUB_OUT_OF_RANGE, rf"{_PR_FMT}ftrace (?:ool|pfe) stub out of range"
+    )
+    STUB_OUT_OF_RANGE = MessageRow(
+        "stub-out-of-range", rf"{_PR_FMT}ftrace (?:ool|pfe) stub out of range"
         rf" \((?:0x)?(?:(?P<ip>{_HEX})|\S{{1,40}}) -> [^\s)]{{1,40}}\)", _ARCH, "ftrace_init_ool_stub",
         "6.13", _P.FAILED, ("stub-out-of-range", "return-out-of-range")
-    ),
-    MessageRow(
-        _M.NO_TRAMPOLINE, rf"{_PR_FMT}0x{_HEX}(?: \(0x(?P<ip>{_HEX})\))?: No ftrace stubs reachable", _ARCH,
+    )
+    NO_TRAMPOLINE = MessageRow(
+        "no-trampoline", rf"{_PR_FMT}0x{_HEX}(?: \(0x(?P<ip>{_HEX})\))?: No ftrace stubs reachable", _ARCH,
         "ftrace_get_call_inst", "6.6", _P.FAILED, ("tracer-unreachable",)
-    ),
-    MessageRow(
-        _M.WRONG_INSTRUCTION, rf"{_PR_FMT}0x(?P<ip>{_HEX}): expected \((?:{_HEX}|bl)\)"
+    )
+    WRONG_INSTRUCTION = MessageRow(
+        "wrong-instruction", rf"{_PR_FMT}0x(?P<ip>{_HEX}): expected \((?:{_HEX}|bl)\)"
         rf" != found \({_HEX}\)", _ARCH, "ftrace_validate_inst ftrace_init_nop", "6.6", _P.FAILED,
         ("location-not-nop",)
-    ),
-    MessageRow(
-        _M.FETCH_FAILED, rf"{_PR_FMT}0x(?P<ip>{_HEX}): fetching instruction failed", _ARCH,
+    )
+    FETCH_FAILED = MessageRow(
+        "fetch-failed", rf"{_PR_FMT}0x(?P<ip>{_HEX}): fetching instruction failed", _ARCH,
         "ftrace_read_inst", "6.6", _P.FAILED, ("location-not-nop",)
-    ),
-    MessageRow(
-        _M.UNEXPECTED_TARGET, rf"{_PR_FMT}(?:0x{_HEX}(?: \(0x(?P<ip>{_HEX})\))?: )?Unexpected target address",
+    )
+    UNEXPECTED_TARGET = MessageRow(
+        "unexpected-target", rf"{_PR_FMT}(?:0x{_HEX}(?: \(0x(?P<ip>{_HEX})\))?: )?Unexpected target address",
         _ARCH, "ftrace_get_call_inst", "6.13", _P.FAILED
-    ),
-    MessageRow(
-        _M.UNEXPECTED_CALL, rf"{_PR_FMT}Unexpected call sequence(?: at (?:0x)?(?P<ip>{_HEX}))?", _ARCH,
+    )
+    UNEXPECTED_CALL = MessageRow(
+        "unexpected-call", rf"{_PR_FMT}Unexpected call sequence(?: at (?:0x)?(?P<ip>{_HEX}))?", _ARCH,
         "__ftrace_make_call", "3.14", _P.FAILED, until="6.5"
-    ),
-    MessageRow(
-        _M.TRACER_TOO_FAR, rf"{_PR_FMT}Address of (?P<caller>[\w.]{{1,200}}) out of range of"
+    )
+    TRACER_TOO_FAR = MessageRow(
+        "tracer-too-far", rf"{_PR_FMT}Address of (?P<caller>[\w.]{{1,200}}) out of range of"
         r" (?:kernel_toc|pcrel address)", _ARCH, "ftrace_dyn_arch_init", "4.20", _P.DISABLED
-    ),
-    MessageRow(
-        _M.NO_MODULE, rf"{_PR_FMT}(?:No module loaded at addr=|0x(?=[0-9a-f]+: No module provided for"
+    )
+    NO_MODULE = MessageRow(
+        "no-module", rf"{_PR_FMT}(?:No module loaded at addr=|0x(?=[0-9a-f]+: No module provided for"
         rf" non-kernel address))(?P<ip>{_HEX})", _ARCH, "ftrace_init_nop ftrace_lookup_module_stub", "6.6",
         _P.MODULE
-    ),
-)
+    )
 # fmt: on
-"""Every message that is explained: where the kernel prints it, since when, and what it proves."""
 
 
 class BugPhase(Enum):
@@ -193,7 +173,6 @@ class LogMessage:
     Attributes:
         line: number in the log, from 1.
         text: as logged, without what stands before it.
-        row: of `MESSAGES`.
         code: the function that it is about.
         caller: the kernel's own function that a warning names.
         count: number of entries.
@@ -203,7 +182,7 @@ class LogMessage:
 
     line: int
     text: str
-    row: MessageRow
+    kind: MessageKind
     code: CodeAddress | None = None
     caller: str | None = None
     count: int | None = None
@@ -211,9 +190,9 @@ class LogMessage:
     phase: BugPhase | None = None
 
     @property
-    def kind(self) -> MessageKind:
-        """What it is about."""
-        return self.row.kind
+    def row(self) -> MessageRow:
+        """What is known of such messages."""
+        return self.kind.value
 
 
 @dataclass

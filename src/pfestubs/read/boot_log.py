@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from pfestubs.errors import InputError
 from pfestubs.model.boot_log import CODE as CODE_PATTERN
 from pfestubs.model.boot_log import (
-    MESSAGES,
     SYMBOL,
     BootLog,
     BugPhase,
@@ -31,8 +30,6 @@ from pfestubs.read.log_bytes import CHUNK, clean_chunks, open_log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from pfestubs.model.boot_log import MessageRow
 
 STANDARD_INPUT: Final = "standard input"
 BYTES_MAX: Final = 256 << 20
@@ -63,7 +60,7 @@ _STAMPED: Final = re.compile(rb"(?m)^(?:<\d+>)?\[ *\d+\.\d{6}\]")
 _FIRST: Final = {"WARNING:": "W", "ftrace: ": "f", r"-{12}\[ ": "-f"}
 """Of the rows of messages, the letters that they begin with; the others may have the file's `pr_fmt`."""
 _FORMS: Final[Sequence[tuple[MessageKind | int, str, str]]] = [
-    *((row.kind, _FIRST.get(row.pattern[:8], "f0UAN"), row.pattern) for row in MESSAGES),
+    *((kind, _FIRST.get(kind.value.pattern[:8], "f0UAN"), kind.value.pattern) for kind in MessageKind),
     (_BANNER, "LP", r"(?P<announced>Preparing to boot )?Linux version (?=\d)"),
     (_CUT, "-", r"-{12}\[ cut here \]-{12}|---\[ end trace [0-9a-f]{16} \]---"),
     (_CODE, "[", CODE_PATTERN),
@@ -81,10 +78,9 @@ _SEEN: Final = re.compile(rf"\[(?P<ip>[0-9a-f]{{8,16}})\] {SYMBOL}".encode())
 """A register or a stack entry, in the lines after REGS."""
 _NAMED: Final = re.compile(rf"[^\r\n]{{0,200}}[\r\n]+(?P<before>[^\r\n]{{0,400}}?){SYMBOL}".encode())
 """The function of an `ftrace_bug` in the next line, where its address was taken for a stamp and removed."""
-_ROWS: Final[Mapping[MessageKind | int, MessageRow]] = {row.kind: row for row in MESSAGES}
 _WHOLE: Final = frozenset(
     {_BANNER, _CUT, _CODE, _RELEASE}
-    | {kind for kind in MessageKind if kind.value.endswith(("warning", "allocating", "allocated"))}
+    | {kind for kind in MessageKind if kind.value.name.endswith(("warning", "allocating", "allocated"))}
 )
 """What is so much the kernel's own that it shows where in a line this log has the kernel's messages."""
 
@@ -149,7 +145,7 @@ class _Place(NamedTuple):
     @property
     def proof(self) -> Proof | None:
         """What the message proves, None for a part of one."""
-        return _ROWS[self.what].proof if self.what in _ROWS else None
+        return self.what.value.proof if isinstance(self.what, MessageKind) else None
 
 
 class _Collector:
@@ -207,7 +203,7 @@ class _Collector:
         self._last_end = after
         self._last_is_kept = len(self.places) < PLACES_MAX
         if not self._last_is_kept:
-            self.omitted += what in _ROWS
+            self.omitted += isinstance(what, MessageKind)
             return
         self._line += buffer.count(b"\n", self._counted, start)
         self._counted = start
@@ -375,8 +371,8 @@ class _Builder:
             boot.sightings += place.sequel
         elif place.what == _LOST:
             boot.lost.append((place.line, (place.head + place.tail).strip()))
-        elif place.what in _ROWS:
-            self._add_message(boot, bug, place, fields)
+        elif isinstance(place.what, MessageKind):
+            self._add_message(boot, bug, place, place.what, fields)
         elif bug is not None:
             self._add_to_bug(boot, bug, place, _code_address(fields))
         elif place.what in {_PHASE, _TRACER}:  # of an ftrace_bug that is not in the log
@@ -394,20 +390,25 @@ class _Builder:
             self.boots[-1] = boot if boot.complete else replace(last, announced=False)
 
     def _add_message(
-        self, boot: LoggedBoot, bug: LogMessage | None, place: _Place, fields: Mapping[str, bytes | None]
+        self,
+        boot: LoggedBoot,
+        bug: LogMessage | None,
+        place: _Place,
+        kind: MessageKind,
+        fields: Mapping[str, bytes | None],
     ) -> None:
         error, count, caller = (fields.get(key) for key in ("error", "count", "caller"))
         has_code = bool(fields.get("ip") or fields.get("module"))
         message = LogMessage(
             line=place.line,
             text=(place.head + place.tail).strip(),
-            row=_ROWS[place.what],
+            kind=kind,
             code=_code_address(fields) if has_code else next(iter(place.sequel), None),
             caller=None if caller is None else _decode(caller),
             count=None if count is None else int(count),
             error=None if error is None else _decode(error),
         )
-        if message.kind is MessageKind.BUG:
+        if kind is MessageKind.BUG:
             if bug is not None and bug is boot.messages[-1] and bug.text.startswith("-"):
                 boot.messages.pop()  # the line that announces the message itself (since 5.8)
             self._bug = message

@@ -155,10 +155,9 @@ class _Dump:
         """Yield the offsets at which memory holds the banner; add those of other kernels to `others`."""
         address = self.symbols["linux_banner"].address
         hints = [0]
-        with suppress(KeyError, ValueError):
-            hints.append(int(self._info["SYMBOL(_stext)"], 16) - self._kernel.text.start)
-        with suppress(KeyError, ValueError):
-            hints.append(int(self._info["KERNELOFFSET"], 16))
+        for key, linked in (("SYMBOL(_stext)", self._kernel.text.start), ("KERNELOFFSET", 0)):
+            with suppress(KeyError, ValueError):
+                hints.append(int(self._info[key], 16) - linked)
         for offset in hints:
             if self._memory.read(address + offset, len(banner)) == banner:
                 yield offset

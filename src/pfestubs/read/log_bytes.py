@@ -57,12 +57,11 @@ def open_log(path: str | None) -> Iterator[IO[bytes]]:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         yield sys.stdin.buffer
         return
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    with open(handle, "rb") as stream:
+    with open(path, "rb") as stream:
         # The writer of a pipe and a serial line may be silent for a while; /dev/kmsg and /proc/kmsg end
         # where a read would wait for the next message.
-        if os.isatty(handle) or stat.S_ISFIFO(os.fstat(handle).st_mode):
-            os.set_blocking(handle, True)
+        may_wait = stream.isatty() or stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+        os.set_blocking(stream.fileno(), may_wait)
         yield stream
 
 

@@ -139,14 +139,9 @@ class ElfSymbols(IndexedSymbols):
         A size of 0 is unknown: some tools write no sizes.
         """
         found: dict[str, SymbolInfo] = {}
-        ranks: dict[str, int] = {}
-        for symbol in self._elf.symbols_named(names):
-            if not symbol.reserved and symbol.section == e.SHN_UNDEF:
-                continue
-            rank = _BIND_RANK.get(symbol.bind, 3)
-            name = self._elf.symbol_name(symbol)
-            if rank < ranks.get(name, 4):
-                found[name], ranks[name] = SymbolInfo(symbol.value, symbol.size or None), rank
+        for symbol in sorted(self._elf.symbols_named(names), key=lambda s: _BIND_RANK.get(s.bind, 3)):
+            if symbol.reserved or symbol.section != e.SHN_UNDEF:
+                found.setdefault(self._elf.symbol_name(symbol), SymbolInfo(symbol.value, symbol.size or None))
         return found
 
     def _columns(self) -> tuple[Sequence[int], array[int], bytes]:

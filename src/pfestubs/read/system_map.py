@@ -37,7 +37,6 @@ _UNDEFINED: Final = re.compile(rb"\s*[Uwv] \S+\s*")
 _PLACEHOLDER: Final = re.compile(rb"\s*[0-9a-fA-F]+ \S+ .*\bSystem\.map\b.*")
 _RANKS: Final = bytes({84: 0, 87: 1, 116: 2, 119: 1}.get(letter, NO_CODE) for letter in range(256))
 """Of several symbols at one address the one to show: T before W and w before t."""
-_IS_LOCAL: Final = bytes(chr(letter).islower() for letter in range(128)) + bytes(128)
 _BOM: Final = b"\xef\xbb\xbf"
 _STUB_ENTRIES: Final = frozenset({0, 4, 8})
 """From a function's symbol to its location, in bytes, with stubs: after a global entry's set-up, or at it."""
@@ -86,12 +85,11 @@ class MapSymbols(IndexedSymbols):
         """Return where each of `names` is; a global symbol wins over a local one of the same name."""
         wanted = {name.encode(): name for name in names}
         found: dict[str, SymbolInfo] = {}
-        local: dict[str, bool] = {}
-        for i in compress(range(len(self._names)), map(wanted.__contains__, self._names)):
-            name, is_local = wanted[self._names[i]], bool(_IS_LOCAL[self._letters[i]])
-            if name not in found or (local[name] and not is_local):
-                found[name] = SymbolInfo(self._addresses[i], self._sizes.get(i) or None)
-                local[name] = is_local
+        hits = compress(range(len(self._names)), map(wanted.__contains__, self._names))
+        for i in sorted(hits, key=lambda i: chr(self._letters[i]).islower()):
+            found.setdefault(
+                wanted[self._names[i]], SymbolInfo(self._addresses[i], self._sizes.get(i) or None)
+            )
         return found
 
     def _columns(self) -> tuple[Sequence[int], array[int], bytes]:

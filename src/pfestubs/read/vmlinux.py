@@ -237,8 +237,5 @@ def _areas(
                 " nothing",
             )
         address, size = found[spec.symbol]
-        if size is None:
-            areas.append(Area(spec, address, count, symbols.gap(address), size_is_gap=True))
-        else:
-            areas.append(Area(spec, address, count, size))
+        areas.append(Area(spec, address, count, size or symbols.gap(address), size_is_gap=size is None))
     return areas

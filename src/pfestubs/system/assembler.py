@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import InputError, ToolError, UsageError
@@ -88,23 +89,15 @@ def _as_operand(path: str) -> str:
 
 
 def _run(words: Sequence[str]) -> None:
-    if "1" in os.environ.get("KBUILD_VERBOSE", os.environ.get("V", "")):
-        print_messages(shlex.join(words))
-    status = _run_tool(words)
-    if status:
-        ending = f"was ended by signal {-status}" if status < 0 else f"failed with status {status}"
-        raise ToolError(words[0], f"{ending} on {words[-1]}", "its message is above")
+    """Run a program, its standard output joined to standard error.
 
-
-def _run_tool(words: Sequence[str]) -> int:
-    """Run a program, its standard output joined to standard error; return its status as `subprocess` does.
-
-    The tool runs in its own session, whose processes are ended if this process is signalled, and if the tool
-    fails.
+    It runs in its own session, whose processes are ended if this process is signalled, and if it fails.
 
     Raises:
-        ToolError: it cannot be run.
+        ToolError: it cannot be run, or fails.
     """
+    if "1" in os.environ.get("KBUILD_VERBOSE", os.environ.get("V", "")):
+        print_messages(shlex.join(words))
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored by the caller, the status would be lost
     with signals.deferred():
         try:
@@ -116,10 +109,7 @@ def _run_tool(words: Sequence[str]) -> int:
             )
         except OSError as e:
             raise ToolError(words[0], f"cannot be run: {e.strerror}", "set CC to the cross compiler") from e
-
-        def end() -> None:
-            _end_group(process.pid)
-
+        end = partial(_end_group, process.pid)
         signals.on_end(end)
     status = -1
     try:
@@ -128,7 +118,9 @@ def _run_tool(words: Sequence[str]) -> int:
         if status:
             end()
         signals.forget(end)
-    return status
+    if status:
+        ending = f"was ended by signal {-status}" if status < 0 else f"failed with status {status}"
+        raise ToolError(words[0], f"{ending} on {words[-1]}", "its message is above")
 
 
 def _end_group(group: int) -> None:

@@ -19,13 +19,10 @@ from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import as_file, files
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 from pfestubs.errors import InstallationError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _SHEBANG: Final = b"#!/usr/bin/env python3\n"
 _MAIN: Final = """\
@@ -118,21 +115,17 @@ def _compile(root: Path) -> None:
 
 def _copy_licences(project: str, target: Path) -> None:
     """Copy the licence texts of a distribution, as far as they are installed."""
-    target.mkdir(parents=True)
-    for path in _licences(project):
-        with suppress(OSError):
-            shutil.copyfile(path, target / path.name)
-
-
-def _licences(project: str) -> Iterator[Path]:
-    """Yield the licence files of a distribution: of its metadata, of the checkout, of Debian's package."""
+    found: list[Path] = []
     with suppress(PackageNotFoundError):
-        for file in distribution(project).files or ():
-            if re.match(r"(?:LICEN[CS]E|COPYING)", file.name, re.IGNORECASE):
-                yield Path(str(file.locate()))
+        listed = distribution(project).files or ()
+        named = (file for file in listed if re.match(r"(?:LICEN[CS]E|COPYING)", file.name, re.IGNORECASE))
+        found += [Path(str(file.locate())) for file in named]
     if project == "pfestubs":
-        yield Path(__file__).parents[3] / "LICENSE"
-    yield Path(f"/usr/share/doc/python3-{project}/copyright")
+        found.append(Path(__file__).parents[3] / "LICENSE")  # of the checkout
+    found.append(Path(f"/usr/share/doc/python3-{project}/copyright"))  # of Debian's package
+    target.mkdir(parents=True)
+    for path in filter(Path.is_file, found):
+        shutil.copyfile(path, target / path.name)
 
 
 if __name__ == "__main__":  # `make zipapp`
