@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from pfestubs import __version__
 from pfestubs.formats import markdown
+from pfestubs.formats.markdown import sentence
 from pfestubs.formats.tables import Table, paragraph, styled, table_text
 from pfestubs.formats.text import (
     bytes_text,
@@ -21,7 +21,7 @@ from pfestubs.formats.text import (
 from pfestubs.model import DIFF_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from pfestubs.formats import RenderOptions
     from pfestubs.model import KernelFigures
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 SHOWN: Final = 20
 """Symbols shown of those added, and of those removed, without --all."""
 _GROWTH_SHAPES: Final = ("early", "even", "late")
-_FIGURES: Final = ("source", "stub_size", "unserved", "headroom", "growth", "damage")
 _OTHER_KIND: Final = "the kernels are of different kinds: figures of different layouts mean different things"
 
 
@@ -66,73 +65,45 @@ def _functions(verb: str, functions: Sequence[FunctionCount] | None, options: Re
 
 def render_markdown(result: DiffResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - always as much as fits
     """Yield the document, at most `markdown.LIMIT` characters."""
-    head = _head(result)
-    yield head
-    if result.same:
-        return
+    sides = [
+        f"- {title}: {markdown.code(side.kernel.file)} ({markdown.code(_describe(side))})"
+        for title, side in (("old", result.old), ("new", result.new))
+    ]
+    blocks = ["### Out-of-line ftrace stubs", f"**{sentence(diff_summary(result))}**", "\n".join(sides)]
+    if not result.same:
+        blocks += [] if result.same_kind else [sentence(_OTHER_KIND)]
+        blocks.append(markdown.table_block(_figures(result)))
+        blocks += map(sentence, filter(None, [_without_names(result)]))
     lists = [
         markdown.FoldedList(_heading(functions, verb), list(map(_function_label, functions)))
         for verb, functions in (("added", result.added), ("removed", result.removed))
-        if functions
+        if functions and not result.same
     ]
-    yield from markdown.folded_lists(lists, markdown.LIMIT - len(head))
-
-
-def _head(result: DiffResult) -> str:
-    lines = [
-        "### Out-of-line ftrace stubs",
-        "",
-        f"**{markdown.sentence(diff_summary(result))}**",
-        "",
-    ]
-    lines += [f"- {title}: {_side(side)}" for title, side in (("old", result.old), ("new", result.new))]
-    if not result.same:
-        if not result.same_kind:
-            lines += ["", markdown.sentence(_OTHER_KIND)]
-        lines += ["", *markdown.table_lines(_figures(result))]
-        reason = _without_names(result)
-        if reason:
-            lines += ["", markdown.sentence(reason)]
-    return "\n".join(lines) + "\n"
-
-
-def _side(figures: KernelFigures) -> str:
-    return f"{markdown.code(figures.kernel.file)} ({markdown.code(_describe(figures))})"
+    yield from markdown.document(blocks, lists)
 
 
 def render_json(result: DiffResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
     """Yield the document; null for what is unknown."""
-
-    def both(get: Callable[[KernelFigures], Any]) -> dict[str, Any]:
-        return _pair(get(old), get(new))
-
-    old, new = result.old, result.new
-
+    old, new = sides = result.old, result.new
     yield dump_json(
         {
             "schema": DIFF_SCHEMA,
             **_pair(old.kernel.file, new.kernel.file),
             "same": result.same,
-            **{name: _pair(getattr(old, name), getattr(new, name)) for name in _FIGURES},
-            "kernel": both(lambda side: keys_of(side.kernel, "release build_id")),
-            "class": both(lambda side: side.kernel.bits),
-            "byte_order": both(lambda side: side.kernel.byte_order and side.kernel.byte_order.value),
-            "layout": both(lambda side: side.kernel.layout),
+            **_pairs(old, new, "source stub_size unserved headroom growth damage"),
+            **_pairs(old.kernel, new.kernel, "byte_order layout"),
+            "class": _pair(*(side.kernel.bits for side in sides)),
+            "kernel": _pair(*(keys_of(side.kernel, "release build_id") for side in sides)),
+            "text": _pair(*(keys_of(side, "text inittext gap") for side in sides)),
+            "entries": _pair(*(side.entries and side.entries._asdict() for side in sides)),
             "locations": {
                 **_pair(*result.locations),
                 "added": _names(result.added),
                 "removed": _names(result.removed),
             },
-            "entries": both(lambda side: None if side.entries is None else side.entries._asdict()),
             "areas": [
-                {
-                    "name": area.name,
-                    "reserved": _pair(area.old.reserved, area.new.reserved),
-                    "used": _pair(area.old.used, area.new.used),
-                }
-                for area in result.areas
+                {"name": area.name, **_pairs(area.old, area.new, "reserved used")} for area in result.areas
             ],
-            "text": both(lambda side: keys_of(side, "text inittext gap")),
             "pfestubs": __version__,
         }
     )
@@ -142,11 +113,15 @@ def _pair(old: Any, new: Any) -> dict[str, Any]:
     return {"old": old, "new": new}
 
 
+def _pairs(old: object, new: object, names: str) -> dict[str, Any]:
+    """Return attributes of both sides as keys of the document."""
+    before, after = keys_of(old, names), keys_of(new, names)
+    return {name: _pair(before[name], after[name]) for name in before}
+
+
 def _names(functions: Sequence[FunctionCount] | None) -> list[str] | None:
     """Return the symbols, each as often as there are locations of it."""
-    if functions is None:
-        return None
-    return list(chain.from_iterable(repeat(function.name, function.number) for function in functions))
+    return None if functions is None else [name for name, number in functions for _ in range(number)]
 
 
 def _figures(result: DiffResult) -> Table:
@@ -196,16 +171,16 @@ def diff_summary(result: DiffResult) -> str:
     old, new = result.locations
     if result.same:
         return f"no differences ({plural(new, 'location')})"
-    sentence = (
+    summary = (
         f"{plural(new, 'location')}, {new - old:+,}" if new != old else f"{plural(new, 'location')} in both"
     )
     if result.added is not None and result.removed is not None:
-        sentence += f": {_total(result.added):,} added, {_total(result.removed):,} removed"
+        summary += f": {_total(result.added):,} added, {_total(result.removed):,} removed"
     if result.new.damage is not None:
-        sentence += f"; the new kernel is damaged ({result.new.damage}): see pfestubs check"
+        summary += f"; the new kernel is damaged ({result.new.damage}): see pfestubs check"
     elif result.new.unserved:
-        sentence += f"; {plural(result.new.unserved, 'location')} of the new kernel would fail at boot"
-    return sentence
+        summary += f"; {plural(result.new.unserved, 'location')} of the new kernel would fail at boot"
+    return summary
 
 
 def _heading(functions: Sequence[FunctionCount], verb: str) -> str:

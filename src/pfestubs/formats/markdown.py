@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pfestubs.formats.text import escape_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pfestubs.formats.tables import Table
 
@@ -51,25 +51,27 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def table_lines(table: Table) -> list[str]:
-    """Return the lines of a table; "|" ends a cell even in code."""
+def table_block(table: Table) -> str:
+    """Return a table; "|" ends a cell even in code."""
     rules = ["---:" if column.startswith(">") else "---" for column in table.columns]
-    rows = [
-        [
+    lines = [f"| {' | '.join(table.titles)} |", f"|{'|'.join(rules)}|"]
+    for row in table.rows:
+        cells = (
             code(cell).replace("|", "\\|") if column.startswith("`") and cell else cell
             for column, cell in zip(table.columns, row, strict=True)
-        ]
-        for row in table.rows
-    ]
-    return [
-        f"| {' | '.join(table.titles)} |",
-        f"|{'|'.join(rules)}|",
-        *(f"| {' | '.join(row)} |" for row in rows),
-    ]
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
-def folded_lists(lists: Sequence[FoldedList], room: int) -> list[str]:
-    """Return each list folded, in that order, together at most `room` characters."""
+def document(blocks: Iterable[str], lists: Sequence[FoldedList]) -> Iterator[str]:
+    """Yield paragraphs and tables, then each list folded, together at most `LIMIT` characters."""
+    head = "\n\n".join(blocks) + "\n"
+    yield head
+    yield from _folded_lists(lists, LIMIT - len(head))
+
+
+def _folded_lists(lists: Sequence[FoldedList], room: int) -> list[str]:
     shortest_first = sorted(range(len(lists)), key=lambda i: sum(map(len, lists[i].lines)))
     folded = [""] * len(lists)
     # A short list leaves its share to longer ones.

@@ -29,9 +29,7 @@ def render_text(listing: StubListing, options: RenderOptions) -> Iterator[str]:
             lines = _block(listing.boot, position)
         else:
             lines = [f"no stub: {escape_line(finding_message(listing.missing[position]))}"]
-        if width is not None:
-            lines = [wrap(line, width) for line in lines]
-        yield "\n".join(lines) + "\n\n"
+        yield "\n".join(wrap(line, width) for line in lines) + "\n\n"
 
 
 def render_json(listing: StubListing, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - nothing to choose

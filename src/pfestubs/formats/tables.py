@@ -15,7 +15,7 @@ from pfestubs.formats.text import escape_line, wrap
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
+    from rich.console import Console, JustifyMethod
 
     from pfestubs.formats import RenderOptions
 
@@ -46,36 +46,22 @@ class Table(NamedTuple):
 
 def is_styled(options: RenderOptions) -> bool:
     """Return whether colour or the width of a terminal may matter: only then is rich asked."""
-    if not options.on_stdout:
-        return False
-    try:
-        return sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))
-    except (AttributeError, ValueError):  # closed
-        return False
+    return options.on_stdout and (sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR")))
 
 
 def terminal_width(options: RenderOptions) -> int | None:
     """Return the columns of the terminal that is written to, None for a file or a pipe."""
-    if not options.on_stdout:
+    if not (options.on_stdout and sys.stdout.isatty()):
         return None
-    try:
-        if not sys.stdout.isatty():
-            return None
-        columns = os.environ.get("COLUMNS", "")
-        if columns.isdecimal() and len(columns) < 5 and int(columns):
-            return int(columns)
-        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
-    except (AttributeError, OSError, ValueError):  # closed
-        return None
+    from shutil import get_terminal_size  # 5 ms
+
+    return get_terminal_size().columns
 
 
 def paragraph(text: str, options: RenderOptions, word: str = "", style: str = "bold") -> str:
     """Return a sentence as a line; on a terminal `word` has a style, and lines break between words."""
-    width = terminal_width(options)
-    text = (text if width is None else wrap(text, width)) + "\n"
-    start = text.index(word)
-    stop = start + len(word)
-    return f"{text[:start]}{styled(word, style, options)}{text[stop:]}" if word else text
+    text = wrap(text, terminal_width(options)) + "\n"
+    return text.replace(word, styled(word, style, options), 1) if word else text
 
 
 def styled(text: str, style: str, options: RenderOptions) -> str:
@@ -97,36 +83,26 @@ def table_text(table: Table, options: RenderOptions) -> str:
     rows = [[escape_line(cell) for cell in row] for row in table.rows]
     if is_styled(options) and len(rows) <= _RICH_ROWS_MAX:
         return _rich_table(table, rows, _console(options))
-    cells = [table.titles, *rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    right = [column.startswith(">") for column in table.columns]
-    lines = []
-    for row in cells:
-        padded = (
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(row, widths, right, strict=True)
-        )
-        lines.append("  ".join(padded).rstrip() + "\n")
-    return "".join(lines)
+    rows.insert(0, table.titles)
+    specs = [
+        f"{'>' if title.startswith('>') else '<'}{max(map(len, cells))}"
+        for title, *cells in zip(table.columns, *rows, strict=True)
+    ]
+    return "".join("  ".join(map(format, row, specs)).rstrip() + "\n" for row in rows)
 
 
 def _rich_table(table: Table, rows: Sequence[Sequence[str]], console: Console) -> str:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    wide = (
-        sum(max(map(len, column)) + 2 for column in zip(table.titles, *rows, strict=True)) - 2 > console.width
-    )
-    kept = [i for i, column in enumerate(table.columns) if not (wide and column.startswith("?"))]
+    widths = [max(map(len, column)) for column in zip(table.titles, *rows, strict=True)]
+    is_narrow = sum(widths) + 2 * len(widths) - 2 > console.width
+    kept = [i for i, column in enumerate(table.columns) if not (is_narrow and column.startswith("?"))]
     grid = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), collapse_padding=True)
     for i in kept:
-        column = table.columns[i]
-        grid.add_column(
-            table.titles[i],
-            justify="right" if column.startswith(">") else "left",
-            no_wrap=not column.startswith("`"),
-            overflow="fold",
-        )
+        justify: JustifyMethod = "right" if table.columns[i].startswith(">") else "left"
+        is_name = table.columns[i].startswith("`")
+        grid.add_column(table.titles[i], justify=justify, no_wrap=not is_name, overflow="fold")
     for row in rows:
         grid.add_row(*(Text(row[i]) for i in kept))
     with console.capture() as capture:

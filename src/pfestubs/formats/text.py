@@ -26,9 +26,9 @@ def optional_address(value: int | None) -> str | None:
     return None if value is None else hex_address(value)
 
 
-def hex_word(value: int) -> str:
-    """Return an instruction word: eight digits."""
-    return f"{value:#010x}"
+def hex_word(value: int | None) -> str | None:
+    """Return an instruction word: eight digits; None where there is none."""
+    return None if value is None else f"{value:#010x}"
 
 
 def escape(text: str) -> str:
@@ -57,9 +57,9 @@ def plural(number: int, singular: str, several: str = "") -> str:
     return f"{number:,} {singular if number == 1 else several or singular + 's'}"
 
 
-def wrap(text: str, width: int) -> str:
+def wrap(text: str, width: int | None) -> str:
     """Return `text` in lines of at most `width` columns that break between words, or a longer word alone."""
-    if len(text) <= width:
+    if width is None or len(text) <= width:
         return text
     from textwrap import fill  # 3 ms
 

@@ -6,13 +6,20 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from pfestubs.formats.text import dump_json_list, escape_line, hex_address, hex_word, keys_of
+from pfestubs.formats.text import (
+    dump_json_list,
+    escape_line,
+    hex_address,
+    hex_word,
+    keys_of,
+    optional_address,
+)
 from pfestubs.model import VERIFY_SCHEMA, ppc
 from pfestubs.rules.analyses.stubs import StubState
 from pfestubs.rules.kernel.stubs import stub_words, traced_word
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
     from pfestubs.rules.analyses.stubs import ComparedStub, Verification
@@ -58,15 +65,15 @@ def _problem(stub: ComparedStub) -> str:
     problems, traced, insns = [], traced_word(boot, position), boot.insns[position]
     if stub.word not in {ppc.NOP, traced}:
         problems.append(
-            f"it holds {_optional(hex_word, stub.word) or 'nothing'}, expected nop"
-            f" {hex_word(ppc.NOP)} or a branch to its stub, {hex_word(traced)}"
+            f"it holds {hex_word(stub.word) or 'nothing'}, expected nop {hex_word(ppc.NOP)} or a branch to"
+            f" its stub, {hex_word(traced)}"
         )
     if not any(stub.found):
         problems.append(f"its stub at {insns:#x} is empty")
     else:
         expected = stub_words(boot, position)
         problems += [
-            f"its stub has {_optional(hex_word, stub.found[i]) or 'nothing'} at"
+            f"its stub has {hex_word(stub.found[i]) or 'nothing'} at"
             f" {ppc.add(insns, 4 * i):#x}, expected {hex_word(expected[i])}"
             for i in stub.odd_words
         ]
@@ -76,15 +83,10 @@ def _problem(stub: ComparedStub) -> str:
 def verify_summary(result: Verification) -> str:
     """Return the outcome in one sentence, without the file's name."""
     counts, boot = result.counts, result.boot
-    sentence = (
-        f"{'ok' if result.ok else 'failed'}: {counts[StubState.AS_PREDICTED]:,} of {counts.total():,} stubs"
-        " as predicted"
-    )
-    for state, words in (
-        (StubState.IN_USE, "in use"),
-        (StubState.FREED, "freed with init memory"),
-        (StubState.DIFFERENT, "different"),
-    ):
+    outcome, predicted = "ok" if result.ok else "failed", counts[StubState.AS_PREDICTED]
+    sentence = f"{outcome}: {predicted:,} of {counts.total():,} stubs as predicted"
+    for state in (StubState.IN_USE, StubState.FREED, StubState.DIFFERENT):
+        words = "freed with init memory" if state is StubState.FREED else state.value
         sentence += f", {counts[state]:,} {words}" if counts[state] else ""
     if result.offset:
         sentence += f"; the kernel is relocated by {result.offset:+#x}"
@@ -121,9 +123,9 @@ def _values(stub: ComparedStub) -> dict[str, Any]:
     values: dict[str, Any] = {
         **keys_of(stub, "state location"),
         "function": boot.function(position),
-        "location_word": _optional(hex_word, stub.word),
+        "location_word": hex_word(stub.word),
         **dict.fromkeys(("area", "index", "address", "insns_address", "expected", "found")),
-        "target": _optional(hex_address, target),
+        "target": optional_address(target),
         "target_symbol": None if target is None else boot.kernel.name(target),
         "problem": _problem(stub) or None,
     }
@@ -134,10 +136,6 @@ def _values(stub: ComparedStub) -> dict[str, Any]:
             "address": hex_address(boot.stub_address(position)),
             "insns_address": hex_address(boot.insns[position]),
             "expected": [hex_word(word) for word in stub_words(boot, position)],
-            "found": [_optional(hex_word, word) for word in found],
+            "found": [hex_word(word) for word in found],
         }
     return values
-
-
-def _optional(spell: Callable[[int], str], value: int | None) -> str | None:
-    return None if value is None else spell(value)

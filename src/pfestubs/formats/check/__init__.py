@@ -44,7 +44,16 @@ def render_text(result: CheckResult, options: RenderOptions) -> Iterator[str]:
 
 
 def _lines(result: CheckResult, options: RenderOptions) -> Iterator[str]:
-    yield from _findings(result, options)
+    file = escape_line(result.kernel.file)
+    for cause in causes([f for f in result.findings if options.verbose or f.severity == "error"], options):
+        for finding in cause.shown:
+            severity, style = f"{finding.severity}:", "bad" if finding.severity == "error" else "bold"
+            line = f"{file}: {severity} {finding.rule}: {escape_line(finding_message(finding))}"
+            yield paragraph(line, options, severity, style)
+            for detail in remedy_details(finding.remedy):
+                yield paragraph(f"    {detail}", options)
+        if cause.more:
+            yield paragraph(f"{file}: {cause.more:,} more of {finding.rule} (--all shows all)", options)
     if options.verbose:
         yield table_text(area_table(result), options)
         width = terminal_width(options)
@@ -59,23 +68,12 @@ def _lines(result: CheckResult, options: RenderOptions) -> Iterator[str]:
 
 def verdict(result: CheckResult, options: RenderOptions, *, with_remedy: bool) -> str:
     """Return the outcome as one line."""
-    remedy = first_remedy(result) if with_remedy else ""
-    line = f"{escape_line(result.kernel.file)}: {summary(result)}{f'; {remedy}' if remedy else ''}"
+    line = f"{escape_line(result.kernel.file)}: {summary(result)}"
+    remedy = next((error.remedy for error in result.errors if error.remedy), None)
+    if with_remedy and remedy is not None:
+        line += f"; {remedy_sentence(remedy)}"
     # A passing check does without rich.
     return paragraph(line, options) if result.ok else paragraph(line, options, "failed:", "bad")
-
-
-def _findings(result: CheckResult, options: RenderOptions) -> Iterator[str]:
-    file = escape_line(result.kernel.file)
-    for cause in causes([f for f in result.findings if options.verbose or f.severity == "error"], options):
-        for finding in cause.shown:
-            severity, style = f"{finding.severity}:", "bad" if finding.severity == "error" else "bold"
-            line = f"{file}: {severity} {finding.rule}: {escape_line(finding_message(finding))}"
-            yield paragraph(line, options, severity, style)
-            for detail in remedy_details(finding.remedy):
-                yield paragraph(f"    {detail}", options)
-        if cause.more:
-            yield paragraph(f"{file}: {cause.more:,} more of {finding.rule} (--all shows all)", options)
 
 
 class Cause(NamedTuple):
@@ -109,14 +107,8 @@ def messages(cause: Cause) -> list[str]:
 def area_table(result: CheckResult) -> Table:
     """Return each area's stubs."""
     rows = [
-        (
-            use.area.name,
-            hex_address(use.area.address),
-            f"{use.area.count:,}",
-            f"{use.used:,}",
-            f"{use.needed:,}",
-        )
-        for use in result.areas
+        (area.name, hex_address(area.address), f"{area.count:,}", f"{used:,}", f"{needed:,}")
+        for area, used, needed in result.areas
     ]
     return Table(("area", "address", ">reserved", ">used", ">needed"), rows)
 
@@ -127,9 +119,8 @@ def branch_table(result: CheckResult) -> Table:
         (room.branch, f"{room.bytes:,}", hex_address(room.location), room.function)
         for room in result.by_branch
     ]
-    return Table(
-        ("branch", ">headroom, bytes", "?location", "`function"), [] if result.without_stub else rows
-    )
+    titles = ("branch", ">headroom, bytes", "?location", "`function")
+    return Table(titles, [] if result.without_stub else rows)
 
 
 def facts(result: CheckResult) -> Iterator[str]:
@@ -151,12 +142,9 @@ def render_github(result: CheckResult, options: RenderOptions) -> Iterator[str]:
         ("error", result.errors, _ANNOTATIONS - 1),
         ("notice", notes, _ANNOTATIONS - result.ok),
     ):
-        if options.show_all:
-            for finding in findings:
-                yield _command(level, result.kernel.file, finding.rule, finding_message(finding))
-        else:
-            for cause in causes(findings, options)[:room]:
-                yield _command(level, result.kernel.file, cause.shown[0].rule, cause_message(cause))
+        each = [Cause([finding], 0) for finding in findings] if options.show_all else []
+        for cause in each or causes(findings, options)[:room]:
+            yield _command(level, result.kernel.file, cause.shown[0].rule, cause_message(cause))
 
 
 def github_error(file: str, message: str) -> str:
@@ -176,16 +164,9 @@ def cause_message(cause: Cause) -> str:
 
 
 def _command(level: str, file: str, title: str, message: str) -> str:
-    where = f"file={_command_property(file)},title={_command_property(title)}"
-    return f"::{level} {where}::{_command_data(message)}\n"
-
-
-def _command_data(text: str) -> str:
-    return escape_line(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _command_property(text: str) -> str:
-    return _command_data(text).replace(":", "%3A").replace(",", "%2C")
+    file, title, message = (escape_line(text).replace("%", "%25") for text in (file, title, message))
+    file, title = (text.replace(":", "%3A").replace(",", "%2C") for text in (file, title))
+    return f"::{level} file={file},title={title}::{message}\n"
 
 
 def summary(result: CheckResult, name: Callable[[str], str] = escape_line) -> str:
@@ -196,23 +177,16 @@ def summary(result: CheckResult, name: Callable[[str], str] = escape_line) -> st
     return (_failed(result, name) if result.errors else _ok(result, name)) + _against_baseline(result, name)
 
 
-def first_remedy(result: CheckResult) -> str:
-    """Return the remedy of the first error that has one, "" without any."""
-    return next((remedy_sentence(error.remedy) for error in result.errors if error.remedy), "")
-
-
 def _ok(result: CheckResult, name: Callable[[str], str]) -> str:
-    functions = plural(result.locations, "function")
-    every = functions if result.locations == 1 else f"all {functions}"
+    every, room = "" if result.locations == 1 else "all ", result.headroom
     if result.areas:
-        verb = "gets" if result.locations == 1 else "get"
+        functions = plural(result.locations, "function gets", "functions get")
         uses = ", ".join(f"{use.area.name} {use.used:,} of {use.area.count:,}" for use in result.areas)
-        sentence = f"ok: {every} {verb} a working stub ({uses})"
+        sentence = f"ok: {every}{functions} a working stub ({uses})"
     else:
-        verb = "reaches" if result.locations == 1 else "reach"
-        sentence = f"ok: {every} {verb} the tracer (layout {result.kernel.layout})"
-    if result.headroom is not None:
-        room = result.headroom
+        functions = plural(result.locations, "function reaches", "functions reach")
+        sentence = f"ok: {every}{functions} the tracer (layout {result.kernel.layout})"
+    if room is not None:
         sentence += f", headroom {bytes_text(room.bytes, f'{room.branch} branch of {name(room.function)}')}"
     return sentence
 

@@ -14,26 +14,11 @@ from urllib.parse import quote
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from pfestubs import __version__
-from pfestubs.formats.check import (
-    Cause,
-    area_table,
-    branch_table,
-    cause_message,
-    causes,
-    facts,
-    messages,
-    summary,
-)
+from pfestubs.formats import check
+from pfestubs.formats.check import Cause, causes, summary
 from pfestubs.formats.findings import WORDS, finding_message, remedy_details, remedy_sentence, setting_line
-from pfestubs.formats.markdown import LIMIT, FoldedList, code, folded_lists, sentence, table_lines
-from pfestubs.formats.text import (
-    dump_json_list,
-    escape,
-    escape_line,
-    keys_of,
-    machine_words,
-    plural,
-)
+from pfestubs.formats.markdown import FoldedList, code, document, sentence, table_block
+from pfestubs.formats.text import dump_json_list, escape, escape_line, keys_of, machine_words, plural
 from pfestubs.model.findings import RULES
 
 if TYPE_CHECKING:
@@ -41,7 +26,6 @@ if TYPE_CHECKING:
 
     from pfestubs.formats import RenderOptions
     from pfestubs.formats.findings import Words
-    from pfestubs.model import KernelIdentity
     from pfestubs.model.findings import Finding, Remedy
     from pfestubs.rules.check import CheckResult
 
@@ -64,15 +48,14 @@ def render_sarif(result: CheckResult, options: RenderOptions) -> Iterator[str]:
         text = f"{len(found):,} findings, of which {SARIF_LIMIT:,} are given; --format json has all"
         invocation["toolExecutionNotifications"] = [{"level": "note", "message": {"text": text}}]
     uri = _uri(result.kernel.file)
+    driver = {"name": "pfestubs", "version": __version__, "rules": _rules()}
     yield from dump_json_list(
         {
             "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
             "version": "2.1.0",
             "runs": [
                 {
-                    "tool": {
-                        "driver": {"name": "pfestubs", "version": __version__, "rules": _rules()},
-                    },
+                    "tool": {"driver": driver},
                     # A later upload replaces that of the same id: one per kernel.
                     "automationDetails": {"id": f"pfestubs/{uri.removeprefix('file:///')}/"},
                     "invocations": [invocation],
@@ -123,12 +106,10 @@ def _results(uri: str, found: Sequence[Cause]) -> Iterator[dict[str, Any]]:
             "ruleId": first.rule,
             "ruleIndex": list(RULES).index(first.rule),
             "level": first.severity,
-            "message": {"text": escape(cause_message(cause))},
+            "message": {"text": escape(check.cause_message(cause))},
             "locations": [_location(uri, first)],
             # Hash and occurrence, as GitHub computes it for source lines.
-            "partialFingerprints": {
-                "primaryLocationLineHash": f"{_digest(identity)}:{seen[identity]}",
-            },
+            "partialFingerprints": {"primaryLocationLineHash": f"{_digest(identity)}:{seen[identity]}"},
             # Addresses as strings: SARIF's own absoluteAddress is a number, and kernel addresses exceed 2^63.
             "properties": keys_of(first, "distance limit location stub"),
         }
@@ -185,67 +166,45 @@ def render_junit(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     suite = SubElement(root, "testsuite", {"name": file, "skipped": str(len(skipped)), **counts})
     for rule, findings in found.items():
         case = SubElement(suite, "testcase", classname=f"pfestubs.check.{file}", name=rule)
+        lines = list(chain.from_iterable(map(check.messages, causes(findings, options))))
         if rule in skipped:
             option = RULES[rule].option
             SubElement(case, "skipped", message=f"{WORDS[rule].expected} (not requested: {option})")
-        _add_findings(case, rule, findings, options)
+        elif rule in failed:
+            first = lines[0] if len(findings) == 1 else f"{len(findings):,} findings; the first: {lines[0]}"
+            SubElement(case, "failure", type=rule, message=first).text = "\n".join(lines)
+        elif lines:
+            SubElement(case, "system-out").text = "\n".join(lines)
     SubElement(suite, "system-out").text = f"{file}: {summary(result)}"
     indent(root)
     # The encoding is also declared: parsers must not have to guess.
     yield '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
 
 
-def _add_findings(case: Element, rule: str, findings: Sequence[Finding], options: RenderOptions) -> None:
-    if not findings:
-        return
-    lines = list(chain.from_iterable(map(messages, causes(findings, options))))
-    text = "\n".join(lines)
-    if not any(finding.severity == "error" for finding in findings):
-        SubElement(case, "system-out").text = text
-        return
-    message = lines[0] if len(findings) == 1 else f"{len(findings):,} findings; the first: {lines[0]}"
-    SubElement(case, "failure", type=rule, message=message).text = text
-
-
 def render_markdown(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     """Yield verdict, remedy, areas and headroom, the findings folded by rule: at most `LIMIT` characters."""
-    head = "\n".join(_head(result)) + "\n"
-    yield head
-    yield from folded_lists(_lists(result, options), LIMIT - len(head))
-
-
-def _head(result: CheckResult) -> Iterator[str]:
-    yield f"### Out-of-line ftrace stubs: {code(result.kernel.file)}"
-    yield ""
-    yield f"**{sentence(summary(result, code))}**"
-    yield ""
-    yield sentence(_kernel(result.kernel))
-    for remedy in dict.fromkeys(error.remedy for error in result.errors if error.remedy):
-        yield from _remedy(remedy)
-    for table in (area_table(result), branch_table(result)):
-        if table.rows:
-            yield ""
-            yield from table_lines(table)
-    for fact in facts(result):
-        yield from ("", sentence(fact))
-
-
-def _kernel(kernel: KernelIdentity) -> str:
+    kernel, remedies = result.kernel, dict.fromkeys(error.remedy for error in result.errors if error.remedy)
     words = ["kernel" if kernel.release is None else f"kernel {code(kernel.release)}", *machine_words(kernel)]
     if kernel.build_id is not None:
         words.append(f"build ID {code(kernel.build_id)}")
-    return ", ".join(words)
+    blocks = [
+        f"### Out-of-line ftrace stubs: {code(kernel.file)}",
+        f"**{sentence(summary(result, code))}**",
+        sentence(", ".join(words)),
+        *chain.from_iterable(map(_remedy, remedies)),
+        *(table_block(t) for t in (check.area_table(result), check.branch_table(result)) if t.rows),
+        *map(sentence, check.facts(result)),
+    ]
+    yield from document(blocks, _lists(result, options))
 
 
-def _remedy(remedy: Remedy) -> Iterator[str]:
+def _remedy(remedy: Remedy) -> list[str]:
     setting = setting_line(remedy)
-    yield ""
     if setting is None:
-        yield sentence(remedy_sentence(remedy))
-    else:
-        yield sentence(remedy_sentence(remedy, "this line"))
-        command, *reasons = remedy_details(remedy)
-        yield from ("", "```", setting, "```", "", f"As a command: `{command}`.", *map(sentence, reasons))
+        return [sentence(remedy_sentence(remedy))]
+    command, *reasons = remedy_details(remedy)
+    how = "\n".join([f"As a command: `{command}`.", *map(sentence, reasons)])
+    return [sentence(remedy_sentence(remedy, "this line")), f"```\n{setting}\n```", how]
 
 
 def _lists(result: CheckResult, options: RenderOptions) -> list[FoldedList]:
@@ -256,8 +215,7 @@ def _lists(result: CheckResult, options: RenderOptions) -> list[FoldedList]:
         lines.setdefault(key, []).extend(map(finding_message, cause.shown))
         more[key] += cause.more
     return [
-        FoldedList(
-            f"{key[0]}: {WORDS[key[0]].title} ({plural(len(found) + more[key], key[1])})", found, more[key]
-        )
-        for key, found in lines.items()
+        FoldedList(f"{rule}: {WORDS[rule].title} ({plural(len(found) + rest, severity)})", found, rest)
+        for (rule, severity), found in lines.items()
+        for rest in (more[rule, severity],)
     ]
