@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import islice, starmap
 from typing import TYPE_CHECKING, Any, Final
 
 from pfestubs import __version__
@@ -21,11 +22,12 @@ from pfestubs.formats.text import (
 from pfestubs.model import DIFF_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections import Counter
+    from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
     from pfestubs.model import KernelFigures
-    from pfestubs.rules.analyses.diff import DiffResult, FunctionCount
+    from pfestubs.rules.analyses.diff import DiffResult
 
 SHOWN: Final = 20
 """Symbols shown of those added, and of those removed, without --all."""
@@ -50,16 +52,16 @@ def render_text(result: DiffResult, options: RenderOptions) -> Iterator[str]:
     yield paragraph(f"{new}: {diff_summary(result)}; compared with {old}", options)
 
 
-def _functions(verb: str, functions: Sequence[FunctionCount] | None, options: RenderOptions) -> Iterator[str]:
+def _functions(verb: str, functions: Counter[str] | None, options: RenderOptions) -> Iterator[str]:
     if not functions:
         return
     sign, style = ("+", "good") if verb == "added" else ("-", "bad")
     yield f"{_heading(functions, verb)}:\n"
-    shown = functions if options.show_all else functions[:SHOWN]
-    lines = "".join(f"  {sign} {_function_label(function)}\n" for function in shown)
+    shown = list(islice(functions.items(), None if options.show_all else SHOWN))
+    lines = "".join(f"  {sign} {_function_label(*function)}\n" for function in shown)
     yield styled(lines, style, options)
     if len(functions) > len(shown):
-        names = "" if len(functions) == _total(functions) else " names"
+        names = "" if len(functions) == functions.total() else " names"
         yield f"  ... and {len(functions) - len(shown):,} more{names} (--all shows all)\n"
 
 
@@ -75,7 +77,7 @@ def render_markdown(result: DiffResult, options: RenderOptions) -> Iterator[str]
         blocks.append(markdown.table_block(_figures(result)))
         blocks += map(sentence, filter(None, [_without_names(result)]))
     lists = [
-        markdown.FoldedList(_heading(functions, verb), list(map(_function_label, functions)))
+        markdown.FoldedList(_heading(functions, verb), list(starmap(_function_label, functions.items())))
         for verb, functions in (("added", result.added), ("removed", result.removed))
         if functions and not result.same
     ]
@@ -98,11 +100,11 @@ def render_json(result: DiffResult, options: RenderOptions) -> Iterator[str]:  #
             "entries": _pair(*(side.entries and side.entries._asdict() for side in sides)),
             "locations": {
                 **_pair(*result.locations),
-                "added": _names(result.added),
-                "removed": _names(result.removed),
+                "added": None if result.added is None else list(result.added.elements()),
+                "removed": None if result.removed is None else list(result.removed.elements()),
             },
             "areas": [
-                {"name": area.name, **_pairs(area.old, area.new, "reserved used")} for area in result.areas
+                {"name": name, **_pairs(*both, "reserved used")} for name, both in result.areas.items()
             ],
             "pfestubs": __version__,
         }
@@ -119,11 +121,6 @@ def _pairs(old: object, new: object, names: str) -> dict[str, Any]:
     return {name: _pair(before[name], after[name]) for name in before}
 
 
-def _names(functions: Sequence[FunctionCount] | None) -> list[str] | None:
-    """Return the symbols, each as often as there are locations of it."""
-    return None if functions is None else [name for name, number in functions for _ in range(number)]
-
-
 def _figures(result: DiffResult) -> Table:
     """Return the figures that at least one source holds; "-" for what the other does not."""
     return Table(("", ">old", ">new", ">change"), list(_rows(result)))
@@ -135,9 +132,9 @@ def _rows(result: DiffResult) -> Iterator[tuple[str, ...]]:
     if old.entries is not None and new.entries is not None:
         for kind in ("text", "inittext", "exittext"):
             yield from _row(f"entries in {kind}", getattr(old.entries, kind), getattr(new.entries, kind))
-    for area in result.areas:
-        yield from _row(f"area {area.name}, reserved", area.old.reserved, area.new.reserved)
-        yield from _row(f"area {area.name}, used", area.old.used, area.new.used)
+    for name, (one, other) in result.areas.items():
+        yield from _row(f"area {name}, reserved", one.reserved, other.reserved)
+        yield from _row(f"area {name}, used", one.used, other.used)
     yield from _row("locations that fail", old.unserved, new.unserved)
     yield from _row("bytes of a stub", old.stub_size, new.stub_size)
     yield from _row("headroom", old.headroom, new.headroom, _headroom(old), _headroom(new))
@@ -175,7 +172,7 @@ def diff_summary(result: DiffResult) -> str:
         f"{plural(new, 'location')}, {new - old:+,}" if new != old else f"{plural(new, 'location')} in both"
     )
     if result.added is not None and result.removed is not None:
-        summary += f": {_total(result.added):,} added, {_total(result.removed):,} removed"
+        summary += f": {result.added.total():,} added, {result.removed.total():,} removed"
     if result.new.damage is not None:
         summary += f"; the new kernel is damaged ({result.new.damage}): see pfestubs check"
     elif result.new.unserved:
@@ -183,21 +180,15 @@ def diff_summary(result: DiffResult) -> str:
     return summary
 
 
-def _heading(functions: Sequence[FunctionCount], verb: str) -> str:
+def _heading(functions: Counter[str], verb: str) -> str:
     """Return how many locations were added or removed, and of how many names where that differs."""
-    heading = f"{plural(_total(functions), 'location')} {verb}"
-    return heading if _total(functions) == len(functions) else f"{heading} ({plural(len(functions), 'name')})"
+    heading = f"{plural(functions.total(), 'location')} {verb}"
+    return heading if functions.total() == len(functions) else f"{heading} ({plural(len(functions), 'name')})"
 
 
-def _total(functions: Sequence[FunctionCount]) -> int:
-    """Return the number of locations of `functions`."""
-    return sum(function.number for function in functions)
-
-
-def _function_label(function: FunctionCount) -> str:
+def _function_label(name: str, number: int) -> str:
     """Return a function's symbol, and how many of that name, as part of one line."""
-    name = escape_line(function.name)
-    return name if function.number == 1 else f"{name} ({function.number:,} of this name)"
+    return escape_line(name) + ("" if number == 1 else f" ({number:,} of this name)")
 
 
 def _describe(figures: KernelFigures) -> str:

@@ -15,6 +15,7 @@ from pfestubs.layouts import AreaRole
 
 if TYPE_CHECKING:
     from array import array
+    from collections import Counter
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pfestubs.layouts import AreaSpec, Layout
@@ -346,7 +347,7 @@ class KernelFigures:
     locations: int
     stub_size: int | None = None
     entries: EntryCounts | None = None
-    functions: Mapping[str, int] | None = None
+    functions: Counter[str] | None = None
     areas: Mapping[str, AreaFigures] = field(default_factory=dict)
     unserved: int | None = None
     headroom: int | None = None

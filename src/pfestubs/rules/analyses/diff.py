@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pfestubs.errors import Refusal, RefusedError
 from pfestubs.model import AreaFigures, KernelFigures
@@ -14,51 +14,49 @@ from pfestubs.rules.analyses.address_map import measure_text
 from pfestubs.rules.analyses.planner import Planner
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pfestubs.rules.kernel.boot import Boot
 
 _UNKNOWN_AREA = AreaFigures(None, None)
-
-
-class FunctionCount(NamedTuple):
-    """A symbol, and how many locations by that symbol were added or removed."""
-
-    name: str
-    number: int
-
-
-class AreaChange(NamedTuple):
-    """An area in the old and in the new kernel."""
-
-    name: str
-    old: AreaFigures
-    new: AreaFigures
+_COMPARED = ("stub_size", "entries", "unserved", "headroom", "growth", "damage", "text", "inittext", "gap")
+"""The figures of which a difference counts, beside the locations and the areas."""
 
 
 @dataclass(frozen=True)
 class DiffResult:
-    """Two kernels' figures and what differs.
-
-    Attributes:
-        locations: of the old and the new kernel; two counts of objects are compared with exit text.
-        added, removed: by symbol, sorted; None where a source holds only totals.
-        areas: those of the old layout, then those that only the new one has.
-    """
+    """Two kernels' figures, and what differs between them."""
 
     old: KernelFigures
     new: KernelFigures
-    locations: tuple[int, int]
-    added: Sequence[FunctionCount] | None
-    removed: Sequence[FunctionCount] | None
-    areas: Sequence[AreaChange]
+
+    @property
+    def locations(self) -> tuple[int, int]:
+        """Of the old and the new kernel; two counts of objects are compared with exit text."""
+        if self.old.entries is None or self.new.entries is None:
+            return self.old.locations, self.new.locations
+        return self.old.entries.total, self.new.entries.total
+
+    @cached_property
+    def added(self) -> Counter[str] | None:
+        """How many more locations the new kernel has, by symbol; None where a source has only totals."""
+        return _more(self.new, self.old)
+
+    @cached_property
+    def removed(self) -> Counter[str] | None:
+        """How many more locations the old kernel has, likewise."""
+        return _more(self.old, self.new)
+
+    @cached_property
+    def areas(self) -> Mapping[str, tuple[AreaFigures, AreaFigures]]:
+        """Each area in the old and the new kernel: those of the old, then those that only the new one has."""
+        old, new = self.old.areas, self.new.areas
+        return {name: (old.get(name, _UNKNOWN_AREA), new.get(name, _UNKNOWN_AREA)) for name in {**old, **new}}
 
     @cached_property
     def same_kind(self) -> bool:
         """Whether class, byte order and layout are the same, where both sources have them."""
-        old, new = self.old.kernel, self.new.kernel
-        pairs = (old.bits, new.bits), (old.byte_order, new.byte_order), (old.layout, new.layout)
-        return not any(_differ(*pair) for pair in pairs)
+        return not _differ(_pairs(self.old.kernel, self.new.kernel, "bits", "byte_order", "layout"))
 
     @property
     def new_fails(self) -> bool:
@@ -68,21 +66,12 @@ class DiffResult:
     @cached_property
     def same(self) -> bool:
         """Whether no figure that both sources hold differs."""
-        old, new = self.old, self.new
         pairs = [
             self.locations,
-            (old.stub_size, new.stub_size),
-            (old.entries, new.entries),
-            (old.unserved, new.unserved),
-            (old.headroom, new.headroom),
-            (old.growth, new.growth),
-            (old.damage, new.damage),
-            (old.text, new.text),
-            (old.inittext, new.inittext),
-            (old.gap, new.gap),
-            *(pair for area in self.areas for pair in zip(area.old, area.new, strict=True)),
+            *_pairs(self.old, self.new, *_COMPARED),
+            *(pair for area in self.areas.values() for pair in zip(*area, strict=True)),
         ]
-        return self.same_kind and not (self.added or self.removed) and not any(_differ(*p) for p in pairs)
+        return self.same_kind and not (self.added or self.removed) and not _differ(pairs)
 
 
 def compare(old: KernelFigures, new: KernelFigures) -> DiffResult:
@@ -94,24 +83,7 @@ def compare(old: KernelFigures, new: KernelFigures) -> DiffResult:
     if old.partial != new.partial:
         partial = old if old.partial else new
         raise RefusedError(Refusal.LISTING_PARTIAL, partial.kernel.file, partial.locations)
-    locations = old.locations, new.locations
-    if old.entries is not None and new.entries is not None:
-        locations = old.entries.total, new.entries.total
-    added = removed = None
-    if old.functions is not None and new.functions is not None:
-        added = _more(new.functions, old.functions)
-        removed = _more(old.functions, new.functions)
-    return DiffResult(
-        old=old,
-        new=new,
-        locations=locations,
-        added=added,
-        removed=removed,
-        areas=[
-            AreaChange(name, old.areas.get(name, _UNKNOWN_AREA), new.areas.get(name, _UNKNOWN_AREA))
-            for name in {**old.areas, **new.areas}
-        ],
-    )
+    return DiffResult(old, new)
 
 
 def boot_figures(boot: Boot) -> KernelFigures:
@@ -138,11 +110,16 @@ def boot_figures(boot: Boot) -> KernelFigures:
     )
 
 
-def _more(functions: Mapping[str, int], others: Mapping[str, int]) -> Sequence[FunctionCount]:
-    """Return by how much the count of each symbol is higher than among `others`, sorted by symbol."""
-    more = ((name, count - others.get(name, 0)) for name, count in functions.items())
-    return sorted(FunctionCount(name, count) for name, count in more if count > 0)
+def _more(figures: KernelFigures, others: KernelFigures) -> Counter[str] | None:
+    if figures.functions is None or others.functions is None:
+        return None
+    return Counter(dict(sorted((figures.functions - others.functions).items())))
 
 
-def _differ(old: object, new: object) -> bool:
-    return old is not None and new is not None and old != new
+def _pairs(old: object, new: object, *names: str) -> Iterator[tuple[object, object]]:
+    return ((getattr(old, name), getattr(new, name)) for name in names)
+
+
+def _differ(pairs: Iterable[tuple[object, object]]) -> bool:
+    """Return whether the two of a pair differ, where both are known."""
+    return any(old is not None and new is not None and old != new for old, new in pairs)
