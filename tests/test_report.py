@@ -220,7 +220,7 @@ def test_growth_curve_tells_what_the_boots_do(kind: str) -> None:
     for point in curve.points[:: max(1, len(curve.points) // 12)]:
         other = planner.boot_of(point.reserve)
         assert (point.served, point.without) == (other.needed[0], len(other.failures))
-        assert (point.end_stubs, curve.first) == (other.kernel.areas[1].count, 0)
+        assert (point.end_stubs, curve.conditions.first) == (other.kernel.areas[1].count, 0)
         assert bool(point.growth) == (not point.without)
         for shape, growth in point.growth.items():
             assert planner.works(point.reserve, Growth(growth, shape))

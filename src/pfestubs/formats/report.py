@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
     from pfestubs.formats import RenderOptions
     from pfestubs.model.findings import Finding
-    from pfestubs.rules.analyses.conditions import GrowthCurve
-    from pfestubs.rules.analyses.plan import PlanResult
+    from pfestubs.rules.analyses.plan import GrowthCurve, PlanResult
     from pfestubs.rules.analyses.report import ReportedKernel, ReportResult
 
 _FLAT: Final = 0.9

@@ -54,31 +54,20 @@ class CurvePoint(NamedTuple):
     without: int
 
 
-class GrowthCurve(NamedTuple):
-    """What each reserve allows, and where the stubs of text are: distances with another reserve follow.
-
-    Attributes:
-        points: by reserve, ascending.
-        stub_size: bytes.
-        reserve, end: address of the first instructions in each area of text, as linked.
-        first, moving, after: positions of the first location in text, after the reserve, and after the end
-            area: with the reserve those from `moving` on move, with the end area those from `after` on.
-    """
-
-    points: Sequence[CurvePoint]
-    stub_size: int
-    reserve: int
-    end: int
-    first: int
-    moving: int
-    after: int
-
-
 class Conditions:
     """The conditions of a boot for any reserve and growth, from columns of the text functions.
 
     Column i of `_line` is location i less the bytes of i stubs: its distance from the reserve's slot i, but
     for a constant. A limit is the most growth in bytes; -inf where no growth works, inf without a limit.
+
+    Attributes:
+        count: of the locations in text.
+        entries: that the areas of text were sized for.
+        stub_size: bytes.
+        first: position in boot order of the first location in text.
+        moving, after: positions in text of the first location after the reserve, and after the end area: with
+            the reserve those from `moving` on move, with the end area those from `after` on.
+        reserve_at, end_at: address of the first instructions in each area of text, as linked.
     """
 
     def __init__(self, boot: Boot) -> None:
@@ -87,23 +76,22 @@ class Conditions:
         assert reserve is not None and end is not None  # noqa: S101, PT018 - the planner asks for a reserve
         self._locations = locations = text_locations(boot)
         self.count = n = len(locations)
-        self._first = bisect_left(boot.locations, kernel.text.start)
+        self.first = bisect_left(boot.locations, kernel.text.start)
         self.entries = text_entries(boot)
-        self._size = size = boot.stub_size
+        self.stub_size = size = boot.stub_size
         self._linked, self._end_count = reserve.count, end.count
-        self._reserve_at = reserve.address
-        self._end_at = end.address + size - INSNS_SIZE
+        self.reserve_at = reserve.address + size - INSNS_SIZE
+        self._reach = ppc.FORWARD_LIMIT + reserve.address  # the kernel tests the distance from the whole stub
+        self.end_at = end.address + size - INSNS_SIZE
         self._span = growth_span(boot)
-        self._moving = bisect_left(locations, self._span.start)
-        self._after = bisect_left(locations, self._span.stop)
+        self.moving = bisect_left(locations, self._span.start)
+        self.after = bisect_left(locations, self._span.stop)
         self._line = line = list(map(sub, locations, range(0, n * size or 1, size)))
-        before, middle, after = line[: self._moving], line[self._moving : self._after], line[self._after :]
+        before, middle, after = line[: self.moving], line[self.moving : self.after], line[self.after :]
         # The reserve serves a prefix of the functions, the end area the rest.
         self._middle_max = list(accumulate(middle, max, initial=-inf))
         self._after_max = list(accumulate(after, max, initial=-inf))
-        self._before_ok = list(
-            accumulate((a >= reserve.address + size - INSNS_SIZE + _LOW for a in before), min, initial=True)
-        )
+        self._before_ok = list(accumulate((a >= self.reserve_at + _LOW for a in before), min, initial=True))
         self._before_min_from = _suffixes(before, min, inf)
         self._middle_min_from = _suffixes(middle, min, inf)
         self._after_max_from = _suffixes(after, max, -inf)
@@ -131,32 +119,19 @@ class Conditions:
             for served in {low, min(low + 1, most)}
         )
 
-    def curve(self, reserves: Sequence[int]) -> GrowthCurve:
-        """Return what each of these reserves allows."""
-        offset = self._size - INSNS_SIZE
-        return GrowthCurve(
-            points=[self.point(reserve) for reserve in reserves],
-            stub_size=self._size,
-            reserve=self._reserve_at + offset,
-            end=self._end_at,
-            first=self._first,
-            moving=self._first + self._moving,
-            after=self._first + self._after,
-        )
-
     def point(self, reserve: int) -> CurvePoint:
         """Return what a reserve allows: which functions it serves, and how many get no working stub."""
-        room = ppc.FORWARD_LIMIT + self._reserve_at - (reserve - self._linked) * self._size
-        served = self._moving + bisect_right(self._middle_max, room) - 1
+        room = self._reach - (reserve - self._linked) * self.stub_size
+        served = self.moving + bisect_right(self._middle_max, room) - 1
         end_count = self.end_count(reserve)
-        if served == self._after:
-            served += bisect_right(self._after_max, room - (end_count - self._end_count) * self._size) - 1
+        if served == self.after:
+            served += bisect_right(self._after_max, room - (end_count - self._end_count) * self.stub_size) - 1
         served = min(reserve, served)
         last = served + min(end_count, self.count - served)
-        lowest = _LOW + self._end_at - served * self._size
+        lowest = _LOW + self.end_at - served * self.stub_size
         far = 0
-        if self._middle_min_from[min(max(served, self._moving), self._after) - self._moving] < lowest:
-            far = sum(map(lowest.__gt__, self._line[served : min(self._after, last)]))
+        if self._middle_min_from[min(max(served, self.moving), self.after) - self.moving] < lowest:
+            far = sum(map(lowest.__gt__, self._line[served : min(self.after, last)]))
         without = self.count - last + far
         growth: Mapping[GrowthShape, int] = {}
         if not without:
@@ -165,11 +140,11 @@ class Conditions:
 
     def reserve_limit(self, reserve: int, served: int, shape: GrowthShape) -> float:
         """Return the limit at which the first `served` functions still reach their slots in the reserve."""
-        if not self._before_ok[min(served, self._moving)]:
+        if not self._before_ok[min(served, self.moving)]:
             return -inf
-        moved = (reserve - self._linked) * self._size
-        middle = min(served, self._after) - self._moving
-        room = ppc.FORWARD_LIMIT + self._reserve_at - moved
+        moved = (reserve - self._linked) * self.stub_size
+        middle = min(served, self.after) - self.moving
+        room = self._reach - moved
         left = room - self._middle_max[max(0, middle)]
         if shape is GrowthShape.EARLY:
             limit = left
@@ -177,20 +152,20 @@ class Conditions:
             limit = inf if left >= 0 else -inf
         else:
             limit = self._even_reserve_limit(room, max(0, middle), left)
-        moved += (self.end_count(reserve) - self._end_count) * self._size
-        room = ppc.FORWARD_LIMIT + self._reserve_at - moved
-        return min(limit, room - self._after_max[max(0, served - self._after)])
+        moved += (self.end_count(reserve) - self._end_count) * self.stub_size
+        room = self._reach - moved
+        return min(limit, room - self._after_max[max(0, served - self.after)])
 
     def end_limit(self, reserve: int, served: int, shape: GrowthShape) -> float:
         """Return the limit at which all but the first `served` functions reach the end area."""
-        base = served * self._size - self._end_at
-        changed = (self.end_count(reserve) - self._end_count) * self._size
-        place = max(0, served - self._after)
+        base = served * self.stub_size - self.end_at
+        changed = (self.end_count(reserve) - self._end_count) * self.stub_size
+        place = max(0, served - self.after)
         if self._after_max_from[place] + base + changed > ppc.FORWARD_LIMIT:
             return -inf
-        moved = (reserve - self._linked) * self._size
-        first = self._before_min_from[min(served, self._moving)] + base - moved - _LOW
-        middle = min(max(served, self._moving), self._after) - self._moving
+        moved = (reserve - self._linked) * self.stub_size
+        first = self._before_min_from[min(served, self.moving)] + base - moved - _LOW
+        middle = min(max(served, self.moving), self.after) - self.moving
         left = self._middle_min_from[middle] + base - _LOW
         if shape is GrowthShape.LATE:
             return min(first, left)
@@ -200,7 +175,7 @@ class Conditions:
 
     def _even_reserve_limit(self, room: int, middle: int, left: float) -> float:
         """Return the least growth that moves one of the first functions of the span by more than it may."""
-        start, length, first = self._span.start, span_size(self._span), self._moving
+        start, length, first = self._span.start, span_size(self._span), self.moving
         limit, highest = inf, -inf
         for i in range(first + middle - 1, first - 1, -1):
             line = self._line[i]
@@ -219,9 +194,9 @@ class Conditions:
 
     def _even_end_limit(self, base: int, middle: int, left: float) -> float:
         """Return the least growth that moves the end area away from one of the last functions of the span."""
-        stop, length, first = self._span.stop, span_size(self._span), self._moving
+        stop, length, first = self._span.stop, span_size(self._span), self.moving
         limit, lowest = inf, inf
-        for i in range(first + middle, self._after):
+        for i in range(first + middle, self.after):
             line = self._line[i]
             if left >= 0 and line >= lowest:  # an earlier function is as far and moves less
                 if self._middle_min_from[i - first] >= lowest:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import Refusal, RefusedError
 from pfestubs.rules.analyses.address_map import measure_text
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pfestubs.model import KernelIdentity
     from pfestubs.model.findings import Finding
     from pfestubs.rules.analyses.address_map import TextSizes
-    from pfestubs.rules.analyses.conditions import GrowthCurve
+    from pfestubs.rules.analyses.conditions import Conditions, CurvePoint
     from pfestubs.rules.analyses.planner import Outcome
     from pfestubs.rules.kernel.boot import Boot
 
@@ -138,6 +138,13 @@ def plan_reserve(
     )
 
 
+class GrowthCurve(NamedTuple):
+    """What reserves allow, ascending, and the conditions that tell it."""
+
+    points: Sequence[CurvePoint]
+    conditions: Conditions
+
+
 def growth_curve(planner: Planner) -> GrowthCurve | None:
     """Return what reserves up to beyond the linked one and those that work allow, by the conditions alone.
 
@@ -151,4 +158,4 @@ def growth_curve(planner: Planner) -> GrowthCurve | None:
     top = max(linked, min(limits.entries, max(ends))) * 5 // 4 + 1
     near = [end + step for end in ends for step in (-1, 0, 1) if 0 <= end + step <= top]
     reserves = {*range(0, top + 1, max(1, top // _CURVE_STEPS)), linked, *near}
-    return limits.curve(sorted(reserves))
+    return GrowthCurve([limits.point(reserve) for reserve in sorted(reserves)], limits)

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from pfestubs.model import KernelIdentity
     from pfestubs.model.findings import BranchName
     from pfestubs.rules.analyses.address_map import AddressMap, TextSizes
-    from pfestubs.rules.analyses.conditions import GrowthCurve
-    from pfestubs.rules.analyses.plan import PlanResult
+    from pfestubs.rules.analyses.plan import GrowthCurve, PlanResult
     from pfestubs.rules.check import CheckResult
     from pfestubs.rules.kernel.boot import Boot
 
