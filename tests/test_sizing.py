@@ -11,9 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pfestubs.errors import InputError
-from pfestubs.layouts import LAYOUTS, AreaRole, detect_layout
+from pfestubs.layouts import LAYOUTS, AreaRole, Layout, detect_layout
 from pfestubs.model import AreaCounts, ByteOrder, EntryCounts, ReserveArray, TextSection, VmlinuxO
-from pfestubs.rules.kernel.sizing import Trap, classify_section, count, count_entries, find_trap, size_areas
+from pfestubs.rules.kernel.sizing import (
+    Trap,
+    classify_section,
+    count,
+    count_entries,
+    measure_reserve,
+    size_areas,
+)
 
 MIB = 1 << 20
 
@@ -146,6 +153,12 @@ def test_every_symbol_shows_its_layout(name: str) -> None:
         for other in set(LAYOUTS) - {name}:
             with pytest.raises(InputError):
                 detect_layout("vmlinux.o", {symbol}, other)
+
+
+def find_trap(obj: VmlinuxO, layout: Layout, reserve: int) -> Trap | str | None:
+    """The trap, None if the kernel is safe."""
+    trap = measure_reserve(obj, layout, reserve)
+    return trap if not isinstance(trap, Trap) or trap.exposed else None
 
 
 def with_reserve(reserve: int, *sections: tuple[str, int, list[int]], stub: int = 24) -> VmlinuxO:

@@ -63,14 +63,14 @@ def generate(obj: VmlinuxO, spare: int | str | None = None, **sizes: Unpack[opti
 
 def _with_spare(obj: VmlinuxO, layout: Layout, stubs: AreaCounts, spare: int | str | None) -> AreaCounts:
     if not isinstance(spare, int):
-        trap = sizing.find_trap(obj, layout, stubs.reserve or 0)
+        trap = sizing.measure_reserve(obj, layout, stubs.reserve or 0)
         if trap == "unknown" and spare == "auto":
             raise InputError(
                 obj.file,
                 "does not define ftrace_ool_stub_text, which --spare auto needs",
                 "give a number of stubs",
             )
-        if trap is None or trap == "unknown":
+        if trap is None or trap == "unknown" or not trap.exposed:
             return stubs
         if spare is None:
             from pfestubs.formats.count import trap_sentence

@@ -144,16 +144,6 @@ def _known_reserve(obj: VmlinuxO, layout: Layout, asked: int | None) -> int:
     return obj.reserve if obj.reserve is not None else asked or 0
 
 
-def find_trap(obj: VmlinuxO, layout: Layout, reserve: int) -> Trap | Literal["unknown"] | None:
-    """Return whether every stub of the reserve can be used.
-
-    Returns:
-        The trap, None if the kernel is safe, or "unknown" where the object does not hold the reserve.
-    """
-    trap = measure_reserve(obj, layout, reserve)
-    return trap if trap is None or trap == "unknown" or trap.exposed else None
-
-
 def measure_reserve(obj: VmlinuxO, layout: Layout, reserve: int) -> Trap | Literal["unknown"] | None:
     """Return the location that decides whether every stub of the reserve can be used.
 
