@@ -188,7 +188,7 @@ def test_nothing_breaks_inside_a_word(command: str, tmp_path: Path) -> None:
 
 def test_a_bar_for_long_work() -> None:
     code = (
-        "import time; from pfestubs.cli import output; output._PATIENCE = 0.0\n"
+        "import time; from pfestubs.cli import progress; progress._PATIENCE = 0.0\n"
         "with progress.working('planning'): time.sleep(0.5)"
     )
     done, shown = on_terminal([sys.executable, "-c", code], {"TERM": "xterm"})

@@ -202,7 +202,7 @@ def test_module_and_link_names(tmp_path: Path) -> None:
     )
     assert plain.stdout.startswith("Usage: pfestubs ")
     script = tmp_path / "run.py"
-    script.write_text("from pfestubs.cli.entry import run_by_name\nrun_by_name()\n")
+    script.write_text("from pfestubs.cli.entry import main\nmain()\n")
     link = tmp_path / "ftrace-check"
     link.symlink_to(script)
     done = subprocess.run(

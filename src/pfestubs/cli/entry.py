@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 PYTHON = (3, 11)
-_PROGRAM = "pfestubs"
 DROP_INS = ("gen-ftrace-pfe-stubs", "ftrace-gen-ool-stubs", "ftrace-check")
 _ERROR = 2  # Exit.ERROR, which old versions cannot import
 
 
 def main() -> NoReturn:
-    """Run `pfestubs`."""
-    run(_PROGRAM)
+    """Run the program that the executable is called: a single file serves all, by links of these names."""
+    name = os.path.basename(sys.argv[0])  # no import that is not needed
+    run(name if name in DROP_INS else "pfestubs")
 
 
 def gen_ftrace_pfe_stubs() -> NoReturn:
@@ -42,12 +42,6 @@ def ftrace_gen_ool_stubs() -> NoReturn:
 def ftrace_check() -> NoReturn:
     """Run mainline's `ftrace_check.sh`: `ftrace-check NM VMLINUX`."""
     run(DROP_INS[2])
-
-
-def run_by_name() -> NoReturn:
-    """Run the program that the executable is called: a single file serves all, by links of these names."""
-    name = os.path.basename(sys.argv[0])  # no import that is not needed
-    run(name if name in DROP_INS else _PROGRAM)
 
 
 def run(program: str) -> NoReturn:

@@ -33,13 +33,13 @@ class FoundLocations(NamedTuple):
 
     Attributes:
         positions: in `Boot.locations`, in boot order.
-        meanings: addresses inside stubs, and what is there.
-        problems: names that found nothing, and the reason.
+        meanings: what is at the addresses inside stubs, in words.
+        problems: the names that found nothing, and the reason.
     """
 
     positions: Sequence[int]
-    meanings: Sequence[tuple[str, str]]
-    problems: Sequence[tuple[str, str]]
+    meanings: Sequence[str] = ()
+    problems: Sequence[str] = ()
 
 
 def find_locations(boot: Boot, names: Iterable[str]) -> FoundLocations:
@@ -50,23 +50,21 @@ def find_locations(boot: Boot, names: Iterable[str]) -> FoundLocations:
     symbols may be written as in an oops: "[c000000000057110]", "ftrace_ool_stub_text+0x23bf0/0xc0000".
     """
     finder = _Finder(boot)
-    meanings: list[tuple[str, str]] = []
-    problems: list[tuple[str, str]] = []
+    meanings: list[str] = []
+    problems: list[str] = []
     positions: set[int] = set()
     for word in names:
         name = decode_name(os.fsencode(word))  # a word that is not UTF-8 has surrogates, which no name has
         address = finder.address(name)
-        if address is None:
-            found = finder.by_name(name)
-        else:
-            found = finder.by_address(address)
-            meaning = None if isinstance(found, str) else finder.meaning(address, found)
-            if meaning:
-                meanings.append((name, meaning))
-        if isinstance(found, str):
-            problems.append((name, found))
-        else:
-            positions.update(found)
+        try:
+            found = finder.by_name(name) if address is None else finder.by_address(address)
+        except LookupError as e:
+            problems.append(f"{name} {e}")
+            continue
+        positions.update(found)
+        meaning = "" if address is None else finder.meaning(address, found[0])
+        if meaning:
+            meanings.append(f"{name} {meaning}")
     return FoundLocations(sorted(positions), meanings, problems)
 
 
@@ -109,15 +107,11 @@ class _Finder:
         inside = offset < int(size[1:], 16) if size else any(a.address == start for a in self._kernel.areas)
         return start + offset if inside else None
 
-    def meaning(self, address: int, positions: Sequence[int]) -> str | None:
-        """Return what is at an address inside the stub of the location found for it, None outside stubs."""
+    def meaning(self, address: int, position: int) -> str:
+        """Return what is at an address inside the stub of the location found for it, "" outside stubs."""
         boot = self._boot
-        position = positions[0]
-        if not boot.has_stub(position):
-            return None
-        start = boot.stub_address(position)
-        if not start <= address < start + boot.stub_size:
-            return None
+        if not boot.has_stub(position) or not 0 <= address - boot.stub_address(position) < boot.stub_size:
+            return ""
         stub = f"of the stub of {boot.function(position)}"
         insn, rest = divmod(address - boot.insns[position], ppc.INSN_SIZE)
         if insn < 0:
@@ -128,25 +122,36 @@ class _Finder:
         part = f"byte {rest} of " if rest else ""
         return f"is {part}instruction {insn + 1} of {len(words)} ({mnemonic} {what}) {stub}"
 
-    def by_address(self, address: int) -> Sequence[int] | str:
-        """Return the positions of the location or stub at or around an address, or why there is none."""
+    def by_address(self, address: int) -> Sequence[int]:
+        """Return the positions of the location or stub at or around an address.
+
+        Raises:
+            LookupError: why there is none.
+        """
         boot, kernel = self._boot, self._kernel
         for number, area in enumerate(kernel.areas):
             index, _ = divmod(address - area.address, boot.stub_size)
             if 0 <= index < area.count:
                 columns = zip(boot.area, boot.index, strict=True)
                 used = [p for p, pair in enumerate(columns) if pair == (number, index)]
-                return used or f"is in stub {index:,} of area {area.name}, which no function uses"
+                if not used:
+                    raise LookupError(f"is in stub {index:,} of area {area.name}, which no function uses")
+                return used
         if not (address in kernel.text or address in kernel.inittext):
-            return "is an address outside kernel text"
+            raise LookupError("is an address outside kernel text")
         name, offset = kernel.symbols.locate(address)
         owned = self._owned.get(address - offset, ())
-        exact = [position for position in owned if boot.locations[position] == address]
-        return exact or owned or f"is in {name}, which is not traceable (it has no location)"
+        if not owned:
+            raise LookupError(f"is in {name}, which is not traceable (it has no location)")
+        return [position for position in owned if boot.locations[position] == address] or owned
 
-    def by_name(self, name: str) -> Sequence[int] | str:
-        """Return the positions of the locations that a symbol or pattern names, or why there is none."""
-        offset = None
+    def by_name(self, name: str) -> Sequence[int]:
+        """Return the positions of the locations that a symbol or pattern names.
+
+        Raises:
+            LookupError: why there is none.
+        """
+        boot, offset = self._boot, None
         match = _OFFSET.fullmatch(name)
         if match:
             name, offset = match["name"], int(match["offset"], 16)
@@ -156,30 +161,23 @@ class _Finder:
             addresses = {a for symbol, there in self._code.items() if matches(symbol) for a in there}
         else:
             addresses = self._code.get(name, set())
-        found = [
-            position
-            for address in addresses
-            for position in self._owned.get(address, ())
-            if offset is None or self._boot.locations[position] == address + offset
-        ]
+        own = [(address, p) for address in addresses for p in self._owned.get(address, ())]
+        found = [p for address, p in own if offset is None or boot.locations[p] == address + offset]
         if found:
             return found
-        if offset is not None and not self._owned.keys().isdisjoint(addresses):
-            boot = self._boot
-            own = {boot.function(p) for start in addresses for p in self._owned.get(start, ())}
-            return f"is not a location: {name} has {' and '.join(sorted(own))}"
+        if own:
+            functions = sorted({boot.function(position) for _, position in own})
+            raise LookupError(f"is not a location: {name} has {' and '.join(functions)}")
         if addresses:
-            subject = "matches only code that" if is_pattern else "is code that"
-            return (
-                f"{subject} has no location: not traceable, since it is notrace, assembly, or not built for"
-                " tracing"
-            )
+            code = "matches only code that" if is_pattern else "is code that"
+            reason = "not traceable, since it is notrace, assembly, or not built for tracing"
+            raise LookupError(f"{code} has no location: {reason}")
         if is_pattern:
-            return "matches no symbol of this kernel"
+            raise LookupError("matches no symbol of this kernel")
         if self._kernel.symbols.find([name]):
-            return "is not a function"
+            raise LookupError("is not a function")
         near = self._nearest(name)
-        return f"is not a symbol of this kernel{f'; did you mean {near}?' if near else ''}"
+        raise LookupError(f"is not a symbol of this kernel{f'; did you mean {near}?' if near else ''}")
 
     def _nearest(self, name: str) -> str:
         """Return the traceable functions whose names are most like `name`, "" if none is like it.

@@ -76,9 +76,8 @@ def _unknown_command(word: str) -> str:
         return f"no such command {word!r}; did you mean --version?"
     from difflib import get_close_matches  # 4 ms
 
-    near = [name for name in COMMANDS if word and name.startswith(word)] or get_close_matches(
-        word, COMMANDS, n=2
-    )
+    near = [name for name in COMMANDS if word and name.startswith(word)]
+    near = near or get_close_matches(word, COMMANDS, n=2)
     if near:
         return f"no such command {word!r}; did you mean {' or '.join(near)}?"
     if os.path.lexists(word):

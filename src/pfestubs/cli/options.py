@@ -12,20 +12,19 @@ import re
 from contextlib import suppress
 from functools import partial, wraps
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
 import click
 
-from pfestubs.cli.output import Output
-from pfestubs.errors import InputError, PfestubsError, UsageError
-from pfestubs.formats import FORMATS
+from pfestubs.errors import Exit, InputError, PfestubsError, UsageError
+from pfestubs.formats import FORMATS, RenderOptions, render
 from pfestubs.layouts import LAYOUTS
 from pfestubs.read.file_types import ELF, HEAD
 from pfestubs.read.source import open_source
-from pfestubs.system.files import refuse_input
+from pfestubs.system.files import is_stdout, print_messages, refuse_input, write_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pfestubs.rules.check import AllowedGrowth
 
@@ -159,18 +158,9 @@ def input_argument(name: str, usual_name: str | None = None) -> Decorator:
 
 vmlinux: Final = input_argument("vmlinux", "vmlinux")
 vmlinux_o: Final = input_argument("vmlinux_o", "vmlinux.o")
-system_map: Final = click.option(
-    "--system-map",
-    metavar="FILE",
-    type=InputFile("System.map"),
-    help="Take the symbols from FILE: for a stripped vmlinux.",
-)
-old_system_map: Final = click.option(
-    "--old-system-map",
-    metavar="FILE",
-    type=InputFile("System.map"),
-    help="Take the symbols of OLD from FILE.",
-)
+_map_option = partial(click.option, metavar="FILE", type=InputFile("System.map"))
+system_map: Final = _map_option("--system-map", help="Take the symbols from FILE: for a stripped vmlinux.")
+old_system_map: Final = _map_option("--old-system-map", help="Take the symbols of OLD from FILE.")
 
 
 # -- numbers -------------------------------------------------------------------------------------------------
@@ -246,12 +236,52 @@ MAX_GROWTH: Final = Parsed("growth", _growth)
 
 # -- output --------------------------------------------------------------------------------------------------
 
-output_file: Final = click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    type=click.Path(readable=False, allow_dash=True),
-    help="Write to FILE instead of standard output; FILE is replaced whole or not at all.",
+
+class Output(NamedTuple):
+    """Where the document of a command goes.
+
+    Attributes:
+        command: that makes the document.
+        format: of the document.
+        path: the file to write to, None or "-" for standard output.
+    """
+
+    command: str
+    format: str
+    path: str | None
+
+    @property
+    def on_stdout(self) -> bool:
+        """Whether the document is in sight of who runs the command."""
+        return is_stdout(self.path)
+
+    def render(self, result: object, *, show_all: bool = False, verbose: bool = False) -> Iterable[str]:
+        """Return the document of a result, in pieces of text."""
+        options = RenderOptions(show_all, verbose, self.on_stdout and self.format == "text")
+        return render(self.command, self.format, result, options)
+
+    def finish(self, result: object, *, ok: bool, closing: str = "", show_all: bool = False) -> Exit:
+        """Write the document of a result and return the exit status.
+
+        Args:
+            result: what the formats of the command take.
+            ok: whether nothing is wrong with the kernel.
+            closing: a message that says what is wrong, where the document is not in sight.
+            show_all: every finding.
+        """
+        write_output(self.path, self.render(result, show_all=show_all))
+        if ok:
+            return Exit.SUCCESS
+        if closing and not self.on_stdout:
+            print_messages(closing)
+        return Exit.PROBLEMS
+
+
+output_option: Final = partial(
+    click.option, "-o", "--output", metavar="FILE", type=click.Path(readable=False, allow_dash=True)
+)
+output_file: Final = output_option(
+    help="Write to FILE instead of standard output; FILE is replaced whole or not at all."
 )
 
 
@@ -274,6 +304,16 @@ def output(command: str) -> Decorator:
         return format_(output_file(run))
 
     return decorate
+
+
+def min_growth(where: str) -> Decorator:
+    """Return `--min-growth`, which asks for room to grow `where`."""
+    return click.option(
+        "--min-growth",
+        type=SIZE,
+        metavar="SIZE",
+        help=f"Fail if less than SIZE of text can be added{where}: bytes, decimal or 0x..., or with K, M, G.",
+    )
 
 
 def show_all(help_: str) -> Decorator:

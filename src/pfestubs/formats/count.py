@@ -31,8 +31,11 @@ def render_text(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  #
     stubs = _stub_counts(counts)
     if stubs is not None:
         yield "stubs:   " + ", ".join(f"{name} {number:,}" for name, number in stubs.items()) + "\n"
-    if sized.judged:
-        yield _reserve(sized)
+    if sized.trap is not None and not sized.ok:
+        yield f"{escape_line(counts.file)}: error: {trap_error(sized.trap)}\n"
+    elif sized.judged:
+        yield "reserve: "
+        yield f"ok: {_trap_distance(sized.trap)}\n" if sized.trap else "no function depends on one\n"
 
 
 def render_json(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - nothing to choose
@@ -64,14 +67,6 @@ def trap_error(trap: Trap | None) -> str:
     if trap is None or trap.remedy is None:
         return ""
     return f"{trap_sentence(trap)}; {remedy_sentence(trap.remedy)}"
-
-
-def _reserve(sized: SizedObject) -> str:
-    if sized.trap is None:
-        return "reserve: no function depends on one\n"
-    if sized.ok:
-        return f"reserve: ok: {_trap_distance(sized.trap)}\n"
-    return f"{escape_line(sized.counts.file)}: error: {trap_error(sized.trap)}\n"
 
 
 def _trap_distance(trap: Trap) -> str:

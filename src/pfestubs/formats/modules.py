@@ -53,16 +53,14 @@ def render_text(listing: ModuleListing, options: RenderOptions) -> Iterator[str]
     if parent:
         yield f"in {escape_line(parent)}:\n"
     names = [file.removeprefix(f"{parent}/") for file in files] if parent else files
-    rows = [_row(name, row) for name, row in zip(names, listing.modules, strict=True)]
+    rows = [
+        (name, *(f"{n:,}" for n in (row.locations, row.stub_bytes, row.stub_entries)), ", ".join(row.flags))
+        for name, row in zip(names, listing.modules, strict=True)
+    ]
     yield table_text(Table(_COLUMNS, rows), options)
     for line in _kernels(listing.modules):
         yield paragraph(line, options)
     yield paragraph(_totals(listing), options)
-
-
-def _row(name: str, row: ModuleStubs) -> tuple[str, ...]:
-    numbers = (row.locations, row.stub_bytes, row.stub_entries)
-    return (name, *(f"{n:,}" for n in numbers), ", ".join(row.flags))
 
 
 def _common_directory(files: Sequence[str]) -> str:
@@ -82,7 +80,7 @@ def _kernels(modules: Sequence[ModuleStubs]) -> Iterator[str]:
         yield f"for {', '.join(words)}, {_KINDS[kind]}: {plural(number, 'file')}"
     other = sum(row.kind not in {None, "stubs"} for row in modules)
     if other:
-        files, they = ("1 file is", "it") if other == 1 else (f"{other:,} files are", "them")
+        files, they = plural(other, "file is", "files are"), "it" if other == 1 else "them"
         yield (
             f"{files} for another kind of kernel, which traces without stubs: nothing is reserved for {they}"
         )
@@ -108,7 +106,6 @@ def _totals(listing: ModuleListing) -> str:
 def render_json(listing: ModuleListing, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
     """Yield the document, keys sorted."""
     encode = json.JSONEncoder(sort_keys=True, allow_nan=False).encode
-    unread = [{"file": error.subject, "problem": error.problem} for error in listing.unread]
     yield '{"modules": ['
     separator = "\n"
     for row in listing.modules:
@@ -118,7 +115,7 @@ def render_json(listing: ModuleListing, options: RenderOptions) -> Iterator[str]
         "schema": MODULES_SCHEMA,
         "stub_size": listing.stub_size,
         "totals": asdict(listing.totals),
-        "unread": unread,
+        "unread": [{"file": error.subject, "problem": error.problem} for error in listing.unread],
     }
     yield "\n], " + encode(tail)[1:] + "\n"
 

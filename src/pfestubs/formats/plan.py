@@ -52,22 +52,46 @@ def _body(result: PlanResult, options: RenderOptions) -> Iterator[str]:
     if result.text is None:
         return
     if result.reserve is not None:
-        spans = ", ".join(_span(span) for span in result.working) or "none"
-        yield paragraph(f"Reserves with which every function gets a working stub: {spans}", options)
+        spans = [f"{s[0]:,}" if len(s) == 1 else f"{s[0]:,} to {s[-1]:,}" for s in result.working]
+        working = ", ".join(spans) or "none"
+        yield paragraph(f"Reserves with which every function gets a working stub: {working}", options)
     yield paragraph(sentence(text_sentence(result.text)), options)
     usual = len(result.outcomes) - result.asked
     for outcome in result.outcomes[:usual]:
         yield f"\nReserve {reserve_words(result, outcome)}:\n"
-        yield table_text(Table(_LIMIT_TITLES, _limits(outcome)), options)
+        limits = [
+            (
+                shape.value,
+                growth_left(limit.bytes, "no limit") if limit.works else "never works",
+                limit.rule or "",
+                limit.function or "",
+            )
+            for shape, limit in outcome.limits.items()
+        ]
+        yield table_text(Table(_LIMIT_TITLES, limits), options)
     if result.asked:
-        rows = [_row(outcome, result) for outcome in result.outcomes[usual:]]
-        yield "\n" + table_text(Table(_ASKED_TITLES, rows), options)
+        asked = [
+            (
+                reserve_words(result, outcome),
+                size_text(outcome.growth.bytes),
+                outcome.growth.shape.value,
+                "none" if outcome.headroom is None else size_text(outcome.headroom),
+                f"{outcome.unserved:,}" if outcome.unserved else "none",
+                outcome.first[0] if outcome.first else "",
+                outcome.rule or "",
+            )
+            for outcome in result.outcomes[usual:]
+        ]
+        yield "\n" + table_text(Table(_ASKED_TITLES, asked), options)
     yield f"\n{_WHERE}\n"
 
 
 def render_json(result: PlanResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
     """Yield the document; growth in bytes."""
-    shrink, damage = result.shrink, result.damage
+    shrink, damage, required = result.shrink, result.damage, None
+    if result.required is not None:
+        size, shape = result.required
+        required = {"growth": size, "shape": shape and shape.value, "left": result.growth, "ok": result.ok}
     yield dump_json(
         {
             "schema": PLAN_SCHEMA,
@@ -77,17 +101,9 @@ def render_json(result: PlanResult, options: RenderOptions) -> Iterator[str]:  #
             "damage": None if damage is None else {"rule": damage.rule, "message": finding_message(damage)},
             "shrink": None if shrink is None else {"bytes": shrink[0], "reserve": shrink[1]},
             "outcomes": [_outcome(outcome) for outcome in result.outcomes],
-            "required": _required(result),
+            "required": required,
         }
     )
-
-
-def _required(result: PlanResult) -> dict[str, Any] | None:
-    if result.required is None:
-        return None
-    size, shape = result.required
-    place = None if shape is None else shape.value
-    return {"growth": size, "shape": place, "left": result.growth, "ok": result.ok}
 
 
 def plan_summary(result: PlanResult) -> str:
@@ -110,7 +126,11 @@ def _advice(result: PlanResult) -> str:
         state = "" if linked.ok else f"{_failed(linked)}; "
         return f"{state}layout {result.kernel.layout} has no reserve to set; text can grow by {growth}"
     if result.recommended is None:
-        return f"{_failed(linked)}; {_hopeless(result)}"
+        failed = f"{_failed(linked)}; no reserve changes that"
+        if result.shrink is None:
+            return f"{failed}; see pfestubs check"
+        less = f"remove {bytes_text(result.shrink[0])} of text, spread evenly"
+        return f"{failed}: {less}, and set {RESERVE_CONFIG}={result.shrink[1]}"
     setting = f"{RESERVE_CONFIG}={result.recommended}"
     best = growth_words(_recommended_outcome(result).least_growth)
     if not linked.ok:
@@ -122,13 +142,12 @@ def _advice(result: PlanResult) -> str:
 
 def _recommendation(result: PlanResult) -> Sequence[str]:
     """Return the command that sets the recommended reserve, and where less text is the only help, that."""
-    lines = []
-    if result.recommended is not None and result.recommended != result.reserve:
-        lines.append(config_command(RESERVE_CONFIG, result.recommended))
-    if result.recommended is not None:
-        left = _recommended_outcome(result).least_growth
-        if left is not None and 0 <= left < LITTLE_GROWTH:
-            lines.append("no reserve leaves more room to grow: only less text does")
+    if result.recommended is None:
+        return []
+    keep, left = result.recommended == result.reserve, _recommended_outcome(result).least_growth
+    lines = [] if keep else [config_command(RESERVE_CONFIG, result.recommended)]
+    if left is not None and 0 <= left < LITTLE_GROWTH:
+        lines.append("no reserve leaves more room to grow: only less text does")
     return lines
 
 
@@ -151,61 +170,17 @@ def growth_words(growth: int | None) -> str:
 
 def _failed(outcome: Outcome) -> str:
     functions = plural(outcome.unserved, "function gets", "functions get")
-    first = (
-        "" if outcome.first is None else f", the first is {escape_line(outcome.first[0])} ({outcome.rule})"
-    )
+    first = f", the first is {escape_line(outcome.first[0])} ({outcome.rule})" if outcome.first else ""
     return f"failed: {functions} no working stub{first}"
-
-
-def _hopeless(result: PlanResult) -> str:
-    if result.shrink is None:
-        return "no reserve changes that; see pfestubs check"
-    size, reserve = result.shrink
-    return (
-        f"no reserve changes that: remove {bytes_text(size)} of text, spread evenly, and set"
-        f" {RESERVE_CONFIG}={reserve}"
-    )
-
-
-def _span(span: range) -> str:
-    return f"{span[0]:,}" if len(span) == 1 else f"{span[0]:,} to {span[-1]:,}"
-
-
-def _limits(outcome: Outcome) -> list[tuple[str, ...]]:
-    return [
-        (
-            shape.value,
-            growth_left(limit.bytes, "no limit") if limit.works else "never works",
-            limit.rule or "",
-            limit.function or "",
-        )
-        for shape, limit in outcome.limits.items()
-    ]
 
 
 def reserve_words(result: PlanResult, outcome: Outcome) -> str:
     """Return the reserve of an outcome, and what it is."""
     if outcome.reserve is None:
         return "none"
-    notes = [
-        note
-        for reserve, note in ((result.reserve, "as linked"), (result.recommended, "recommended"))
-        if outcome.reserve == reserve
-    ]
+    known = ((result.reserve, "as linked"), (result.recommended, "recommended"))
+    notes = [note for reserve, note in known if outcome.reserve == reserve]
     return f"{outcome.reserve:,}" + (f" ({', '.join(notes)})" if notes else "")
-
-
-def _row(outcome: Outcome, result: PlanResult) -> tuple[str, ...]:
-    function, _ = outcome.first or ("", 0)
-    return (
-        reserve_words(result, outcome),
-        size_text(outcome.growth.bytes),
-        outcome.growth.shape.value,
-        "none" if outcome.headroom is None else size_text(outcome.headroom),
-        f"{outcome.unserved:,}" if outcome.unserved else "none",
-        function,
-        outcome.rule or "",
-    )
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:
@@ -213,7 +188,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
     return {
         **keys_of(outcome, "reserve ok unserved rule headroom"),
         "grow": outcome.growth.bytes,
-        "shape": outcome.growth.shape.value,
+        **keys_of(outcome.growth, "shape"),
         "first": None if first is None else {"function": first[0], "location": hex_address(first[1])},
         "growth": {shape.value: limit.bytes for shape, limit in outcome.limits.items()},
         "beyond": {

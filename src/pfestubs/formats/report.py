@@ -95,9 +95,8 @@ def _hash(part: str) -> str:
 def _first_error(result: ReportResult) -> Finding | None:
     """Return the error at which the boot stops, else the first; None without errors."""
     check = result.check
-    stops = (error for error in check.errors if error.location == result.kernel.stop)
-    first = check.errors[0] if check.errors else None
-    return first if check.stops_at is None else next(stops, first)
+    stops = [error for error in check.errors if error.location == result.kernel.stop]
+    return next(iter((stops if check.stops_at is not None else []) or check.errors), None)
 
 
 def kernel_name(kernel: ReportedKernel, other: ReportedKernel) -> str:

@@ -34,9 +34,9 @@ if sys.version_info < (3, 7):  # which cannot compile the module that checks the
     sys.exit(2)
 
 # A symbolic link named like a drop-in is that drop-in.
-from pfestubs.cli.entry import run_by_name
+from pfestubs.cli.entry import main
 
-run_by_name()
+main()
 """
 _PACKAGES: Final = {
     "pfestubs": "pfestubs",

@@ -21,7 +21,6 @@ from pfestubs.system.files import print_messages, write_output
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pfestubs.cli.output import Output
     from pfestubs.model import KernelFigures, ObjectCounts
     from pfestubs.rules.check import AllowedGrowth
 
@@ -72,7 +71,7 @@ if TYPE_CHECKING:
 )
 def command(
     vmlinux: tuple[str, ...],
-    output: Output,
+    output: options.Output,
     system_map: str | None,
     show_all: bool,
     verbose: bool,

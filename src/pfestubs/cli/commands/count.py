@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Unpack
 
 import click
 
@@ -11,11 +11,6 @@ from pfestubs.cli import options
 from pfestubs.formats.count import trap_error
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules.kernel import sizing
-
-if TYPE_CHECKING:
-    from typing import Unpack
-
-    from pfestubs.cli.output import Output
 
 
 @options.command(
@@ -32,7 +27,9 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Exit with status 1 if functions may be too far from the reserve to use it.",
 )
-def command(vmlinux_o: str, output: Output, fail_on_trap: bool, **sizes: Unpack[options.Sizing]) -> int:
+def command(
+    vmlinux_o: str, output: options.Output, fail_on_trap: bool, **sizes: Unpack[options.Sizing]
+) -> int:
     """Run `pfestubs count`."""
     obj = read_vmlinux_o(vmlinux_o)
     counts = sizing.count(obj, **sizes)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pfestubs.cli import options
-from pfestubs.cli.output import Output, working
+from pfestubs.cli.progress import working
 from pfestubs.errors import UsageError
 from pfestubs.formats.diff import diff_summary
 from pfestubs.read.saved import is_saved, read_saved_figures
@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 @options.system_map
 @options.old_system_map
 def command(
-    old: str, new: str, output: Output, show_all: bool, system_map: str | None, old_system_map: str | None
+    old: str,
+    new: str,
+    output: options.Output,
+    show_all: bool,
+    system_map: str | None,
+    old_system_map: str | None,
 ) -> int:
     """Run `pfestubs diff`."""
     with working("comparing"):

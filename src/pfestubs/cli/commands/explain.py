@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
@@ -15,9 +14,6 @@ from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.explain import explain_log
 from pfestubs.rules.kernel.simulation import boot_kernel
 from pfestubs.system.files import print_messages
-
-if TYPE_CHECKING:
-    from pfestubs.cli.output import Output
 
 
 @options.command(
@@ -35,7 +31,7 @@ if TYPE_CHECKING:
 @click.argument("log", required=False, type=click.Path(allow_dash=True))
 @options.output("explain")
 @options.system_map
-def command(vmlinux: str, log: str | None, output: Output, system_map: str | None) -> int:
+def command(vmlinux: str, log: str | None, output: options.Output, system_map: str | None) -> int:
     """Run `pfestubs explain`."""
     options.refuse_swapped("explain", vmlinux, log or "-")
     if log in {None, "-"} and sys.stdin is not None and sys.stdin.buffer.isatty():

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from pfestubs.cli import options
 from pfestubs.errors import InputError, UsageError
@@ -14,8 +14,6 @@ from pfestubs.rules.kernel import sizing
 from pfestubs.system.files import print_messages, write_output
 
 if TYPE_CHECKING:
-    from typing import Unpack
-
     from pfestubs.layouts import Layout
     from pfestubs.model import AreaCounts, VmlinuxO
 

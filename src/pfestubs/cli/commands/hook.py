@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Unpack
 
 import click
 
@@ -12,9 +12,6 @@ from pfestubs.cli.commands.generate import generate
 from pfestubs.errors import UsageError
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.system.files import refuse_input
-
-if TYPE_CHECKING:
-    from typing import Unpack
 
 
 @options.command(

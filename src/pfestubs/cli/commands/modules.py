@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from pfestubs.cli import options
-from pfestubs.cli.output import Output, track
+from pfestubs.cli.progress import track
 from pfestubs.errors import Exit, PfestubsError
 from pfestubs.formats.modules import ModuleListing
 from pfestubs.read.modules import find_modules, read_modules
@@ -35,7 +35,7 @@ from pfestubs.system.files import print_messages, refuse_input
     show_default=True,
     help="Bytes of a stub in the kernel that loads the modules; 16 for the RFC patch without call ops.",
 )
-def command(paths: tuple[str, ...], output: Output, stub_size: int) -> int:
+def command(paths: tuple[str, ...], output: options.Output, stub_size: int) -> int:
     """Run `pfestubs modules`."""
     files, problems = find_modules(paths)
     refuse_input(output.path, *files)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from pfestubs.cli import options
-from pfestubs.cli.output import Output, working
+from pfestubs.cli.progress import working
 from pfestubs.errors import UsageError
 from pfestubs.formats.plan import plan_summary
 from pfestubs.model import ppc
@@ -53,15 +53,10 @@ from pfestubs.rules.kernel.simulation import boot_kernel
     type=click.Choice([shape.value for shape in GrowthShape]),
     help="Where --grow adds text (early if not given), and --min-growth asks (anywhere if not given).",
 )
-@click.option(
-    "--min-growth",
-    type=options.SIZE,
-    metavar="SIZE",
-    help="Fail if less than SIZE of text can be added: bytes, decimal or 0x..., or with K, M, G.",
-)
+@options.min_growth("")
 def command(
     vmlinux: str,
-    output: Output,
+    output: options.Output,
     system_map: str | None,
     reserves: tuple[int, ...],
     growths: tuple[int, ...],

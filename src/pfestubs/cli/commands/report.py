@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from pfestubs.cli import options
-from pfestubs.cli.output import Output, working
+from pfestubs.cli.progress import working
 from pfestubs.errors import UsageError
 from pfestubs.formats.report import outcome
 from pfestubs.read.vmlinux import open_kernel
@@ -28,13 +28,8 @@ _OTHER_FORMATS = (".pdf", ".png", ".svg", ".jpg", ".json", ".xml", ".md", ".txt"
     "pfestubs report vmlinux -o report.html --compare old/vmlinux",
 )
 @options.vmlinux
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    required=True,
-    type=click.Path(readable=False, allow_dash=True),
-    help="Write to FILE, which is replaced whole or not at all; - is standard output.",
+@options.output_option(
+    required=True, help="Write to FILE, which is replaced whole or not at all; - is standard output."
 )
 @options.system_map
 @click.option(
@@ -44,12 +39,7 @@ _OTHER_FORMATS = (".pdf", ".png", ".svg", ".jpg", ".json", ".xml", ".md", ".txt"
     help="Also show the figures and the distances of the kernel OLD.",
 )
 @options.old_system_map
-@click.option(
-    "--min-growth",
-    type=options.SIZE,
-    metavar="SIZE",
-    help="Fail if less than SIZE of text can be added, wherever: bytes, decimal or 0x..., or with K, M, G.",
-)
+@options.min_growth(", wherever")
 def command(
     vmlinux: str,
     output: str,
@@ -71,4 +61,4 @@ def command(
         with working("reporting"):
             result = report_boot(boot_kernel(kernel), older, min_growth)
     closing = f"{vmlinux}: {outcome(result)}"
-    return Output("report", "html", output).finish(result, ok=result.ok, closing=closing)
+    return options.Output("report", "html", output).finish(result, ok=result.ok, closing=closing)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from pfestubs.cli import options
@@ -14,9 +12,6 @@ from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.stubs import list_stubs
 from pfestubs.rules.kernel.simulation import boot_kernel
 from pfestubs.system.files import print_messages
-
-if TYPE_CHECKING:
-    from pfestubs.cli.output import Output
 
 
 def _complete_function(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -44,20 +39,18 @@ def _complete_function(ctx: click.Context, _param: click.Parameter, incomplete: 
 @click.argument("functions", nargs=-1, metavar="[FUNCTION]...", shell_complete=_complete_function)
 @options.output("stubs")
 @options.system_map
-def command(vmlinux: str, functions: tuple[str, ...], output: Output, system_map: str | None) -> int:
+def command(vmlinux: str, functions: tuple[str, ...], output: options.Output, system_map: str | None) -> int:
     """Run `pfestubs stubs`."""
     options.refuse_swapped("stubs", vmlinux, *functions)
     with open_kernel(vmlinux, system_map) as kernel:
         boot = boot_kernel(kernel, with_stubs=True)
-        if functions:
-            found = find_locations(boot, functions)
-        else:
-            found = FoundLocations(range(len(boot.locations)), (), ())
+        every = FoundLocations(range(len(boot.locations)))
+        found = find_locations(boot, functions) if functions else every
         listing = list_stubs(boot, found.positions)
         if found.positions or output.format == "json":
             output.finish(listing, ok=True)
-        print_messages(*(f"{vmlinux}: {name} {meaning}" for name, meaning in found.meanings))
-        print_messages(*(f"{vmlinux}: error: {name} {problem}" for name, problem in found.problems))
+        print_messages(*(f"{vmlinux}: {meaning}" for meaning in found.meanings))
+        print_messages(*(f"{vmlinux}: error: {problem}" for problem in found.problems))
         if found.problems:
             return Exit.ERROR
         return Exit.SUCCESS if all(map(boot.has_stub, found.positions)) else Exit.PROBLEMS

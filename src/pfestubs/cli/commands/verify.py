@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pfestubs.cli import options
-from pfestubs.cli.output import Output, track
+from pfestubs.cli.progress import track
 from pfestubs.formats.verify import verify_summary
 from pfestubs.read.dump import open_dump
 from pfestubs.read.vmlinux import open_kernel
@@ -28,7 +28,7 @@ from pfestubs.rules.kernel.simulation import boot_kernel
 @options.output("verify")
 @options.system_map
 @options.show_all("Show every stub, also those as predicted or freed.")
-def command(vmlinux: str, dump: str, output: Output, system_map: str | None, show_all: bool) -> int:
+def command(vmlinux: str, dump: str, output: options.Output, system_map: str | None, show_all: bool) -> int:
     """Run `pfestubs verify`."""
     with open_kernel(vmlinux, system_map) as kernel:
         boot = boot_kernel(kernel, with_stubs=True)

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The end of every command that prints a document, and what a terminal shows until then."""
+"""A progress bar for long work, on standard error where that is a terminal."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from pfestubs.errors import Exit
-from pfestubs.formats import RenderOptions, render
 from pfestubs.system import signals
-from pfestubs.system.files import is_stdout, print_messages, write_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,49 +18,6 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 _PATIENCE: Final = 1.0
 """Seconds of work without a bar."""
-
-
-class Output(NamedTuple):
-    """Where the document of a command goes.
-
-    Attributes:
-        command: that makes the document.
-        format: of the document.
-        path: the file to write to, None or "-" for standard output.
-    """
-
-    command: str
-    format: str
-    path: str | None
-
-    @property
-    def on_stdout(self) -> bool:
-        """Whether the document is in sight of who runs the command."""
-        return is_stdout(self.path)
-
-    def render(self, result: object, *, show_all: bool = False, verbose: bool = False) -> Iterable[str]:
-        """Return the document of a result, in pieces of text."""
-        options = RenderOptions(show_all, verbose, self.on_stdout and self.format == "text")
-        return render(self.command, self.format, result, options)
-
-    def finish(self, result: object, *, ok: bool, closing: str = "", show_all: bool = False) -> Exit:
-        """Write the document of a result and return the exit status.
-
-        Args:
-            result: what the formats of the command take.
-            ok: whether nothing is wrong with the kernel.
-            closing: a message that says what is wrong, where the document is not in sight.
-            show_all: every finding.
-        """
-        write_output(self.path, self.render(result, show_all=show_all))
-        if ok:
-            return Exit.SUCCESS
-        if closing and not self.on_stdout:
-            print_messages(closing)
-        return Exit.PROBLEMS
-
-
-# -- progress, on standard error where that is a terminal ----------------------------------------------------
 
 
 def track(items: Iterable[_Item], total: int, label: str) -> Iterator[_Item]:
