@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import compileall
 import json
-import lzma
 import multiprocessing
 import os
 import platform
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -24,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bootguest import MEMORY, boot
+from support import unpack
 from support.kernelwriter import LinkedKernel
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,8 +38,8 @@ class Work:
 
     name: str
     ours: list[str]
-    against: str
-    theirs: list[str] | None
+    against: str = "nothing to compare with"
+    theirs: list[str] | None = None
 
 
 def run(command: list[str]) -> tuple[float, int]:
@@ -92,13 +91,6 @@ def _build_kernels(directory: Path, counts: tuple[int, ...]) -> None:
         kernel.save(directory / f"functions-{count}")
 
 
-def unpack(packed: Path, directory: Path) -> Path:
-    target = directory / f"{packed.parent.name}-{packed.stem}"
-    with lzma.open(packed) as source, target.open("wb") as sink:
-        shutil.copyfileobj(source, sink, 1 << 20)
-    return target
-
-
 def release(kernel: str) -> str:
     """The release of a linked kernel."""
     words = [str(BIN / "pfestubs"), "check", "--format", "json", kernel]
@@ -122,7 +114,7 @@ def verified(kernels: Path, directory: Path) -> list[str]:
         with boot(kernel) as guest:
             words = [str(BIN / "pfestubs"), "verify", str(kernel), str(guest.dump)]
             name = f"`verify`, {packed.parent.name}/vmlinux, a dump of {MEMORY}iB"
-            rows.append(measure(Work(name, words, "nothing to compare with", None)))
+            rows.append(measure(Work(name, words)))
     return rows
 
 
@@ -153,7 +145,7 @@ def works(kernels: Path, source: Path | None, directory: Path) -> list[Work]:
     out = str(directory / "out.S")
     listed = []
     for packed in sorted(kernels.glob("*/vmlinux.o.xz")):
-        obj = str(unpack(packed, directory))
+        obj = str(unpack(packed, directory / f"{packed.parent.name}-{packed.stem}"))
         slow = packed.parent.name.endswith("-dce")
         theirs = ["sh", generate, "32768", "y", objdump, obj, out] if generate and not slow else None
         listed.append(
@@ -165,7 +157,10 @@ def works(kernels: Path, source: Path | None, directory: Path) -> list[Work]:
             )
         )
     checked = [
-        (f"`check`, {packed.parent.name}/vmlinux", str(unpack(packed, directory)))
+        (
+            f"`check`, {packed.parent.name}/vmlinux",
+            str(unpack(packed, directory / f"{packed.parent.name}-{packed.stem}")),
+        )
         for packed in sorted(kernels.glob("*/vmlinux.xz"))
         if not packed.parent.name.endswith(("-trap", "-grown"))  # the exit status is 1
     ]
@@ -183,7 +178,6 @@ def works(kernels: Path, source: Path | None, directory: Path) -> list[Work]:
             "`generate`, 20,000 entries sections, LLD",
             [pfestubs, "generate", str(many_sections(many)), "-o", out],
             "the script does not finish in ten minutes",
-            None,
         )
     )
     for packed in sorted(kernels.glob("debian*/vmlinux.xz")):
@@ -192,8 +186,6 @@ def works(kernels: Path, source: Path | None, directory: Path) -> list[Work]:
             Work(
                 f"`stubs --format json`, {packed.parent.name}/vmlinux",
                 [pfestubs, "stubs", "--format", "json", kernel],
-                "nothing to compare with",
-                None,
             )
         )
     return listed
@@ -208,14 +200,8 @@ def main() -> int:
     if not source:
         print("KERNEL_SRC is not set: no script to compare with", file=sys.stderr)
     compileall.compile_dir(ROOT / "src" / "pfestubs", quiet=1)  # as pip does when it installs
-    lines = [
-        "| work | pfestubs | peak memory | against | speed-up |",
-        "|---|---|---|---|---|",
-    ]
-    growth = [
-        "| functions | `check` | peak memory | per function |",
-        "|---|---|---|---|",
-    ]
+    lines = ["| work | pfestubs | peak memory | against | speed-up |", "|---|---|---|---|---|"]
+    growth = ["| functions | `check` | peak memory | per function |", "|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as directory:
         for work in works(Path(kernels), Path(source) if source else None, Path(directory)):
             lines.append(measure(work))

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import lzma
 import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -47,15 +45,15 @@ MARKED_MODULES = {
     "test_vendor": "slow",
     "test_zipapp": "slow",
 }
+# Fixtures of which every test is so: GNU make builds in a tree.
+FIXTURE_MARKS = {"mini_kernel": "cross", "build": "slow", "older": "slow"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Set the markers that `make test-fast` selects by."""
     for item in items:
-        if "mini_kernel" in getattr(item, "fixturenames", ()):
-            item.add_marker("cross")
-        mark = MARKED_MODULES.get(item.path.stem)
-        if mark is not None:
+        marks = [FIXTURE_MARKS.get(name) for name in getattr(item, "fixturenames", ())]
+        for mark in filter(None, [*marks, MARKED_MODULES.get(item.path.stem)]):
             item.add_marker(mark)
 
 
@@ -106,38 +104,10 @@ def mini_kernel(tmp_path_factory: pytest.TempPathFactory) -> MiniKernel:
 
 @pytest.fixture(scope="session")
 def kernels() -> Kernels:
-    """Files of the real kernels in PFESTUBS_KERNELS, by DIRECTORY/FILE, unpacked into a cache."""
+    """The real kernels in PFESTUBS_KERNELS."""
     value = os.environ.get("PFESTUBS_KERNELS")
     if not value:
         pytest.skip("needs real kernels: set PFESTUBS_KERNELS to a directory of them")
     directory = Path(value)
     assert directory.is_dir(), f"PFESTUBS_KERNELS is {value}, which is not a directory"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pfestubs-tests"
-    cache.mkdir(parents=True, exist_ok=True)
-
-    class Found:
-        def __call__(self, name: str) -> Path:
-            plain, packed = directory / name, directory / f"{name}.xz"
-            if plain.is_file():
-                return plain
-            assert packed.is_file(), f"neither {plain} nor {packed} is there (PFESTUBS_KERNELS)"
-            status = packed.stat()
-            target = cache / f"{name.replace('/', '-')}-{status.st_size}-{status.st_mtime_ns}"
-            if not target.is_file():
-                with tempfile.TemporaryDirectory(dir=cache) as scratch:
-                    new = Path(scratch, "new")
-                    with lzma.open(packed) as content, new.open("wb") as file:
-                        shutil.copyfileobj(content, file, 1 << 20)
-                    new.replace(target)
-            return target
-
-        def all(self, name: str) -> list[Path]:
-            found = [
-                self(f"{kernel.name}/{name}")
-                for kernel in sorted(directory.iterdir())
-                if (kernel / name).is_file() or (kernel / f"{name}.xz").is_file()
-            ]
-            assert found, f"no kernel in PFESTUBS_KERNELS ({value}) has a {name}"
-            return found
-
-    return Found()
+    return Kernels(directory)

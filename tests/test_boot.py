@@ -7,7 +7,6 @@ Every test boots with the specification (`replay`) and in bulk (`simulate_boot`)
 from __future__ import annotations
 
 import random
-from array import array
 from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from pfestubs.layouts import LAYOUTS
-from pfestubs.model import ByteOrder, Kernel, ppc
+from pfestubs.model import Kernel, ppc
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.kernel.boot import Boot
 from pfestubs.rules.kernel.inline_sites import InlineSites
@@ -23,12 +22,10 @@ from pfestubs.rules.kernel.replay import replay
 from pfestubs.rules.kernel.simulation import simulate_boot
 from pfestubs.rules.kernel.stubs import call_adjust
 from support import Kernels, naive_boot
-from support.kernelwriter import MIB, LinkedKernel, NamedAddresses, WordMemory, areas_of, machine_of
+from support.kernelwriter import BASE, MIB, LinkedKernel, NamedAddresses, WordMemory, kernel_of, machine_of
 
-BASE = 0xC000000000000000
 TEXT = range(BASE, BASE + 128 * MIB)
 INIT = range(BASE + 128 * MIB, BASE + 256 * MIB)
-OOL = LAYOUTS["ool"]
 
 
 MIDDLE = BASE + 64 * MIB
@@ -39,34 +36,24 @@ def make_kernel(
     table: list[int],
     *,
     areas: dict[str, tuple[int, int]] | None = None,
-    stub_size: int = 24,
-    word_at: Callable[[int], int | None] = lambda _address: ppc.NOP,
+    word_at: Callable[[int], int | None] | None = None,
     **changes: Any,
 ) -> Kernel:
     """One area of stubs in the middle of 128 MiB of text, one of init text, and the tracers next to it.
 
     `areas` gives the address and the count of those that are elsewhere.
     """
-    layout = changes.pop("layout", OOL)
     places = {"text": (BASE, 0), "text_end": (MIDDLE, 1000), "inittext": (INIT_MIDDLE, 1000), **(areas or {})}
     values: dict[str, Any] = {
-        "file": "vmlinux",
-        "bits": 64,
-        "byte_order": ByteOrder.LITTLE,
-        "layout": layout,
-        "table_address": INIT.stop,
-        "table": array("Q", table),
-        "table_bytes": 8 * len(table),
         "text": TEXT,
         "inittext": INIT,
-        "areas": areas_of(layout, places, stub_size),
         "tracers": {"ftrace_caller": MIDDLE - 0x100, "ftrace_regs_caller": MIDDLE - 0x200},
         "trampolines": {"ftrace_tramp_text": MIDDLE - 0x40, "ftrace_tramp_init": INIT_MIDDLE - 0x40},
-        "memory": WordMemory(word_at),
         "symbols": NamedAddresses({"fn": BASE}),
+        **({} if word_at is None else {"memory": WordMemory(word_at)}),
         **changes,
     }
-    return Kernel(**values)
+    return kernel_of(table, places, **values)
 
 
 def assert_same_boot(one: Boot, other: Boot) -> None:
@@ -563,10 +550,7 @@ def test_headroom_of_init_text_counts_the_trampoline_in_init_memory() -> None:
     trampolines["ftrace_tramp_init"] = INIT_SITE - 0x40
     tracers["ftrace_caller"] = SITE - 0x1000
     both = boot(make_kernel([MIDDLE, INIT_MIDDLE], tracers=tracers, trampolines=trampolines))
-    assert (both.headrooms["tracer"].bytes, both.headrooms["tracer"].location) == (
-        0x2000000 - 0x1000,
-        MIDDLE,
-    )
+    assert (both.headrooms["tracer"].bytes, both.headrooms["tracer"].location) == (0x2000000 - 0x1000, MIDDLE)
 
 
 # -- what follows from a boot -----------------------------------------------------------------------------

@@ -8,16 +8,14 @@ the tests need, and a missing one is a failure.
 from __future__ import annotations
 
 import fnmatch
-import json
 import shutil
 import struct
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bootguest import INIT_FREED, NO_PROGRAM, TRACING, boot
-from support import Kernels, call, tool, validator
+from support import Kernels, call, json_of, refusal, tool
 
 DEBIAN = "debian-7.2.13-ppc64le"
 PSERIES = "pseries-7.2.13-ppc64le"
@@ -27,14 +25,6 @@ TRAP = "pseries-7.2.13-trap"
 @pytest.fixture(autouse=True)
 def qemu(kernels: Kernels) -> str:  # kernels first: without them nothing is booted
     return tool("qemu-system-ppc64")
-
-
-def document_of(vmlinux: Path, dump: Path) -> Any:
-    outcome = call("verify", "--format", "json", vmlinux, dump)
-    assert outcome.code in {0, 1}, outcome.err
-    document = json.loads(outcome.out)
-    validator("verify").validate(document)
-    return document
 
 
 @pytest.mark.parametrize(("name", "entries"), [(DEBIAN, 42648), (PSERIES, 77026)])
@@ -56,7 +46,7 @@ def test_exactly_the_filtered_functions_are_in_use(kernels: Kernels) -> None:
         if kind in {"T", "t"} and fnmatch.fnmatchcase(name, "vfs_*"):
             wanted[int(address, 16)] = name
     with boot(vmlinux, "ftrace=function ftrace_filter=vfs_*", until=TRACING) as guest:
-        document = document_of(vmlinux, guest.dump)
+        document = json_of("verify", vmlinux, guest.dump)
     assert (document["different"], document["freed"]) == (0, 0)
     assert document["as_predicted"] + document["in_use"] == 42648
     found = {}
@@ -71,7 +61,7 @@ def test_exactly_the_filtered_functions_are_in_use(kernels: Kernels) -> None:
     assert len(found) == document["in_use"] >= 70
     assert found == {address: name for address, name in wanted.items() if name in traced}
     # What is left out has no entry in the table: assembly, or marked notrace.
-    listed = json.loads(call("stubs", "--format", "json", vmlinux).out)["stubs"]
+    listed = json_of("stubs", vmlinux)["stubs"]
     traceable = {stub["function"].partition("+")[0] for stub in listed}
     assert set(wanted.values()) & traceable == traced
 
@@ -79,7 +69,7 @@ def test_exactly_the_filtered_functions_are_in_use(kernels: Kernels) -> None:
 def test_freed_init_memory_is_told_apart(kernels: Kernels) -> None:
     vmlinux = kernels(f"{DEBIAN}/vmlinux")
     with boot(vmlinux, until=INIT_FREED, initramfs=NO_PROGRAM) as guest:
-        document = document_of(vmlinux, guest.dump)
+        document = json_of("verify", vmlinux, guest.dump)
     assert (document["ok"], document["as_predicted"], document["freed"]) == (True, 40889, 1759)
 
 
@@ -94,21 +84,19 @@ def test_a_relocated_kernel_is_found(kernels: Kernels, tmp_path: Path) -> None:
         file.seek(-4, 1)
         file.write(struct.pack("<I", 1))
     with boot(vmlinux) as guest:
-        document = document_of(original, guest.dump)
+        document = json_of("verify", original, guest.dump)
     assert (document["ok"], document["as_predicted"]) == (True, 42648)
     assert document["offset"] == "0x400000"  # where QEMU loads a kernel
 
 
 def test_another_kernels_dump_is_refused(kernels: Kernels) -> None:
     with boot(kernels(f"{DEBIAN}/vmlinux")) as guest:
-        outcome = call("verify", kernels(f"{PSERIES}/vmlinux"), guest.dump)
-        assert (outcome.code, outcome.out) == (2, "")
-        assert "is of another kernel: '7.2.13+deb14-powerpc64le #1 SMP" in outcome.err
+        assert "is of another kernel: '7.2.13+deb14-powerpc64le #1 SMP" in refusal(
+            "verify", kernels(f"{PSERIES}/vmlinux"), guest.dump
+        )
         with guest.dump.open("r+b") as file:
             file.truncate(guest.dump.stat().st_size - 4096)
-        outcome = call("verify", kernels(f"{DEBIAN}/vmlinux"), guest.dump)
-        assert outcome.code == 2
-        assert "is cut short" in outcome.err
+        assert "is cut short" in refusal("verify", kernels(f"{DEBIAN}/vmlinux"), guest.dump)
 
 
 def test_a_kernel_that_gives_tracing_up(kernels: Kernels) -> None:
@@ -116,7 +104,7 @@ def test_a_kernel_that_gives_tracing_up(kernels: Kernels) -> None:
     vmlinux = kernels(f"{TRAP}/vmlinux")
     with boot(vmlinux) as guest:
         assert "dev_create+0x8" in guest.console
-        document = document_of(vmlinux, guest.dump)
+        document = json_of("verify", vmlinux, guest.dump, code=1)
     assert (document["ok"], document["stops_at"], document["ftrace_disabled"]) == (
         False,
         "dev_create+0x8",

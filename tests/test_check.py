@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from pfestubs.read.saved import read_baseline
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.check import CheckOptions, check_boot
 from pfestubs.rules.kernel.simulation import boot_kernel
-from support import call, executable_path, on_terminal, run_cli, tool
+from support import call, executable_path, json_of, on_terminal, printed, refusal, run_cli, run_program, tool
 from support.kernelwriter import MIB, LinkedKernel, inline_kernel
 from test_diff import COUNT
 
@@ -35,17 +34,11 @@ def bad(tmp_path: Path) -> Path:
     return LinkedKernel(text=text, counts={"text_end": 5}).save(tmp_path / "bad")
 
 
-def document(path: Path, *words: str | Path) -> Any:
-    return json.loads(call("check", "--format", "json", path, *words).out)
-
-
 # -- text -------------------------------------------------------------------------------------------------
 
 
 def test_one_line_when_all_is_well(good: Path) -> None:
-    outcome = call("check", good)
-    assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out == (
+    assert printed("check", good) == (
         f"{good}: ok: all 5 functions get a working stub (text 2 of 2, text_end 1 of 1, inittext 2 of 2),"
         " headroom 33,550,852 bytes (32.0 MiB, stub branch of fn0)\n"
     )
@@ -96,10 +89,10 @@ def test_verbose_shows_notes_and_tables(tmp_path: Path) -> None:
 
 def test_inline_kernel(tmp_path: Path) -> None:
     path = inline_kernel().save(tmp_path / "vmlinux")
-    outcome = call("check", "-v", path)
-    assert outcome.code == 0
-    assert outcome.out.splitlines()[-1].startswith(
-        f"{path}: ok: all 5 functions reach the tracer (layout inline)"
+    assert (
+        printed("check", "-v", path)
+        .splitlines()[-1]
+        .startswith(f"{path}: ok: all 5 functions reach the tracer (layout inline)")
     )
 
 
@@ -110,13 +103,12 @@ def test_names_of_the_file_cannot_forge_lines(tmp_path: Path) -> None:
     evil = tmp_path / "evil"
     evil.write_bytes(raw.replace(b"\0fn2\0", b"\0f\n\x1b\0"))
     for format_ in ("text", "github"):
-        outcome = call("check", "--format", format_, evil)
-        assert outcome.code == 1
-        assert len(outcome.out.splitlines()) == 2
-        assert "\x1b" not in outcome.out
-        assert r"f\n\x1b" in outcome.out
+        out = printed("check", "--format", format_, evil, code=1)
+        assert len(out.splitlines()) == 2
+        assert "\x1b" not in out
+        assert r"f\n\x1b" in out
     assert call("check", "--format", "junit", evil).code == 1
-    assert {f["function"] for f in document(evil)["findings"]} == {"f\n\x1b"}
+    assert {f["function"] for f in json_of("check", evil, code=1)["findings"]} == {"f\n\x1b"}
 
 
 # -- several kernels -------------------------------------------------------------------------------------
@@ -139,9 +131,7 @@ def test_each_of_several_kernels_gets_a_line(good: Path, bad: Path, tmp_path: Pa
     assert outcome.err == call("check", missing).err
     assert call("check", bad, good, "--all").out == call("check", bad, "--all").out + call("check", good).out
     for words in (["--format", "json"], ["--system-map", "x"], ["--prelink", "x"], ["--baseline", "x"]):
-        outcome = call("check", bad, good, *words)
-        assert (outcome.code, outcome.out) == (2, "")
-        assert "several kernels take --format text only" in outcome.err
+        assert "several kernels take --format text only" in refusal("check", bad, good, *words)
 
 
 def test_github_shows_a_kernel_that_cannot_be_read(tmp_path: Path) -> None:
@@ -192,7 +182,7 @@ def test_a_bar_for_long_work() -> None:
         "with progress.working('planning'): time.sleep(0.5)"
     )
     done, shown = on_terminal([sys.executable, "-c", code], {"TERM": "xterm"})
-    assert done.returncode == 0
+    assert done.code == 0
     assert "planning" in shown
 
 
@@ -221,8 +211,7 @@ def test_output_goes_to_the_file(bad: Path, good: Path, tmp_path: Path) -> None:
     first, last = outcome.err.splitlines()
     assert first == target.read_text().splitlines()[0]
     assert target.read_text().splitlines()[-1].startswith(last)
-    outcome = call("check", good, "-o", target)
-    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert printed("check", good, "-o", target) == ""
     assert target.read_text() == call("check", good).out
     assert call("check", good, "-o", "-").out == call("check", good).out
 
@@ -246,9 +235,7 @@ def test_output_goes_to_the_file(bad: Path, good: Path, tmp_path: Path) -> None:
     ],
 )
 def test_usage_errors(words: tuple[str, ...], good: Path) -> None:
-    outcome = call("check", good, *words)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "Usage: pfestubs check" in outcome.err
+    assert "Usage: pfestubs check" in refusal("check", good, *words)
 
 
 # -- a stripped kernel ------------------------------------------------------------------------------------
@@ -256,13 +243,8 @@ def test_usage_errors(words: tuple[str, ...], good: Path) -> None:
 
 def system_map(kernel: LinkedKernel, path: Path) -> Path:
     """What nm says of the kernel, as kbuild writes it."""
-    done = subprocess.run(
-        [tool("powerpc64le-linux-gnu-nm"), "-n", kernel.save(path.parent / "full")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    path.write_text(done.stdout)
+    done = run_program(tool("powerpc64le-linux-gnu-nm"), "-n", kernel.save(path.parent / "full"), check=True)
+    path.write_text(done.out)
     return path
 
 
@@ -272,11 +254,11 @@ def test_system_map(tmp_path: Path) -> None:
     full = tmp_path / "full"
     symbols = system_map(kernel, tmp_path / "System.map")
     stripped = tmp_path / "stripped"
-    subprocess.run([tool("powerpc64le-linux-gnu-strip"), "-o", stripped, full], check=True)
+    run_program(tool("powerpc64le-linux-gnu-strip"), "-o", stripped, full, check=True)
     refused = call("check", stripped)
     assert (refused.code, refused.out) == (2, "")
     assert "--system-map" in refused.err
-    one, other = document(full), document(stripped, "--system-map", symbols)
+    one, other = (json_of("check", *words, code=1) for words in ([full], [stripped, "--system-map", symbols]))
     assert {**other, "file": one["file"]} == one
     assert one["findings"]
 
@@ -284,9 +266,9 @@ def test_system_map(tmp_path: Path) -> None:
 @pytest.mark.tools
 def test_system_map_of_another_kernel(good: Path, tmp_path: Path) -> None:
     other = LinkedKernel(symbols={"ftrace_caller": 0xC000000000000060})
-    outcome = call("check", good, "--system-map", system_map(other, tmp_path / "System.map"))
-    assert outcome.code == 2
-    assert "has ftrace_caller at 0xc000000000000060" in outcome.err
+    assert "has ftrace_caller at 0xc000000000000060" in refusal(
+        "check", good, "--system-map", system_map(other, tmp_path / "System.map")
+    )
 
 
 # -- expected counts and baselines -------------------------------------------------------------------------------
@@ -299,24 +281,22 @@ def saved(path: Path, value: Any) -> Path:
 
 def test_expected_counts_differ(good: Path, tmp_path: Path) -> None:
     expected = saved(tmp_path / "c.json", {**COUNT, "stubs": {"text": 2, "text_end": 1, "inittext": 3}})
-    outcome = call("check", good, "--prelink", expected)
-    assert outcome.code == 1
-    assert f"count-mismatch: area inittext has 2 stubs, expected 3 from {expected}" in outcome.out
+    assert f"count-mismatch: area inittext has 2 stubs, expected 3 from {expected}" in printed(
+        "check", good, "--prelink", expected, code=1
+    )
 
 
 def test_an_object_without_stub_symbols_is_of_another_kernel(good: Path, tmp_path: Path) -> None:
     """Also with the same counts: what a kernel with stubs is linked from refers to their symbols."""
     unknown = {**COUNT, "layout": None, "stubs": None}
-    outcome = call("check", good, "--prelink", saved(tmp_path / "c.json", unknown))
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "has layout inline, but" in outcome.err
+    assert "has layout inline, but" in refusal(
+        "check", good, "--prelink", saved(tmp_path / "c.json", unknown)
+    )
 
 
 def test_missing_count_and_baseline(good: Path, tmp_path: Path) -> None:
     for option in ("--prelink", "--baseline"):
-        outcome = call("check", good, option, tmp_path / "missing")
-        assert (outcome.code, outcome.out) == (2, "")
-        assert "cannot be read" in outcome.err
+        assert "cannot be read" in refusal("check", good, option, tmp_path / "missing")
 
 
 @pytest.fixture
@@ -325,10 +305,10 @@ def baseline(good: Path, tmp_path: Path) -> Path:
 
 
 def test_a_kernel_against_itself(good: Path, baseline: Path) -> None:
-    outcome = call("check", good, "--baseline", baseline, "--max-growth", "0")
-    assert outcome.code == 0
-    assert outcome.out.endswith(f"; against {baseline}: locations +0, headroom +0 bytes\n")
-    found = document(good, "--baseline", baseline)
+    assert printed("check", good, "--baseline", baseline, "--max-growth", "0").endswith(
+        f"; against {baseline}: locations +0, headroom +0 bytes\n"
+    )
+    found = json_of("check", good, "--baseline", baseline)
     assert found["baseline"] == {"file": str(baseline), "locations": 5, "headroom": 33_550_852}
 
 
@@ -346,7 +326,7 @@ def test_growth(growth: str, code: int, baseline: Path, tmp_path: Path) -> None:
 
 
 def test_a_baseline_of_another_release(tmp_path: Path, good: Path) -> None:
-    value = json.loads(call("check", "--format", "json", good).out)
+    value = json_of("check", good)
     value["kernel"]["release"] = "6.13.0"
     path = saved(tmp_path / "b.json", value)
     with open_kernel(str(good)) as kernel:

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pfestubs.read.vmlinux import open_kernel
-from support import MiniKernel, call, tool
+from support import MiniKernel, call, run_program, tool
 
 PAD = 40 << 20
 # The first text function that gets no stub in the reserve of five: a weak one that is overridden. Its entry
@@ -179,6 +178,6 @@ def test_zeros_without_their_relocations(mini_kernel: MiniKernel, tmp_path: Path
     path = tmp_path / "vmlinux"
     objcopy = tool("powerpc64le-linux-gnu-objcopy")
     original = mini_kernel(TOOLCHAIN="llvm-ppc64le", RELOCATABLE="pie") / "vmlinux"
-    subprocess.run([objcopy, "-R", ".rela.dyn", original, path], check=True, capture_output=True)
+    run_program(objcopy, "-R", ".rela.dyn", original, path, check=True)
     failed = errors(check(path))
     assert failed == [("table-damaged", None)]

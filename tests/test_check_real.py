@@ -3,24 +3,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
-from support import Kernels, call
+from support import Kernels, call, json_of
 
 DEBIAN, PSERIES, TRAP = "debian-7.2.13-ppc64le", "pseries-7.2.13-ppc64le", "pseries-7.2.13-trap"
 
 
-def document(code: int, *words: str | Path) -> Any:
-    outcome = call("check", "--format", "json", *words)
-    assert (outcome.code, outcome.err) == (code, "")
-    return json.loads(outcome.out)
-
-
 def test_debian_is_served_completely(kernels: Kernels) -> None:
     path = kernels(f"{DEBIAN}/vmlinux")
-    found = document(0, path)
+    found = json_of("check", path)
     assert found["locations"] == 42_648
     assert found["stub_size"] == 24
     assert found["findings"] == []
@@ -37,21 +29,21 @@ def test_debian_is_served_completely(kernels: Kernels) -> None:
 
 def test_pseries_has_the_stubs_that_its_object_asks_for(kernels: Kernels, tmp_path: Path) -> None:
     path, obj = kernels(f"{PSERIES}/vmlinux"), kernels(f"{PSERIES}/vmlinux.o")
-    found = document(0, path, "--prelink", obj)
+    found = json_of("check", path, "--prelink", obj)
     assert found["locations"] == 77_026
     assert [a["used"] for a in found["areas"]] == [32_768, 42_043, 2_215]
     assert found["findings"] == []
     saved = tmp_path / "count.json"
     saved.write_text(call("count", "--format", "json", obj).out)
-    assert document(0, path, "--prelink", saved) == found
+    assert json_of("check", path, "--prelink", saved) == found
     # Another kernel has other counts.
-    other = document(1, kernels(f"{DEBIAN}/vmlinux"), "--prelink", saved)
+    other = json_of("check", kernels(f"{DEBIAN}/vmlinux"), "--prelink", saved, code=1)
     assert [f["rule"] for f in other["findings"]] == ["count-mismatch"] * 2
 
 
 def test_the_trap_that_mainlines_check_lets_pass(kernels: Kernels) -> None:
     path = kernels(f"{TRAP}/vmlinux")
-    found = document(1, path)
+    found = json_of("check", path, code=1)
     assert found["locations"] == 77_026
     assert [(a["used"], a["needed"]) for a in found["areas"]] == [
         (17_883, 17_883),

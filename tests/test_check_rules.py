@@ -24,11 +24,10 @@ from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.check import AllowedGrowth, CheckOptions, CheckResult, check_boot
 from pfestubs.rules.kernel.integrity import measure_stub_size
 from pfestubs.rules.kernel.simulation import boot_kernel
-from support.kernelwriter import MIB, LinkedKernel, inline_kernel
+from support.kernelwriter import BASE, MIB, LinkedKernel, inline_kernel
 
 Check = Callable[..., CheckResult]
 
-BASE = 0xC000000000000000
 RESERVE, END, INIT = LAYOUTS["ool"].areas
 REGENERATE = Remedy(Action.REGENERATE_AREAS)
 RESTORE_ORDER = Remedy(Action.RESTORE_LINK_ORDER)
@@ -605,8 +604,7 @@ def test_a_threshold_with_nothing_to_measure_is_not_met(check: Check) -> None:
 )
 def test_growth(amount: str, unit: Any, baseline: int, ok: bool, check: Check) -> None:
     options = CheckOptions(
-        baseline=saved("old.json", "ool", baseline),
-        max_growth=AllowedGrowth(Decimal(amount), unit),
+        baseline=saved("old.json", "ool", baseline), max_growth=AllowedGrowth(Decimal(amount), unit)
     )
     result = check(LinkedKernel(), options)
     assert result.ok == ok
@@ -665,22 +663,10 @@ def test_percentages_are_exact() -> None:
 # -- kernels that cannot be checked -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "ftrace_caller",
-        "ftrace_regs_caller",
-        "ftrace_tramp_text",
-        "ftrace_tramp_init",
-        "_stext",
-        "_etext",
-        "_sinittext",
-        "_einittext",
-        "__start_mcount_loc",
-        "__stop_mcount_loc",
-        "ftrace_ool_stub_inittext_count",
-    ],
-)
+TABLE = ("__start_mcount_loc", "__stop_mcount_loc")
+
+
+@pytest.mark.parametrize("name", [*LinkedKernel().places, *TABLE, "ftrace_ool_stub_inittext_count"])
 def test_missing_symbol(name: str, check: Check) -> None:
     with pytest.raises(InputError, match=f"has no symbol {name}"):
         check(LinkedKernel(symbols={name: None}))

@@ -7,7 +7,6 @@ import json
 import lzma
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,16 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
-from support import FIXTURES, ROOT, clean_environment, executable_path
+from support import (
+    FIXTURES,
+    ROOT,
+    Outcome,
+    clean_environment,
+    executable_path,
+    run_program,
+    shell_script,
+    unpack,
+)
 from test_generate import MIB, spread, trap_object
 
 BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
@@ -25,30 +33,20 @@ BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
 
 def run(
     script: str, directory: Path, environment: Mapping[str, str] | None = None, shell: tuple[str, ...] = BASH
-) -> subprocess.CompletedProcess[str]:
+) -> Outcome:
     tools = directory / "tools"
     tools.mkdir(exist_ok=True)
     if not (tools / "pfestubs").exists():
         (tools / "pfestubs").symlink_to(executable_path("pfestubs"))
     path = f"{tools}:{clean_environment()['PATH']}"
-    return subprocess.run(
-        [*shell, "-c", script],
-        cwd=directory,
-        env={**clean_environment(), **(environment or {}), "PATH": path},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return run_program(*shell, "-c", script, env={**(environment or {}), "PATH": path}, cwd=directory)
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """A working directory with a kernel that boots with tracing, and one that does not."""
     (tmp_path / "healthy").write_bytes((FIXTURES / "linked" / "healthy-ppc64le").read_bytes())
-    packed = (FIXTURES / "linked" / "trapped-ppc64le.xz").read_bytes()
-    (tmp_path / "trapped").write_bytes(lzma.decompress(packed))
+    unpack(FIXTURES / "linked" / "trapped-ppc64le.xz", tmp_path / "trapped")
     return tmp_path
 
 
@@ -69,7 +67,7 @@ class Step:
         self.output = directory / "output"
         self.summary = directory / "summary"
 
-    def run(self, name: str = "vmlinux", **inputs: str) -> subprocess.CompletedProcess[str]:
+    def run(self, name: str = "vmlinux", **inputs: str) -> Outcome:
         """Run the step whose condition names the input `name`."""
         values = {name: row.get("default", "") for name, row in self._action["inputs"].items()}
         values |= {"pfestubs": "pfestubs"} | {name.replace("_", "-"): text for name, text in inputs.items()}
@@ -95,8 +93,8 @@ def test_action_is_composite(action: Any) -> None:
     assert action["runs"]["using"] == "composite"
     for part in action["runs"]["steps"]:
         assert part["shell"] == "bash"
-        syntax = subprocess.run(["bash", "-n", "-c", part["run"]], capture_output=True, check=False)
-        assert syntax.returncode == 0, syntax.stderr
+        syntax = run_program("bash", "-n", "-c", part["run"])
+        assert syntax.code == 0, syntax.err
     for name, row in action["inputs"].items():
         assert row["description"], name
     for name, row in action["outputs"].items():
@@ -119,8 +117,8 @@ def outputs(step: Step) -> dict[str, str]:
 
 def test_action_on_a_healthy_kernel(step: Step, directory: Path) -> None:
     done = step.run(vmlinux="healthy", min_headroom="1MiB", json="out.json", sarif="out.sarif")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("::notice file=healthy,title=pfestubs check::healthy: ok: all ")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("::notice file=healthy,title=pfestubs check::healthy: ok: all ")
     assert outputs(step) == {"status": "0", "verdict": "ok", "headroom": HEADROOM, "growth": HEADROOM}
     assert step.summary.read_text().startswith("### Out-of-line ftrace stubs: `healthy`\n\n**Ok: all ")
     assert json.loads((directory / "out.json").read_text())["ok"] is True
@@ -131,8 +129,8 @@ def test_action_on_a_healthy_kernel(step: Step, directory: Path) -> None:
 
 def test_action_on_a_kernel_that_fails(step: Step, directory: Path) -> None:
     done = step.run(vmlinux="trapped", json="out.json", sarif="out.sarif")
-    assert done.returncode == 1
-    assert done.stdout.startswith("::error file=trapped,title=pfestubs check::trapped: failed: ")
+    assert done.code == 1
+    assert done.out.startswith("::error file=trapped,title=pfestubs check::trapped: failed: ")
     found = outputs(step)
     assert (found["status"], found["verdict"]) == ("1", "failed")
     assert int(found["growth"]) < 0
@@ -143,8 +141,8 @@ def test_action_on_a_kernel_that_fails(step: Step, directory: Path) -> None:
 
 def test_action_on_a_kernel_that_cannot_be_read(step: Step, directory: Path) -> None:
     done = step.run(vmlinux="missing", json="out.json")
-    assert done.returncode == 2
-    assert done.stderr == "missing: error: cannot be read: No such file or directory\n"
+    assert done.code == 2
+    assert done.err == "missing: error: cannot be read: No such file or directory\n"
     assert outputs(step) == {"status": "2"}
     assert step.summary.read_text() == ""
     assert not (directory / "out.json").exists()
@@ -152,15 +150,15 @@ def test_action_on_a_kernel_that_cannot_be_read(step: Step, directory: Path) -> 
 
 def test_action_without_and_with_a_baseline(step: Step, directory: Path) -> None:
     first = step.run(vmlinux="healthy", baseline="base.json", max_growth="2%", json="base.json")
-    assert first.returncode == 0
-    assert first.stdout.startswith("::warning title=pfestubs check::there is no baseline yet")
+    assert first.code == 0
+    assert first.out.startswith("::warning title=pfestubs check::there is no baseline yet")
     second = step.run(vmlinux="healthy", baseline="base.json", max_growth="2%")
-    assert second.returncode == 0
-    assert "::warning" not in second.stdout
-    assert "against base.json: locations +0" in second.stdout
+    assert second.code == 0
+    assert "::warning" not in second.out
+    assert "against base.json: locations +0" in second.out
     saved = json.loads((directory / "base.json").read_text())
     (directory / "base.json").write_text(json.dumps({**saved, "locations": 1}))
-    assert step.run(vmlinux="healthy", baseline="base.json", max_growth="0").returncode == 1
+    assert step.run(vmlinux="healthy", baseline="base.json", max_growth="0").code == 1
 
 
 @pytest.mark.parametrize("name", ["healthy", "trapped"])
@@ -168,7 +166,7 @@ def test_action_writes_a_page_and_a_comment(step: Step, directory: Path, name: s
     words = {"vmlinux": name, "html": "page.html", "comment": "comment.md"}
     for heading in ("### Out-of-line ftrace stubs: `", "### Out-of-line ftrace stubs\n"):
         done = step.run(**words, baseline="base.json", json="base.json")
-        assert (done.returncode, done.stderr) == (int(name == "trapped"), "")
+        assert (done.code, done.err) == (int(name == "trapped"), "")
         assert (directory / "page.html").read_text().lower().startswith("<!doctype html>")
         assert (directory / "comment.md").read_text().startswith(heading)
 
@@ -178,22 +176,22 @@ def test_action_before_the_link(step: Step, directory: Path) -> None:
     shutil.copy(FIXTURES / "objects" / "ool-ppc64le-gnu.o", directory / "good.o")
     for name, status in (("good.o", 0), ("bad.o", 1), ("missing.o", 2)):
         done = step.run("object", object=name)
-        assert done.returncode == status, done.stderr
-        assert f"{name}: " in done.stdout + done.stderr
+        assert done.code == status, done.err
+        assert f"{name}: " in done.out + done.err
 
 
 def test_action_takes_inputs_as_they_are(step: Step, directory: Path) -> None:
     hostile = "a $(touch pwned) \"; touch pwned; ' `touch pwned`"
     (directory / hostile).write_bytes((directory / "healthy").read_bytes())
-    assert step.run(vmlinux=hostile, json=hostile + ".json").returncode == 0
+    assert step.run(vmlinux=hostile, json=hostile + ".json").code == 0
     assert (directory / (hostile + ".json")).exists()
     (directory / "--help").write_bytes((directory / "healthy").read_bytes())
-    assert step.run(vmlinux="--help").stdout.startswith("::notice file=--help,")
+    assert step.run(vmlinux="--help").out.startswith("::notice file=--help,")
     assert not (directory / "pwned").exists()
 
 
 def test_action_runs_a_given_command(step: Step) -> None:
-    assert step.run(vmlinux="healthy", pfestubs="env X=1 pfestubs").returncode == 0
+    assert step.run(vmlinux="healthy", pfestubs="env X=1 pfestubs").code == 0
 
 
 # -- GitLab -----------------------------------------------------------------------------------------------
@@ -209,9 +207,7 @@ def job(jobs: Any) -> Any:
     return jobs[".pfestubs"]
 
 
-def run_job(
-    job: Any, directory: Path, shell: tuple[str, ...], **variables: str
-) -> subprocess.CompletedProcess[str]:
+def run_job(job: Any, directory: Path, shell: tuple[str, ...], **variables: str) -> Outcome:
     environment = {**job["variables"], **variables}
     return run("\n".join(job["script"]), directory, environment, shell)
 
@@ -222,15 +218,15 @@ SHELLS = [BASH, ("dash", "-e")]
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda words: words[0])
 def test_gitlab_job(job: Any, directory: Path, shell: tuple[str, ...]) -> None:
     good = run_job(job, directory, shell, PFESTUBS_VMLINUX="healthy", PFESTUBS_FLAGS="--min-headroom 1MiB")
-    assert (good.returncode, good.stderr) == (0, "")
-    assert good.stdout.startswith("healthy: ok: all 40 functions get a working stub")
+    assert (good.code, good.err) == (0, "")
+    assert good.out.startswith("healthy: ok: all 40 functions get a working stub")
     environment = (directory / job["artifacts"]["reports"]["dotenv"]).read_text()
     assert environment == f"PFESTUBS_VERDICT=ok\nPFESTUBS_HEADROOM={HEADROOM}\nPFESTUBS_GROWTH={HEADROOM}\n"
     assert json.loads((directory / "gl-code-quality-report.json").read_text()) == []
     suites = [ET.parse(directory / job["artifacts"]["reports"]["junit"]).getroot()]
     bad = run_job(job, directory, shell, PFESTUBS_VMLINUX="trapped")
-    assert bad.returncode == 1
-    assert "trapped: error: area-exhausted: " in bad.stdout
+    assert bad.code == 1
+    assert "trapped: error: area-exhausted: " in bad.out
     assert "PFESTUBS_VERDICT=failed\n" in (directory / job["artifacts"]["reports"]["dotenv"]).read_text()
     suites.append(ET.parse(directory / job["artifacts"]["reports"]["junit"]).getroot())
     names = [{(c.get("classname"), c.get("name")) for c in suite.iter("testcase")} for suite in suites]
@@ -251,16 +247,16 @@ def test_gitlab_job(job: Any, directory: Path, shell: tuple[str, ...]) -> None:
 def test_gitlab_job_with_a_baseline(job: Any, directory: Path, shell: tuple[str, ...]) -> None:
     variables = {"PFESTUBS_VMLINUX": "healthy", "PFESTUBS_BASELINE": "base.json"}
     first = run_job(job, directory, shell, **variables)
-    assert (first.returncode, first.stderr) == (0, "")
-    assert first.stdout.startswith(
+    assert (first.code, first.err) == (0, "")
+    assert first.out.startswith(
         "base.json: there is no baseline yet, so the growth is not checked\nhealthy: ok: "
     )
     assert (directory / "pfestubs.md").read_text().startswith("### Out-of-line ftrace stubs: `healthy`")
     (directory / "pfestubs.json").rename(directory / "base.json")
     (directory / "pfestubs.md").unlink()
     second = run_job(job, directory, shell, **variables)
-    assert (second.returncode, second.stderr) == (0, "")
-    assert "against base.json: locations +0" in second.stdout
+    assert (second.code, second.err) == (0, "")
+    assert "against base.json: locations +0" in second.out
     assert (directory / "pfestubs.md").read_text().startswith("### Out-of-line ftrace stubs\n")
     assert json.loads((directory / "pfestubs.json").read_text())["baseline"]["file"] == "base.json"
 
@@ -268,18 +264,18 @@ def test_gitlab_job_with_a_baseline(job: Any, directory: Path, shell: tuple[str,
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda words: words[0])
 def test_gitlab_job_that_cannot_check(job: Any, directory: Path, shell: tuple[str, ...]) -> None:
     done = run_job(job, directory, shell, PFESTUBS_VMLINUX="missing")
-    assert done.returncode == 2
-    assert done.stderr == "missing: error: cannot be read: No such file or directory\n"
+    assert done.code == 2
+    assert done.err == "missing: error: cannot be read: No such file or directory\n"
     done = run_job(job, directory, shell, PFESTUBS_VMLINUX="healthy", PFESTUBS_FLAGS="--prelink missing")
-    assert done.returncode == 2
-    assert done.stderr == "missing: error: cannot be read: No such file or directory\n"
+    assert done.code == 2
+    assert done.err == "missing: error: cannot be read: No such file or directory\n"
 
 
 def test_gitlab_job_before_the_link(jobs: Any, directory: Path) -> None:
     trap_object(directory / "vmlinux.o", [(".text", spread(38000, 40 * MIB), 40 * MIB)], reserve=32768)
     done = run_job(jobs[".pfestubs-object"], directory, BASH)
-    assert done.returncode == 1
-    assert "vmlinux.o: error: the reserve may be out of range" in done.stdout
+    assert done.code == 1
+    assert "vmlinux.o: error: the reserve may be out of range" in done.out
 
 
 # -- docs/ci.md -------------------------------------------------------------------------------------------
@@ -310,7 +306,7 @@ def test_the_documents_yaml(action: Any, job: Any) -> None:
     assert gitlab["stubs"]["variables"].keys() <= job["variables"].keys()
     assert (ROOT / gitlab["include"][0]["file"]).exists()
     for step in steps:
-        assert subprocess.run(["bash", "-n", "-c", step.get("run", ":")], check=False).returncode == 0
+        assert run_program("bash", "-n", "-c", step.get("run", ":")).code == 0
 
 
 def test_our_own_workflow() -> None:
@@ -331,22 +327,22 @@ def test_the_step_without_the_action(directory: Path) -> None:
     (step,) = yaml.safe_load(block)
     for kernel, status in (("healthy", 0), ("trapped", 1), ("missing", 2)):
         script = step["run"].replace("out/vmlinux", kernel)
-        assert run(script, directory, {"GITHUB_STEP_SUMMARY": "summary"}).returncode == status
+        assert run(script, directory, {"GITHUB_STEP_SUMMARY": "summary"}).code == status
     assert (directory / "summary").read_text().count("### Out-of-line ftrace stubs") == 2
 
 
 def test_every_shell_block_is_correct() -> None:
     assert len(blocks("sh")) >= 9
     for block in blocks("sh"):
-        assert subprocess.run(["dash", "-n", "-c", block], check=False).returncode == 0, block
+        assert run_program("dash", "-n", "-c", block).code == 0, block
 
 
 def test_formats_one_after_the_other(directory: Path) -> None:
     script = block_with("pfestubs.xml")
     for kernel, status in (("healthy", 0), ("trapped", 1), ("missing", 2)):
         done = run(script.replace("vmlinux", kernel), directory, shell=("dash", "-e"))
-        assert done.returncode == status, done.stderr
-        assert f"{kernel}: " in done.stdout + done.stderr
+        assert done.code == status, done.err
+        assert f"{kernel}: " in done.out + done.err
 
 
 def test_the_first_run(directory: Path) -> None:
@@ -354,20 +350,20 @@ def test_the_first_run(directory: Path) -> None:
     script = block_with("cp pfestubs.json baseline.json")
     for words in ("headroom", "against baseline.json"):
         done = run(script, directory, shell=("dash", "-e"))
-        assert done.returncode == 0, done.stderr
-        assert words in done.stdout
+        assert done.code == 0, done.err
+        assert words in done.out
     (directory / "trapped").rename(directory / "vmlinux")
     (directory / "baseline.json").unlink()
-    assert run(script, directory, shell=("dash", "-e")).returncode == 1
+    assert run(script, directory, shell=("dash", "-e")).code == 1
     assert not (directory / "baseline.json").exists(), "a kernel that fails is not a baseline"
 
 
 def test_the_gate_before_the_link(directory: Path) -> None:
     trap_object(directory / "vmlinux.o", [(".text", spread(38000, 40 * MIB), 40 * MIB)], reserve=32768)
     done = run(block_with("make vmlinux.o").replace("make", "true"), directory, shell=("dash", "-e"))
-    assert done.returncode == 1
+    assert done.code == 1
     message = " ".join(re.findall(r"^    (vmlinux\.o: error: .*(?:\n    .*)+)$", DOCUMENT, re.MULTILINE))
-    assert done.stdout.splitlines()[-1] == " ".join(message.split())
+    assert done.out.splitlines()[-1] == " ".join(message.split())
 
 
 @pytest.fixture
@@ -377,8 +373,7 @@ def calls(directory: Path) -> Callable[[str], str]:
     def fake(name: str) -> str:
         path = directory / "tools" / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{directory}/{name}.calls\n')
-        path.chmod(0o755)
+        shell_script(path, f'printf "%s\\n" "$@" >{directory}/{name}.calls')
         return f"{name}.calls"
 
     return fake
@@ -408,7 +403,7 @@ def test_the_comments(directory: Path, calls: Callable[[str], str]) -> None:
         environment = {"NUMBER": "7", "GITHUB_REPOSITORY": "a/b", "PFESTUBS_TOKEN": "secret"}
         environment |= {"CI_API_V4_URL": "https://lab/api", "CI_PROJECT_ID": "1", "CI_MERGE_REQUEST_IID": "7"}
         done = run(script, directory, environment)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert (done.code, done.out, done.err) == (0, "", "")
         assert set(words) <= set((directory / log).read_text().splitlines())
 
 
@@ -429,7 +424,7 @@ def test_the_rule_of_a_package(directory: Path, kernel: str, limit: str, status:
         (directory / kernel).rename(directory / "vmlinux")
     script = f"make -s -f rules check-ftrace-stubs BUILD_DIR=. FTRACE_MIN_GROWTH={limit}"
     done = run(script, directory)
-    assert done.returncode == status, done.stderr
+    assert done.code == status, done.err
 
 
 @pytest.mark.parametrize(
@@ -449,22 +444,21 @@ def test_around_the_test_of_ci_scripts(
         (directory / kernel).rename(directory / "out/vmlinux")
     program = directory / "scripts/test/qemu-ftrace"
     program.parent.mkdir(parents=True)
-    program.write_text(f"#!/bin/sh\nprintf '%s\\n' '{log}' >console.log\n")
-    program.chmod(0o755)
+    shell_script(program, f"printf '%s\\n' '{log}' >console.log")
     done = run(block_with("qemu-ftrace"), directory, {"KBUILD_OUTPUT": "out"})
-    assert done.returncode == status, done.stdout + done.stderr
+    assert done.code == status, done.out + done.err
     assert (directory / "console.log").exists() == booted
 
 
 def test_tuxmakes_hook(directory: Path, calls: Callable[[str], str]) -> None:
     log = calls("tuxmake")
-    assert run(block_with("tuxmake "), directory).returncode == 0
+    assert run(block_with("tuxmake "), directory).code == 0
     words = (directory / log).read_text().splitlines()
     assert words[-3:] == ["config", "kernel", "debugkernel"]
     hook = words[words.index("--results-hook") + 1]
     (directory / "vmlinux.xz").write_bytes(lzma.compress((directory / "healthy").read_bytes()))
-    assert run(hook, directory).returncode == 0
-    assert run(hook.replace("1MiB", "40MiB"), directory).returncode == 1
+    assert run(hook, directory).code == 0
+    assert run(hook.replace("1MiB", "40MiB"), directory).code == 1
 
 
 BISECT = block_with("#!/bin/sh")
@@ -488,15 +482,15 @@ def test_git_bisect(directory: Path) -> None:
         commits.append(
             f"printf '{state}\\n{number} {extra}\\n' >state; git add -A; git commit -qm 'commit {number}'"
         )
-    assert run("\n".join(commits), directory).returncode == 0
+    assert run("\n".join(commits), directory).code == 0
     script = (
         "cd linux; git bisect start HEAD HEAD~8 >/dev/null; git bisect run ../stubs-bisect;"
         " git show -s --format=%s refs/bisect/bad"
     )
     done = run(script, directory, {"GIT_CONFIG_GLOBAL": "/dev/null"}, ("bash",))
     # Commit 5 cannot be tested, so git names both.
-    assert done.stdout.splitlines()[-1] == "commit 6", done.stdout + done.stderr
-    assert "There are only 'skip'ped commits left to test" in done.stdout
+    assert done.out.splitlines()[-1] == "commit 6", done.out + done.err
+    assert "There are only 'skip'ped commits left to test" in done.out
 
 
 @pytest.mark.parametrize(
@@ -508,4 +502,4 @@ def test_exit_status_for_bisect(directory: Path, kernel: str, words: str, status
         "check vmlinux", f"check {kernel}"
     )
     (directory / "stubs-bisect").write_text(script)
-    assert run(f"sh ./stubs-bisect {words}", directory).returncode == status
+    assert run(f"sh ./stubs-bisect {words}", directory).code == status

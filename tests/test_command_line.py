@@ -17,7 +17,7 @@ from pfestubs.cli import main
 from pfestubs.cli.options import COUNT, COUNT_OR_AUTO, SIGNED_SIZE, SIZE
 from pfestubs.errors import Exit
 from pfestubs.formats.text import escape_line
-from support import OBJECTS, Kernels, MiniKernel, call, run_cli, validator
+from support import OBJECTS, Kernels, MiniKernel, call, json_of, printed, refusal, run_cli
 
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
 HERE = [name for name in main.COMMANDS if name != "kbuild"]
@@ -97,8 +97,7 @@ def test_help_of_nested_commands() -> None:
     assert call("help").out == call("--help").out
     assert call("help", "kbuild", "install").out == call("kbuild", "install", "--help").out
     for words in (["kbuild", "nothing"], ["check", "install"], ["chek"]):
-        outcome = call("help", *words)
-        assert (outcome.code, outcome.out) == (2, "")
+        refusal("help", *words)
 
 
 @pytest.mark.parametrize(
@@ -114,9 +113,7 @@ def test_help_of_nested_commands() -> None:
     ],
 )
 def test_unknown_command(word: str, expected: str) -> None:
-    outcome = call(word, "vmlinux")
-    assert (outcome.code, outcome.out) == (2, "")
-    assert expected in outcome.err
+    assert expected in refusal(word, "vmlinux")
 
 
 # -- numbers ---------------------------------------------------------------------------------------------------
@@ -226,9 +223,7 @@ def test_hexadecimal_on_the_command_line() -> None:
     ],
 )
 def test_a_mistake_names_the_help(words: list[str], problem: str) -> None:
-    outcome = call(*words)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.endswith(f"{problem}\n")
+    assert refusal(*words).endswith(f"{problem}\n")
 
 
 def test_help_after_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,17 +234,15 @@ def test_help_after_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_page_is_html(vmlinux: Path, tmp_path: Path) -> None:
-    outcome = call("report", vmlinux, "-o", tmp_path / "r.PDF")
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.endswith("is not the name of a page; the report is HTML: name it *.html\n")
+    assert refusal("report", vmlinux, "-o", tmp_path / "r.PDF").endswith(
+        "is not the name of a page; the report is HTML: name it *.html\n"
+    )
     assert not list(tmp_path.iterdir())
 
 
 def test_size_on_the_command_line(vmlinux: Path) -> None:
     assert call("check", "--min-headroom", "1MB", vmlinux).code == 0
-    outcome = call("check", "--min-headroom", "0x7fffffff", vmlinux)
-    assert outcome.code == 1
-    assert "2,147,483,647" in outcome.out
+    assert "2,147,483,647" in printed("check", "--min-headroom", "0x7fffffff", vmlinux, code=1)
 
 
 # -- input files -----------------------------------------------------------------------------------------------
@@ -270,9 +263,9 @@ def test_size_on_the_command_line(vmlinux: Path) -> None:
     ],
 )
 def test_standard_input_is_refused(words: list[str], label: str) -> None:
-    outcome = call(*words)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err == f"{label}: error: cannot be standard input: save it to a file and give its name\n"
+    assert (
+        refusal(*words) == f"{label}: error: cannot be standard input: save it to a file and give its name\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -298,9 +291,7 @@ MAP_32 = "c0000000 t _stext\n"
 def test_system_map_in_place_of_a_file(text: str, tmp_path: Path) -> None:
     path = tmp_path / "System.map"
     path.write_text(text)
-    outcome = call("check", path)
-    assert outcome.code == 2
-    assert outcome.err == (
+    assert refusal("check", path) == (
         f"{path}: error: is a System.map, not an ELF file; give vmlinux (and this file with --system-map) or vmlinux.o\n"
     )
     assert call("count", path) == call("check", path)
@@ -323,9 +314,7 @@ def test_module_in_place_of_a_kernel(command: str, tmp_path: Path) -> None:
     packed = tmp_path / "some-module.ko.xz"
     packed.write_bytes(lzma.compress(path.read_bytes()))
     for file in (path, packed):
-        outcome = call(command, file)
-        assert (outcome.code, outcome.out) == (2, "")
-        assert outcome.err == (
+        assert refusal(command, file) == (
             f"{file}: error: is a kernel module, not the kernel; pfestubs modules shows the stubs that modules"
             " need\n"
         )
@@ -335,9 +324,7 @@ def test_module_in_place_of_a_kernel(command: str, tmp_path: Path) -> None:
 
 
 def test_swapped_arguments(vmlinux: Path) -> None:
-    outcome = call("stubs", "vfs_read", vmlinux, "vfs_write")
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err == (
+    assert refusal("stubs", "vfs_read", vmlinux, "vfs_write") == (
         f"vfs_read: error: is not an ELF file, but {vmlinux} is: the kernel comes first; pfestubs stubs {vmlinux}"
         " vfs_read vfs_write\n"
     )
@@ -358,9 +345,10 @@ def test_stubs_into_a_file(vmlinux: Path, tmp_path: Path) -> None:
 
 def test_nearest_functions(vmlinux: Path) -> None:
     name = functions(vmlinux)[0]["function"].split("+")[0]
-    outcome = call("stubs", vmlinux, f"{name}x")
-    assert (outcome.code, outcome.out) == (2, "")
-    assert re.search(rf"{name}x is not a symbol of this kernel; did you mean .*\b{name}\b.*\?\n", outcome.err)
+    assert re.search(
+        rf"{name}x is not a symbol of this kernel; did you mean .*\b{name}\b.*\?\n",
+        refusal("stubs", vmlinux, f"{name}x"),
+    )
     assert call("stubs", vmlinux, "no_such_thing_at_all").err.endswith("is not a symbol of this kernel\n")
 
 
@@ -392,9 +380,7 @@ def test_function_without_a_stub(kernels: Kernels) -> None:
     """The sentence of `check`, figures and remedy included, and exit status 1."""
     trap = kernels("pseries-7.2.13-trap/vmlinux")
     first = call("check", trap).out.splitlines()[0].split(": area-exhausted: ")[1]
-    outcome = call("stubs", trap, "dev_create")
-    assert (outcome.code, outcome.err) == (1, "")
-    assert outcome.out == f"no stub: {first}\n\n"
+    assert printed("stubs", trap, "dev_create", code=1) == f"no stub: {first}\n\n"
     assert "14,885 functions get no stub" in first
 
 
@@ -465,8 +451,7 @@ def test_plain_text_is_not_changed() -> None:
 
 
 def test_low_headroom_has_a_remedy(vmlinux: Path) -> None:
-    document = json.loads(call("check", "--format", "json", "--min-headroom", "40M", vmlinux).out)
-    validator("check").validate(document)
+    document = json_of("check", "--min-headroom", "40M", vmlinux, code=1)
     missing = (40 << 20) - document["headroom"]["bytes"]
     (finding,) = [f for f in document["findings"] if f["rule"] == "low-headroom"]
     assert finding["remedy"] == {"action": "shrink-text", "value": missing}

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from pfestubs.cli.main import COMMANDS
-from support import clean_environment, executable_path, run_cli, tool
+from support import executable_path, run_cli, run_program, tool
 from support.kernelwriter import LinkedKernel
 
 SHELLS = ("bash", "zsh", "fish")
@@ -36,7 +35,7 @@ def test_script(shell: str) -> None:
 
 def test_script_is_valid_bash() -> None:
     script = run_cli(env={"_PFESTUBS_COMPLETE": "bash_source"}).out
-    subprocess.run([tool("bash"), "-n"], input=script, text=True, check=True)
+    run_program(tool("bash"), "-n", check=True, input=script)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -117,10 +116,8 @@ def test_bash_completes(tmp_path: Path) -> None:
         ' compopt() { printf "%s " compopt "$@"; }; COMP_WORDS=(pfestubs gen); COMP_CWORD=1; _pfestubs_completion pfestubs;'
         ' echo "${COMPREPLY[@]}"; COMP_WORDS=(pfestubs check vml); COMP_CWORD=2; _pfestubs_completion pfestubs'
     )
-    done = subprocess.run(
-        [tool("bash"), "-c", script], env=clean_environment(), capture_output=True, text=True, check=False
-    )
-    assert done.stdout == "generate\ncompopt -o default ", done.stderr
+    done = run_program(tool("bash"), "-c", script)
+    assert done.out == "generate\ncompopt -o default ", done.err
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from pfestubs.cli.main import COMMANDS
-from support import FIXTURES, ROOT, Kernels, clean_environment, executable_path, run_cli
+from support import FIXTURES, ROOT, Kernels, clean_environment, executable_path, run_cli, run_program
 from test_architecture import PERMITTED
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *FIXTURES.rglob("*.md")])
@@ -142,18 +142,10 @@ def run(block: Block, directory: Path) -> list[tuple[str, str]]:
         script += [command, f'status=$?; echo "{_MARK}"']
     environment = clean_environment()
     environment["PATH"] = f"{Path(executable_path('pfestubs')).parent}{os.pathsep}{environment['PATH']}"
-    done = subprocess.run(
-        ["sh", "-c", "\n".join(script)],
-        cwd=directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
+    done = run_program(
+        "sh", "-c", "\n".join(script), env=environment, cwd=directory, timeout=300, stderr=subprocess.STDOUT
     )
-    outputs = done.stdout.split(f"{_MARK}\n")[:-1]
+    outputs = done.out.split(f"{_MARK}\n")[:-1]
     return [(step.command, output) for step, output in zip(steps_of(block), outputs, strict=True)]
 
 

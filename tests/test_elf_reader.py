@@ -6,6 +6,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import os
+import shutil
 import struct
 import subprocess
 from collections.abc import Callable
@@ -14,7 +15,18 @@ from pathlib import Path
 import pytest
 from elftools.elf import enums
 
-from support import OBJECTS, MiniKernel, call, json_of, tool
+from support import (
+    OBJECTS,
+    MiniKernel,
+    call,
+    clean_environment,
+    executable_path,
+    json_of,
+    printed,
+    refusal,
+    run_program,
+    tool,
+)
 from support.elfwriter import (
     ABS,
     AX,
@@ -49,21 +61,12 @@ from support.elfwriter import (
 ADVICE = "vmlinux.o"
 
 
-@pytest.fixture
-def refused() -> Callable[..., str]:
+def refused(path: Path) -> str:
     """The one sentence with which both commands refuse a file, without the file's name."""
-
-    def sentence(path: Path) -> str:
-        outcome = call("count", path)
-        assert (outcome.code, outcome.out) == (2, ""), outcome
-        assert outcome.err.count("\n") == 1
-        prefix = f"{path}: error: "
-        assert outcome.err.startswith(prefix)
-        assert call("generate", path) == outcome
-        assert call("count", "--allow-empty", "--format", "json", path) == outcome
-        return outcome.err.removeprefix(prefix)
-
-    return sentence
+    message = refusal("count", path, about=path)
+    assert refusal("generate", path) == message
+    assert refusal("count", "--allow-empty", "--format", "json", path) == message
+    return message.removeprefix(f"{path}: error: ")
 
 
 def saved(obj: KernelObject, tmp_path: Path) -> Path:
@@ -150,12 +153,7 @@ def test_one_entries_section_per_function(bits: int, order: str, tmp_path: Path)
     obj.text(".text.exit.late", [0])
     assert len(obj.sections) > 0xFF00
     document = json_of("count", saved(obj, tmp_path))
-    assert document["entries"] == {
-        "text": 20_000,
-        "inittext": inits,
-        "exittext": 1,
-        "total": 20_001 + inits,
-    }
+    assert document["entries"] == {"text": 20_000, "inittext": inits, "exittext": 1, "total": 20_001 + inits}
     assert document["stubs"] == {"text": 32768, "text_end": 0, "inittext": inits}
 
 
@@ -188,9 +186,7 @@ def test_section_index_that_looks_reserved(tmp_path: Path) -> None:
         (32, 38, "38"),
     ],
 )
-def test_wrong_relocation_type(
-    bits: int, relocation: int, name: str, refused: Callable[..., str], tmp_path: Path
-) -> None:
+def test_wrong_relocation_type(bits: int, relocation: int, name: str, tmp_path: Path) -> None:
     obj = KernelObject(bits=bits)
     obj.text(".text", [0, 8, 16])
     obj.sections[-1].relocations[1].type = relocation
@@ -205,9 +201,7 @@ def test_wrong_relocation_type(
     [(UNDEF, "undefined"), (ABS, "absolute"), (COMMON, "common"), (0xFF05 - 0x10000, "0xff05")],
 )
 @pytest.mark.parametrize("bits", [64, 32])
-def test_target_that_is_no_code(
-    bits: int, section: int, word: str, refused: Callable[..., str], tmp_path: Path
-) -> None:
+def test_target_that_is_no_code(bits: int, section: int, word: str, tmp_path: Path) -> None:
     obj = KernelObject(bits=bits)
     text = obj.text(".text", [0, 8])
     stray = Symbol("stray_function", 0, section)
@@ -220,7 +214,7 @@ def test_target_that_is_no_code(
     assert f"{ENTRIES}+{bits // 8:#x}" in sentence
 
 
-def test_target_section_without_code(refused: Callable[..., str], tmp_path: Path) -> None:
+def test_target_section_without_code(tmp_path: Path) -> None:
     obj = KernelObject()
     obj.text(".text", [0])
     obj.text(".data.rel.ro", [0], flags=WA)
@@ -239,9 +233,7 @@ def test_target_section_without_code(refused: Callable[..., str], tmp_path: Path
         (Symbol("stray", 0, 0xFFFF), "section index"),
     ],
 )
-def test_symbol_that_leads_nowhere(
-    symbol: Symbol | int, word: str, refused: Callable[..., str], tmp_path: Path
-) -> None:
+def test_symbol_that_leads_nowhere(symbol: Symbol | int, word: str, tmp_path: Path) -> None:
     """Symbol 0, one beyond the table, and ones in a section beyond the table: an index, an extended index."""
     obj = KernelObject()
     obj.text(".text", [0, 8])
@@ -249,6 +241,10 @@ def test_symbol_that_leads_nowhere(
         obj.symbols.append(symbol)
     obj.sections[-1].relocations[1].symbol = symbol
     assert word in refused(saved(obj, tmp_path)).replace(",", "")
+
+
+def _move(index: int, offset: int) -> Callable[[Section], None]:
+    return lambda table: setattr(table.relocations[index], "offset", offset)
 
 
 def _fewer(table: Section) -> None:
@@ -260,46 +256,18 @@ def _more(table: Section) -> None:
     table.relocations.append(Relocation(last.offset + 8, last.symbol, last.type))
 
 
-def _none(table: Section) -> None:
-    table.relocations.clear()
-
-
-def _twice(table: Section) -> None:
-    table.relocations[2].offset = table.relocations[1].offset
-
-
-def _outside(table: Section) -> None:
-    table.relocations[2].offset = 0x7000
-
-
-def _straddling(table: Section) -> None:
-    table.relocations[2].offset = 20
-
-
-def _misaligned(table: Section) -> None:
-    table.relocations[2].offset = 12
-
-
-def _huge(table: Section) -> None:
-    table.relocations[2].offset = (1 << 64) - 8
-
-
-def _odd(table: Section) -> None:
-    table.data = bytes(27)
-
-
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
         (_fewer, ["3 entries", "2 relocations"]),
         (_more, ["3 entries", "4 relocations"]),
-        (_none, ["3 entries", "0 relocations", ADVICE]),
-        (_twice, ["fills no entry of its own", "+0x8"]),
-        (_outside, ["+0x7000", "24 bytes"]),
-        (_straddling, ["+0x14"]),
-        (_misaligned, ["+0xc"]),
-        (_huge, ["+0xfffffffffffffff8"]),
-        (_odd, ["27 bytes"]),
+        (lambda table: table.relocations.clear(), ["3 entries", "0 relocations", ADVICE]),
+        (_move(2, 8), ["fills no entry of its own", "+0x8"]),
+        (_move(2, 0x7000), ["+0x7000", "24 bytes"]),
+        (_move(2, 20), ["+0x14"]),
+        (_move(2, 12), ["+0xc"]),
+        (_move(2, (1 << 64) - 8), ["+0xfffffffffffffff8"]),
+        (lambda table: setattr(table, "data", bytes(27)), ["27 bytes"]),
     ],
 )
 @pytest.mark.parametrize("rel", [False, True])
@@ -307,21 +275,17 @@ def test_slots_and_relocations_disagree(
     damage: Callable[[Section], None],
     words: list[str],
     rel: bool,
-    refused: Callable[..., str],
     tmp_path: Path,
 ) -> None:
     obj = KernelObject(rel=rel)
     obj.text(".text", [0, 8, 16])
     damage(obj.sections[-1])
     sentence = refused(saved(obj, tmp_path))
-    if rel and damage in {_outside, _huge, _more}:
-        assert "outside" in sentence or all(word in sentence for word in words)
-    else:
-        assert all(word in sentence for word in words), sentence
+    assert all(word in sentence for word in words) or (rel and "outside" in sentence), sentence
     assert ENTRIES in sentence
 
 
-def test_a_disagreement_in_one_of_many_tables(refused: Callable[..., str], tmp_path: Path) -> None:
+def test_a_disagreement_in_one_of_many_tables(tmp_path: Path) -> None:
     """A slot too many here and one too few there do not cancel out."""
     obj = KernelObject()
     obj.text(".text.a", [0, 8, 16])
@@ -331,7 +295,7 @@ def test_a_disagreement_in_one_of_many_tables(refused: Callable[..., str], tmp_p
     assert ENTRIES in refused(saved(obj, tmp_path))
 
 
-def test_relocations_through_another_symbol_table(refused: Callable[..., str], tmp_path: Path) -> None:
+def test_relocations_through_another_symbol_table(tmp_path: Path) -> None:
     obj = KernelObject()
     obj.text(".text", [0, 8])
     path = saved(obj, tmp_path)
@@ -346,7 +310,7 @@ def test_relocations_through_another_symbol_table(refused: Callable[..., str], t
 
 
 @pytest.mark.parametrize("how", ["nobits", "absolute", "outside", "size"])
-def test_reserve_count_that_is_no_number(how: str, refused: Callable[..., str], tmp_path: Path) -> None:
+def test_reserve_count_that_is_no_number(how: str, tmp_path: Path) -> None:
     obj = KernelObject(reserve=None)
     obj.text(".text", [0])
     where = Section(".data", bytes(8), flags=WA)
@@ -368,137 +332,77 @@ def test_reserve_count_that_is_no_number(how: str, refused: Callable[..., str], 
 # -- the wrong file --------------------------------------------------------------------------------------------
 
 
-def run(*words: str | Path) -> None:
-    done = subprocess.run([tool(str(words[0])), *words[1:]], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def _linked(kernel: Path, _: Path) -> Path:
-    return kernel / "vmlinux"
-
-
-def _stripped(kernel: Path, to: Path) -> Path:
-    run("powerpc64le-linux-gnu-strip", "-o", to, kernel / "vmlinux.o")
-    return to
-
-
-def _stripped_of_relocations(kernel: Path, to: Path) -> Path:
-    run("powerpc64le-linux-gnu-objcopy", f"--remove-relocations={ENTRIES}", kernel / "vmlinux.o", to)
-    return to
-
-
-def _debug_only(kernel: Path, to: Path) -> Path:
-    run("powerpc64le-linux-gnu-objcopy", "--only-keep-debug", kernel / "vmlinux.o", to)
-    return to
-
-
-def _archive(kernel: Path, to: Path) -> Path:
-    run("powerpc64le-linux-gnu-ar", "rcs", to, kernel / "vmlinux.o")
-    return to
-
-
-def _thin_archive(kernel: Path, to: Path) -> Path:
-    run("powerpc64le-linux-gnu-ar", "rcsT", to, kernel / "vmlinux.o")
-    return to
-
-
-def _x86(_: Path, to: Path) -> Path:
+def _x86() -> bytes:
     sections = [Section(".text", bytes(16), flags=AX), Section(ENTRIES, bytes(8), flags=WA)]
     symbol = Symbol("", section=sections[0], type=STT_SECTION, bind=STB_LOCAL)
     sections[1].relocations = [Relocation(0, symbol, 1)]
-    to.write_bytes(write_elf(sections, [symbol], machine=EM_X86_64, flags=0))
-    return to
+    return write_elf(sections, [symbol], machine=EM_X86_64, flags=0)
 
 
-def _zimage(kernel: Path, to: Path) -> Path:
+def _zimage() -> bytes:
     """As arch/powerpc/boot/wrapper makes it: the kernel in a section of a small 32-bit program."""
-    packed = gzip.compress((kernel / "vmlinux").read_bytes())
     sections = [
         Section(".text", bytes(64), flags=AX, addr=0x400000),
-        Section(".kernel:vmlinux.strip", packed, flags=WA, addr=0x401000),
+        Section(".kernel:vmlinux.strip", gzip.compress(b"a kernel"), flags=WA, addr=0x401000),
     ]
     load = Segment(PT_LOAD, 0x400000, flags=7, sections=sections)
-    to.write_bytes(
-        write_elf(sections, [], type_=ET_EXEC, machine=EM_PPC, bits=32, order=">", flags=0, segments=[load])
+    return write_elf(
+        sections, [], type_=ET_EXEC, machine=EM_PPC, bits=32, order=">", flags=0, segments=[load]
     )
-    return to
 
 
-def _bzip2(kernel: Path, to: Path) -> Path:
-    to.write_bytes(bz2.compress((kernel / "vmlinux.o").read_bytes()))
-    return to
+def _core() -> bytes:
+    notes = Segment(PT_NOTE, data=note(b"CORE", 1, bytes(64)), align=4)
+    return write_elf(symbols=None, type_=ET_CORE, segments=[notes, Segment(PT_LOAD, data=bytes(4096))])
 
 
-def _core(_: Path, to: Path) -> Path:
-    segments = [
-        Segment(PT_NOTE, data=note(b"CORE", 1, bytes(64)), align=4),
-        Segment(PT_LOAD, data=bytes(4096)),
-    ]
-    to.write_bytes(write_elf(symbols=None, type_=ET_CORE, segments=segments))
-    return to
+def _by_tool(*words: str) -> Callable[[Path, Path], object]:
+    """A file made by a tool of binutils; KERNEL stands for the directory, TO for the file."""
+
+    def make(kernel: Path, to: Path) -> None:
+        places = {"KERNEL": f"{kernel}/vmlinux.o", "TO": str(to)}
+        done = run_program(tool(f"powerpc64le-linux-gnu-{words[0]}"), *(places.get(w, w) for w in words[1:]))
+        assert done.code == 0, done
+
+    return make
 
 
-def _empty(_: Path, to: Path) -> Path:
-    to.write_bytes(b"")
-    return to
-
-
-def _half(kernel: Path, to: Path) -> Path:
-    data = (kernel / "vmlinux.o").read_bytes()
-    to.write_bytes(data[: len(data) // 2])
-    return to
-
-
-def _text_file(_: Path, to: Path) -> Path:
-    to.write_text("#include <linux/ftrace.h>\n")
-    return to
-
-
-def _missing(_: Path, to: Path) -> Path:
-    return to
-
-
-def _folder(_: Path, to: Path) -> Path:
-    to.mkdir()
-    return to
-
-
-WRONG_FILES: dict[Callable[[Path, Path], Path], list[str]] = {
-    _linked: ["linked kernel", ADVICE],
-    _stripped: ["symbol table", "stripped"],
-    _stripped_of_relocations: ["relocations"],
-    _debug_only: ["--only-keep-debug"],
-    _archive: ["archive", "ar"],
-    _thin_archive: ["thin archive"],
-    _x86: ["x86-64", "powerpc"],
-    _zimage: ["boot image", "zImage", "vmlinux"],
-    _bzip2: ["compressed (bzip2)", "bzip2 -d"],
-    _core: ["core"],
-    _empty: ["empty"],
-    _half: ["cut short"],
-    _text_file: ["not an ELF file", "23 69 6e 63"],
-    _missing: ["No such file"],
-    _folder: ["directory"],
+WRONG_FILES: dict[str, tuple[Callable[[Path, Path], object], list[str]]] = {
+    "linked": (lambda kernel, to: shutil.copy(kernel / "vmlinux", to), ["linked kernel", ADVICE]),
+    "stripped": (_by_tool("strip", "-o", "TO", "KERNEL"), ["symbol table", "stripped"]),
+    "stripped of relocations": (
+        _by_tool("objcopy", f"--remove-relocations={ENTRIES}", "KERNEL", "TO"),
+        ["relocations"],
+    ),
+    "debug only": (_by_tool("objcopy", "--only-keep-debug", "KERNEL", "TO"), ["--only-keep-debug"]),
+    "archive": (_by_tool("ar", "rcs", "TO", "KERNEL"), ["archive", "ar"]),
+    "thin archive": (_by_tool("ar", "rcsT", "TO", "KERNEL"), ["thin archive"]),
+    "x86": (lambda _, to: to.write_bytes(_x86()), ["x86-64", "powerpc"]),
+    "zImage": (lambda _, to: to.write_bytes(_zimage()), ["boot image", "zImage", "vmlinux"]),
+    "bzip2": (lambda _, to: to.write_bytes(bz2.compress(b"an object")), ["compressed (bzip2)", "bzip2 -d"]),
+    "core": (lambda _, to: to.write_bytes(_core()), ["core"]),
+    "empty": (lambda _, to: to.touch(), ["empty"]),
+    "half": (
+        lambda kernel, to: to.write_bytes((kernel / "vmlinux.o").read_bytes()[:3000]),
+        ["cut short"],
+    ),
+    "text": (lambda _, to: to.write_text("#include <linux/ftrace.h>\n"), ["not an ELF file", "23 69 6e 63"]),
+    "missing": (lambda _, to: None, ["No such file"]),
+    "folder": (lambda _, to: to.mkdir(), ["directory"]),
 }
 
 
-@pytest.mark.parametrize("make", list(WRONG_FILES), ids=lambda make: make.__name__.strip("_"))
-def test_wrong_file(
-    make: Callable[[Path, Path], Path], mini_kernel: MiniKernel, refused: Callable[..., str], tmp_path: Path
-) -> None:
-    sentence = refused(make(mini_kernel(), tmp_path / "file"))
-    assert all(word in sentence for word in WRONG_FILES[make]), sentence
-
-
-def test_each_wrong_file_has_its_own_sentence(
-    mini_kernel: MiniKernel, refused: Callable[..., str], tmp_path: Path
-) -> None:
-    sentences = {refused(make(mini_kernel(), tmp_path / make.__name__)) for make in WRONG_FILES}
-    assert len(sentences) == len(WRONG_FILES)
+def test_wrong_files(mini_kernel: MiniKernel, tmp_path: Path) -> None:
+    sentences = set()
+    for name, (make, words) in WRONG_FILES.items():
+        make(mini_kernel(), tmp_path / name)
+        sentences.add(refused(tmp_path / name))
+        assert all(word in refused(tmp_path / name) for word in words), name
+    assert len(sentences) == len(WRONG_FILES), "each has its own sentence"
 
 
 @pytest.mark.parametrize(("machine", "bits"), [(EM_386, 32), (EM_PPC, 64), (EM_PPC64, 32)])
-def test_other_machines(machine: int, bits: int, refused: Callable[..., str], tmp_path: Path) -> None:
+def test_other_machines(machine: int, bits: int, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(write_elf([Section(".text", b"x" * 8, flags=AX)], [], machine=machine, bits=bits))
     assert refused(path)
@@ -511,10 +415,7 @@ def test_cut_anywhere(name: str, tmp_path: Path) -> None:
     path = tmp_path / "vmlinux.o"
     for length in [*range(128), *range(128, len(data), 37), len(data) - 1]:
         path.write_bytes(data[:length])
-        outcome = call("count", path)
-        assert (outcome.code, outcome.out) == (2, ""), length
-        assert outcome.err.startswith(f"{path}: error: "), length
-        assert outcome.err.count("\n") == 1, length
+        refusal("count", path, about=path)
 
 
 def test_name_that_is_no_utf8(tmp_path: Path) -> None:
@@ -526,15 +427,12 @@ def test_name_that_is_no_utf8(tmp_path: Path) -> None:
     assert "error" in outcome.err
     path.write_bytes((OBJECTS / "ool-ppc64-lld.o").read_bytes())
     for format_ in ("text", "json"):
-        outcome = call("count", "--format", format_, path)
-        assert outcome.code == 0
+        printed("count", "--format", format_, path)
 
 
 @pytest.mark.parametrize("order", "<>")
 def test_memory_does_not_follow_the_file(order: str, tmp_path: Path) -> None:
     """2 GiB of debug information with relocations of its own cost nothing: they are never touched."""
-    from support import clean_environment, executable_path
-
     obj = KernelObject(order=order)
     obj.text(".text", range(0, 40_000, 4))
     obj.sections += [

@@ -4,13 +4,20 @@
 from __future__ import annotations
 
 import ast
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from support import OBJECTS, MiniKernel, clean_environment, executable_path
+from support import (
+    OBJECTS,
+    MiniKernel,
+    Outcome,
+    clean_environment,
+    executable_path,
+    run_program,
+    shell_script,
+)
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "pfestubs"
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
@@ -38,28 +45,16 @@ getattr(entry, function)()
 """
 
 
-def drive(
-    function: str, *words: object, hidden: str = "", version: str = "", **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", DRIVER, function, hidden, version, *map(str, words)],
-        env=clean_environment(environment),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+def drive(function: str, *words: object, hidden: str = "", version: str = "", **environment: str) -> Outcome:
+    return run_program(
+        sys.executable, "-c", DRIVER, function, hidden, version, *map(str, words), env=environment
     )
 
 
-def shell(redirections: str, *words: object) -> subprocess.CompletedProcess[str]:
+def shell(redirections: str, *words: object) -> Outcome:
     """Run the installed `pfestubs WORDS` with redirections of a shell."""
-    return subprocess.run(
-        ["sh", "-c", f'"$@" {redirections}', "sh", executable_path("pfestubs"), *map(str, words)],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    return run_program(
+        "sh", "-c", f'"$@" {redirections}', "sh", executable_path("pfestubs"), *map(str, words)
     )
 
 
@@ -83,22 +78,22 @@ PACKAGES = ("click", "jinja2")
 def test_missing_package(function: str, module: str, tmp_path: Path) -> None:
     words = [tmp_path / word if word == "a.o" else word for word in CALLS[function]]
     outcome = drive(function, *words, hidden=module, CC="false")
-    assert (outcome.returncode, outcome.stdout) == (2, "")
-    assert outcome.stderr.count("\n") == 1
-    assert f"error: the Python package {module} is missing; install it with: " in outcome.stderr
-    assert f"-m pip install --upgrade {module} (Debian: apt-get install python3-" in outcome.stderr
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.count("\n") == 1
+    assert f"error: the Python package {module} is missing; install it with: " in outcome.err
+    assert f"-m pip install --upgrade {module} (Debian: apt-get install python3-" in outcome.err
     assert not list(tmp_path.iterdir())
 
 
 def test_missing_package_that_a_package_needs() -> None:
     outcome = drive("main", "generate", OBJECT, hidden="markupsafe")
-    assert outcome.returncode == 2
-    assert "the Python package markupsafe is missing" in outcome.stderr
+    assert outcome.code == 2
+    assert "the Python package markupsafe is missing" in outcome.err
 
 
 def test_unused_package_is_not_missed() -> None:
     outcome = drive("main", "count", OBJECT, hidden="jinja2 rich")
-    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert (outcome.code, outcome.err) == (0, "")
 
 
 @pytest.mark.parametrize("function", ["main", "ftrace_check"])
@@ -107,29 +102,25 @@ def test_a_passing_check_needs_neither_rich_nor_jinja2(function: str, mini_kerne
     vmlinux = mini_kernel() / "vmlinux"
     words = ["check", vmlinux] if function == "main" else ["nm", vmlinux]
     outcome = drive(function, *words, hidden="jinja2 rich", FORCE_COLOR="1")
-    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert (outcome.code, outcome.err) == (0, "")
 
 
 @pytest.mark.parametrize("function", list(CALLS))
 def test_old_python(function: str) -> None:
     outcome = drive(function, *CALLS[function], version="3.10.4")
-    assert (outcome.returncode, outcome.stdout) == (2, "")
-    assert outcome.stderr.endswith(f"needs Python 3.11 or later, {sys.executable} is 3.10\n")
-    assert outcome.stderr.count("\n") == 1
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.endswith(f"needs Python 3.11 or later, {sys.executable} is 3.10\n")
+    assert outcome.err.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "__init__.py",
-        "__main__.py",
-        "cli/__init__.py",
-        "cli/entry.py",
-        "system/__init__.py",
-        "system/packages.py",
-        "system/signals.py",
-    ],
-)
+START = {
+    *("__init__.py", "cli/__init__.py", "cli/entry.py"),
+    *("system/__init__.py", "system/packages.py", "system/signals.py"),
+}
+"""What is imported before the signals are handled."""
+
+
+@pytest.mark.parametrize("name", sorted({"__main__.py", *START}))
 def test_old_python_can_read_what_refuses_it(name: str) -> None:
     ast.parse((SOURCE / name).read_text(), feature_version=(3, 7))
 
@@ -149,7 +140,7 @@ def test_old_python_can_read_what_refuses_it(name: str) -> None:
 )
 def test_standard_error_does_not_change_the_status(words: list[str | Path], code: int, stderr: str) -> None:
     outcome = shell(stderr, *words)
-    assert (outcome.returncode, outcome.stdout, outcome.stderr) == (code, "", "")
+    assert (outcome.code, outcome.out, outcome.err) == (code, "", "")
 
 
 @pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full"])
@@ -159,56 +150,44 @@ def test_standard_error_does_not_change_the_output(stderr: str, tmp_path: Path) 
         "direct": ["generate", OBJECT],
         "file": ["generate", OBJECT, "-o", tmp_path / "file"],
     }.items():
-        expected = shell("", "generate", OBJECT).stdout
+        expected = shell("", "generate", OBJECT).out
         outcome = shell(stderr, *words)
-        assert outcome.returncode == 0
-        assert (outcome.stdout or (tmp_path / name).read_text()) == expected
+        assert outcome.code == 0
+        assert (outcome.out or (tmp_path / name).read_text()) == expected
 
 
 @pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full"])
 def test_standard_error_of_the_compiler(stderr: str, tmp_path: Path) -> None:
     cc = tmp_path / "cc"
-    cc.write_text(f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\necho chatter >&2\ncp {OBJECT} "$2"\n')
-    cc.chmod(0o755)
+    shell_script(cc, f'while [ "$1" != -o ]; do shift; done\necho chatter >&2\ncp {OBJECT} "$2"')
     (tmp_path / "out").mkdir()
-    done = subprocess.run(
-        [
-            "sh",
-            "-c",
-            f'"$@" {stderr}',
-            "sh",
-            executable_path("pfestubs"),
-            "hook",
-            OBJECT,
-            tmp_path / "out/a.o",
-        ],
-        env=clean_environment({"CC": str(cc)}),
-        check=False,
+    done = run_program(
+        "sh",
+        "-c",
+        f'"$@" {stderr}',
+        "sh",
+        executable_path("pfestubs"),
+        "hook",
+        OBJECT,
+        tmp_path / "out/a.o",
+        env={"CC": str(cc)},
     )
-    assert done.returncode == 0
+    assert done.code == 0
     assert (tmp_path / "out/a.o").read_bytes() == OBJECT.read_bytes()
-    assert (tmp_path / "out/a.S").read_text() == shell("", "generate", OBJECT).stdout
+    assert (tmp_path / "out/a.S").read_text() == shell("", "generate", OBJECT).out
 
 
 def test_module_and_link_names(tmp_path: Path) -> None:
     """`python -m pfestubs` is the program; under the name of a drop-in, by a link, it is that drop-in."""
     environment = clean_environment()
-    plain = subprocess.run(
-        [sys.executable, "-m", "pfestubs", "--help"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert plain.stdout.startswith("Usage: pfestubs ")
+    plain = run_program(sys.executable, "-m", "pfestubs", "--help", check=True, env=environment)
+    assert plain.out.startswith("Usage: pfestubs ")
     script = tmp_path / "run.py"
     script.write_text("from pfestubs.cli.entry import main\nmain()\n")
     link = tmp_path / "ftrace-check"
     link.symlink_to(script)
-    done = subprocess.run(
-        [sys.executable, link, "--help"], env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "usage: ftrace-check NM VMLINUX\n"
+    done = run_program(sys.executable, link, "--help", check=True, env=environment)
+    assert done.out == "usage: ftrace-check NM VMLINUX\n"
 
 
 def test_start_up_imports_little() -> None:
@@ -217,17 +196,11 @@ def test_start_up_imports_little() -> None:
         "import os, re, sys; before = set(sys.modules); import pfestubs.cli.entry;"
         " print(*sorted(set(sys.modules) - before))"
     )
-    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [
-        "__future__",
-        "gc",
-        "pfestubs",
-        "pfestubs.cli",
-        "pfestubs.cli.entry",
-        "pfestubs.system",
-        "pfestubs.system.packages",
-        "pfestubs.system.signals",
-    ]
+    done = run_program(sys.executable, "-I", "-c", code, check=True)
+    names = {
+        f"pfestubs/{name}".removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in START
+    }
+    assert set(done.out.split()) == {"__future__", "gc", *names}
 
 
 @pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full", ""])
@@ -238,12 +211,6 @@ def test_standard_error_does_not_change_the_verdict_of_the_drop_in(
     data = (mini_kernel() / "vmlinux").read_bytes()
     vmlinux = tmp_path / "vmlinux"
     vmlinux.write_bytes(data.replace((0x60000000).to_bytes(4, "little"), b"\0\0\0\1"))
-    done = subprocess.run(
-        ["sh", "-c", f'"$@" {stderr}', "sh", executable_path("ftrace-check"), "nm", vmlinux],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert ("location-not-nop" in done.stderr) == (not stderr)
+    done = run_program("sh", "-c", f'"$@" {stderr}', "sh", executable_path("ftrace-check"), "nm", vmlinux)
+    assert (done.code, done.out) == (1, "")
+    assert ("location-not-nop" in done.err) == (not stderr)

@@ -7,7 +7,6 @@ import gzip
 import io
 import json
 import re
-import struct
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -21,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fuzz.seeds import with_banner
 from pfestubs.errors import PfestubsError, RefusedError
 from pfestubs.formats import FORMATS, RenderOptions, render
 from pfestubs.formats.explain import MEANINGS, explain_summary, explanation_text
@@ -31,16 +31,15 @@ from pfestubs.read.boot_log import read_boot_log
 from pfestubs.rules.analyses.explain import ExplainResult, explain_log
 from pfestubs.rules.kernel.boot import Boot, Failure
 from pfestubs.rules.kernel.simulation import simulate_boot
-from support import FIXTURES, Kernels, Outcome, call, validator
+from support import FIXTURES, Kernels, call, json_of, printed, refusal, validator
 from support.dressing import dress
-from support.kernelwriter import MIB, LinkedKernel, NamedAddresses
+from support.kernelwriter import BASE, MIB, LinkedKernel, NamedAddresses
 
 LOGS = FIXTURES / "logs"
 DOCUMENT = FIXTURES.parent / "docs" / "explain.md"
 TRAP_LOGS = sorted(path.name for path in LOGS.glob("trap-*.log"))
 BANNER = "Linux version 7.2.0-small (me@here) (cc 14, ld 2) #1 SMP Mon Nov  2 12:00:00 UTC 2026"
 OTHER = "Linux version 7.2.1-other (me@here) (cc 14, ld 2) #7 SMP Tue Nov  3 12:00:00 UTC 2026"
-BASE = 0xC000000000000000
 COUNTED = ["ftrace: allocating 5 entries in 1 pages"]
 ALLOCATED = ["ftrace: allocated 1 pages with 1 groups"]
 
@@ -801,56 +800,33 @@ def test_a_tracer_that_only_the_freed_trampoline_reaches(tmp_path: Path) -> None
 @pytest.fixture(scope="module")
 def vmlinux(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`exhausted` as a file, with its banner."""
-    text = BANNER.encode() + b"\n\0\0\0\0"
-    words = struct.unpack(f"<{len(text) // 4}I", text[: len(text) // 4 * 4])
-    at = BASE + 0x3000
-    writer = LinkedKernel(
-        text=exhausted().text,
-        counts={"text_end": 0},
-        text_size=0x4000,
-        words={at + 4 * i: word for i, word in enumerate(words)},
-        symbols={"linux_banner": at},
-    )
-    return writer.save(tmp_path_factory.mktemp("explain") / "vmlinux")
+    kernel = with_banner(exhausted(), BANNER.encode() + b"\n\0")
+    return kernel.save(tmp_path_factory.mktemp("explain") / "vmlinux")
 
 
 def test_the_command(vmlinux: Path, tmp_path: Path) -> None:
     log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10"))
-    outcome = call("explain", vmlinux, log)
-    assert (outcome.code, outcome.err) == (1, "")
-    assert f"{log}:3: ftrace failed to modify (fn2 at 0xc000000000001020)\n" in outcome.out
-    assert "log and replay agree" in outcome.out
-    assert "live patching, kprobes on ftrace, and fentry/fexit BPF programs" in outcome.out
-    assert outcome.out.splitlines()[-1].startswith(
-        f"{log}: failed: ftrace disabled itself at fn2 (area-exhausted); "
-    )
-    document = json_of(call("explain", "--format", "json", vmlinux, log), 1)
+    out = printed("explain", vmlinux, log, code=1)
+    assert f"{log}:3: ftrace failed to modify (fn2 at 0xc000000000001020)\n" in out
+    assert "log and replay agree" in out
+    assert "live patching, kprobes on ftrace, and fentry/fexit BPF programs" in out
+    assert out.splitlines()[-1].startswith(f"{log}: failed: ftrace disabled itself at fn2 (area-exhausted); ")
+    document = json_of("explain", vmlinux, log, code=1)
     assert document["log"] == str(log)
     assert document["explanations"][0]["agrees"] is True
-
-
-def json_of(outcome: Outcome, code: int) -> Any:
-    assert (outcome.code, outcome.err) == (code, "")
-    document = json.loads(outcome.out)
-    validator("explain").validate(document)
-    return document
 
 
 def test_standard_input(vmlinux: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10")).read_bytes()
     for words in ((), ("-",)):
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(log)))
-        outcome = call("explain", vmlinux, *words)
-        assert (outcome.code, outcome.err) == (1, "")
-        assert outcome.out.startswith("standard input:3: ")
+        assert printed("explain", vmlinux, *words, code=1).startswith("standard input:3: ")
     terminal = type("Terminal", (io.BytesIO,), {"isatty": lambda _: True})(log)
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=terminal))
     outcome = call("explain", vmlinux)
     assert (outcome.code, outcome.err) == (1, "standard input: reading the boot log; Ctrl-D ends it\n")
     monkeypatch.setattr("sys.stdin", None)
-    outcome = call("explain", vmlinux)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith("standard input: error: cannot be read: ")
+    assert refusal("explain", vmlinux).startswith("standard input: error: cannot be read: ")
 
 
 def test_output_file(vmlinux: Path, tmp_path: Path) -> None:
@@ -879,27 +855,20 @@ def test_files_that_are_no_log_of_this_kernel(
 ) -> None:
     log = tmp_path / "boot.log"
     log.write_bytes(content)
-    outcome = call("explain", vmlinux, log)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith(f"{log}: error: ")
-    assert problem in outcome.err
+    assert problem in refusal("explain", vmlinux, log, about=log)
 
 
 def test_a_log_that_cannot_be_read(vmlinux: Path, tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing"):
-        outcome = call("explain", vmlinux, path)
-        assert (outcome.code, outcome.out) == (2, "")
-        assert outcome.err.startswith(f"{path}: error: cannot be read: ")
+        assert refusal("explain", vmlinux, path).startswith(f"{path}: error: cannot be read: ")
 
 
 def test_arguments_in_the_wrong_order(vmlinux: Path, tmp_path: Path) -> None:
     log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10"))
-    outcome = call("explain", log, vmlinux)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert f"{vmlinux} is: the kernel comes first; pfestubs explain {vmlinux} {log}" in outcome.err
-    outcome = call("explain", vmlinux, vmlinux)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "is an ELF file, not a log; give the log after the kernel" in outcome.err
+    assert f"{vmlinux} is: the kernel comes first; pfestubs explain {vmlinux} {log}" in refusal(
+        "explain", log, vmlinux
+    )
+    assert "is an ELF file, not a log; give the log after the kernel" in refusal("explain", vmlinux, vmlinux)
 
 
 def test_other_commands_name_explain_for_a_log(vmlinux: Path, tmp_path: Path) -> None:
@@ -911,17 +880,15 @@ def test_other_commands_name_explain_for_a_log(vmlinux: Path, tmp_path: Path) ->
         ["verify", vmlinux, log],
     ]
     for words in commands:
-        outcome = call(*words)
-        assert (outcome.code, outcome.out) == (2, "")
-        assert f"{log}: error: is a boot log, not an ELF file; pfestubs explain VMLINUX {log}" in outcome.err
+        assert f"{log}: error: is a boot log, not an ELF file; pfestubs explain VMLINUX {log}" in refusal(
+            *words
+        )
 
 
 def test_untrusted_text_is_escaped(vmlinux: Path, tmp_path: Path) -> None:
     log = tmp_path / "boot.log"
     log.write_bytes(BANNER.encode() + b"\nftrace failed to modify \x07\xff\x1b[31m\xe2\x80\xae\x9b\n")
-    outcome = call("explain", vmlinux, log)
-    assert outcome.code == 1
-    assert all(c.isprintable() or c == "\n" for c in outcome.out)
+    assert all(c.isprintable() or c == "\n" for c in printed("explain", vmlinux, log, code=1))
 
 
 # -- real kernels --------------------------------------------------------------------------------------------
@@ -938,7 +905,7 @@ def test_untrusted_text_is_escaped(vmlinux: Path, tmp_path: Path) -> None:
 )
 def test_boots_that_failed(kernels: Kernels, kernel: str, log: str | None, function: str) -> None:
     path = kernels(f"{kernel}/boot.log") if log is None else LOGS / log
-    document = json_of(call("explain", "--format", "json", kernels(f"{kernel}/vmlinux"), path), 1)
+    document = json_of("explain", kernels(f"{kernel}/vmlinux"), path, code=1)
     failures = [e for e in document["explanations"] if e["kind"] == "ftrace-bug"]
     assert [(e["rule"], e["function"], e["agrees"]) for e in failures] == [("area-exhausted", function, True)]
     assert failures[0]["remedy"]["action"] == "lower-reserve"
@@ -949,9 +916,9 @@ def test_boots_that_failed(kernels: Kernels, kernel: str, log: str | None, funct
 
 def test_a_boot_that_succeeded(kernels: Kernels) -> None:
     log = LOGS / "debian-serial.log"
-    outcome = call("explain", kernels(f"{DEBIAN}/vmlinux"), log)
-    assert outcome.code == 0
-    assert "ok: no failure of ftrace in the log; allocating 42,648 entries, as in" in outcome.out
+    assert "ok: no failure of ftrace in the log; allocating 42,648 entries, as in" in printed(
+        "explain", kernels(f"{DEBIAN}/vmlinux"), log
+    )
     other = call("explain", kernels(f"{DEBIAN}/vmlinux"), kernels(f"{TRAP}/boot.log"))
     assert other.code == 2
     assert "'7.2.13 #3 SMP PREEMPT" in other.err

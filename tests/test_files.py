@@ -14,7 +14,16 @@ from pathlib import Path
 import pytest
 
 from pfestubs.system.files import write_output
-from support import OBJECTS, MiniKernel, call, clean_environment, executable_path, run_cli
+from support import (
+    OBJECTS,
+    MiniKernel,
+    call,
+    clean_environment,
+    executable_path,
+    refusal,
+    run_cli,
+    run_program,
+)
 
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
 OLD = 1_000_000_000
@@ -74,13 +83,8 @@ def test_owner_is_kept(tmp_path: Path) -> None:
 def test_new_file_follows_the_umask(assembly: str, tmp_path: Path) -> None:
     for umask in (0o022, 0o077):
         target = tmp_path / f"{umask:o}.S"
-        done = subprocess.run(
-            [executable_path("pfestubs"), "generate", OBJECT, "-o", target],
-            env=clean_environment(),
-            umask=umask,
-            check=False,
-        )
-        assert done.returncode == 0
+        done = run_program(executable_path("pfestubs"), "generate", OBJECT, "-o", target, umask=umask)
+        assert done.code == 0
         assert target.read_text() == assembly
         assert stat.S_IMODE(target.stat().st_mode) == 0o666 & ~umask
 
@@ -121,12 +125,8 @@ def test_fifo_is_written_directly(assembly: str, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     with subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE, text=True) as reader:
-        done = subprocess.run(
-            [executable_path("pfestubs"), "generate", OBJECT, "-o", fifo],
-            env=clean_environment(),
-            check=False,
-        )
-        assert done.returncode == 0
+        done = run_program(executable_path("pfestubs"), "generate", OBJECT, "-o", fifo)
+        assert done.code == 0
         assert reader.stdout is not None
         assert reader.stdout.read() == assembly
     assert stat.S_ISFIFO(fifo.stat().st_mode)
@@ -164,25 +164,19 @@ def test_file_that_is_too_large_for_the_disk(assembly: str, tmp_path: Path) -> N
     """The file size limit of a process has the effect of a full disk: nothing is lost, nothing is left."""
     target = tmp_path / "a.S"
     target.write_text("old")
-    done = subprocess.run(
-        [
-            "sh",
-            "-c",
-            'ulimit -f 0; exec "$@"',
-            "sh",
-            executable_path("pfestubs"),
-            "generate",
-            OBJECT,
-            "-o",
-            target,
-        ],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
+    done = run_program(
+        "sh",
+        "-c",
+        'ulimit -f 0; exec "$@"',
+        "sh",
+        executable_path("pfestubs"),
+        "generate",
+        OBJECT,
+        "-o",
+        target,
     )
-    assert done.returncode == 2
-    assert done.stderr == f"{target}: error: cannot be written: File too large\n"
+    assert done.code == 2
+    assert done.err == f"{target}: error: cannot be written: File too large\n"
     assert target.read_text() == "old"
     assert names(tmp_path) == ["a.S"]
 
@@ -257,10 +251,10 @@ def test_target_that_cannot_be_written(target: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("stream", [">&-", ">/dev/full"])
 def test_standard_output_that_cannot_be_written(words: list[str | Path], stream: str) -> None:
     command = ["sh", "-c", f'"$0" "$@" {stream}', executable_path("pfestubs"), *words]
-    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("standard output: error: cannot be written")
-    assert done.stderr.count("\n") == 1
+    done = run_program(*command)
+    assert done.code == 2
+    assert done.err.startswith("standard output: error: cannot be written")
+    assert done.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("words", [["generate", OBJECT], ["count", OBJECT], ["--version"], ["--help"]])
@@ -283,15 +277,11 @@ def test_an_input_is_never_written_over(tmp_path: Path, mini_kernel: MiniKernel,
     shutil.copy(source, copy)
     (tmp_path / "link").symlink_to(copy)
     for name in ("input", "link"):
-        outcome = call(command, copy, "-o", tmp_path / name)
-        assert (outcome.code, outcome.out) == (2, "")
-        assert "is an input of this command" in outcome.err
+        assert "is an input of this command" in refusal(command, copy, "-o", tmp_path / name)
         assert copy.read_bytes() == source.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["", "new/"])
 def test_a_name_that_is_not_a_file(tmp_path: Path, name: str) -> None:
-    outcome = call("generate", OBJECT, "-o", f"{tmp_path}/{name}" if name else "")
-    assert outcome.code == 2
-    assert not outcome.err.startswith(":")
+    assert not refusal("generate", OBJECT, "-o", f"{tmp_path}/{name}" if name else "").startswith(":")
     assert list(tmp_path.iterdir()) == []

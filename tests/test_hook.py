@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from support import OBJECTS, MiniKernel, Outcome, clean_environment, hook_environment, run_cli, tool
+from support import (
+    OBJECTS,
+    MiniKernel,
+    Outcome,
+    clean_environment,
+    hook_environment,
+    run_cli,
+    run_program,
+    tool,
+)
 
 OBJECT = OBJECTS / "traps-ppc64le-gnu.o"
 
@@ -45,10 +54,8 @@ def names(directory: Path) -> list[str]:
 
 def symbols(path: Path) -> set[str]:
     """Lines of readelf's symbol table without the numbers in front."""
-    done = subprocess.run(
-        [tool("powerpc64le-linux-gnu-readelf"), "-sW", path], capture_output=True, text=True, check=True
-    )
-    return {line.split(":", 1)[1].strip() for line in done.stdout.splitlines() if "ftrace_" in line}
+    done = run_program(tool("powerpc64le-linux-gnu-readelf"), "-sW", path, check=True)
+    return {line.split(":", 1)[1].strip() for line in done.out.splitlines() if "ftrace_" in line}
 
 
 @pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "gcc-ppc64", "llvm-ppc64le", "llvm-ppc64"])
@@ -141,9 +148,7 @@ def test_words_and_their_order(fake_cc: Path, out: Path) -> None:
     ],
 )
 def test_words_as_the_shell_splits_them(flags: str, fake_cc: Path, out: Path) -> None:
-    expected = subprocess.run(
-        ["sh", "-c", f'set -- {flags}; printf "%s\\n" "$@"'], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
+    expected = run_program("sh", "-c", f'set -- {flags}; printf "%s\\n" "$@"', check=True).out.splitlines()
     outcome = run_cli(
         "hook", OBJECT, out / "vmlinux.arch.o", env={"CC": str(fake_cc), "KBUILD_AFLAGS": flags}
     )
@@ -399,7 +404,7 @@ def test_same_object_as_of_the_compiler_itself(toolchain: str, flags: str, out: 
     found = (out / "a.o").read_bytes()
     variables = ("CC", "NOSTDINC_FLAGS", "LINUXINCLUDE", "KBUILD_CPPFLAGS", "KBUILD_AFLAGS")
     words = [word for name in variables for word in shlex.split(environment[name])]
-    subprocess.run([*words, "-c", "-o", "a.o", "a.S"], cwd=out, check=True)
+    run_program(*words, "-c", "-o", "a.o", "a.S", check=True, cwd=out)
     assert (out / "a.o").read_bytes() == found
 
 

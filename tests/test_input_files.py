@@ -28,7 +28,17 @@ from pfestubs.read.source import Source, open_source, read_document
 from pfestubs.read.symbols import ElfSymbols
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.read.vmlinux_o import read_vmlinux_o
-from support import FIXTURES, OBJECTS, MiniKernel, call, clean_environment, executable_path, tool
+from support import (
+    FIXTURES,
+    OBJECTS,
+    MiniKernel,
+    call,
+    executable_path,
+    printed,
+    refusal,
+    run_program,
+    tool,
+)
 from support.elfwriter import (
     AX,
     ET_CORE,
@@ -83,11 +93,7 @@ def test_special_files(kind: str, tmp_path: Path, mini_kernel: MiniKernel) -> No
         path.touch()
     words = {"fifo": "is a pipe", "directory": "Is a directory", "device": "is a device", "empty": ""}
     for command in commands(path, mini_kernel() / "vmlinux"):
-        outcome = call(*command)
-        assert (outcome.code, outcome.out) == (2, ""), command
-        assert outcome.err.startswith(f"{path}: error: "), command
-        assert outcome.err.count("\n") == 1, command
-        assert words[kind] in outcome.err, command
+        assert words[kind] in refusal(*command, about=path), command
 
 
 @pytest.mark.parametrize("command", ["check", "count", "stubs"])
@@ -105,34 +111,21 @@ def test_a_link_to_nothing(command: str, tmp_path: Path) -> None:
 def test_an_endless_pipe(tmp_path: Path) -> None:
     """Refused at once: nothing of it is read."""
     with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as endless:
-        done = subprocess.run(
-            [executable_path("pfestubs"), "count", "/dev/stdin"],
-            stdin=endless.stdout,
-            env=clean_environment(),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+        done = run_program(
+            executable_path("pfestubs"), "count", "/dev/stdin", cwd=tmp_path, stdin=endless.stdout
         )
         endless.kill()
-    assert done.returncode == 2
-    assert "save its content to a file" in done.stderr
+    assert done.code == 2
+    assert "save its content to a file" in done.err
 
 
 def test_a_redirected_file(tmp_path: Path) -> None:
     """`/dev/stdin` is the file itself then."""
     with OBJECT.open("rb") as file:
-        done = subprocess.run(
-            [executable_path("pfestubs"), "count", "/dev/stdin"],
-            stdin=file,
-            env=clean_environment(),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=True,
+        done = run_program(
+            executable_path("pfestubs"), "count", "/dev/stdin", check=True, cwd=tmp_path, stdin=file
         )
-    assert "entries: 16" in done.stdout
+    assert "entries: 16" in done.out
 
 
 def test_a_name_with_a_zero_byte() -> None:
@@ -185,17 +178,10 @@ def test_truncation_in_a_process(tmp_path: Path, mini_kernel: MiniKernel) -> Non
     writer.start()
     try:
         for _ in range(12):
-            done = subprocess.run(
-                [executable_path("pfestubs"), "check", path],
-                env=clean_environment(),
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=False,
-            )
-            assert done.returncode in {0, 1, 2}, done
-            assert "Traceback" not in done.stderr
-            assert "internal error" not in done.stderr
+            done = run_program(executable_path("pfestubs"), "check", path)
+            assert done.code in {0, 1, 2}, done
+            assert "Traceback" not in done.err
+            assert "internal error" not in done.err
     finally:
         stop.set()
         writer.join()
@@ -257,11 +243,7 @@ def test_memory_that_overlaps_is_searched_once(
     size, count = 1 << 20, 1000
     first = Segment(PT_LOAD, 0xC000_0000_0000_0000, data=bytes(size), align=1)
     data = bytearray(
-        write_elf(
-            symbols=None,
-            type_=ET_CORE,
-            segments=[first, *overlapping(PT_LOAD, count - 1, size)],
-        )
+        write_elf(symbols=None, type_=ET_CORE, segments=[first, *overlapping(PT_LOAD, count - 1, size)])
     )
     offset = struct.unpack_from("<Q", data, 64 + 8)[0]
     for i in range(count):
@@ -342,20 +324,19 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {"xz": lzma.compress, "gz": gzip.
 
 
 @pytest.fixture
-def kernel(tmp_path: Path) -> LinkedKernel:
+def built(tmp_path: Path) -> Path:
+    """A directory with a kernel, its map and an object."""
     kernel = with_banner(LinkedKernel())
-    kernel.save(tmp_path / "vmlinux")
     (tmp_path / "System.map").write_bytes(map_of(kernel))
     shutil.copy(OBJECT, tmp_path / "vmlinux.o")
-    return kernel
+    return kernel.save(tmp_path / "vmlinux").parent
 
 
 @pytest.mark.parametrize("packer", sorted(PACKERS))
-def test_packed_files_are_read_by_their_content(packer: str, kernel: LinkedKernel, tmp_path: Path) -> None:
+def test_packed_files_are_read_by_their_content(packer: str, built: Path) -> None:
     """As tuxmake and distributions keep kernels; the name says nothing."""
-    assert kernel.layout == "ool"
-    plain = {name: tmp_path / name for name in ("vmlinux", "vmlinux.o", "System.map")}
-    packed = {name: tmp_path / f"{name}.packed" for name in plain}
+    plain = {name: built / name for name in ("vmlinux", "vmlinux.o", "System.map")}
+    packed = {name: built / f"{name}.packed" for name in plain}
     for name, path in packed.items():
         path.write_bytes(PACKERS[packer](plain[name].read_bytes()))
     for words in (
@@ -375,58 +356,47 @@ def test_packed_files_are_read_by_their_content(packer: str, kernel: LinkedKerne
 
 
 @pytest.mark.tools
-def test_a_kernel_packed_with_zstd(kernel: LinkedKernel, tmp_path: Path) -> None:
-    assert kernel.layout == "ool"
-    subprocess.run([tool("zstd"), "-q", tmp_path / "vmlinux"], check=True)
-    outcome = call("check", tmp_path / "vmlinux.zst")
-    assert (outcome.code, outcome.err) == (0, "")
-    damaged = tmp_path / "damaged"
-    damaged.write_bytes((tmp_path / "vmlinux.zst").read_bytes()[:-20])
-    outcome = call("check", damaged)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith(f"{damaged}: error: ")
+def test_a_kernel_packed_with_zstd(built: Path) -> None:
+    run_program(tool("zstd"), "-q", built / "vmlinux", check=True)
+    printed("check", built / "vmlinux.zst")
+    damaged = built / "damaged"
+    damaged.write_bytes((built / "vmlinux.zst").read_bytes()[:-20])
+    refusal("check", damaged, about=damaged)
 
 
 @pytest.mark.parametrize("packer", sorted(PACKERS))
-def test_a_packed_kernel_that_is_cut_short(packer: str, kernel: LinkedKernel, tmp_path: Path) -> None:
-    assert kernel.layout == "ool"
-    path = tmp_path / "packed"
-    path.write_bytes(PACKERS[packer]((tmp_path / "vmlinux").read_bytes())[:-30])
-    outcome = call("check", path)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith(f"{path}: error: is cut short: its {packer.replace('gz', 'gzip')} stream")
+def test_a_packed_kernel_that_is_cut_short(packer: str, built: Path) -> None:
+    path = built / "packed"
+    path.write_bytes(PACKERS[packer]((built / "vmlinux").read_bytes())[:-30])
+    assert refusal("check", path).startswith(
+        f"{path}: error: is cut short: its {packer.replace('gz', 'gzip')} stream"
+    )
 
 
-def test_a_packed_kernel_leaves_no_file(
-    kernel: LinkedKernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert kernel.layout == "ool"
-    scratch = tmp_path / "scratch"
+def test_a_packed_kernel_leaves_no_file(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = built / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    (tmp_path / "packed").write_bytes(lzma.compress((tmp_path / "vmlinux").read_bytes()))
-    assert call("check", tmp_path / "packed").code == 0
+    (built / "packed").write_bytes(lzma.compress((built / "vmlinux").read_bytes()))
+    assert call("check", built / "packed").code == 0
     assert list(scratch.iterdir()) == []
 
 
-def test_a_directory_stands_for_the_file_in_it(kernel: LinkedKernel, tmp_path: Path) -> None:
-    assert kernel.layout == "ool"
+def test_a_directory_stands_for_the_file_in_it(built: Path) -> None:
     rows: list[tuple[list[str | Path], str]] = [
         (["check"], "vmlinux"),
         (["stubs"], "vmlinux"),
         (["count"], "vmlinux.o"),
         (["generate"], "vmlinux.o"),
-        (["check", tmp_path / "vmlinux", "--system-map"], "System.map"),
+        (["check", built / "vmlinux", "--system-map"], "System.map"),
     ]
     for words, name in rows:
-        assert call(*words, tmp_path) == call(*words, tmp_path / name)
-    (tmp_path / "vmlinux.xz").write_bytes(lzma.compress((tmp_path / "vmlinux").read_bytes()))
-    (tmp_path / "vmlinux").unlink()
-    assert call("check", tmp_path) == call("check", tmp_path / "vmlinux.xz")
-    (tmp_path / "vmlinux.xz").unlink()
-    outcome = call("check", tmp_path)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err == f"{tmp_path}: error: cannot be read: Is a directory; it holds no vmlinux\n"
+        assert call(*words, built) == call(*words, built / name)
+    (built / "vmlinux.xz").write_bytes(lzma.compress((built / "vmlinux").read_bytes()))
+    (built / "vmlinux").unlink()
+    assert call("check", built) == call("check", built / "vmlinux.xz")
+    (built / "vmlinux.xz").unlink()
+    assert refusal("check", built) == f"{built}: error: cannot be read: Is a directory; it holds no vmlinux\n"
 
 
 # -- saved documents that are not as pfestubs writes them --------------------------------------------------------
@@ -442,13 +412,10 @@ def test_a_directory_stands_for_the_file_in_it(kernel: LinkedKernel, tmp_path: P
         (lambda text: text.replace('"layout"', '"layout": "pfe", "layout"').encode(), "'layout' twice"),
     ],
 )
-def test_one_reader_refuses_documents_alike(
-    change: Callable[[str], bytes], words: str, kernel: LinkedKernel, tmp_path: Path
-) -> None:
-    assert kernel.layout == "ool"
-    vmlinux, check, count = tmp_path / "vmlinux", tmp_path / "check.json", tmp_path / "count.json"
+def test_one_reader_refuses_documents_alike(change: Callable[[str], bytes], words: str, built: Path) -> None:
+    vmlinux, check, count = built / "vmlinux", built / "check.json", built / "count.json"
     check.write_bytes(change(call("check", "--format", "json", vmlinux).out))
-    count.write_bytes(change(call("count", "--format", "json", tmp_path / "vmlinux.o").out))
+    count.write_bytes(change(call("count", "--format", "json", built / "vmlinux.o").out))
     commands: list[list[str | Path]] = [
         ["check", vmlinux, "--baseline", check],
         ["diff", check, vmlinux],
@@ -458,11 +425,7 @@ def test_one_reader_refuses_documents_alike(
     ]
     for command in commands:
         document = check if check in command else count
-        outcome = call(*command)
-        assert (outcome.code, outcome.out) == (2, "")
-        assert outcome.err.startswith(f"{document}: error: ")
-        assert words in outcome.err
-        assert outcome.err.count("\n") == 1
+        assert words in refusal(*command, about=document)
 
 
 # -- what the machine loads and relocates ------------------------------------------------------------------------
@@ -477,9 +440,7 @@ def test_text_that_is_not_what_is_loaded(tmp_path: Path, mini_kernel: MiniKernel
             struct.pack_into("<Q", image, at + 8, struct.unpack_from("<Q", image, at + 8)[0] + 0x100)
     path = tmp_path / "vmlinux"
     path.write_bytes(image)
-    outcome = call("check", path)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "its program headers do not load what its section headers have" in outcome.err
+    assert "its program headers do not load what its section headers have" in refusal("check", path)
 
 
 def test_compressed_code(tmp_path: Path) -> None:
@@ -489,9 +450,7 @@ def test_compressed_code(tmp_path: Path) -> None:
     flags = headers + 64 + 8
     struct.pack_into("<Q", image, flags, struct.unpack_from("<Q", image, flags)[0] | 0x800)
     path.write_bytes(image)
-    outcome = call("check", path)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "SHF_COMPRESSED" in outcome.err
+    assert "SHF_COMPRESSED" in refusal("check", path)
 
 
 @pytest.mark.parametrize("order", "<>")

@@ -7,7 +7,6 @@ Each runs in a fresh environment that sees this one's packages but for pfestubs 
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 import venv
 import zipfile
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support import FIXTURES, OBJECTS, ROOT, clean_environment, executable_path
+from support import FIXTURES, OBJECTS, ROOT, clean_environment, executable_path, run_program, shell_script
 
 NAMES = ("traps-ppc64le-gnu", "trapspfe-ppc64le-gnu")
 MAINLINE = FIXTURES / "trees" / "mainline-7.2"
@@ -23,11 +22,9 @@ EXECUTABLES = ("pfestubs", "gen-ftrace-pfe-stubs", "ftrace-gen-ool-stubs", "ftra
 
 
 def run(*words: str | Path, cwd: Path, **extra: str) -> str:
-    done = subprocess.run(
-        words, cwd=cwd, env=clean_environment(extra), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    done = run_program(*words, env=extra, cwd=cwd)
+    assert done.code == 0, done.out + done.err
+    return done.out
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +48,8 @@ def environment(packages: Path, tmp_path: Path) -> Path:
     venv.create(directory, with_pip=False, symlinks=True)
     (site,) = directory.glob("lib/python*/site-packages")
     (site / "packages.pth").write_text(f"{packages}\n")
-    done = subprocess.run(
-        [directory / "bin" / "python", "-c", "import pfestubs"],
-        env=clean_environment(),
-        cwd=tmp_path,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 1, "pfestubs must not be there yet"
+    done = run_program(directory / "bin" / "python", "-c", "import pfestubs", cwd=tmp_path)
+    assert done.code == 1, "pfestubs must not be there yet"
     return directory
 
 
@@ -132,15 +123,8 @@ def test_an_incomplete_installation_is_named(words: list[str | Path], tmp_path: 
     shutil.copytree(ROOT / "src" / "pfestubs", tmp_path / "pfestubs")
     name = {"generate": "ool.S.j2", "kbuild": "kbuild-tool.mk.j2"}[str(words[0])]
     (tmp_path / "pfestubs" / "templates" / name).unlink()
-    done = subprocess.run(
-        [sys.executable, "-m", "pfestubs", *words],
-        env=clean_environment(),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (
+    done = run_program(sys.executable, "-m", "pfestubs", *words, cwd=tmp_path)
+    assert (done.code, done.out, done.err) == (
         2,
         "",
         f"pfestubs: error: pfestubs is not installed completely: template {name} is missing;"
@@ -184,19 +168,11 @@ def test_make_without_venv_says_how_to_go_on(tmp_path: Path) -> None:
     programs = tmp_path / "bin"
     programs.mkdir()
     for name, script in (("python3", "exit 1"), ("id", "echo 1000")):
-        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
-        (programs / name).chmod(0o755)
+        shell_script((programs / name), f"{script}")
     env = clean_environment()
-    done = subprocess.run(
-        ["make", "demo"],
-        cwd=tmp_path,
-        env={**env, "PATH": f"{programs}:{env['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    said = [line for line in done.stderr.splitlines() if "***" not in line]
+    done = run_program("make", "demo", env={**env, "PATH": f"{programs}:{env['PATH']}"}, cwd=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    said = [line for line in done.err.splitlines() if "***" not in line]
     assert said == [
         "make: some packages are missing; as root: apt-get install python3-venv",
         "make: no virtual environment could be made; to run pfestubs without one, with Debian's packages:",

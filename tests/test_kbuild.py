@@ -7,7 +7,6 @@ import errno
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,18 @@ import pytest
 
 from pfestubs.kbuild import makefiles as kbuild
 from pfestubs.kbuild.makefiles import POSTLINK_MAKEFILE, TOOLS_MAKEFILE
-from support import FIXTURES, OBJECTS, ROOT, call, clean_environment, executable_path, tool
+from support import (
+    FIXTURES,
+    OBJECTS,
+    ROOT,
+    Outcome,
+    call,
+    executable_path,
+    refusal,
+    run_program,
+    shell_script,
+    tool,
+)
 from support.kbuildtree import CONFIG, KNOWN, MAKEFILES, TREES, Build, contents, copy_tree, edit, reserve_of
 
 RULE = "$(obj)/vmlinux.arch.S: $(src)/ftrace-gen-ool-stubs.sh vmlinux.o FORCE\n"
@@ -143,11 +153,9 @@ def test_a_block_edited_by_hand_is_refused(name: str, damage: str, mainline: Pat
     (mainline / name).write_text("".join(lines))
     before = contents(mainline)
     for words in (["install"], ["install", "--print"], ["remove"], ["status"]):
-        outcome = call("kbuild", *words, mainline)
-        assert (outcome.code, outcome.out) == (2, "")
         assert re.fullmatch(
             rf"{mainline / name}: error: (line \d+: the pfestubs block|has .* outside the blocks) .*\n",
-            outcome.err,
+            refusal("kbuild", *words, mainline),
         )
     assert contents(mainline) == before
 
@@ -182,9 +190,7 @@ def test_remove_takes_the_blocks_of_both_makefiles_or_none(
     (tree / name).write_text(change(text))
     before = contents(tree)
     for words in ("remove", "status", "install"):
-        outcome = call("kbuild", words, tree)
-        assert (outcome.code, outcome.out) == (2, ""), outcome
-        assert outcome.err.startswith(f"{tree / name}: error: ")
+        refusal("kbuild", words, tree, about=tree / name)
     assert contents(tree) == before
 
 
@@ -210,9 +216,7 @@ def test_a_tree_of_another_kind_is_refused(name: str, reason: str, tmp_path: Pat
     tree = copy_tree(name, tmp_path / "linux")
     before = contents(tree)
     for words in (["install"], ["install", "--print"], ["remove"], ["status"]):
-        outcome = call("kbuild", *words, tree)
-        assert (outcome.code, outcome.out) == (2, "")
-        assert reason in outcome.err
+        assert reason in refusal("kbuild", *words, tree)
     assert contents(tree) == before
 
 
@@ -283,15 +287,18 @@ def test_git_applies_what_print_prints(top: str, tree: Path) -> None:
     """Also where the tree is a directory of a repository."""
 
     def git(*words: str) -> str:
-        done = subprocess.run(
-            [tool("git"), "-c", "user.name=n", "-c", "user.email=e", *words],
-            cwd=tree,
-            env=clean_environment({"GIT_CONFIG_GLOBAL": os.devnull}),
-            capture_output=True,
-            text=True,
+        done = run_program(
+            tool("git"),
+            "-c",
+            "user.name=n",
+            "-c",
+            "user.email=e",
+            *words,
             check=True,
+            env={"GIT_CONFIG_GLOBAL": os.devnull},
+            cwd=tree,
         )
-        return done.stdout
+        return done.out
 
     git("init", "-q", top)
     git("add", ".")
@@ -379,7 +386,6 @@ def older(request: pytest.FixtureRequest, tmp_path: Path) -> Build:
     return Build(request.param, tmp_path)
 
 
-@pytest.mark.slow
 def test_a_second_make_runs_nothing(build: Build) -> None:
     assert build.steps() == ["LD vmlinux.o", *GENERATE, *LINK]
     assert build.checks() == ["vmlinux.unstripped"]
@@ -392,7 +398,6 @@ def test_a_second_make_runs_nothing(build: Build) -> None:
     assert (build.out / "vmlinux").read_bytes() == build.object.read_bytes() + expected.encode()
 
 
-@pytest.mark.slow
 def test_older_trees_do_the_same(older: Build) -> None:
     first = older.steps()
     assert first[-3:] == ["LD vmlinux", "CHKHEAD vmlinux", "CHKFTRC vmlinux"]
@@ -412,7 +417,6 @@ def test_older_trees_do_the_same(older: Build) -> None:
     assert not (older.out / "vmlinux").exists()
 
 
-@pytest.mark.slow
 def test_equal_counts_do_not_assemble_again(build: Build) -> None:
     build.steps()
     made = {
@@ -425,7 +429,6 @@ def test_equal_counts_do_not_assemble_again(build: Build) -> None:
     assert made == {name: (build.out / "arch/powerpc/tools" / name).stat().st_mtime_ns for name in made}
 
 
-@pytest.mark.slow
 def test_other_counts_do(build: Build) -> None:
     build.steps()
     build.object = OBJECTS / "traps-ppc64le-gnu.o"
@@ -434,7 +437,6 @@ def test_other_counts_do(build: Build) -> None:
     assert build.steps() == ["LD vmlinux.o", *GENERATE, *LINK]
 
 
-@pytest.mark.slow
 def test_another_version_generates_but_assembles_nothing(build: Build) -> None:
     build.steps()
     build.version("9.1.1")
@@ -442,7 +444,6 @@ def test_another_version_generates_but_assembles_nothing(build: Build) -> None:
     assert build.steps() == []
 
 
-@pytest.mark.slow
 def test_other_options_generate_and_link(build: Build) -> None:
     build.steps()
     assert build.steps("PFESTUBS_FLAGS=--spare 3") == [*GENERATE, *LINK]
@@ -451,7 +452,6 @@ def test_other_options_generate_and_link(build: Build) -> None:
     assert build.steps() == [*GENERATE, *LINK]
 
 
-@pytest.mark.slow
 def test_what_is_missing_is_made_again(build: Build) -> None:
     build.steps()
     (build.out / "arch/powerpc/tools/vmlinux.arch.S").unlink()
@@ -463,7 +463,6 @@ def test_what_is_missing_is_made_again(build: Build) -> None:
     assert build.steps() == []
 
 
-@pytest.mark.slow
 def test_clean_leaves_nothing_of_ours(build: Build) -> None:
     build.steps()
     assert build.make("clean", "PFESTUBS=nowhere").code == 0
@@ -472,7 +471,6 @@ def test_clean_leaves_nothing_of_ours(build: Build) -> None:
     assert build.steps() == ["LD vmlinux.o", *GENERATE, *LINK]
 
 
-@pytest.mark.slow
 def test_without_pfestubs_the_scripts_run_and_it_can_change_each_time(build: Build) -> None:
     script = ["GEN vmlinux.arch.S", "AS vmlinux.arch.o", *LINK]
     assert build.steps("PFESTUBS=") == ["LD vmlinux.o", *script]
@@ -499,7 +497,6 @@ def test_without_pfestubs_the_rfc_script_runs(tmp_path: Path) -> None:
     assert (build.out / ".arch.vmlinux.o").read_bytes() != b"by the script\n"
 
 
-@pytest.mark.slow
 def test_a_failing_check_breaks_the_build_and_says_how_to_keep_the_file(build: Build) -> None:
     build.check("echo vmlinux.unstripped: error: stub-out-of-range: f; exit 1")
     outcome = build.make()
@@ -512,7 +509,6 @@ def test_a_failing_check_breaks_the_build_and_says_how_to_keep_the_file(build: B
     assert build.make().code == 2
 
 
-@pytest.mark.slow
 def test_a_failing_check_names_the_kernel_of_an_earlier_build(build: Build) -> None:
     build.steps()
     build.input()
@@ -524,7 +520,6 @@ def test_a_failing_check_names_the_kernel_of_an_earlier_build(build: Build) -> N
     assert not (build.out / "vmlinux.unstripped").exists()
 
 
-@pytest.mark.slow
 def test_warn_goes_on(build: Build) -> None:
     build.check("echo vmlinux.unstripped: error: stub-out-of-range: f; exit 1")
     outcome = build.make("PFESTUBS_CHECK=warn")
@@ -535,7 +530,6 @@ def test_warn_goes_on(build: Build) -> None:
 
 
 @pytest.mark.parametrize("what", ["fail", "warn"])
-@pytest.mark.slow
 def test_a_check_that_could_not_look_always_breaks_the_build(what: str, build: Build) -> None:
     build.check("echo vmlinux: error: no table >&2; exit 2")
     outcome = build.make(f"PFESTUBS_CHECK={what}")
@@ -545,21 +539,18 @@ def test_a_check_that_could_not_look_always_breaks_the_build(what: str, build: B
     assert "PFESTUBS_CHECK=warn" not in outcome.err
 
 
-@pytest.mark.slow
 def test_off_does_not_look(build: Build) -> None:
     build.check("exit 1")
     assert "CHKFTRC vmlinux.unstripped" not in build.steps("PFESTUBS_CHECK=off")
     assert build.checks() == []
 
 
-@pytest.mark.slow
 def test_an_unknown_word_for_the_check_is_an_error(build: Build) -> None:
     outcome = build.make("PFESTUBS_CHECK=no")
     assert outcome.code == 2
     assert 'PFESTUBS_CHECK is "no", not fail, warn or off' in outcome.err
 
 
-@pytest.mark.slow
 def test_a_good_kernel_is_silent_unless_options_are_given(build: Build) -> None:
     build.check("echo vmlinux.unstripped: ok: with headroom; exit 0")
     assert "with headroom" not in build.make().out
@@ -570,7 +561,6 @@ def test_a_good_kernel_is_silent_unless_options_are_given(build: Build) -> None:
     assert "with headroom" not in build.make("-s", "PFESTUBS_CHECK_FLAGS=-v").out
 
 
-@pytest.mark.slow
 def test_no_check_where_mainline_has_none(build: Build) -> None:
     (build.tree / "config").write_text(
         CONFIG.format(reserve_of(build.object)) + "CONFIG_PPC64_ELF_ABI_V1=y\n"
@@ -580,10 +570,7 @@ def test_no_check_where_mainline_has_none(build: Build) -> None:
 
 
 @pytest.mark.parametrize("name", KNOWN)
-@pytest.mark.parametrize(
-    ("version", "says"),
-    [("0.0.9", "0.0.9"), ("python", "python"), ("", "")],
-)
+@pytest.mark.parametrize(("version", "says"), [("0.0.9", "0.0.9"), ("python", "python"), ("", "")])
 @pytest.mark.slow
 def test_a_pfestubs_that_is_too_old_is_one_sentence(
     name: str, version: str, says: str, tmp_path: Path
@@ -596,7 +583,6 @@ def test_a_pfestubs_that_is_too_old_is_one_sentence(
     assert f'--version" says "{says}"; install it, name its command' in outcome.err
 
 
-@pytest.mark.slow
 def test_a_pfestubs_that_is_not_there_is_one_sentence(build: Build) -> None:
     outcome = build.make("PFESTUBS=no-such-pfestubs")
     assert outcome.code == 2
@@ -604,7 +590,6 @@ def test_a_pfestubs_that_is_not_there_is_one_sentence(build: Build) -> None:
     assert "no-such-pfestubs" not in build.make("PFESTUBS=no-such-pfestubs", "clean").err
 
 
-@pytest.mark.slow
 def test_a_pfestubs_that_breaks_shows_the_last_line(build: Build) -> None:
     (build.directory / "pfestubs").write_text(
         "#!/bin/sh\necho Traceback >&2; echo 'No module named click' >&2; exit 1\n"
@@ -615,7 +600,6 @@ def test_a_pfestubs_that_breaks_shows_the_last_line(build: Build) -> None:
     assert "Traceback" not in outcome.err
 
 
-@pytest.mark.slow
 def test_silent_and_verbose(build: Build) -> None:
     outcome = build.make("-s")
     assert (outcome.code, [line for line in outcome.out.splitlines() if "vmlinux.o" not in line]) == (0, [])
@@ -625,7 +609,6 @@ def test_silent_and_verbose(build: Build) -> None:
     assert "generate --layout ool --reserve" in outcome.out
 
 
-@pytest.mark.slow
 def test_a_failing_generate_leaves_nothing(build: Build) -> None:
     build.object = FIXTURES / "README.md"
     outcome = build.make()
@@ -773,9 +756,7 @@ def test_an_object_directory_leads_to_its_source(mainline: Path, tmp_path: Path)
     assert call("kbuild", "remove", objects).code == 0
     mainline.rename(tmp_path / "moved")
     for words in ("install", "remove", "status"):
-        outcome = call("kbuild", words, objects)
-        assert (outcome.code, outcome.out) == (2, "")
-        assert outcome.err == (
+        assert refusal("kbuild", words, objects) == (
             f"{objects}/source: error: is an object directory's link to its source tree, {mainline}, which does"
             " not exist; give the kernel tree itself\n"
         )
@@ -784,28 +765,23 @@ def test_an_object_directory_leads_to_its_source(mainline: Path, tmp_path: Path)
 # The kernel test (docs/kbuild.md): what it says where it cannot run
 
 
-def kernel_test(**variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [ROOT / "tests" / "kernel" / "kernel-test"],
-        env=clean_environment({"PFESTUBS": executable_path("pfestubs"), **variables}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+def kernel_test(**variables: str) -> Outcome:
+    return run_program(
+        ROOT / "tests" / "kernel" / "kernel-test", env={"PFESTUBS": executable_path("pfestubs"), **variables}
     )
 
 
 def test_the_kernel_test_says_what_is_missing(tmp_path: Path) -> None:
     done = kernel_test()
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "KERNEL_SRC is not set" in done.stderr
+    assert (done.code, done.out) == (2, "")
+    assert "KERNEL_SRC is not set" in done.err
     done = kernel_test(KERNEL_SRC=str(tmp_path / "missing"))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "missing is not a directory" in done.stderr
+    assert (done.code, done.out) == (2, "")
+    assert "missing is not a directory" in done.err
     done = kernel_test(KERNEL_SRC=str(tmp_path), CROSS_COMPILE="no-such-", KERNEL_CC="gcc-99")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "no-such-gcc-99 no-such-ld" in done.stderr
-    assert "install them, or see CROSS_COMPILE" in done.stderr
+    assert (done.code, done.out) == (2, "")
+    assert "no-such-gcc-99 no-such-ld" in done.err
+    assert "install them, or see CROSS_COMPILE" in done.err
 
 
 @pytest.mark.parametrize(
@@ -817,12 +793,11 @@ def test_the_kernel_test_looks_at_the_compiler_and_the_tree(
     for name in ("make", "flex", "bison", "bc", "t-gcc", "t-ld", "t-objcopy", "t-objdump", "t-nm"):
         program = tmp_path / "bin" / name
         program.parent.mkdir(exist_ok=True)
-        program.write_text(f"#!/bin/sh\necho {version}\n")
-        program.chmod(0o755)
+        shell_script(program, f"echo {version}")
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     done = kernel_test(KERNEL_SRC=str(tmp_path), CROSS_COMPILE="t-", PATH=path)
-    assert done.returncode == 2
-    assert reason in done.stderr
+    assert done.code == 2
+    assert reason in done.err
 
 
 def test_an_empty_tree_name_is_not_the_working_directory() -> None:

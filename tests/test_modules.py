@@ -26,9 +26,11 @@ from pfestubs.read import source
 from support import (
     OBJECTS,
     call,
-    clean_environment,
     executable_path,
     on_terminal,
+    printed,
+    refusal,
+    run_program,
     tool,
     validator,
 )
@@ -109,8 +111,7 @@ def save(path: Path, content: bytes) -> Path:
 
 
 def zstd(content: bytes) -> bytes:
-    done = subprocess.run([tool("zstd"), "-cq"], input=content, capture_output=True, check=True)
-    return done.stdout
+    return subprocess.run([tool("zstd"), "-cq"], input=content, capture_output=True, check=True).stdout
 
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
@@ -276,9 +277,7 @@ def test_modules_of_kernels_without_stubs(
     """As their kernels compile them; two functions."""
     source = save(tmp_path / "a.c", b"int x; void f(void) { x = 1; } int g(int a) { return a * x; }\n")
     path = tmp_path / "a.ko"
-    subprocess.run(
-        [tool(compiler), "-O2", *flags.split(), "-c", source, "-o", path], env=clean_environment(), check=True
-    )
+    run_program(tool(compiler), "-O2", *flags.split(), "-c", source, "-o", path, check=True)
     value, status, err = document(path)
     (row,) = value["modules"]
     assert (row["tracing"], row["stub_bytes"], row["flags"], status, err) == (tracing, 0, ["no-stubs"], 0, "")
@@ -376,9 +375,7 @@ def test_zstd_without_a_temporary_file(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "compression", None)
     monkeypatch.setattr(tempfile, "TemporaryFile", fail)
     path = save(tmp_path / "a.ko.zst", zstd(module()))
-    outcome = call("modules", path)
-    assert outcome.code == 2
-    assert outcome.err == f"{path}: error: cannot be unpacked: No space left on device\n"
+    assert refusal("modules", path) == f"{path}: error: cannot be unpacked: No space left on device\n"
 
 
 @pytest.mark.tools
@@ -386,11 +383,9 @@ def test_zstd_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "compression", None)
     path = save(tmp_path / "a.ko.zst", zstd(module()))
     monkeypatch.setattr(shutil, "which", lambda _name: None)
-    outcome = call("modules", path)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "program zstd is not installed" in outcome.err
-    assert "package zstd" in outcome.err
-    assert outcome.err.count("\n") == 1
+    message = refusal("modules", path)
+    assert "program zstd is not installed" in message
+    assert "package zstd" in message
 
 
 # -- which files ---------------------------------------------------------------------------------------------
@@ -475,9 +470,7 @@ def test_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path / "net/data.ko", module([]))
     save(tmp_path / "net/old.ko", module([3], bits=32, order=">"))
     save(tmp_path / "two.ko", module([4, 5]))
-    outcome = call("modules", tmp_path)
-    assert (outcome.code, outcome.err) == (1, "")
-    assert outcome.out.splitlines() == [
+    assert printed("modules", tmp_path, code=1).splitlines() == [
         f"in {tmp_path}:",
         "module       locations  stub bytes  stub entries  flags",
         "big.ko          16,701     400,824        10,021",
@@ -506,9 +499,9 @@ def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
         save(tmp_path / f"{i}.ko", module())
     words = [executable_path("pfestubs"), "modules", tmp_path]
     done, shown = on_terminal(words, {"TERM": "xterm"}, subprocess.PIPE)
-    assert done.returncode == 0
-    assert "20 modules" in done.stdout
-    assert "\x1b" not in done.stdout
+    assert done.code == 0
+    assert "20 modules" in done.out
+    assert "\x1b" not in done.out
     assert "modules" in shown
     assert "/20" in shown
 
@@ -537,8 +530,8 @@ _SECTION = re.compile(rf" {ENTRIES} +\w+ +[0-9a-f]+ +[0-9a-f]+ +([0-9a-f]+) ")
 
 
 def readelf_tables(path: Path) -> list[int]:
-    done = subprocess.run([tool("readelf"), "-SW", path], capture_output=True, text=True, check=True)
-    return [int(size, 16) for size in _SECTION.findall(done.stdout)]
+    done = run_program(tool("readelf"), "-SW", path, check=True)
+    return [int(size, 16) for size in _SECTION.findall(done.out)]
 
 
 @pytest.mark.tools

@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections import Counter, defaultdict
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
 from pfestubs.read.vmlinux_o import read_vmlinux_o
-from support import OBJECTS, Kernels, MiniKernel, clean_environment, json_of, tool
+from support import OBJECTS, Kernels, MiniKernel, json_of, run_program, tool
 from support.elfwriter import ENTRIES, KernelObject
+from test_sizing import by_pattern
 
 OBJDUMPS = {
     ("ppc64", "little"): "powerpc64le-linux-gnu-objdump",
@@ -21,15 +20,11 @@ OBJDUMPS = {
     ("ppc", "big"): "powerpc-linux-gnu-objdump",
 }
 RECORD = re.compile(r"([0-9a-f]+) (R_PPC\w+) +(.+?)(?:\+0x([0-9a-f]+))?")
-INIT = (".init.text", ".init.text.*", ".text.startup", ".text.startup.*")
-EXIT = (".exit.text", ".text.exit", ".text.exit.*")
 
 
 def objdump(program: str, *words: str | Path) -> list[str]:
-    done = subprocess.run(
-        [tool(program), *words], env=clean_environment(), capture_output=True, text=True, check=True
-    )
-    return done.stdout.splitlines()
+    done = run_program(tool(program), *words, check=True)
+    return done.out.splitlines()
 
 
 def symbols(program: str, path: Path) -> dict[str, tuple[str, int]]:
@@ -61,20 +56,13 @@ def entries(program: str, path: Path) -> tuple[dict[str, list[int]], Counter[str
     return found, types
 
 
-def kind(section: str) -> str:
-    for name, patterns in (("inittext", INIT), ("exittext", EXIT)):
-        if any(fnmatchcase(section, pattern) for pattern in patterns):
-            return name
-    return "text"
-
-
 def compare(path: Path) -> int:
     document = json_of("count", path)
     expected, types = entries(OBJDUMPS[document["machine"], document["byte_order"]], path)
     assert list(types) == [document["relocation"]]
     kinds = Counter({"text": 0, "inittext": 0, "exittext": 0})
     for section, locations in expected.items():
-        kinds[kind(section)] += len(locations)
+        kinds[by_pattern(section)] += len(locations)
     assert document["entries"] == {**kinds, "total": types.total()}
     mine: dict[str, list[int]] = defaultdict(list)
     for text in read_vmlinux_o(str(path)).sections:

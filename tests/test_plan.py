@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +20,7 @@ from pfestubs.rules.analyses.relink import Growth, GrowthShape, relink
 from pfestubs.rules.kernel.boot import Boot
 from pfestubs.rules.kernel.replay import replay
 from pfestubs.rules.kernel.simulation import simulate_boot
-from support import Kernels, MiniKernel, call, validator
+from support import Kernels, MiniKernel, call, json_of, printed, refusal
 from support.kernelwriter import BASE, MIB, Linked, LinkedKernel, inline_kernel
 
 DEBIAN, PSERIES, TRAP = "debian-7.2.13-ppc64le", "pseries-7.2.13-ppc64le", "pseries-7.2.13-trap"
@@ -176,21 +175,10 @@ def trapped(tmp_path: Path) -> Path:
     return LinkedKernel(text=text, reserve=4).save(tmp_path / "trapped")
 
 
-def plan(code: int, path: Path, *words: str) -> Any:
-    outcome = call("plan", "--format", "json", path, *words)
-    assert (outcome.code, outcome.err) == (code, "")
-    return json.loads(outcome.out)
-
-
 def test_json(healthy: Path, trapped: Path) -> None:
-    for document in (
-        plan(0, healthy),
-        plan(0, healthy, "--reserve", "0x1", "--grow", "-4KiB", "--grow", "40MiB", "--shape", "late"),
-        plan(1, trapped),
-    ):
-        validator("plan").validate(document)
-    assert plan(1, trapped)["working"][0]["from"] == 0
-    asked = plan(0, healthy, "--reserve", "1", "--grow", "0x1001")["outcomes"][-1]
+    json_of("plan", healthy, "--reserve", "0x1", "--grow", "-4KiB", "--grow", "40MiB", "--shape", "late")
+    assert json_of("plan", trapped, code=1)["working"][0]["from"] == 0
+    asked = json_of("plan", healthy, "--reserve", "1", "--grow", "0x1001")["outcomes"][-1]
     assert (asked["reserve"], asked["grow"], asked["shape"]) == (1, 0x1004, "early")
 
 
@@ -214,21 +202,20 @@ def test_text_of_a_trapped_kernel(trapped: Path) -> None:
 
 
 def test_min_growth(healthy: Path, trapped: Path) -> None:
-    growth = plan(0, healthy)["outcomes"][0]["growth"]
+    growth = json_of("plan", healthy)["outcomes"][0]["growth"]
     least = min(value for value in growth.values() if value is not None)
     assert call("plan", healthy, "--min-growth", str(least)) == call("plan", healthy)
-    outcome = call("plan", healthy, "--min-growth", str(least + 1))
-    assert (outcome.code, outcome.err) == (1, "")
-    assert outcome.out.startswith(f"{healthy}: failed: at least {least + 1:,} bytes ")
-    assert f" text can grow by {least:,} bytes" in outcome.out or f" keep {RESERVE_CONFIG}=" in outcome.out
-    plan(1, healthy, "--min-growth", "1G")
+    out = printed("plan", healthy, "--min-growth", str(least + 1), code=1)
+    assert out.startswith(f"{healthy}: failed: at least {least + 1:,} bytes ")
+    assert f" text can grow by {least:,} bytes" in out or f" keep {RESERVE_CONFIG}=" in out
+    json_of("plan", healthy, "--min-growth", "1G", code=1)
     assert call("plan", trapped, "--min-growth", "0") == call("plan", trapped)
 
 
 def test_check_names_the_same_reserve(trapped: Path) -> None:
-    found = json.loads(call("check", "--format", "json", trapped).out)
+    found = json_of("check", trapped, code=1)
     remedy = next(f["remedy"] for f in found["findings"] if f["remedy"])
-    assert remedy["value"] == plan(1, trapped)["recommended"]
+    assert remedy["value"] == json_of("plan", trapped, code=1)["recommended"]
 
 
 def test_output_goes_to_the_file(trapped: Path, tmp_path: Path) -> None:
@@ -242,15 +229,12 @@ def test_output_goes_to_the_file(trapped: Path, tmp_path: Path) -> None:
     "words", [("--reserve", "x"), ("--grow", "1X"), ("--grow", "5G"), ("--shape", "big")]
 )
 def test_usage_errors(words: tuple[str, ...], healthy: Path) -> None:
-    outcome = call("plan", healthy, *words)
-    assert (outcome.code, outcome.out) == (2, "")
+    refusal("plan", healthy, *words)
 
 
 def test_a_reserve_for_a_layout_without_one(tmp_path: Path) -> None:
     path = LinkedKernel(layout="pfe", stub_size=16).save(tmp_path / "vmlinux")
-    outcome = call("plan", path, "--reserve", "5")
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "layout pfe has none" in outcome.err
+    assert "layout pfe has none" in refusal("plan", path, "--reserve", "5")
 
 
 # -- miniature kernels, linked again -----------------------------------------------------------------------
@@ -271,7 +255,7 @@ def test_growth_of_a_relinked_miniature(shape: str, variable: str, mini_kernel: 
         return mini_kernel(**{variable: str(pad)}) / "vmlinux"
 
     start = 31 * MIB
-    limit = plan(0, linked(start))["outcomes"][0]["growth"][shape]
+    limit = json_of("plan", linked(start))["outcomes"][0]["growth"][shape]
     codes = set()
     for more in (-16, 0, 4, 16):
         path = linked(start + limit + more)
@@ -284,16 +268,11 @@ def test_growth_of_a_relinked_miniature(shape: str, variable: str, mini_kernel: 
 @pytest.mark.cross
 def test_working_reserves_of_a_relinked_miniature(mini_kernel: MiniKernel) -> None:
     """A pad with which the reserve reaches all of its functions up to some value, and no further."""
-    room = plan(0, mini_kernel(TEXT_PAD=31 * MIB, RESERVE=3) / "vmlinux")["outcomes"][0]
+    room = json_of("plan", mini_kernel(TEXT_PAD=31 * MIB, RESERVE=3) / "vmlinux")["outcomes"][0]
     pad = 31 * MIB + room["growth"]["early"]
-    found = plan(0, mini_kernel(TEXT_PAD=pad, RESERVE=3) / "vmlinux")["working"]
+    found = json_of("plan", mini_kernel(TEXT_PAD=pad, RESERVE=3) / "vmlinux")["working"]
     for span in found:
-        for reserve, code in (
-            (span["from"] - 1, 1),
-            (span["from"], 0),
-            (span["to"], 0),
-            (span["to"] + 1, 1),
-        ):
+        for reserve, code in ((span["from"] - 1, 1), (span["from"], 0), (span["to"], 0), (span["to"] + 1, 1)):
             if reserve >= 0:
                 assert call("check", mini_kernel(TEXT_PAD=pad, RESERVE=reserve) / "vmlinux").code == code
 
@@ -304,7 +283,7 @@ def test_working_reserves_of_a_relinked_miniature(mini_kernel: MiniKernel) -> No
 def test_required_growth(tmp_path: Path, words: list[str], left: str) -> None:
     """Without a shape, the least of all."""
     path = LinkedKernel(text=[0x1000, 0x1010, 0x800000, 0x800010]).save(tmp_path / "vmlinux")
-    growth = json.loads(call("plan", "--format", "json", path).out)["outcomes"][0]["growth"]
+    growth = json_of("plan", path)["outcomes"][0]["growth"]
     least = growth[left] if words else min(filter(None, growth.values()))
     for more in (0, 1):
         outcome = call("plan", "--format", "json", path, "--min-growth", least + more, *words)
@@ -312,26 +291,25 @@ def test_required_growth(tmp_path: Path, words: list[str], left: str) -> None:
         required = json.loads(outcome.out)["required"]
         shape = words[1] if words else None
         assert required == {"growth": least + more, "shape": shape, "left": least, "ok": not more}
-    outcome = call("plan", path, "--min-growth", "1G")
-    assert outcome.code == 1
-    assert "failed: at least 1,073,741,824 bytes" in " ".join(outcome.out.split())
-    saved = json.loads(call("check", "--format", "json", path).out)
+    assert "failed: at least 1,073,741,824 bytes" in " ".join(
+        printed("plan", path, "--min-growth", "1G", code=1).split()
+    )
+    saved = json_of("check", path)
     assert saved["growth"] == growth
 
 
 def test_nothing_is_planned_for_a_damaged_kernel(tmp_path: Path) -> None:
     path = LinkedKernel(table=[BASE + 0x1000, *[0] * 4]).save(tmp_path / "vmlinux")
-    outcome = call("plan", path, "--min-growth", "0")
-    assert (outcome.code, outcome.err) == (1, "")
-    assert "failed: table-damaged: " in outcome.out
-    assert "fix this first (see pfestubs check)" in " ".join(outcome.out.split())
-    document = json.loads(call("plan", "--format", "json", path).out)
+    out = printed("plan", path, "--min-growth", "0", code=1)
+    assert "failed: table-damaged: " in out
+    assert "fix this first (see pfestubs check)" in " ".join(out.split())
+    document = json_of("plan", path, code=1)
     assert (document["damage"]["rule"], document["outcomes"], document["working"]) == (
         "table-damaged",
         [],
         [],
     )
-    assert json.loads(call("check", "--format", "json", path).out)["growth"] is None
+    assert json_of("check", path, code=1)["growth"] is None
 
 
 # -- real kernels ------------------------------------------------------------------------------------------
@@ -345,7 +323,7 @@ def megabytes(growth: dict[str, int]) -> list[float]:
 def test_growth_of_debians_kernel(kernels: Kernels) -> None:
     """The figures of an independent replay."""
     words = [word for reserve in ("24000", "20000", "8000") for word in ("--reserve", reserve)]
-    document = plan(0, kernels(f"{DEBIAN}/vmlinux"), *words)
+    document = json_of("plan", kernels(f"{DEBIAN}/vmlinux"), *words)
     found = {o["reserve"]: megabytes(o["growth"]) for o in document["outcomes"]}
     assert found[32_768] == [18.3, 23.5, 29.2]
     assert found[24_000] == [21.4, 34.6, 26.1]
@@ -355,7 +333,7 @@ def test_growth_of_debians_kernel(kernels: Kernels) -> None:
 
 
 def test_the_trap_opens_with_a_smaller_reserve(kernels: Kernels) -> None:
-    document = plan(1, kernels(f"{TRAP}/vmlinux"), "--reserve", "16000")
+    document = json_of("plan", kernels(f"{TRAP}/vmlinux"), "--reserve", "16000", code=1)
     (span,) = document["working"]
     for reserve in (16_000, 17_000, 17_883, document["recommended"]):
         assert span["from"] <= reserve <= span["to"]
@@ -367,17 +345,17 @@ def test_the_trap_opens_with_a_smaller_reserve(kernels: Kernels) -> None:
 def test_growth_into_the_trap(kernels: Kernels) -> None:
     """The trap kernel is pseries plus 24 MiB: 14,885 functions without a stub, dev_create first."""
     path = kernels(f"{PSERIES}/vmlinux")
-    document = plan(0, path, "--reserve", "32768", "--grow", "24MiB")
+    document = json_of("plan", path, "--reserve", "32768", "--grow", "24MiB")
     asked = document["outcomes"][-1]
     assert asked["rule"] == "area-exhausted"
     assert abs(asked["unserved"] - 14_885) < 149
-    names = [s["function"] for s in json.loads(call("stubs", "--format", "json", path).out)["stubs"]]
+    names = [s["function"] for s in json_of("stubs", path)["stubs"]]
     assert abs(names.index(asked["first"]["function"]) - names.index("dev_create+0x8")) <= 50
 
 
 def test_growth_of_the_tiny_kernel(kernels: Kernels) -> None:
     words = ("--reserve", "32768", "--reserve", "5000", "--reserve", "1271", "--grow", "0x1d00000")
-    document = plan(0, kernels(f"{TINY}/vmlinux"), *words)
+    document = json_of("plan", kernels(f"{TINY}/vmlinux"), *words)
     found = {o["reserve"]: o for o in document["outcomes"]}
     grown = found[32_768]
     assert (grown["unserved"], grown["first"]["function"]) == (75, "__mutex_lock_killable_slowpath+0x8")
@@ -385,7 +363,7 @@ def test_growth_of_the_tiny_kernel(kernels: Kernels) -> None:
     assert found[5_000]["growth"]["early"] == 0x1EEC128
     assert found[1_271]["growth"]["early"] == 0x1FD693C
     assert 0x1E961C0 <= found[5_000]["growth"]["late"] <= 0x1E96200
-    relinked = plan(1, kernels(f"{GROWN}/vmlinux"))
+    relinked = json_of("plan", kernels(f"{GROWN}/vmlinux"), code=1)
     assert (relinked["outcomes"][0]["unserved"], relinked["outcomes"][0]["first"]["function"]) == (
         75,
         "__mutex_lock_killable_slowpath+0x8",
@@ -394,7 +372,7 @@ def test_growth_of_the_tiny_kernel(kernels: Kernels) -> None:
 
 @pytest.mark.parametrize("name", [DEBIAN, PSERIES, TRAP, TINY, GROWN])
 def test_the_recommended_reserve_boots(name: str, kernels: Kernels) -> None:
-    document = json.loads(call("plan", "--format", "json", kernels(f"{name}/vmlinux")).out)
+    document = json_of("plan", kernels(f"{name}/vmlinux"), code=int(name in {TRAP, GROWN}))
     outcome = next(o for o in document["outcomes"] if o["reserve"] == document["recommended"])
     assert outcome["ok"]
     linked = document["outcomes"][0]

@@ -6,13 +6,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from support import ROOT, clean_environment
+from support import ROOT, clean_environment, run_program, shell_script
 from support.elfwriter import KernelObject
 
 DOCUMENT = (ROOT / "docs" / "recipes.md").read_text()
@@ -53,8 +52,7 @@ def test_a_recipe_works_as_written(name: str, tmp_path: Path) -> None:
         ("pytest", "-m pytest -p no:cacheprovider"),
         ("pfestubs", "-m pfestubs"),
     ):
-        (tools / command).write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
-        (tools / command).chmod(0o755)
+        shell_script((tools / command), f'exec "{sys.executable}" {words} "$@"')
     environment = clean_environment()
     environment["PATH"] = f"{tools}{os.pathsep}{environment['PATH']}"
     environment["PYTHONPATH"] = f"{tree / 'src'}"
@@ -62,7 +60,5 @@ def test_a_recipe_works_as_written(name: str, tmp_path: Path) -> None:
     obj.text(".text", range(0, 48, 4))
     environment["OBJECT"] = str(obj.save(tmp_path / "vmlinux.o"))
     for script in blocks(SECTIONS[name], "sh"):
-        done = subprocess.run(
-            ["sh", "-ec", script], cwd=tree, env=environment, capture_output=True, text=True, check=False
-        )
-        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+        done = run_program("sh", "-ec", script, env=environment, cwd=tree)
+        assert (done.code, done.err) == (0, ""), done.out + done.err

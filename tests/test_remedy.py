@@ -246,9 +246,7 @@ def test_the_tracer_moves_only_where_it_is_after_the_reserve() -> None:
 def test_an_end_area_before_the_reserve() -> None:
     """A linker script may reverse the two; what is between them moves by the growth of the end area then."""
     writer = LinkedKernel(
-        text=[0x100, 0x3000, 0x3010, 0x8000, 0x8010],
-        reserve=2,
-        area_at={"text_end": 0x2000, "text": 0x6000},
+        text=[0x100, 0x3000, 0x3010, 0x8000, 0x8010], reserve=2, area_at={"text_end": 0x2000, "text": 0x6000}
     )
     kernel = writer.kernel()
     again = relink(simulate_boot(kernel), 1)

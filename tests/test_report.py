@@ -30,10 +30,9 @@ from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import Growth
 from pfestubs.rules.analyses.report import TIGHTEST, ReportResult, report_boot
 from pfestubs.rules.kernel.simulation import boot_kernel
-from support import Kernels, call
-from support.kernelwriter import LinkedKernel, NamedAddresses, inline_kernel
+from support import Kernels, call, printed, refusal
+from support.kernelwriter import MIB, LinkedKernel, NamedAddresses, inline_kernel
 
-MIB = 1 << 20
 NOP = 0x60000000
 UNSAFE_NAMES = (
     "</script><script>alert(1)</script>",
@@ -419,13 +418,28 @@ def contrast(first: str, second: str, deficiency: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+def palettes() -> list[dict[str, str]]:
+    """The colours of the page by name: light, dark, on paper."""
+    blocks = re.findall(r":root \{(.*?)\}", page_part("report.css"), re.DOTALL)
+    return [dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block)) for block in blocks]
+
+
+def test_text_and_shapes_stand_out() -> None:
+    """WCAG 2.2: 4.5 for text, 3 for shapes."""
+    text = "text/back muted/back link/back bad/back text/bad-back text/good-back bad/bad-back good/good-back"
+    text += " muted/bad-back muted/good-back"
+    shapes = "reserve/back end/back init/back bad/back good/back mark/back"
+    for colours in palettes():
+        for pairs, least in ((text, 4.5), (shapes, 3)):
+            for front, _, back in (pair.partition("/") for pair in pairs.split()):
+                assert contrast(colours[front], colours[back], "none") >= least, (front, back)
+
+
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
 def test_colours_differ_for_everyone(deficiency: str) -> None:
     """The areas differ in lightness, light, dark and on paper; what fails is hatched as well."""
-    blocks = re.findall(r":root \{(.*?)\}", page_part("report.css"), re.DOTALL)
-    assert len(blocks) == 3
-    for block in blocks:
-        colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block))
+    assert len(palettes()) == 3
+    for colours in palettes():
         for first, second in combinations(("reserve", "end", "init"), 2):
             assert contrast(colours[first], colours[second], deficiency) >= 1.7, (first, second)
         for name in ("reserve", "end", "init", "bad", "good"):
@@ -498,15 +512,13 @@ def test_damaged_kernels_get_a_page() -> None:
 def test_exit_status_and_streams(tmp_path: Path) -> None:
     good, bad = LinkedKernel().save(tmp_path / "good"), EVERY_KIND["trapped"].save(tmp_path / "bad")
     page = tmp_path / "report.html"
-    outcome = call("report", good, "-o", page)
-    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert printed("report", good, "-o", page) == ""
     assert page.read_text() == call("report", good, "-o", "-").out
     outcome = call("report", bad, "-o", page)
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err.startswith(f"{bad}: failed: ")
     Page(page.read_text())
-    outcome = call("report", bad, "-o", "-")
-    assert (outcome.code, outcome.err) == (1, "")
+    printed("report", bad, "-o", "-", code=1)
 
 
 def test_required_growth(tmp_path: Path) -> None:
@@ -516,16 +528,14 @@ def test_required_growth(tmp_path: Path) -> None:
     growth = plan.outcomes[0].least_growth
     assert growth is not None
     kernel, page = LinkedKernel().save(tmp_path / "vmlinux"), tmp_path / "report.html"
-    outcome = call("report", kernel, "-o", page, "--min-growth", str(growth))
-    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert printed("report", kernel, "-o", page, "--min-growth", str(growth)) == ""
     assert f"Required are {growth:,} bytes" in Page(page.read_text()).text("dd")
     outcome = call("report", kernel, "-o", page, "--min-growth", str(growth + 4))
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err.startswith(f"{kernel}: failed: at least {growth + 4:,} bytes")
     assert Page(page.read_text()).text("h2").startswith(" Verdict: failed")
     inline = inline_kernel().save(tmp_path / "inline")
-    outcome = call("report", inline, "-o", page, "--min-growth", "1")
-    assert (outcome.code, outcome.err) == (0, "")
+    printed("report", inline, "-o", page, "--min-growth", "1")
 
 
 def test_errors(tmp_path: Path) -> None:
@@ -541,9 +551,7 @@ def test_errors(tmp_path: Path) -> None:
         ([good, "-o", page, "--old-system-map", good], "--old-system-map requires --compare"),
         ([good, "-o", page, "--compare", inline], f"has layout inline, but {good} has layout ool"),
     ):
-        outcome = call("report", *words)
-        assert (outcome.code, outcome.out) == (2, ""), words
-        assert message in outcome.err
+        assert message in refusal("report", *words)
     assert not page.exists()
 
 

@@ -7,13 +7,21 @@ Where the scripts are right, we agree with them; where they are wrong, the linke
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from support import OBJECTS, MiniKernel, call, clean_environment, hook_environment, json_of, run_cli, tool
-from support.elfwriter import STB_LOCAL, STT_SECTION, KernelObject, Symbol
+from support import (
+    OBJECTS,
+    MiniKernel,
+    call,
+    hook_environment,
+    json_of,
+    run_cli,
+    run_program,
+    tool,
+)
+from support.elfwriter import KernelObject, Symbol
 
 OOL = "ftrace-gen-ool-stubs"
 PLAIN = OBJECTS / "ool-ppc64le-gnu.o"
@@ -21,14 +29,10 @@ PLAIN = OBJECTS / "ool-ppc64le-gnu.o"
 
 def pattern_counts(path: Path) -> tuple[int, int]:
     """Text and init entries by patterns over objdump's output, as mainline's script has them."""
-    done = subprocess.run(
-        [tool("powerpc64le-linux-gnu-objdump"), "-r", "-j", "__patchable_function_entries", path],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
+    done = run_program(
+        tool("powerpc64le-linux-gnu-objdump"), "-r", "-j", "__patchable_function_entries", path
     )
-    lines = [line for line in done.stdout.splitlines() if "R_PPC64_ADDR64" in line]
+    lines = [line for line in done.out.splitlines() if "R_PPC64_ADDR64" in line]
     init = sum(bool(re.search(".init.text|.text.startup", line)) for line in lines)
     return len(lines) - init, init
 
@@ -134,13 +138,10 @@ def test_9_relocation_by_symbol_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["ool-ppc64le-lld", "traps-ppc64le-lld"])
 def test_10_llvm_objdump(name: str, tmp_path: Path) -> None:
     """It prints nothing without -d; we do not ask it."""
-    done = subprocess.run(
-        [tool("llvm-objdump-19"), "-r", "-j", "__patchable_function_entries", OBJECTS / f"{name}.o"],
-        capture_output=True,
-        text=True,
-        check=True,
+    done = run_program(
+        tool("llvm-objdump-19"), "-r", "-j", "__patchable_function_entries", OBJECTS / f"{name}.o", check=True
     )
-    assert "R_PPC64_ADDR64" not in done.stdout
+    assert "R_PPC64_ADDR64" not in done.out
     target = tmp_path / "a.S"
     outcome = run_cli("5", "y", "llvm-objdump-19", OBJECTS / f"{name}.o", target, executable=OOL)
     assert outcome.code == 0
@@ -211,13 +212,3 @@ def test_the_hooks_of_both_generations_need_no_objdump(tmp_path: Path) -> None:
     outcome = run_cli(source, tmp_path / "a.o", executable="gen-ftrace-pfe-stubs", env=environment)
     assert (outcome.code, outcome.err) == (0, "")
     assert stub_counts((tmp_path / "a.S").read_text()) == [20, 7]
-
-
-def test_symbol_for_a_section_is_not_needed(tmp_path: Path) -> None:
-    """clang's section symbols have no name, GNU as may give them one: neither matters."""
-    obj = KernelObject()
-    init = obj.text(".init.text", [], size=64)
-    named = Symbol(".text", 0, init, type=STT_SECTION, bind=STB_LOCAL)
-    obj.symbols.append(named)
-    obj.table(init, [0, 8], named)
-    assert json_of("count", obj.save(tmp_path / "vmlinux.o"))["entries"]["inittext"] == 2

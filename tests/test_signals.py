@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support import OBJECTS, clean_environment, executable_path
+from support import OBJECTS, clean_environment, executable_path, shell_script
 
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
 OLD = 1_000_000_000
@@ -176,8 +176,7 @@ def test_ignored_end_of_children(tmp_path: Path, out: Path) -> None:
     """A caller may have SIGCHLD ignored: the compiler's status is known all the same."""
     script = tmp_path / "cc"
     for body, code in ((f'while [ "$1" != -o ]; do shift; done; cp {OBJECT} "$2"', 0), ("exit 7", 2)):
-        script.write_text(f"#!/bin/sh\n{body}\n")
-        script.chmod(0o755)
+        shell_script(script, f"{body}")
         done = subprocess.run(
             [executable_path("pfestubs"), "hook", OBJECT, out / "a.o"],
             env=clean_environment({"CC": str(script)}),
@@ -253,8 +252,7 @@ def test_signal_while_the_compiler_starts(tmp_path: Path, out: Path) -> None:
     """The compiler itself sends it, as its first act, so that it often arrives inside the start."""
     before = old_pair(out)
     script = tmp_path / "cc"
-    script.write_text('#!/bin/sh\nkill -TERM $PPID\necho $$ >>"$0.pids"\nexec sleep 300\n')
-    script.chmod(0o755)
+    shell_script(script, 'kill -TERM $PPID\necho $$ >>"$0.pids"\nexec sleep 300')
     for attempt in range(TRIES):
         with start(
             [executable_path("pfestubs"), "hook", OBJECT, out / "a.o"], {"CC": str(script)}

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support import Kernels, MiniKernel, call, tool, validator
+from support import Kernels, MiniKernel, call, json_of, printed, refusal, run_program, tool, validator
 
 KERNELS = [
     ("gcc-ppc64le", "ool", "pie"),
@@ -61,16 +60,12 @@ def test_words_are_what_objdump_says_they_are(
     for address, word, mnemonic, operand in lines:
         raw = tmp_path / "word"
         raw.write_bytes(int(word, 16).to_bytes(4, "little" if little else "big"))
-        said = subprocess.run(
-            [
-                tool("powerpc64le-linux-gnu-objdump"),
-                *("-D", "-b", "binary", "-m", "powerpc:common64", "-EL" if little else "-EB"),
-                *(f"--adjust-vma=0x{address}", str(raw)),
-            ],
-            capture_output=True,
-            text=True,
+        said = run_program(
+            tool("powerpc64le-linux-gnu-objdump"),
+            *("-D", "-b", "binary", "-m", "powerpc:common64", "-EL" if little else "-EB"),
+            *(f"--adjust-vma=0x{address}", str(raw)),
             check=True,
-        ).stdout.splitlines()[-1]
+        ).out.splitlines()[-1]
         fields = said.split("\t")
         assert fields[0].strip(" :") == address
         theirs = "\t".join(fields[2:]).split()
@@ -121,10 +116,7 @@ def test_not_traceable_and_not_there_are_different_things(mini: Path) -> None:
         ("0x10", "is an address outside kernel text"),
         ("ftrace_ool_stub_text_count", "is not a function"),
     ):
-        outcome = call("stubs", mini, word)
-        assert outcome.code == 2, word
-        assert reason in outcome.err, word
-        assert outcome.out == "", word
+        assert reason in refusal("stubs", mini, word), word
 
 
 def test_every_static_function_of_a_name_is_shown(kernels: Kernels) -> None:
@@ -147,9 +139,7 @@ def test_the_debian_kernel_lists_what_its_memory_held(kernels: Kernels) -> None:
 
 def test_an_inline_kernel_has_no_stubs_to_show(mini_kernel: MiniKernel) -> None:
     directory = mini_kernel(TOOLCHAIN="gcc-ppc64le", LAYOUT="inline")
-    outcome = call("stubs", directory / "vmlinux")
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "traces without stubs" in outcome.err
+    assert "traces without stubs" in refusal("stubs", directory / "vmlinux")
 
 
 # -- addresses and symbols as they are copied from an oops ------------------------------------------------------
@@ -158,7 +148,7 @@ def test_an_inline_kernel_has_no_stubs_to_show(mini_kernel: MiniKernel) -> None:
 @pytest.fixture(scope="module")
 def stub(mini: Path) -> Any:
     """The third stub of area text."""
-    found = json.loads(call("stubs", "--format", "json", mini).out)["stubs"][2]
+    found = json_of("stubs", mini)["stubs"][2]
     assert (found["area"], found["index"]) == ("text", 2)
     return found
 
@@ -184,16 +174,14 @@ def test_an_address_in_a_stub(mini: Path, stub: Any) -> None:
 
 def test_a_place_in_a_function(mini: Path, stub: Any) -> None:
     symbol = stub["function"].split("+")[0]
-    outcome = call("stubs", mini, f"{symbol}+0x4/0x10")
-    assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out.startswith(f"{stub['function']} at {stub['location']}: ")
+    assert printed("stubs", mini, f"{symbol}+0x4/0x10").startswith(
+        f"{stub['function']} at {stub['location']}: "
+    )
 
 
 def test_an_offset_that_is_not_a_location(mini: Path, stub: Any) -> None:
     symbol = stub["function"].split("+")[0]
-    outcome = call("stubs", mini, f"{symbol}+0x2")
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err == (
+    assert refusal("stubs", mini, f"{symbol}+0x2") == (
         f"{mini}: error: {symbol}+0x2 is not a location: {symbol} has {stub['function']}\n"
     )
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import struct
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from fuzz.seeds import map_of, with_banner
 from pfestubs.errors import InputError, PfestubsError
 from pfestubs.read.system_map import read_system_map
 from pfestubs.read.vmlinux import open_kernel
-from support import FIXTURES, Kernels, MiniKernel, call, tool
-from support.kernelwriter import LinkedKernel
+from support import FIXTURES, Kernels, MiniKernel, call, refusal, run_program, tool
+from support.kernelwriter import BASE, LinkedKernel
 
 CASES = FIXTURES / "cases"
 
@@ -112,9 +111,7 @@ def test_the_same_names_as_the_file(mini_kernel: MiniKernel) -> None:
     directory = mini_kernel(VARIANT="traps")
     path = directory.parent / "nm.map"
     with path.open("wb") as file:
-        subprocess.run(
-            [tool("powerpc64le-linux-gnu-nm"), "-n", directory / "vmlinux"], stdout=file, check=True
-        )
+        run_program(tool("powerpc64le-linux-gnu-nm"), "-n", directory / "vmlinux", check=True, stdout=file)
     vmlinux = str(directory / "vmlinux")
     with open_kernel(vmlinux) as kernel, open_kernel(vmlinux, str(path)) as with_map:
         assert [kernel.name(a) for a in kernel.table] == [with_map.name(a) for a in with_map.table]
@@ -151,9 +148,6 @@ def strip(path: Path) -> None:
         if struct.unpack_from("<I", image, at + 4)[0] == 2:
             struct.pack_into("<I", image, at + 4, 1)
     path.write_bytes(image)
-
-
-BASE = 0xC000000000000000
 
 
 @pytest.mark.parametrize("with_map", [False, True])
@@ -221,12 +215,10 @@ def test_neighbours_of_a_real_kernel(
     """Debian's kernel, stripped: its own map is its map; one with one function less or more is refused."""
     vmlinux, own = (kernels(f"debian-7.2.13-ppc64le/{name}") for name in ("vmlinux", "System.map"))
     stripped = tmp_path / "vmlinux"
-    subprocess.run([tool("powerpc64le-linux-gnu-strip"), "-o", stripped, vmlinux], check=True)
+    run_program(tool("powerpc64le-linux-gnu-strip"), "-o", stripped, vmlinux, check=True)
     path = tmp_path / "System.map"
     path.write_text(neighbour(own.read_text(), share, shift, drop=shift > 0, data=data))
-    outcome = call("check", stripped, "--system-map", path)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith(f"{path}: error: ")
+    refusal("check", stripped, "--system-map", path, about=path)
 
 
 @pytest.mark.tools
@@ -234,7 +226,7 @@ def test_neighbours_of_a_real_kernel(
 def test_a_real_kernel_with_its_own_map(strip: str, kernels: Kernels, tmp_path: Path) -> None:
     vmlinux, own = (kernels(f"debian-7.2.13-ppc64le/{name}") for name in ("vmlinux", "System.map"))
     stripped = tmp_path / "vmlinux"
-    subprocess.run([tool(strip), "-o", stripped, vmlinux], check=True)
+    run_program(tool(strip), "-o", stripped, vmlinux, check=True)
     with_map = call("check", stripped, "--system-map", own)
     assert with_map.code == 0
     assert with_map.out.replace(str(stripped), str(vmlinux)) == call("check", vmlinux).out
@@ -246,6 +238,4 @@ def test_a_map_without_the_kernels_stubs_is_of_another_kernel(mini_kernel: MiniK
     thinned = directory.parent / "thinned.map"
     lines = (directory / "System.map").read_text().splitlines(keepends=True)
     thinned.write_text("".join(line for line in lines if "ftrace_ool_stub" not in line))
-    outcome = call("check", directory / "vmlinux", "--system-map", thinned)
-    assert outcome.code == 2
-    assert "has no ftrace_ool_stub" in outcome.err
+    assert "has no ftrace_ool_stub" in refusal("check", directory / "vmlinux", "--system-map", thinned)

@@ -13,7 +13,7 @@ import pytest
 from pfestubs.model.findings import Action, Remedy
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules.kernel import sizing
-from support import OBJECTS, call, validator
+from support import OBJECTS, call, printed, refusal, validator
 from support.elfwriter import KernelObject
 from test_generate import MIB, spread, trap_object
 
@@ -74,12 +74,10 @@ def test_a_saved_count_with_it_is_read_back(tmp_path: Path) -> None:
 
 def test_a_safe_kernel(tmp_path: Path) -> None:
     path = kernel(tmp_path / "vmlinux.o", 20, 40889, 32768)
-    outcome = call("count", "--fail-on-trap", path)
-    assert (outcome.code, outcome.err) == (0, "")
     assert re.fullmatch(
         r"reserve: ok: text location 32,768 is [0-9,]+ bytes from its stub \(limit 33,554,428, margin"
         r" 1,048,576\)",
-        outcome.out.splitlines()[-1],
+        printed("count", "--fail-on-trap", path).splitlines()[-1],
     )
     document = json.loads(call("count", "--fail-on-trap", "--format", "json", path).out)
     validator("count").validate(document)
@@ -89,18 +87,18 @@ def test_a_safe_kernel(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["pfe-ppc64le-gnu", "trapspfe-ppc64le-gnu"])
 def test_a_kernel_without_reserve(name: str) -> None:
-    outcome = call("count", "--fail-on-trap", OBJECTS / f"{name}.o")
-    assert outcome.code == 0
-    assert outcome.out.endswith("reserve: no function depends on one\n")
+    assert printed("count", "--fail-on-trap", OBJECTS / f"{name}.o").endswith(
+        "reserve: no function depends on one\n"
+    )
     document: Any = json.loads(call("count", "--fail-on-trap", "--format", "json", OBJECTS / f"{name}.o").out)
     validator("count").validate(document)
     assert document["trap"] is None
 
 
 def test_text_too_large_for_any_reserve(tmp_path: Path) -> None:
-    outcome = call("count", "--fail-on-trap", kernel(tmp_path / "vmlinux.o", 70, 60000, 45000))
-    assert outcome.code == 1
-    assert outcome.out.endswith("; make the kernel's text smaller, or disable CONFIG_FUNCTION_TRACER\n")
+    assert printed(
+        "count", "--fail-on-trap", kernel(tmp_path / "vmlinux.o", 70, 60000, 45000), code=1
+    ).endswith("; make the kernel's text smaller, or disable CONFIG_FUNCTION_TRACER\n")
 
 
 def test_what_cannot_be_judged_is_an_error(tmp_path: Path) -> None:
@@ -108,9 +106,7 @@ def test_what_cannot_be_judged_is_an_error(tmp_path: Path) -> None:
     obj.text(".text", range(0, 400, 4))
     path = obj.save(tmp_path / "vmlinux.o")
     for words in ([OBJECTS / "plain-ppc32-gnu.o"], ["--reserve", "5", path]):
-        outcome = call("count", "--fail-on-trap", *words)
-        assert (outcome.code, outcome.out) == (2, "")
-        assert "--fail-on-trap" in outcome.err
+        assert "--fail-on-trap" in refusal("count", "--fail-on-trap", *words)
 
 
 @pytest.mark.parametrize(("mib", "functions"), [(20, 40000), (40, 38000), (50, 70000), (60, 60000)])

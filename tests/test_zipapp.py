@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import ast
-import lzma
 import os
 import shutil
-import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -18,7 +16,7 @@ import pytest
 from pfestubs import __version__
 from pfestubs.cli.main import COMMANDS
 from pfestubs.system import zipapp
-from support import FIXTURES, OBJECTS, clean_environment, run_cli
+from support import FIXTURES, OBJECTS, Outcome, run_cli, run_program, unpack
 
 HEALTHY = FIXTURES / "linked" / "healthy-ppc64le"
 TRAPPED = FIXTURES / "linked" / "trapped-ppc64le.xz"
@@ -37,22 +35,13 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trapped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("linked") / "trapped-ppc64le"
-    path.write_bytes(lzma.decompress(TRAPPED.read_bytes()))
-    return path
+    return unpack(TRAPPED, tmp_path_factory.mktemp("linked") / "trapped-ppc64le")
 
 
-def bare(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def bare(*words: str | Path, cwd: Path | None = None) -> Outcome:
     """Run the interpreter that this environment was made from, without any package."""
     python = os.path.realpath(sys.executable)
-    return subprocess.run(
-        [python, "-S", "-s", "-W", "error", *words],
-        env=clean_environment(),
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_program(python, "-S", "-s", "-W", "error", *words, cwd=cwd)
 
 
 def every_command(trapped: Path) -> Iterator[Sequence[str | Path]]:
@@ -89,27 +78,21 @@ def every_command(trapped: Path) -> Iterator[Sequence[str | Path]]:
 def test_every_command_does_what_the_installed_one_does(archive: Path, trapped: Path) -> None:
     for words in every_command(trapped):
         installed, done = run_cli(*words), bare(archive, *words)
-        assert (done.returncode, done.stdout, done.stderr) == (installed.code, installed.out, installed.err)
+        assert (done.code, done.out, done.err) == (installed.code, installed.out, installed.err)
 
 
 def test_the_drop_ins_by_the_name_of_a_link(archive: Path, tmp_path: Path) -> None:
     for name in ("gen-ftrace-pfe-stubs", "ftrace-gen-ool-stubs", "ftrace-check", "pfestubs"):
         (tmp_path / name).symlink_to(archive)
-        done = subprocess.run(
-            [tmp_path / name, "--version"],
-            env=clean_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (done.returncode, done.stdout) == (0, f"{__version__}\n")
+        done = run_program(tmp_path / name, "--version")
+        assert (done.code, done.out) == (0, f"{__version__}\n")
     done = bare(tmp_path / "ftrace-gen-ool-stubs", "5", "y", "objdump", OBJECT, tmp_path / "out.S")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert (tmp_path / "out.S").read_text() == bare(archive, "generate", OBJECT).stdout
-    assert bare(tmp_path / "ftrace-check", "nm", HEALTHY).returncode == 0
+    assert (done.code, done.err) == (0, "")
+    assert (tmp_path / "out.S").read_text() == bare(archive, "generate", OBJECT).out
+    assert bare(tmp_path / "ftrace-check", "nm", HEALTHY).code == 0
     done = bare(tmp_path / "gen-ftrace-pfe-stubs", "one")
-    assert done.returncode == 2
-    assert "takes 2 arguments, not 1" in done.stderr
+    assert done.code == 2
+    assert "takes 2 arguments, not 1" in done.err
 
 
 @pytest.mark.parametrize("version", ["2.7", "3.6", "3.9", "3.10"])
@@ -123,9 +106,9 @@ def test_an_older_python_is_told(archive: Path, tmp_path: Path, version: str) ->
     older = f"import sys\nsys.path[:0] = {path}\nsys.version_info = {tuple(map(int, version.split('.')))}\n"
     (tmp_path / "pfestubs").write_text(older + main)
     done = bare(tmp_path / "pfestubs")
-    assert done.returncode == 2
-    assert done.stderr.startswith("pfestubs: error: needs Python 3.11 or later, ")
-    assert done.stderr.endswith(f" is {version}\n")
+    assert done.code == 2
+    assert done.err.startswith("pfestubs: error: needs Python 3.11 or later, ")
+    assert done.err.endswith(f" is {version}\n")
 
 
 def test_the_same_bytes_from_any_process(archive: Path, tmp_path: Path) -> None:
@@ -135,12 +118,7 @@ def test_the_same_bytes_from_any_process(archive: Path, tmp_path: Path) -> None:
             f"{imports}from pathlib import Path\nfrom pfestubs.system.zipapp import build_zipapp\n"
             f"Path({str(target)!r}).write_bytes(build_zipapp())"
         )
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={**clean_environment(), "PYTHONHASHSEED": seed},
-            cwd=tmp_path,
-            check=True,
-        )
+        run_program(sys.executable, "-c", code, check=True, env={"PYTHONHASHSEED": seed}, cwd=tmp_path)
         assert target.read_bytes() == archive.read_bytes()
 
 
@@ -165,8 +143,8 @@ def test_bytecode_of_another_python_is_not_used(archive: Path, tmp_path: Path) -
         for info in old.infolist():
             data = old.read(info)
             new.writestr(info, b"\0" * 16 + data[16:] if info.filename.endswith(".pyc") else data)
-    assert bare(other, "check", HEALTHY).stdout == bare(archive, "check", HEALTHY).stdout
-    assert bare(other, "generate", OBJECT).stdout == bare(archive, "generate", OBJECT).stdout
+    assert bare(other, "check", HEALTHY).out == bare(archive, "check", HEALTHY).out
+    assert bare(other, "generate", OBJECT).out == bare(archive, "generate", OBJECT).out
 
 
 def test_nothing_is_compiled_at_start_up(archive: Path) -> None:
@@ -184,7 +162,7 @@ def test_nothing_is_compiled_at_start_up(archive: Path) -> None:
         "sys.exit(status)"
     )
     done = bare("-c", code)
-    assert (done.returncode, done.stderr) == (0, "0\n")
+    assert (done.code, done.err) == (0, "0\n")
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +183,7 @@ def test_a_zip_application_copies_itself(archive: Path, tmp_path: Path) -> None:
     tree = tmp_path / "linux"
     shutil.copytree(FIXTURES / "trees" / "mainline-7.2", tree)
     done = bare(archive, "kbuild", "install", "--vendor", tree)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     copy = tree / "arch/powerpc/tools/pfestubs.pyz"
     assert copy.read_bytes() == archive.read_bytes()
-    assert bare(copy, "--version").stdout == f"{__version__}\n"
+    assert bare(copy, "--version").out == f"{__version__}\n"

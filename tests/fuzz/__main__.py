@@ -63,11 +63,7 @@ class Session:
         """Write the totals."""
         self._saved = time.monotonic()
         statuses = [[name, code, n] for (name, code), n in self.runner.statuses.items()]
-        totals = {
-            "executions": self.runner.executions,
-            "statuses": statuses,
-            "findings": sorted(self._kinds),
-        }
+        totals = {"executions": self.runner.executions, "statuses": statuses, "findings": sorted(self._kinds)}
         new = self._totals.with_suffix(".new")
         new.write_text(json.dumps(totals))
         new.replace(self._totals)

@@ -30,12 +30,11 @@ from support.elfwriter import (
     note,
     write_elf,
 )
-from support.kernelwriter import LinkedKernel, inline_kernel
+from support.kernelwriter import BASE, LinkedKernel, inline_kernel
 
 CASES = FIXTURES / "cases"
 BANNER = b"Linux version 7.2.0-mini (me@here) (cc 14) #1 SMP Mon Nov  2 12:00:00 UTC 2026\n\0"
 _BANNER_AT = 0x800
-_BASE = 0xC000000000000000
 
 
 @dataclass(frozen=True)
@@ -118,10 +117,10 @@ def kernels(directory: Path) -> tuple[KernelSeed, ...]:
     return tuple(found)
 
 
-def with_banner(kernel: LinkedKernel) -> LinkedKernel:
+def with_banner(kernel: LinkedKernel, banner: bytes = BANNER) -> LinkedKernel:
     """Return the kernel with `linux_banner` in its text, which matches it with maps and dumps."""
     address = kernel.base + _BANNER_AT
-    text = BANNER + bytes(-len(BANNER) % 4)
+    text = banner + bytes(-len(banner) % 4)
     words = struct.unpack(f"{kernel.order}{len(text) // 4}I", text)
     kernel.words |= {address + 4 * i: word for i, word in enumerate(words)}
     kernel.places["linux_banner"] = address
@@ -146,7 +145,7 @@ def map_of(kernel: LinkedKernel) -> bytes:
 
 def _cores(kernel: LinkedKernel) -> tuple[bytes, ...]:
     """Return dumps of a kernel that has booted: as kdump writes them, and as QEMU does."""
-    if kernel.layout is None or kernel.bits != 64 or kernel.base != _BASE:
+    if kernel.layout is None or kernel.bits != 64 or kernel.base != BASE:
         return ()
     size = kernel.data_address - kernel.base
     memory = bytearray(min(size, 1 << 17))

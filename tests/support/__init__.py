@@ -6,17 +6,19 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import lzma
 import os
 import pty
 import shutil
 import signal
 import subprocess
 import sysconfig
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from jsonschema import Draft202012Validator
 
@@ -38,20 +40,46 @@ class Outcome:
     err: str
 
 
-class MiniKernel(Protocol):
-    """The type of the fixture `mini_kernel`."""
-
-    def __call__(self, goal: str = "all", **variables: str | int) -> Path: ...
+MiniKernel = Callable[..., Path]
+"""The type of the fixture `mini_kernel`: goal and variables to the directory."""
 
 
-class Kernels(Protocol):
-    """The type of the fixture `kernels`."""
+class Kernels:
+    """Files of the real kernels in a directory, by DIRECTORY/FILE, unpacked into a cache."""
 
-    def __call__(self, name: str) -> Path: ...
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pfestubs-tests"
+        self._cache.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, name: str) -> Path:
+        plain, packed = self._directory / name, self._directory / f"{name}.xz"
+        if plain.is_file():
+            return plain
+        assert packed.is_file(), f"neither {plain} nor {packed} is there (PFESTUBS_KERNELS)"
+        status = packed.stat()
+        target = self._cache / f"{name.replace('/', '-')}-{status.st_size}-{status.st_mtime_ns}"
+        if not target.is_file():
+            with tempfile.TemporaryDirectory(dir=self._cache) as scratch:
+                unpack(packed, Path(scratch, "new")).replace(target)
+        return target
 
     def all(self, name: str) -> list[Path]:
         """That file of every kernel that has it."""
-        ...
+        found = [
+            self(f"{kernel.name}/{name}")
+            for kernel in sorted(self._directory.iterdir())
+            if (kernel / name).is_file() or (kernel / f"{name}.xz").is_file()
+        ]
+        assert found, f"no kernel in {self._directory} (PFESTUBS_KERNELS) has a {name}"
+        return found
+
+
+def unpack(packed: Path, target: Path) -> Path:
+    """Write what an xz file holds."""
+    with lzma.open(packed) as content, target.open("wb") as file:
+        shutil.copyfileobj(content, file, 1 << 20)
+    return target
 
 
 def executable_path(name: str) -> str:
@@ -91,42 +119,43 @@ def call(*words: object) -> Outcome:
     return Outcome(code, out.buffer.getvalue().decode(), err.getvalue())
 
 
+def printed(*words: object, code: int = 0) -> str:
+    """What `pfestubs WORDS` prints; it ends with that exit status and says nothing on standard error."""
+    outcome = call(*words)
+    assert (outcome.code, outcome.err) == (code, ""), outcome
+    return outcome.out
+
+
 def json_of(command: str, *words: object, code: int = 0) -> Any:
-    """The parsed document of `pfestubs COMMAND --format json WORDS`: valid, with that exit status, no message."""
-    outcome = call(command, "--format", "json", *words)
-    assert (outcome.code, outcome.err) == (code, "")
-    value = json.loads(outcome.out)
+    """The parsed document of `pfestubs COMMAND --format json WORDS`, valid by its schema."""
+    value = json.loads(printed(command, "--format", "json", *words, code=code))
     validator(command).validate(value)
     return value
 
 
-def refusal(subject: object, *words: object) -> str:
-    """The one sentence about `subject` with which `pfestubs WORDS` ends, with exit status 2."""
+def refusal(*words: object, about: object = None) -> str:
+    """What `pfestubs WORDS` says, with exit status 2: `ABOUT: error: SENTENCE`, after a wrong use the usage first."""
     outcome = call(*words)
     assert (outcome.code, outcome.out) == (2, ""), outcome
-    start, _, sentence = outcome.err.partition(": error: ")
-    assert start == str(subject), outcome
-    assert len(outcome.err.splitlines()) == 1, outcome
-    assert "internal error" not in sentence, outcome
-    return sentence.removesuffix("\n")
+    *usage, line = outcome.err.removesuffix("\n").split("\n")
+    assert all(text.startswith("Usage: ") for text in usage), outcome
+    assert line.startswith(f"{about}: error: ") if about else ": error: " in line, outcome
+    assert "internal error" not in line, outcome
+    return outcome.err
 
 
-def run_program(*words: object, env: Mapping[str, str] | None = None, **options: Any) -> Outcome:
-    """Run a program in a process of its own; `env` is added to a clean environment."""
-    done = subprocess.run(
-        [str(word) for word in words],
-        env=clean_environment(env),
-        check=False,
-        **{
-            "stdin": subprocess.DEVNULL,
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.PIPE,
-            "text": True,
-            "timeout": 120,
-            **options,
-        },
-    )
-    return Outcome(done.returncode, done.stdout or "", done.stderr or "")
+def run_program(
+    *words: object, env: Mapping[str, str] | None = None, check: bool = False, **options: Any
+) -> Outcome:
+    """Run a program in a process of its own; `env` is added to a clean environment, `check` wants success."""
+    if "input" not in options:
+        options.setdefault("stdin", subprocess.DEVNULL)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 120}
+    command = [str(word) for word in words]
+    done = subprocess.run(command, env=clean_environment(env), text=True, check=False, **{**pipes, **options})
+    outcome = Outcome(done.returncode, done.stdout or "", done.stderr or "")
+    assert not check or outcome.code == 0, (command, outcome)
+    return outcome
 
 
 def run_cli(*words: object, executable: str = "pfestubs", **options: Any) -> Outcome:
@@ -143,18 +172,12 @@ def shell_script(path: Path, body: str) -> Path:
 
 def on_terminal(
     words: Sequence[object], environment: Mapping[str, str], stdout: Any = None
-) -> tuple[subprocess.CompletedProcess[str], str]:
+) -> tuple[Outcome, str]:
     """Run a program with standard error (and `stdout`, unless it is given) on a terminal, and what that shows."""
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "rb", 0) as reader:
-        done = subprocess.run(
-            [str(word) for word in words],
-            env=clean_environment(environment),
-            stdout=theirs if stdout is None else stdout,
-            stderr=theirs,
-            text=True,
-            check=False,
-        )
+        stdout = theirs if stdout is None else stdout
+        done = run_program(*words, env=environment, stdin=None, stdout=stdout, stderr=theirs)
         os.close(theirs)
         seen = b""
         with contextlib.suppress(OSError):  # the other side is closed
@@ -167,6 +190,15 @@ def on_terminal(
 def validator(command: str) -> Draft202012Validator:
     """The shipped schema of a command's document."""
     return Draft202012Validator(json.loads((SCHEMAS / f"{command}-1.json").read_text()))
+
+
+def assert_strict(command: str, good: dict[str, Any], changes: Iterable[dict[str, Any]]) -> None:
+    """Require that a command's schema accepts a document, but none with such a change, nor without a key."""
+    validator(command).validate(good)
+    for change in changes:
+        assert not validator(command).is_valid({**good, **change}), change
+    for key in good:
+        assert not validator(command).is_valid({k: v for k, v in good.items() if k != key}), key
 
 
 def hook_environment(**variables: str | int) -> dict[str, str]:

@@ -9,9 +9,6 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple
 
-Line = tuple[str, bool]
-"""Text of the log, and whether the kernel printed it."""
-
 _STAMPS = (
     "[{s:5d}.{u:06d}] ",
     "[<{s:5d}.{u:06d}>] ",
@@ -40,30 +37,11 @@ _WORDS = (
 )
 _BEFORE = ("", "> ", "> > ", "| ", '"', "    ", "node-7 console: ", "ttyS0| ", "(qemu) ", "target: ", "<pre>")
 _TAGS = (
-    "",
-    "",
-    "host kernel: ",
-    "kernel: ",
-    "power9 kernel: ",
-    "1 - host kernel - - - ",
+    *("", "", "host kernel: ", "kernel: ", "power9 kernel: ", "1 - host kernel - - - "),
     "host kern.info kernel: ",
 )
 _AFTER = (
-    "",
-    "",
-    '"',
-    '",',
-    '"}',
-    "<br>",
-    "^M",
-    "\r",
-    " \\",
-    "</pre>",
-    " |",
-    " [host]",
-    ";",
-    "\t",
-    " (2026)",
+    *("", "", '"', '",', '"}', "<br>", "^M", "\r", " \\", "</pre>", " |", " [host]", ";", "\t", " (2026)"),
     "\x1b[0m",
 )
 _OTHERS = (
@@ -86,12 +64,12 @@ class Dressed(NamedTuple):
 
 def dress(text: str, random: Random) -> Dressed:
     """Return a log, given as the kernel's messages, as something else shows it."""
-    lines: list[Line] = [(line, True) for line in text.splitlines()]
+    lines = text.splitlines()
     lines *= random.choice((1, 1, 1, 2))
     decorate = _decoration(random)
     others = random.random() < 0.4
     texts: list[str] = []
-    for number, (line, _) in enumerate(lines):
+    for number, line in enumerate(lines):
         texts.append(decorate(number, line, random))
         if others and random.random() < 0.1:
             texts.append(random.choice(_OTHERS).format(n=number))

@@ -20,7 +20,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Any
 
 ET_REL, ET_EXEC, ET_DYN, ET_CORE = 1, 2, 3, 4
 EM_386, EM_PPC, EM_PPC64, EM_X86_64 = 3, 20, 21, 62
@@ -104,31 +104,14 @@ class Segment:
     memsz: int | None = None
 
 
-class Options(TypedDict, total=False):
-    """What `write_elf` and `save_elf` take in addition to the tables.
-
-    `rel`: addends are stored in the sections; `crel`: relocations in the compact format (then `rel` may leave
-    the addends out of it).
-    """
-
-    type_: int
-    machine: int
-    bits: int
-    order: str
-    flags: int
-    entry: int
-    segments: Sequence[Segment]
-    rel: bool
-    crel: bool
-
-
 def write_elf(
-    sections: Sequence[Section] = (), symbols: Sequence[Symbol] | None = (), **options: Unpack[Options]
+    sections: Sequence[Section] = (), symbols: Sequence[Symbol] | None = (), **options: Any
 ) -> bytes:
     """The bytes of an ELF file.
 
     `sections` come without the null section and the tables made here, `symbols` with locals first;
-    None leaves the symbol table out (a stripped file).
+    None leaves the symbol table out (a stripped file). The options are those of `_pieces`: `rel` stores the
+    addends in the sections, `crel` writes compact relocations (then `rel` may leave the addends out of them).
     """
     pieces, total = _pieces(sections, symbols, **options)
     image = bytearray(total)
@@ -141,7 +124,7 @@ def save_elf(
     path: Path,
     sections: Sequence[Section] = (),
     symbols: Sequence[Symbol] | None = (),
-    **options: Unpack[Options],
+    **options: Any,
 ) -> Path:
     """`write_elf` to a file, with holes where sections are larger than their data."""
     pieces, total = _pieces(sections, symbols, **options)
@@ -487,30 +470,14 @@ def _relocation_sections(
         if rel:
             patched[id(section)] = bytes(content)
         size = struct.calcsize(order + word)
-        if crel:
-            compact = encode_crel(rows, addends=not rel)
-            made.append(
-                Section(
-                    ".crel" + section.name,
-                    compact,
-                    SHT_CREL,
-                    flags=0x40,
-                    entsize=1,
-                    link=symtab,
-                    info=section,
-                )
-            )
-            continue
+        kind, data, align, entsize = (
+            (".crel", encode_crel(rows, addends=not rel), 1, 1)
+            if crel
+            else ((".rel", table, size, 2 * size) if rel else (".rela", table, size, 3 * size))
+        )
+        number = {".crel": SHT_CREL, ".rel": SHT_REL, ".rela": SHT_RELA}[kind]
+        name = kind + section.name
         made.append(
-            Section(
-                (".rel" if rel else ".rela") + section.name,
-                table,
-                SHT_REL if rel else SHT_RELA,
-                flags=0x40,
-                align=size,
-                entsize=size * (2 if rel else 3),
-                link=symtab,
-                info=section,
-            )
+            Section(name, data, number, flags=0x40, align=align, entsize=entsize, link=symtab, info=section)
         )
     return made

@@ -6,20 +6,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from pfestubs.kbuild.makefiles import POSTLINK_MAKEFILE, TOOLS_MAKEFILE
-from support import (
-    FIXTURES,
-    OBJECTS,
-    Outcome,
-    call,
-    clean_environment,
-    executable_path,
-    tool,
-)
+from support import FIXTURES, OBJECTS, Outcome, call, executable_path, run_program, tool
 
 TREES = FIXTURES / "trees"
 MAKEFILES = (TOOLS_MAKEFILE, POSTLINK_MAKEFILE)
@@ -109,19 +100,13 @@ class Build:
         """Run make; `pfestubs` is the program in this directory to use, None for the makefiles' default."""
         given = {word.partition("=")[0] for word in words} | set(env or {})
         default = [] if "PFESTUBS" in given or not pfestubs else [f"PFESTUBS={self.directory / pfestubs}"]
-        done = subprocess.run(
-            [
-                *(tool("make"), "-j2", "-f", self.tree / "Makefile", f"srctree={self.tree}"),
-                *(f"OBJECT={self.object}", *default, *words),
-            ],
+        done = run_program(
+            *(tool("make"), "-j2", "-f", self.tree / "Makefile", f"srctree={self.tree}"),
+            *(f"OBJECT={self.object}", *default, *words),
+            env={"CC": str(self.directory / "fake-cc"), **(env or {})},
             cwd=self.out,
-            env=clean_environment({"CC": str(self.directory / "fake-cc"), **(env or {})}),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
         )
-        return Outcome(done.returncode, done.stdout, done.stderr)
+        return Outcome(done.code, done.out, done.err)
 
     def steps(self, *words: str, env: Mapping[str, str] | None = None) -> list[str]:
         """The announced commands of a successful make: "GEN vmlinux.arch.S"."""

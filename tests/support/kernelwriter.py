@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,32 @@ def areas_of(layout: Layout | None, places: Mapping[str, tuple[int, int]], stub_
     ]
 
 
+def kernel_of(
+    table: Iterable[int],
+    places: Mapping[str, tuple[int, int]],
+    *,
+    layout: Layout | None = LAYOUTS["ool"],
+    stub_size: int = 24,
+    nops: Container[int] | None = None,
+    **values: Any,
+) -> Kernel:
+    """A kernel of 64 bits and no symbols; nops are everywhere, or where `nops` says."""
+    table = array("Q", table)
+    usual: dict[str, Any] = {
+        "file": "vmlinux",
+        "bits": 64,
+        "byte_order": ByteOrder.LITTLE,
+        "layout": layout,
+        "table_address": BASE + 1024 * MIB,
+        "table": table,
+        "table_bytes": 8 * len(table),
+        "areas": areas_of(layout, places, stub_size),
+        "memory": WordMemory(lambda address: ppc.NOP if nops is None or address in nops else 0),
+        "symbols": NamedAddresses({}),
+    }
+    return Kernel(**{**usual, **values})
+
+
 def machine_of(kernel: Kernel, stub_size: int) -> Machine:
     """Return the same kernel for `naive_boot`."""
     places = {area.name: (area.address, area.count) for area in kernel.areas}
@@ -141,7 +167,7 @@ class LinkedKernel:
     bits: int = 64
     order: str = "<"
     stub_size: int = 24
-    base: int = 0xC000000000000000
+    base: int = BASE
     init_base: int = 0
     text_size: int = 0
     init_size: int = 0
@@ -385,30 +411,19 @@ class Linked:
             *(second + 256 * i for i in range(self.high)),
             *(init + 256 * i for i in range(self.init)),
         ]
-        locations = frozenset(table)
+        values: dict[str, Any] = {
+            "text": range(BASE, etext),
+            "inittext": range(init, init + 2 * MIB),
+            "tracers": {"ftrace_caller": BASE + 0x100, "ftrace_regs_caller": BASE + 0x80},
+            "trampolines": {"ftrace_tramp_text": trampoline, "ftrace_tramp_init": init + MIB - 64},
+            **changes,
+        }
         places = {
             "text": (reserve_at, self.reserve),
             "text_end": (end_area, count),
             "inittext": (init + MIB, self.init),
         }
-        values: dict[str, Any] = {
-            "file": "vmlinux",
-            "bits": 64,
-            "byte_order": ByteOrder.LITTLE,
-            "layout": LAYOUTS["ool"],
-            "table_address": BASE + 512 * MIB,
-            "table": array("Q", table),
-            "table_bytes": 8 * len(table),
-            "text": range(BASE, etext),
-            "inittext": range(init, init + 2 * MIB),
-            "areas": areas_of(LAYOUTS["ool"], places, self.stub_size),
-            "tracers": {"ftrace_caller": BASE + 0x100, "ftrace_regs_caller": BASE + 0x80},
-            "trampolines": {"ftrace_tramp_text": trampoline, "ftrace_tramp_init": init + MIB - 64},
-            "memory": WordMemory(lambda address: ppc.NOP if address in locations else 0),
-            "symbols": NamedAddresses({}),
-            **changes,
-        }
-        return Kernel(**values)
+        return kernel_of(table, places, stub_size=self.stub_size, nops=frozenset(table), **values)
 
     def boot(self, **changes: Any) -> Boot:
         return simulate_boot(self.kernel(**changes))
