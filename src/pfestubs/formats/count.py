@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pfestubs.formats.findings import remedy_sentence, remedy_values
 from pfestubs.formats.text import dump_json, escape_line, keys_of
@@ -40,7 +40,14 @@ def render_text(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  #
 
 def render_json(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - nothing to choose
     """Yield the document, which `read/saved.py` reads back; the key `trap` only if it was asked for."""
-    counts = sized.counts
+    counts, trap = sized.counts, None
+    if sized.trap is not None:
+        trap = {
+            **keys_of(sized.trap, "exposed index distance stubs"),
+            "limit": ppc.branch_limit(sized.trap.distance),
+            "margin": TRAP_MARGIN,
+            "remedy": remedy_values(sized.trap.remedy),
+        }
     yield dump_json(
         {
             "schema": COUNT_SCHEMA,
@@ -49,7 +56,7 @@ def render_json(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  #
             "layout": counts.layout.name if counts.layout else None,
             "entries": {**counts.entries._asdict(), "total": counts.entries.total},
             "stubs": _stub_counts(counts),
-            **({"trap": _trap_values(sized.trap)} if sized.judged else {}),
+            **({"trap": trap} if sized.judged else {}),
         }
     )
 
@@ -82,14 +89,3 @@ def _stub_counts(counts: ObjectCounts) -> dict[str, int] | None:
     if counts.layout is None or counts.stubs is None:
         return None
     return {area.name: counts.stubs.of(area.role) for area in counts.layout.areas}
-
-
-def _trap_values(trap: Trap | None) -> dict[str, Any] | None:
-    if trap is None:
-        return None
-    return {
-        **keys_of(trap, "exposed index distance stubs"),
-        "limit": ppc.branch_limit(trap.distance),
-        "margin": TRAP_MARGIN,
-        "remedy": remedy_values(trap.remedy),
-    }

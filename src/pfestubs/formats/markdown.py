@@ -68,17 +68,13 @@ def document(blocks: Iterable[str], lists: Sequence[FoldedList]) -> Iterator[str
     """Yield paragraphs and tables, then each list folded, together at most `LIMIT` characters."""
     head = "\n\n".join(blocks) + "\n"
     yield head
-    yield from _folded_lists(lists, LIMIT - len(head))
-
-
-def _folded_lists(lists: Sequence[FoldedList], room: int) -> list[str]:
+    folded, room = [""] * len(lists), LIMIT - len(head)
     shortest_first = sorted(range(len(lists)), key=lambda i: sum(map(len, lists[i].lines)))
-    folded = [""] * len(lists)
     # A short list leaves its share to longer ones.
     for waiting, i in zip(range(len(lists), 0, -1), shortest_first, strict=True):
         folded[i] = _folded(lists[i], room // waiting)
         room -= len(folded[i])
-    return folded
+    yield from folded
 
 
 def _folded(listed: FoldedList, room: int) -> str:

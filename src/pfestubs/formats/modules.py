@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pfestubs.formats.tables import Table, paragraph, table_text
 from pfestubs.formats.text import escape_line, keys_of, plural
@@ -109,7 +109,14 @@ def render_json(listing: ModuleListing, options: RenderOptions) -> Iterator[str]
     yield '{"modules": ['
     separator = "\n"
     for row in listing.modules:
-        yield separator + encode(_module(row))
+        document = {
+            **keys_of(row.module, "file byte_order vermagic abi nops text_bytes"),
+            **keys_of(row, "locations unseen stub_bytes stub_entries flags"),
+            "class": row.module.bits,
+            "mcount": row.module.has_mcount,
+            "tracing": row.kind,
+        }
+        yield separator + encode(document)
         separator = ",\n"
     tail = {
         "schema": MODULES_SCHEMA,
@@ -118,14 +125,3 @@ def render_json(listing: ModuleListing, options: RenderOptions) -> Iterator[str]
         "unread": [{"file": error.subject, "problem": error.problem} for error in listing.unread],
     }
     yield "\n], " + encode(tail)[1:] + "\n"
-
-
-def _module(row: ModuleStubs) -> dict[str, Any]:
-    module = row.module
-    return {
-        **keys_of(module, "file byte_order vermagic abi nops text_bytes"),
-        **keys_of(row, "locations unseen stub_bytes stub_entries flags"),
-        "class": module.bits,
-        "mcount": module.has_mcount,
-        "tracing": row.kind,
-    }

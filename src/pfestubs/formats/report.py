@@ -12,9 +12,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from pfestubs import __version__
+from pfestubs.formats import findings
 from pfestubs.formats.address_map import MapScale, part_label
 from pfestubs.formats.check import causes, summary
-from pfestubs.formats.findings import WORDS, finding_sentence, remedy_details, remedy_sentence, setting_line
 from pfestubs.formats.markdown import sentence
 from pfestubs.formats.plan import plan_summary, reserve_words
 from pfestubs.formats.templates import page_part, render_template
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.model.findings import Finding
     from pfestubs.rules.analyses.plan import GrowthCurve, PlanResult
     from pfestubs.rules.analyses.report import ReportedKernel, ReportResult
 
@@ -50,9 +49,12 @@ _ID_DIGITS: Final = 12
 def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
     """Yield the page; with `show_all` with every finding."""
     style, script = page_part("report.css"), page_part("report.js")
-    plan, curve, older = result.plan, result.curve, result.older
+    check, plan, curve = result.check, result.plan, result.curve
     damage = plan.damage if plan else None
-    first = _first_error(result)
+    # Where the boot stops, else the first.
+    stops = [error for error in check.errors if check.stops_at and error.location == result.kernel.stop]
+    errors = [*stops, *check.errors]
+    first = errors[0] if errors else None
     values: dict[str, object] = {
         "style": style,
         "script": script,
@@ -60,21 +62,19 @@ def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
         "script_hash": _hash(script),
         "version": __version__,
         "result": result,
-        "check": result.check,
-        "identity": result.check.kernel,
-        "machine": ", ".join(machine_words(result.check.kernel)[:-1]),
+        "check": check,
+        "identity": check.kernel,
+        "machine": ", ".join(machine_words(check.kernel)[:-1]),
         "kernel": result.kernel,
-        "older": older,
+        "older": result.older,
         "plan": None if damage else plan,
         "growth": GrowthScale(plan, curve) if plan and curve else None,
         "outcome": outcome(result).partition(": ")[2],
-        "first": first and f"{first.rule}: {finding_sentence(first)}",
-        "remedy": next(
-            (error.remedy for error in (first, *result.check.errors) if error and error.remedy), None
-        ),
+        "first": first and f"{first.rule}: {findings.finding_sentence(first)}",
+        "remedy": next((error.remedy for error in errors if error.remedy), None),
         "lacking": "call" if CALLS in result.kernel.series else "stub",
-        "damage": damage and finding_sentence(damage),
-        "causes": sorted(causes(result.check.findings, options), key=lambda cause: cause.shown[0].severity),
+        "damage": damage and findings.finding_sentence(damage),
+        "causes": sorted(causes(check.findings, options), key=lambda cause: cause.shown[0].severity),
         "setting": RESERVE_CONFIG,
     }
     yield render_template("report.html.j2", values | _HELPERS)
@@ -90,13 +90,6 @@ def outcome(result: ReportResult) -> str:
 def _hash(part: str) -> str:
     """Return the source expression by which a content security policy permits `part`."""
     return f"sha256-{b64encode(sha256(part.encode()).digest()).decode()}"
-
-
-def _first_error(result: ReportResult) -> Finding | None:
-    """Return the error at which the boot stops, else the first; None without errors."""
-    check = result.check
-    stops = [error for error in check.errors if error.location == result.kernel.stop]
-    return next(iter((stops if check.stops_at is not None else []) or check.errors), None)
 
 
 def kernel_name(kernel: ReportedKernel, other: ReportedKernel) -> str:
@@ -176,27 +169,13 @@ _HELPERS: Final[dict[str, object]] = {
     "PLOT": _PLOT,
     "SHOWN": _SHOWN,
     "CALLS": CALLS,
-    "FORWARD_LIMIT": ppc.FORWARD_LIMIT,
-    "BACKWARD_LIMIT": ppc.BACKWARD_LIMIT,
     "GROWTH_MAX": GROWTH_MAX,
     "shapes": tuple(GrowthShape),
-    "words": WORDS,
+    "findings": findings,
+    "ppc": ppc,
     "map_scale": MapScale,
-    **{
-        helper.__name__: helper
-        for helper in (
-            address_ticks,
-            bytes_text,
-            finding_sentence,
-            kernel_name,
-            level,
-            part_label,
-            remedy_details,
-            remedy_sentence,
-            reserve_words,
-            sentence,
-            setting_line,
-        )
-    },
+} | {
+    helper.__name__: helper
+    for helper in (address_ticks, bytes_text, kernel_name, level, part_label, reserve_words, sentence)
 }
 """What the template calls."""

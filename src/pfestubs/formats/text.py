@@ -107,13 +107,13 @@ def keys_of(value: object, names: str) -> dict[str, Any]:
         value: what the document is about.
         names: of the attributes, separated by blanks; an address is text, an enumeration its value.
     """
-    return {name: None if value is None else _spelled(name, getattr(value, name)) for name in names.split()}
-
-
-def _spelled(name: str, value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.value
-    return optional_address(value) if name in _ADDRESSES else value
+    keys: dict[str, Any] = {name: None if value is None else getattr(value, name) for name in names.split()}
+    for name, found in keys.items():
+        if name in _ADDRESSES:
+            keys[name] = optional_address(found)
+        elif isinstance(found, Enum):
+            keys[name] = found.value
+    return keys
 
 
 def dump_json_list(value: Any, key: str, items: Iterable[Any], depth: int = 1) -> Iterator[str]:

@@ -18,7 +18,7 @@ from pfestubs.system.files import print_messages, write_output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_SRCTREE = click.Path()
+_srctree = click.argument("srctree", type=click.Path())
 
 
 @click.group(
@@ -53,7 +53,7 @@ def command() -> None:
     is_flag=True,
     help=f"Copy pfestubs into the tree ({VENDORED}) and call that copy: the build needs python3 only.",
 )
-@click.argument("srctree", type=_SRCTREE)
+@_srctree
 def install(srctree: str, print_: bool, vendor: bool) -> None:
     """Run `pfestubs kbuild install`."""
     if print_ and vendor:
@@ -97,7 +97,7 @@ def _report_install(srctree: str, tree: kbuild.KernelTree, changed: Sequence[str
     help="Restore the makefiles of SRCTREE bit for bit, and delete the copy that --vendor made.",
     epilog=epilog("pfestubs kbuild remove linux", "pfestubs kbuild remove ../build-ppc64le"),
 )
-@click.argument("srctree", type=_SRCTREE)
+@_srctree
 def remove(srctree: str) -> None:
     """Run `pfestubs kbuild remove`."""
     srctree = _source_tree(srctree)
@@ -112,12 +112,15 @@ def remove(srctree: str) -> None:
     help="Print in one line what SRCTREE is and whether it calls pfestubs.",
     epilog=epilog("pfestubs kbuild status linux", "pfestubs kbuild status . | grep -q ': installed'"),
 )
-@click.argument("srctree", type=_SRCTREE)
+@_srctree
 def status(srctree: str) -> None:
     """Run `pfestubs kbuild status`."""
     srctree = _source_tree(srctree)
     tree = kbuild.open_tree(srctree)
-    write_output(None, escape_line(f"{srctree}: {_state(tree)} ({tree.generation}){_vendored(tree)}") + "\n")
+    vendored = f", {VENDORED} is not called" if tree.vendored_version() else ""
+    if tree.is_vendored:
+        vendored = f", calls {VENDORED} ({tree.vendored_state()})"
+    write_output(None, escape_line(f"{srctree}: {_state(tree)} ({tree.generation}){vendored}") + "\n")
 
 
 def _source_tree(srctree: str) -> str:
@@ -137,9 +140,3 @@ def _state(tree: kbuild.KernelTree) -> str:
     if "other" in states.values():
         return "installed by another version of pfestubs: install again to update the blocks"
     return "installed"
-
-
-def _vendored(tree: kbuild.KernelTree) -> str:
-    if tree.is_vendored:
-        return f", calls {VENDORED} ({tree.vendored_state()})"
-    return f", {VENDORED} is not called" if tree.vendored_version() else ""

@@ -7,19 +7,12 @@ Text is one line on a healthy kernel, else a line per finding and a summary.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs import __version__
 from pfestubs.formats.findings import finding_message, remedy_details, remedy_sentence, remedy_values
 from pfestubs.formats.tables import SCREEN, Table, paragraph, table_text, terminal_width
-from pfestubs.formats.text import (
-    bytes_text,
-    dump_json_list,
-    escape_line,
-    hex_address,
-    keys_of,
-    plural,
-)
+from pfestubs.formats.text import bytes_text, dump_json_list, escape_line, hex_address, keys_of, plural
 from pfestubs.model import CHECK_SCHEMA
 
 if TYPE_CHECKING:
@@ -244,13 +237,12 @@ def render_json(result: CheckResult, options: RenderOptions) -> Iterator[str]:  
             "pfestubs": __version__,
         },
         "findings",
-        map(_finding, result.findings),
+        (
+            {
+                **keys_of(finding, "rule severity function location stub distance limit"),
+                "message": finding_message(finding),
+                "remedy": remedy_values(finding.remedy),
+            }
+            for finding in result.findings
+        ),
     )
-
-
-def _finding(finding: Finding) -> dict[str, Any]:
-    return {
-        **keys_of(finding, "rule severity function location stub distance limit"),
-        "message": finding_message(finding),
-        "remedy": remedy_values(finding.remedy),
-    }

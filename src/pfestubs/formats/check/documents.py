@@ -99,8 +99,11 @@ def _results(uri: str, found: Sequence[Cause]) -> Iterator[dict[str, Any]]:
     seen: Counter[str] = Counter()
     for cause in found:
         first = cause.shown[0]
-        # Which function of several is the first may change with each build.
-        identity = f"{first.rule}:{_stable_name(first.function) if len(cause.shown) == 1 else ''}"
+        # As the next build will name it: without offset, and no address for a name. Which function of several
+        # is the first may change.
+        name = (first.function or "").split("+0x")[0]
+        identity = f"{first.rule}:{'' if len(cause.shown) > 1 or name.startswith('0x') else name}"
+        digest = sha256(identity.encode("utf-8", "backslashreplace")).hexdigest()[:16]
         seen[identity] += 1
         result = {
             "ruleId": first.rule,
@@ -109,7 +112,7 @@ def _results(uri: str, found: Sequence[Cause]) -> Iterator[dict[str, Any]]:
             "message": {"text": escape(check.cause_message(cause))},
             "locations": [_location(uri, first)],
             # Hash and occurrence, as GitHub computes it for source lines.
-            "partialFingerprints": {"primaryLocationLineHash": f"{_digest(identity)}:{seen[identity]}"},
+            "partialFingerprints": {"primaryLocationLineHash": f"{digest}:{seen[identity]}"},
             # Addresses as strings: SARIF's own absoluteAddress is a number, and kernel addresses exceed 2^63.
             "properties": keys_of(first, "distance limit location stub"),
         }
@@ -129,16 +132,6 @@ def _location(uri: str, finding: Finding) -> dict[str, Any]:
         name = escape(finding.function)
         location["logicalLocations"] = [{"fullyQualifiedName": name, "kind": "function"}]
     return location
-
-
-def _stable_name(function: str | None) -> str:
-    """Return the function as the next build will name it: without offset, and no address for a name."""
-    name = (function or "").split("+0x")[0]
-    return "" if name.startswith("0x") else name
-
-
-def _digest(identity: str) -> str:
-    return sha256(identity.encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
 def _uri(file: str) -> str:
