@@ -83,7 +83,8 @@ class RelocatedWords:
         """The relocation tables with their words: offset, info, addend, and so on."""
         elf = self._elf
         columns = []
-        for table in self._tables():
+        # Section headers name the same tables that boot finds.
+        for table in self._section_tables() if elf.sections else self._dynamic_tables():
             if table.size % (3 * elf.word):
                 raise InputError(
                     elf.path,
@@ -93,13 +94,9 @@ class RelocatedWords:
             columns.append((table, elf.words(data, elf.word)))
         return columns
 
-    def _tables(self) -> list[_Table]:
-        """Return the tables that section headers name, or boot finds where the file has none."""
-        return self._section_tables() if self._elf.sections else self._dynamic_tables()
-
     def require_agreement(self) -> None:
         """Refuse a file whose section headers and dynamic section name different relocations."""
-        tables = self._section_tables() if self._elf.sections else []
+        tables = self._section_tables()
         if not tables or self._dynamic_address is None:
             return
         (start, size), (found, found_size) = (

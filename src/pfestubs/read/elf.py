@@ -110,6 +110,8 @@ class Elf(Headers):
     Attributes:
         word: bytes of an address, 8 or 4.
         order: byte order, "<" or ">" as `struct` spells it.
+        symbol_size: bytes of a symbol.
+        symbol_value_offset: where st_value is in it, in bytes.
         rela_struct: an entry of SHT_RELA: offset, info, addend (unsigned).
     """
 
@@ -120,6 +122,8 @@ class Elf(Headers):
         is_64 = self.bits == 64
         self._section_struct = struct.Struct(self.order + ("IIQQQQIIQQ" if is_64 else "10I"))
         self._symbol_struct = struct.Struct(self.order + ("IBBHQQ" if is_64 else "IIIBBH"))
+        self.symbol_size = self._symbol_struct.size
+        self.symbol_value_offset = 8 if is_64 else 4
         self.rela_struct = struct.Struct(self.order + ("3Q" if is_64 else "3I"))
 
     # -- words -------------------------------------------------------------------------------------------
@@ -176,26 +180,16 @@ class Elf(Headers):
         """The index of the symbol table (SHT_SYMTAB), or None: the file is stripped."""
         return next((i for i, s in enumerate(self.sections) if s.type == _SHT_SYMTAB), None)
 
-    @property
-    def symbol_value_offset(self) -> int:
-        """Where st_value is in a symbol, in bytes."""
-        return 8 if self.bits == 64 else 4
-
-    @property
-    def symbol_size(self) -> int:
-        """Bytes of a symbol."""
-        return self._symbol_struct.size
-
     @cached_property
     def symbols(self) -> bytes:
         """The symbol table as it is in the file; empty for a stripped file."""
         if self.symtab is None:
             return b""
         data = self.section_data(self.symtab)
-        if len(data) % self._symbol_struct.size:
+        if len(data) % self.symbol_size:
             raise InputError(
                 self.path,
-                f"has a symbol table of {len(data)} bytes, not a multiple of {self._symbol_struct.size}",
+                f"has a symbol table of {len(data)} bytes, not a multiple of {self.symbol_size}",
             )
         return data
 
@@ -204,13 +198,10 @@ class Elf(Headers):
         """The string table of the symbols' names."""
         if self.symtab is None:
             return b""
-        return self.section_data(self._linked(self.symtab))
-
-    def _linked(self, index: int) -> int:
-        link = self.sections[index].link
+        link = self.sections[self.symtab].link
         if not 0 < link < len(self.sections):
-            raise InputError(self.path, f"section {index} links to section {link}, which is not there")
-        return link
+            raise InputError(self.path, f"section {self.symtab} links to section {link}, which is not there")
+        return self.section_data(link)
 
     @cached_property
     def _extended_indices(self) -> bytes:
@@ -223,7 +214,7 @@ class Elf(Headers):
     @property
     def symbol_count(self) -> int:
         """Entries in the symbol table."""
-        return len(self.symbols) // self._symbol_struct.size
+        return len(self.symbols) // self.symbol_size
 
     def symbol_fields(self, index: int) -> tuple[int, int, int, int, int]:
         """Return the name offset, value, size, st_info and st_shndx of symbol `index`."""

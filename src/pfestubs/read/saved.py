@@ -29,8 +29,8 @@ from pfestubs.model import (
     ObjectCounts,
 )
 from pfestubs.model.findings import RULES, Scope
-from pfestubs.read.file_types import is_document
-from pfestubs.read.source import read_document, read_head
+from pfestubs.read.file_types import HEAD, is_document
+from pfestubs.read.source import open_source, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -51,7 +51,8 @@ _TYPES: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
 
 def is_saved(path: str) -> bool:
     """Return whether the file at `path` is a saved document, by how it begins."""
-    return is_document(read_head(path))
+    with open_source(path, raw=True) as source:
+        return is_document(source.read_up_to(0, HEAD))
 
 
 def read_saved_count(path: str) -> ObjectCounts:

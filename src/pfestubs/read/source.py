@@ -121,12 +121,6 @@ def read_document(path: str) -> bytes:
     return bytes(content)
 
 
-def read_head(path: str) -> bytes:
-    """Return the first bytes of a file as stored: enough to know what it is."""
-    with open_source(path, raw=True) as source:
-        return source.read_up_to(0, HEAD)
-
-
 # -- packed files --------------------------------------------------------------------------------------------
 
 

@@ -26,7 +26,6 @@ class _State:
     """What the handler needs to know; one process has one."""
 
     def __init__(self) -> None:
-        self.installed: frozenset[signal.Signals] = frozenset()
         self.deferred = 0
         self.pending = 0
         self.ending = False
@@ -38,15 +37,14 @@ _state = _State()
 
 def install() -> None:
     """Handle each of the signals, except one that the caller has set to be ignored (nohup, a shell's &)."""
-    wanted = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    for number in wanted:
-        signal.signal(number, _handle)
-    _state.installed = frozenset(wanted)
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _handle)
 
 
 def block() -> None:
     """Block the signals for good: the outcome is decided, and the interpreter is about to exit."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _state.installed)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def end(number: int) -> NoReturn:
