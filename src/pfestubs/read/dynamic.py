@@ -22,13 +22,8 @@ if TYPE_CHECKING:
     from pfestubs.read.memory import Memory
 
 DYNAMIC_SYMBOLS: Final = ("_DYNAMIC", "__dynamic_start")
-# Relocations that fill a slot with base + addend, and those that add the value of a symbol too.
-_RELATIVE: Final = frozenset({e.R_PPC_RELATIVE})
-_ABSOLUTE: Final = {
-    64: frozenset({e.R_PPC64_ADDR64, e.R_PPC64_UADDR64}),
-    32: frozenset({e.R_PPC_ADDR32, e.R_PPC_UADDR32}),
-}
-_R_NONE: Final = 0
+_R_NONE, _R_RELATIVE = 0, 22
+"""Nothing; base + addend. The relocations of `e.ABSOLUTE` add the value of a symbol too."""
 
 
 class _Table(NamedTuple):
@@ -178,7 +173,7 @@ class RelocatedWords:
         if not hits:
             return values
         infos = words[1::3]
-        plain = _RELATIVE | _ABSOLUTE[elf.bits]
+        plain = e.ABSOLUTE[elf.bits] | {_R_RELATIVE}
         if isinstance(hits, range):
             kinds = set(infos[hits.start : hits.stop])
             if all(elf.info_type(info) in plain and not elf.info_symbol(info) for info in kinds):
@@ -191,25 +186,24 @@ class RelocatedWords:
             if kind == _R_NONE:
                 continue
             if rest or kind not in plain:
-                raise InputError(
-                    elf.path,
-                    f"the location table has a relocation {elf.relocation_name(kind)} at {offsets[i]:#x},"
-                    " expected only relative ones, one per slot",
-                )
+                raise self._unexpected(kind, f"at {offsets[i]:#x}")
             base = self._symbol_value(table, infos[i]) if elf.info_symbol(infos[i]) else 0
             values[slot] = base + words[3 * i + 2] & (1 << elf.bits) - 1
         return values
+
+    def _unexpected(self, kind: int, what: str) -> InputError:
+        return InputError(
+            self._elf.path,
+            f"the location table has a relocation {self._elf.relocation_name(kind)} {what},"
+            " expected only relative ones, one per slot",
+        )
 
     def _symbol_value(self, table: _Table, info: int) -> int:
         """Return the value of a relocation's symbol, which boot adds (R_PPC64_ADDR64, R_PPC64_UADDR64)."""
         elf = self._elf
         number, kind = elf.info_symbol(info), elf.info_type(info)
-        if table.symbols is None or kind in _RELATIVE or elf.bits == 32:
-            raise InputError(
-                elf.path,
-                f"the location table has a relocation {elf.relocation_name(kind)} with symbol {number},"
-                " expected only relative ones, one per slot",
-            )
+        if table.symbols is None or kind == _R_RELATIVE or elf.bits == 32:
+            raise self._unexpected(kind, f"with symbol {number}")
         offset = table.symbols + number * elf.symbol_size + elf.symbol_value_offset
         content = elf.file_range(offset, elf.word, "dynamic symbols")
         return int.from_bytes(content, elf.byte_order.value)

@@ -31,7 +31,9 @@ SHF_ALLOC, SHF_EXECINSTR, _SHF_COMPRESSED = 0x2, 0x4, 0x800
 SHN_UNDEF, _SHN_LORESERVE, SHN_ABS, SHN_COMMON, _SHN_XINDEX = 0, 0xFF00, 0xFFF1, 0xFFF2, 0xFFFF
 STT_NOTYPE, STT_FUNC = 0, 2
 STB_LOCAL, STB_GLOBAL, STB_WEAK = 0, 1, 2
-R_PPC64_ADDR64, R_PPC64_UADDR64, R_PPC_ADDR32, R_PPC_UADDR32, R_PPC_RELATIVE = 38, 43, 1, 24, 22
+ABSOLUTE: Final = {64: frozenset({38, 43}), 32: frozenset({1, 24})}
+"""The relocation of an address, by its bits, and its unaligned spelling: R_PPC64_ADDR64, R_PPC64_UADDR64,
+R_PPC_ADDR32, R_PPC_UADDR32."""
 
 NAME_LIMIT: Final = 1024
 """Bytes of a name that are shown: twice the kernel's KSYM_NAME_LEN; bounds memory use for hostile files."""

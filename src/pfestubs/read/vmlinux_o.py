@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import InputError
 from pfestubs.layouts import LAYOUTS, STUB_SYMBOLS
@@ -25,17 +25,8 @@ _VARIABLE_MAX: Final = 10
 _RELOCATION_TYPES: Final = frozenset({e.SHT_RELA, e.SHT_REL, e.SHT_CREL})
 
 
-class _Machine(NamedTuple):
-    name: str
-    relocation: str
-    types: frozenset[int]
-    """The word's relocation and its unaligned spelling, which means the same."""
-
-
-_MACHINES: Final[dict[str | int, _Machine]] = {
-    "EM_PPC64": _Machine("ppc64", "R_PPC64_ADDR64", frozenset({e.R_PPC64_ADDR64, e.R_PPC64_UADDR64})),
-    "EM_PPC": _Machine("ppc", "R_PPC_ADDR32", frozenset({e.R_PPC_ADDR32, e.R_PPC_UADDR32})),
-}
+_RELOCATION: Final = {64: "R_PPC64_ADDR64", 32: "R_PPC_ADDR32"}
+"""Of an entry, by the bits of the file."""
 
 
 def read_vmlinux_o(path: str) -> VmlinuxO:
@@ -51,8 +42,7 @@ def read_vmlinux_o(path: str) -> VmlinuxO:
             raise InputError(
                 elf.path, "has no symbol table: it was stripped", "give vmlinux.o as the linker wrote it"
             )
-        machine = _MACHINES[elf.machine]
-        locations = _locations(elf, machine)
+        locations = _locations(elf)
         code = [
             i
             for i, s in enumerate(elf.sections)
@@ -61,10 +51,10 @@ def read_vmlinux_o(path: str) -> VmlinuxO:
         stubs = _stub_symbols(elf)
         return VmlinuxO(
             file=path,
-            machine=machine.name,
+            machine=str(elf.machine).removeprefix("EM_").lower(),
             bits=elf.bits,
             byte_order=elf.byte_order,
-            relocation=machine.relocation,
+            relocation=_RELOCATION[elf.bits],
             sections=[
                 TextSection(
                     elf.section_name(i), elf.sections[i].size, elf.sections[i].align, locations.get(i, ())
@@ -77,13 +67,13 @@ def read_vmlinux_o(path: str) -> VmlinuxO:
         )
 
 
-def _locations(elf: Elf, machine: _Machine) -> dict[int, array[int]]:
+def _locations(elf: Elf) -> dict[int, array[int]]:
     """Return the byte offsets of the locations in each section, over every entries section."""
     relocations = _relocation_sections(elf)
     sizes = [section.size for section in elf.sections]
     elf.refuse_overlapping((sizes[i] for rows in relocations.values() for i in rows), "entries' relocations")
     elf.refuse_overlapping((sizes[i] for i in relocations), "entries")
-    reader = _LocationReader(elf, machine)
+    reader = _LocationReader(elf)
     for table, sections in relocations.items():
         reader.read_table(table, sections)
     return reader.found
@@ -109,9 +99,8 @@ def _relocation_sections(elf: Elf) -> dict[int, list[int]]:
 class _LocationReader:
     """Collects `found`: the byte offsets of the locations in each section."""
 
-    def __init__(self, elf: Elf, machine: _Machine) -> None:
+    def __init__(self, elf: Elf) -> None:
         self._elf = elf
-        self._machine = machine
         self._mask = (1 << elf.bits) - 1
         self.found: dict[int, array[int]] = {}
         self._targets: dict[int, tuple[array[int], int]] = {}
@@ -138,7 +127,7 @@ class _LocationReader:
                 addends = _addends_in_place(elf, table, stored, offsets)
             kinds = dict.fromkeys(infos)
             for info in kinds:
-                self._read_target(info, _Entry(elf, table, offsets, infos, info))
+                self._read_target(info, table, offsets, infos)
             self._add(infos, addends, is_uniform=len(kinds) == 1)
         _compare_slots(elf, table, slots)
 
@@ -160,15 +149,21 @@ class _LocationReader:
         offset, info, addend = elf.rela_struct.unpack(elf.section_data(index))
         if offset:
             return False
-        self._read_target(info, _Entry(elf, table, (offset,), (info,), info))
+        self._read_target(info, table, (offset,), (info,))
         target, value = self._targets[info]
         target.append(value + addend & self._mask)
         return True
 
-    def _read_target(self, info: int, entry: _Entry) -> None:
-        if info not in self._targets:
-            section, value = _target(self._elf, self._machine, info, entry)
-            self._targets[info] = self.found.setdefault(section, array("Q")), value
+    def _read_target(self, info: int, table: int, offsets: Sequence[int], infos: Sequence[int]) -> None:
+        """Find what an r_info points to; the table with its columns is for messages."""
+        if info in self._targets:
+            return
+        target = _target(self._elf, info)
+        if isinstance(target, str):
+            entry = f"{self._elf.section_label(table)}+{offsets[infos.index(info)]:#x}"
+            raise InputError(self._elf.path, f"entry {entry} {target}")
+        section, value = target
+        self._targets[info] = self.found.setdefault(section, array("Q")), value
 
     def _add(self, infos: array[int], addends: array[int], *, is_uniform: bool) -> None:
         mask = self._mask
@@ -210,27 +205,11 @@ def _addends_in_place(elf: Elf, table: int, words: array[int], offsets: array[in
         ) from error
 
 
-class _Entry(NamedTuple):
-    """The first entry with an r_info; looked for only if a message has to name it."""
-
-    elf: Elf
-    table: int
-    offsets: Sequence[int]
-    infos: Sequence[int]
-    info: int
-
-    def __str__(self) -> str:
-        return f"{self.elf.section_label(self.table)}+{self.offsets[self.infos.index(self.info)]:#x}"
-
-
-def _target(elf: Elf, machine: _Machine, info: int, entry: _Entry) -> tuple[int, int]:
-    """Return the section that an r_info points into, and its symbol's value; `entry` is for messages."""
+def _target(elf: Elf, info: int) -> tuple[int, int] | str:
+    """Return the section that an r_info points into, and its symbol's value; or what is wrong with it."""
     number = elf.info_type(info)
-    if number not in machine.types:
-        raise InputError(
-            elf.path,
-            f"entry {entry} has a relocation {elf.relocation_name(number)}, expected {machine.relocation}",
-        )
+    if number not in e.ABSOLUTE[elf.bits]:
+        return f"has a relocation {elf.relocation_name(number)}, expected {_RELOCATION[elf.bits]}"
     symbol = elf.symbol(elf.info_symbol(info))
     if symbol.reserved or symbol.section == e.SHN_UNDEF:
         kind = {e.SHN_UNDEF: "undefined", e.SHN_ABS: "absolute", e.SHN_COMMON: "common"}.get(
@@ -238,14 +217,9 @@ def _target(elf: Elf, machine: _Machine, info: int, entry: _Entry) -> tuple[int,
         )
         name = elf.symbol_name(symbol)
         shown = f"symbol {name}" if name else f"symbol number {elf.info_symbol(info)}"
-        raise InputError(
-            elf.path, f"entry {entry} refers to the {kind} {shown}, expected a function of this object"
-        )
-    if not elf.sections[symbol.section].flags & e.SHF_EXECINSTR:
-        raise InputError(
-            elf.path,
-            f"entry {entry} points into section {elf.section_label(symbol.section)}, which holds no code",
-        )
+        return f"refers to the {kind} {shown}, expected a function of this object"
+    if not elf.sections[symbol.section].is_code:
+        return f"points into section {elf.section_label(symbol.section)}, which holds no code"
     return symbol.section, symbol.value
 
 
