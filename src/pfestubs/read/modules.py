@@ -10,13 +10,13 @@ from pfestubs.errors import InputError, PfestubsError, ToolError
 from pfestubs.model import ByteOrder, EntriesTable, ModuleFile, ppc
 from pfestubs.read import elf as e
 from pfestubs.read.file_types import require_kind
+from pfestubs.read.vmlinux_o import ENTRIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pfestubs.read.elf import Elf
 
-ENTRIES_SECTION: Final = "__patchable_function_entries"
 _SUFFIXES: Final = (".ko", ".ko.xz", ".ko.gz", ".ko.zst")
 _KBUILD_LINKS: Final = ("build", "source")
 """Links of `/lib/modules/RELEASE` to the trees that the kernel was built from and in."""
@@ -117,7 +117,7 @@ def read_module(path: str) -> ModuleFile:
 
 def _relocations(elf: Elf) -> dict[int, list[int]]:
     """Return the relocation sections of each section of entries."""
-    found: dict[int, list[int]] = {index: [] for index in elf.sections_named(ENTRIES_SECTION)}
+    found: dict[int, list[int]] = {index: [] for index in elf.sections_named(ENTRIES)}
     for i, section in enumerate(elf.sections):
         if section.type in {e.SHT_RELA, e.SHT_REL} and section.info in found:
             found[section.info].append(i)

@@ -97,10 +97,9 @@ def _copy_package(package: str, root: Path) -> None:
     try:
         with as_file(files(package)) as source:
             shutil.copytree(source, root / package, ignore=_LEFT_OUT)
-    except (ImportError, OSError, shutil.Error) as e:
+        (root / package / "__init__.py").stat()
+    except (ImportError, OSError) as e:
         raise InstallationError(f"the source of package {package}") from e
-    if not (root / package / "__init__.py").is_file():
-        raise InstallationError(f"the source of package {package}")
 
 
 def _compile(root: Path) -> None:
