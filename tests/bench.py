@@ -6,8 +6,6 @@ PFESTUBS_KERNELS (a directory of real kernels) and, for the comparison, KERNEL_S
 DEBUG_VMLINUX names one more kernel, with debug information.
 """
 
-from __future__ import annotations
-
 import compileall
 import json
 import multiprocessing

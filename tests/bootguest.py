@@ -8,8 +8,6 @@ The guest has no disk and no network. Its console is QEMU's standard output; QEM
 Unix socket in a temporary directory.
 """
 
-from __future__ import annotations
-
 import argparse
 import fnmatch
 import json

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The fixtures: the command line in process and as executable, the miniature kernel, real kernels."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess

@@ -7,8 +7,6 @@ ROOT holds Debian's Python and packages for s390x (`tools/debian-root`), run by 
 real `vmlinux` or `vmlinux.o` to the fixtures. `make test-foreign` makes ROOT and runs this.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import lzma

@@ -7,8 +7,6 @@ ROOT holds Debian's Python and packages for ppc64el (`tools/debian-root`), PYZ i
 `make live-test` makes both and runs this. The kernel needs an initramfs, devtmpfs, /proc/kcore and tracefs.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -5,8 +5,6 @@ Needs PFESTUBS_KERNELS; without it the tests say that they were skipped. QEMU it
 the tests need, and a missing one is a failure.
 """
 
-from __future__ import annotations
-
 import fnmatch
 import shutil
 import struct

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Inputs that failed in the field, and more of each kind: no false verdict, and a message about the right file."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

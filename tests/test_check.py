@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`pfestubs check` and `ftrace-check`: options, exit status, streams, what is compared with."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Kernels broken on purpose, linked by real linkers: each is caught, by the right rule, at the right function."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

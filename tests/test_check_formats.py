@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The formats of `check`: valid by their published schemas, complete on a clean run, safe with any name."""
 
-from __future__ import annotations
-
 import html
 import json
 import re

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`check` on real kernels: the known numbers, the memory of a booted kernel, and a kernel that dies at boot."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from support import Kernels, call, json_of

@@ -4,8 +4,6 @@
 Sentences are not tested here but in `test_check_formats.py`.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The GitHub action, the GitLab job and the recipes of docs/ci.md, run as CI would run them."""
 
-from __future__ import annotations
-
 import json
 import lzma
 import re

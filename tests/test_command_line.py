@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command line: help, names that are mistyped, numbers, input files, messages of one line each."""
 
-from __future__ import annotations
-
 import json
 import lzma
 import re

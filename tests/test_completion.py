@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Shell completion: the scripts of bash, zsh and fish, and what they ask for."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`pfestubs count`: numbers, formats, options."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Compact relocations (CREL) and relocation sections of unknown types in `vmlinux.o`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

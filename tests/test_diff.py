@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`pfestubs diff`: kernels and saved documents, in any combination."""
 
-from __future__ import annotations
-
 import html
 import json
 import re

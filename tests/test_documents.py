@@ -12,8 +12,6 @@ commands of a block run in one shell, in a scratch directory that holds these fi
 between words; a line `[...]` matches any number of lines.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

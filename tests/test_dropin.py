@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The executables that take the scripts' places."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reading objects: many sections, both kinds of relocations, what is refused and in which words."""
 
-from __future__ import annotations
-
 import bz2
 import gzip
 import os

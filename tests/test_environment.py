@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is around the program: Python, its packages, closed and full streams, other versions of click."""
 
-from __future__ import annotations
-
 import ast
 import sys
 from pathlib import Path

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`pfestubs explain`: logs in every form, messages against a simulated boot, real boots."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import json

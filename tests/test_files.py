@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Files whole or not at all, and standard output."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import stat

@@ -4,8 +4,6 @@
 Exhaustive over the fields of the headers; then a fixed portion of what `make fuzz` does, over every command.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import struct

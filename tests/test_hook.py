@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`pfestubs hook`: the environment as kbuild exports it; the object whole or not at all."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import stat

@@ -4,8 +4,6 @@
 Each runs in a fresh environment that sees this one's packages but for pfestubs itself.
 """
 
-from __future__ import annotations
-
 import shutil
 import sys
 import venv

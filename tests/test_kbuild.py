@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`pfestubs kbuild`: the edit of a tree, and what GNU make does with it."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The manual pages and completion files in the repository are those of the commands as they are now."""
 
-from __future__ import annotations
-
 import runpy
 from pathlib import Path
 from typing import Any

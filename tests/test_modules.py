@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`pfestubs modules`: what the module loader reserves, for files of any packing."""
 
-from __future__ import annotations
-
 import errno
 import gzip
 import json

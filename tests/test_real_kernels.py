@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Real kernels: the known numbers, and the object that kbuild assembled from the script's output."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The recipes of docs/recipes.md, each followed to the letter on a copy of the repository."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

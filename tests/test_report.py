@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`pfestubs report`: its figures against the boot, and the page as a document."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import random

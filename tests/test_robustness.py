@@ -5,8 +5,6 @@ Each class of fault was found in an earlier version. Costs are measured by memor
 operations, not by time.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import resource

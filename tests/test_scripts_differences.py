@@ -4,8 +4,6 @@
 Where the scripts are right, we agree with them; where they are wrong, the linker script decides.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

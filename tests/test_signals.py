@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Signals: 128 + number and no traceback, whenever they come; the compiler ends as a whole, nothing is left."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The rules of sizing over plain values: kinds of sections, areas, layouts, the trap."""
 
-from __future__ import annotations
-
 from fnmatch import fnmatchcase
 from typing import Any
 

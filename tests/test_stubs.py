@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`pfestubs stubs`: the listing, its words against real objdump, and how functions are named."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

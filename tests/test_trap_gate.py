@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`pfestubs count --fail-on-trap`: the gate before the link."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

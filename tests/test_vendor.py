@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`pfestubs kbuild install --vendor`: the tree's own copy of pfestubs."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The zip application: every command on a Python with no packages and no network, the same bytes each time."""
 
-from __future__ import annotations
-
 import ast
 import os
 import shutil

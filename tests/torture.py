@@ -7,8 +7,6 @@ be left; the exit status and the messages must be those of the contract. The exi
 against it.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import pkgutil

@@ -17,10 +17,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fuzz.corpus import corpus
-from fuzz.runs import Runner
+
+if TYPE_CHECKING:
+    from fuzz.runs import Runner  # imported when pfestubs is instrumented
 
 RECIPE_MAX = 96
 """Bytes of a recipe."""

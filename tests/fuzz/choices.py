@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Decisions read from a recipe: from bytes, so that a fuzzer can mutate them, or drawn from a generator."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TypeVar
 

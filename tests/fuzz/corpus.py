@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The recipes that are kept in the repository: each reached code that none before it had."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 _FILE = Path(__file__).with_suffix(".hex")

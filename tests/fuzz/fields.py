@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Where the fields of an ELF file are, read from a sound file by the gABI's tables."""
 
-from __future__ import annotations
-
 import struct
 from typing import NamedTuple
 

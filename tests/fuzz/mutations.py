@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Change sound inputs where they have meaning: fields of ELF files, values of JSON, words of lines."""
 
-from __future__ import annotations
-
 import json
 import re
 import struct

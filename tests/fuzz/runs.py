@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Run a command on the inputs that a recipe makes, and hold the outcome against the contract."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

@@ -5,8 +5,6 @@ Everything comes from the fixtures or is written here; a cross compiler is not n
 and LLD linked are among the fixtures.
 """
 
-from __future__ import annotations
-
 import gzip
 import lzma
 import struct

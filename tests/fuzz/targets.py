@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The commands under test: each writes its inputs into a directory and returns its command line."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable, Sequence

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the tests share apart from fixtures: paths, executables, the command line in process; builders in modules."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

@@ -7,8 +7,6 @@ with Browser(executable, profile_directory) as browser:
     assert not browser.complaints
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

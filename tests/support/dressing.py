@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What loggers, consoles, mails and archives make of a kernel's messages: random, by seed."""
 
-from __future__ import annotations
-
 import html
 import json
 from collections.abc import Callable, Sequence

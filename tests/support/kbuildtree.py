@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Kernel trees for the tests of `pfestubs kbuild`, and building in them with GNU make."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -5,8 +5,6 @@
 location; a step here is a step of the kernel's own code. Nothing of pfestubs is used.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
