@@ -150,27 +150,32 @@ def test_struct_address_decides_about_the_reserve(ip_minus_struct: int, area: st
     assert rules(result) == (["stub-out-of-range"] if ip_minus_struct == -0x2000000 else [])
 
 
-def test_unreachable_slot_is_not_used_up() -> None:
-    at = BASE + 36 * MIB
-    table = [at - 33 * MIB, at - 32 * MIB, at - 32 * MIB + 24, at, at + 4]
-    tracers = {"ftrace_caller": at - 8, "ftrace_regs_caller": at - 16}
-    result = boot(make_kernel(table, areas={"text": (at, 2)}, tracers=tracers))
-    # The second location reaches struct 0; the third tries struct 1 and reaches it exactly; then it is full.
-    assert names(result) == ["text_end", "text", "text", "text_end", "text_end"]
-    assert list(result.index) == [0, 0, 1, 1, 2]
+AT, NEXT = BASE + 36 * MIB, BASE + 0x2000000
 
 
-def test_slot_out_of_range_is_tried_again_by_the_next() -> None:
-    far = BASE + 0x2000000
-    result = boot(make_kernel([BASE + 0x100, far + 24, far + 0x100], areas={"text": (BASE, 3)}))
-    assert names(result) == ["text", "text_end", "text_end"]
-    assert needed(result) == {"text": 1, "text_end": 2, "inittext": 0}
-
-
-def test_slots_move_with_their_index() -> None:
-    """The k-th slot is k stubs further on: what slot 0 cannot reach, slot 1 can."""
-    table = [BASE + 0x100, BASE + 0x2000000 + 20]
-    assert names(boot(make_kernel(table, areas={"text": (BASE, 3)}))) == ["text", "text"]
+@pytest.mark.parametrize(
+    ("reserve", "table", "area", "index"),
+    [
+        # The second location reaches struct 0; the third tries struct 1 and reaches it exactly; then it is full.
+        (
+            (AT, 2),
+            [AT - 33 * MIB, AT - 32 * MIB, AT - 32 * MIB + 24, AT, AT + 4],
+            ["text_end", "text", "text", "text_end", "text_end"],
+            [0, 0, 1, 1, 2],
+        ),
+        # A slot out of range is tried again by the next.
+        ((BASE, 3), [BASE + 0x100, NEXT + 24, NEXT + 0x100], ["text", "text_end", "text_end"], [0, 0, 1]),
+        # The k-th slot is k stubs further on: what slot 0 cannot reach, slot 1 can.
+        ((BASE, 3), [BASE + 0x100, NEXT + 20], ["text", "text"], [0, 1]),
+    ],
+)
+def test_an_unreachable_slot_is_not_used_up(
+    reserve: tuple[int, int], table: list[int], area: list[str], index: list[int]
+) -> None:
+    tracers = {"ftrace_caller": AT - 8, "ftrace_regs_caller": AT - 16}
+    result = boot(make_kernel(table, areas={"text": reserve}, tracers=tracers))
+    assert (names(result), list(result.index)) == (area, index)
+    assert needed(result) == {"text": area.count("text"), "text_end": area.count("text_end"), "inittext": 0}
 
 
 def test_init_text_is_tested_first() -> None:
@@ -197,6 +202,7 @@ def test_overflow_after_the_increment() -> None:
 def test_an_area_without_stubs_is_exhausted_at_once() -> None:
     result = boot(make_kernel([INIT_MIDDLE], areas={"inittext": (INIT_MIDDLE, 0)}))
     assert [(f.rule, f.area) for f in result.failures] == [("area-exhausted", 2)]
+    assert (result.headrooms, result.headroom) == ({}, None)
     assert needed(result) == {"text": 0, "text_end": 0, "inittext": 1}
     assert result.used(2) == 0
 
@@ -302,67 +308,52 @@ NEAR = [MIDDLE + 0x1000]
 INIT_SITE = INIT_MIDDLE + 8 + 4
 
 
-@pytest.mark.parametrize("target", [SITE + 0x1FFFFFC, SITE - 0x2000000])
-def test_direct_call_to_the_byte(target: int) -> None:
-    result = boot(make_kernel(NEAR, tracers={"ftrace_caller": target}, trampolines={}))
-    assert result.failures == []
-    assert list(result.target) == [target]
-
-
-@pytest.mark.parametrize(("target", "limit"), [(SITE + 0x2000000, 0x1FFFFFC), (SITE - 0x2000004, -0x2000000)])
-def test_call_out_of_range(target: int, limit: int) -> None:
-    result = boot(make_kernel(NEAR, tracers={"ftrace_caller": target}, trampolines={}))
-    (failure,) = result.failures
-    assert failure.rule == "tracer-unreachable"
-    assert (failure.distance, failure.limit, failure.tracer) == (target - SITE, limit, "ftrace_caller")
-    assert list(result.target) == [0]
-
-
 FAR = BASE - 256 * MIB
+AWAY = FAR - SITE
+BACK = -0x2000000
+REGS = BACK - 460  # ftrace_regs_caller comes before ftrace_caller
+UNREACHABLE, INIT_ONLY = "tracer-unreachable", "init-trampoline-only"
 
 
-@pytest.mark.parametrize("offset", [0x1FFFFFC, -0x2000000])
-def test_trampoline_to_the_byte(offset: int) -> None:
-    trampolines = {"ftrace_tramp_text": SITE + offset, "ftrace_tramp_init": FAR}
-    result = boot(make_kernel(NEAR, tracers={"ftrace_caller": FAR}, trampolines=trampolines))
-    assert result.failures == []
-    assert list(result.target) == [SITE + offset]
-    trampolines["ftrace_tramp_text"] += 4 if offset > 0 else -4
-    result = boot(make_kernel(NEAR, tracers={"ftrace_caller": FAR}, trampolines=trampolines))
-    assert rules(result) == ["tracer-unreachable"]
+@pytest.mark.parametrize(
+    ("caller", "regs", "text", "init", "target", "failure"),
+    [
+        (0x1FFFFFC, None, None, None, 0x1FFFFFC, None),
+        (BACK, None, None, None, BACK, None),
+        (0x2000000, None, None, None, None, (UNREACHABLE, 0x2000000, 0x1FFFFFC, "ftrace_caller")),
+        (BACK - 4, None, None, None, None, (UNREACHABLE, BACK - 4, BACK, "ftrace_caller")),
+        (AWAY, None, 0x1FFFFFC, AWAY, 0x1FFFFFC, None),
+        (AWAY, None, BACK, AWAY, BACK, None),
+        (AWAY, None, 0x2000000, AWAY, None, (UNREACHABLE, AWAY, BACK, "ftrace_caller")),
+        (AWAY, None, BACK - 4, AWAY, None, (UNREACHABLE, AWAY, BACK, "ftrace_caller")),
+        (0x300, None, 0x100, 0x200, 0x300, None),  # the tracer comes before the trampolines, text before init
+        (AWAY, None, 0x100, 0x200, 0x100, None),
+        (BACK, REGS, None, None, BACK, (UNREACHABLE, REGS, BACK, "ftrace_regs_caller")),  # both are needed
+        (BACK, REGS, 0x100, AWAY, BACK, None),
+        (AWAY, None, AWAY, 0x100, 0x100, (INIT_ONLY, AWAY, BACK, "ftrace_caller")),
+        (BACK, REGS, AWAY, 0x100, BACK, (INIT_ONLY, REGS, BACK, "ftrace_regs_caller")),
+    ],
+)
+def test_what_the_call_of_a_stub_reaches(
+    caller: int,
+    regs: int | None,
+    text: int | None,
+    init: int | None,
+    target: int | None,
+    failure: tuple[str, int, int, str] | None,
+) -> None:
+    """All as offsets from the call; text must not depend on init memory."""
 
+    def places(**offsets: int | None) -> dict[str, int]:
+        return {f"ftrace_{name}": SITE + offset for name, offset in offsets.items() if offset is not None}
 
-def test_tracer_before_trampoline_and_text_before_init() -> None:
-    both = {"ftrace_tramp_text": SITE + 0x100, "ftrace_tramp_init": SITE + 0x200}
-    near = boot(make_kernel(NEAR, tracers={"ftrace_caller": SITE + 0x300}, trampolines=both))
-    assert list(near.target) == [SITE + 0x300]
-    far = boot(make_kernel(NEAR, tracers={"ftrace_caller": FAR}, trampolines=both))
-    assert list(far.target) == [SITE + 0x100]
-    assert far.failures == []
-
-
-def test_both_tracers_are_needed() -> None:
-    tracers = {"ftrace_caller": SITE - 0x2000000, "ftrace_regs_caller": SITE - 0x2000000 - 460}
-    result = boot(make_kernel(NEAR, tracers=tracers, trampolines={}))
-    (failure,) = result.failures
-    assert (failure.rule, failure.tracer, failure.distance) == (
-        "tracer-unreachable",
-        "ftrace_regs_caller",
-        -0x2000000 - 460,
-    )
-    assert list(result.target) == [tracers["ftrace_caller"]]  # boot itself succeeds
-    trampolines = {"ftrace_tramp_text": SITE + 0x100, "ftrace_tramp_init": FAR}
-    assert boot(make_kernel(NEAR, tracers=tracers, trampolines=trampolines)).failures == []
-
-
-def test_text_must_not_depend_on_init_memory() -> None:
-    trampolines = {"ftrace_tramp_text": FAR, "ftrace_tramp_init": SITE + 0x100}
-    result = boot(make_kernel(NEAR, tracers={"ftrace_caller": FAR}, trampolines=trampolines))
-    assert rules(result) == ["init-trampoline-only"]
-    assert list(result.target) == [SITE + 0x100]
-    # The stub breaks after boot: at boot it is written.
-    assert result.has_stub(0)
-    assert result.stops_at is None
+    tracers, trampolines = places(caller=caller, regs_caller=regs), places(tramp_text=text, tramp_init=init)
+    result = boot(make_kernel(NEAR, tracers=tracers, trampolines=trampolines))
+    assert list(result.target) == [0 if target is None else SITE + target]
+    found = [(f.rule, f.distance, f.limit, f.tracer) for f in result.failures]
+    assert found == ([failure] if failure else [])
+    if rules(result) == [INIT_ONLY]:  # the stub breaks after boot: at boot it is written
+        assert (result.has_stub(0), result.stops_at) == (True, None)
 
 
 def test_init_text_may_depend_on_init_memory() -> None:
@@ -371,13 +362,6 @@ def test_init_text_may_depend_on_init_memory() -> None:
     result = boot(make_kernel(table, tracers={"ftrace_caller": FAR}, trampolines=trampolines))
     assert result.failures == []
     assert list(result.target) == [INIT_SITE + 0x100]
-
-
-def test_regs_caller_only_through_the_init_trampoline() -> None:
-    tracers = {"ftrace_caller": SITE - 0x2000000, "ftrace_regs_caller": SITE - 0x2000000 - 460}
-    trampolines = {"ftrace_tramp_text": FAR, "ftrace_tramp_init": SITE + 0x100}
-    result = boot(make_kernel(NEAR, tracers=tracers, trampolines=trampolines))
-    assert [(f.rule, f.tracer) for f in result.failures] == [("init-trampoline-only", "ftrace_regs_caller")]
 
 
 # -- the other layouts ------------------------------------------------------------------------------------
@@ -525,16 +509,7 @@ def test_headroom_is_what_is_left_of_each_branch() -> None:
     assert rooms["tracer"].bytes == 0x2000000 - 0x40 - 12  # ftrace_tramp_text is the better one
     assert {room.location for room in rooms.values()} == {MIDDLE + 0x100000}
     assert result.headroom == rooms["stub"]
-
-
-def test_headroom_is_negative_out_of_range() -> None:
     assert boot(make_kernel([MIDDLE + 8 + 0x2000000])).headrooms["stub"].bytes == -4
-
-
-def test_no_headroom_without_a_stub() -> None:
-    result = boot(make_kernel([MIDDLE], areas={"text_end": (MIDDLE, 0)}))
-    assert result.headrooms == {}
-    assert result.headroom is None
 
 
 def test_headroom_of_init_text_counts_the_trampoline_in_init_memory() -> None:
