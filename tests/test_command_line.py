@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command line: help, names that are mistyped, numbers, input files, messages of one line each."""
 
-import json
 import lzma
 import re
 from importlib import import_module
@@ -117,86 +116,69 @@ def test_unknown_command(word: str, expected: str) -> None:
 # -- numbers ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("0", 0),
-        ("17000", 17_000),
-        ("17,000", 17_000),
-        ("4,294,967,295", 0xFFFFFFFF),
-        ("32k", 32_768),
-        ("1M", 1 << 20),
-        ("0x8000", 0x8000),
-        ("0XfF", 255),
-        ("4294967295", 0xFFFFFFFF),
-        ("007", 7),
-    ],
+COUNTS = {
+    "0": 0,
+    "17000": 17_000,
+    "17,000": 17_000,
+    "4,294,967,295": 0xFFFFFFFF,
+    "32k": 32_768,
+    "1M": 1 << 20,
+    "0x8000": 0x8000,
+    "0XfF": 255,
+    "4294967295": 0xFFFFFFFF,
+    "007": 7,
+}
+NO_COUNTS = (
+    *("", "-1", "+1", "1_0", " 1", "0x", "0x100000000", "4294967296", "1e3", "\u0663", "9" * 5000, "0b1"),
+    *("17,00", "1,7000", ",000", "17,000,", "1kB", "0x1k", "4g"),
 )
+SIZES = {
+    "0": 0,
+    "4096": 4096,
+    "0x1000": 4096,
+    "1k": 1 << 10,
+    "1K": 1 << 10,
+    "3KB": 3 << 10,
+    "3kib": 3 << 10,
+    "1M": 1 << 20,
+    "1MB": 1 << 20,
+    "1MiB": 1 << 20,
+    "2g": 2 << 30,
+    "2GB": 2 << 30,
+    "2GIB": 2 << 30,
+    "6,649,412": 6_649_412,
+}
+NO_SIZES = (
+    *("", "M", "-1", "1 M", "1.5M", "1T", "1B", "1MBB", "0x10K", "0x", "1e6", "\u0661K", "--1", "9" * 21),
+    "1,00",
+)
+
+
+@pytest.mark.parametrize(("text", "number"), COUNTS.items())
 def test_count(text: str, number: int) -> None:
-    assert COUNT.convert(text, None, None) == number
-    assert COUNT_OR_AUTO.convert(text, None, None) == number
+    assert COUNT.convert(text, None, None) == COUNT_OR_AUTO.convert(text, None, None) == number
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("", "-1", "+1", "1_0", " 1", "0x", "0x100000000", "4294967296", "1e3", "\u0663", "9" * 5000, "0b1"),
-        *("17,00", "1,7000", ",000", "17,000,", "1kB", "0x1k", "4g"),
-    ],
-)
-def test_not_a_count(text: str) -> None:
-    for kind in (COUNT, COUNT_OR_AUTO):
-        with pytest.raises(click.BadParameter, match="0 to 4294967295, decimal or 0x"):
-            kind.convert(text, None, None)
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("0", 0),
-        ("4096", 4096),
-        ("0x1000", 4096),
-        ("1k", 1 << 10),
-        ("1K", 1 << 10),
-        ("3KB", 3 << 10),
-        ("3kib", 3 << 10),
-        ("1M", 1 << 20),
-        ("1MB", 1 << 20),
-        ("1MiB", 1 << 20),
-        ("2g", 2 << 30),
-        ("2GB", 2 << 30),
-        ("2GIB", 2 << 30),
-        ("6,649,412", 6_649_412),
-    ],
-)
+@pytest.mark.parametrize(("text", "size"), SIZES.items())
 def test_size(text: str, size: int) -> None:
     assert SIZE.convert(text, None, None) == size
     assert SIGNED_SIZE.convert(f"-{text}", None, None) == -size
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("kind", "text", "problem"),
     [
-        "",
-        "M",
-        "-1",
-        "1 M",
-        "1.5M",
-        "1T",
-        "1B",
-        "1MBB",
-        "0x10K",
-        "0x",
-        "1e6",
-        "\u0661K",
-        "--1",
-        "9" * 21,
-        "1,00",
+        *(
+            (kind, text, "0 to 4294967295, decimal or 0x")
+            for kind in (COUNT, COUNT_OR_AUTO)
+            for text in NO_COUNTS
+        ),
+        *((SIZE, text, "decimal or 0x.*KiB, MiB, GiB") for text in NO_SIZES),
     ],
 )
-def test_not_a_size(text: str) -> None:
-    with pytest.raises(click.BadParameter, match=r"decimal or 0x.*KiB, MiB, GiB"):
-        SIZE.convert(text, None, None)
+def test_not_a_number(kind: Any, text: str, problem: str) -> None:
+    with pytest.raises(click.BadParameter, match=problem):
+        kind.convert(text, None, None)
 
 
 def test_hexadecimal_on_the_command_line() -> None:
@@ -246,36 +228,29 @@ def test_size_on_the_command_line(vmlinux: Path) -> None:
 # -- input files -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("words", "label"),
-    [
-        (["count", "-"], "VMLINUX_O"),
-        (["generate", "-"], "VMLINUX_O"),
-        (["hook", "-", "a.o"], "VMLINUX_O"),
-        (["check", "-"], "VMLINUX"),
-        (["check", "--system-map", "-", "x"], "--system-map"),
-        (["check", "--prelink", "-", "x"], "--prelink"),
-        (["check", "--baseline", "-", "x"], "--baseline"),
-        (["stubs", "-", "f"], "VMLINUX"),
-        (["verify", "x", "-"], "DUMP"),
-    ],
-)
-def test_standard_input_is_refused(words: list[str], label: str) -> None:
-    assert (
-        refusal(*words) == f"{label}: error: cannot be standard input: save it to a file and give its name\n"
-    )
+STANDARD_INPUT = {
+    "count -": "VMLINUX_O",
+    "generate -": "VMLINUX_O",
+    "hook - a.o": "VMLINUX_O",
+    "check -": "VMLINUX",
+    **{f"check {option} - x": option for option in ("--system-map", "--prelink", "--baseline")},
+    "stubs - f": "VMLINUX",
+    "verify x -": "DUMP",
+}
+
+
+@pytest.mark.parametrize(("words", "label"), STANDARD_INPUT.items())
+def test_standard_input_is_refused(words: str, label: str) -> None:
+    sentence = "cannot be standard input: save it to a file and give its name"
+    assert refusal(*words.split()) == f"{label}: error: {sentence}\n"
 
 
 @pytest.mark.parametrize(
-    ("executable", "words"),
-    [
-        ("gen-ftrace-pfe-stubs", ["-", "a.o"]),
-        ("ftrace-gen-ool-stubs", ["5", "y", "objdump", "-", "a.S"]),
-        ("ftrace-check", ["nm", "-"]),
-    ],
+    "words", ["gen-ftrace-pfe-stubs - a.o", "ftrace-gen-ool-stubs 5 y objdump - a.S", "ftrace-check nm -"]
 )
-def test_standard_input_is_refused_by_the_drop_ins(executable: str, words: list[str], tmp_path: Path) -> None:
-    outcome = run_cli(*words, executable=executable, cwd=tmp_path)
+def test_standard_input_is_refused_by_the_drop_ins(words: str, tmp_path: Path) -> None:
+    executable, *others = words.split()
+    outcome = run_cli(*others, executable=executable, cwd=tmp_path)
     assert (outcome.code, outcome.out) == (2, "")
     assert "cannot be standard input" in outcome.err
     assert not list(tmp_path.iterdir())
@@ -328,13 +303,6 @@ def test_swapped_arguments(vmlinux: Path) -> None:
     )
 
 
-def functions(vmlinux: Path) -> list[dict[str, Any]]:
-    outcome = call("stubs", "--format", "json", vmlinux)
-    assert outcome.code == 0
-    found: list[dict[str, Any]] = json.loads(outcome.out)["stubs"]
-    return found
-
-
 def test_stubs_into_a_file(vmlinux: Path, tmp_path: Path) -> None:
     assert call("stubs", "-o", tmp_path / "list", vmlinux).out == ""
     assert (tmp_path / "list").read_text() == call("stubs", vmlinux).out
@@ -342,7 +310,7 @@ def test_stubs_into_a_file(vmlinux: Path, tmp_path: Path) -> None:
 
 
 def test_nearest_functions(vmlinux: Path) -> None:
-    name = functions(vmlinux)[0]["function"].split("+")[0]
+    name = json_of("stubs", vmlinux)["stubs"][0]["function"].split("+")[0]
     assert re.search(
         rf"{name}x is not a symbol of this kernel; did you mean .*\b{name}\b.*\?\n",
         refusal("stubs", vmlinux, f"{name}x"),
@@ -351,7 +319,7 @@ def test_nearest_functions(vmlinux: Path) -> None:
 
 
 def test_address_inside_a_stub(vmlinux: Path) -> None:
-    stub = functions(vmlinux)[0]
+    stub = json_of("stubs", vmlinux)["stubs"][0]
     insns, name = int(stub["insns_address"], 16), stub["function"]
     for offset, where in (
         (0, r"instruction 1 of 4 \(mflr r0\)"),
@@ -368,7 +336,7 @@ def test_address_inside_a_stub(vmlinux: Path) -> None:
 
 
 def test_pointer_of_a_stub(vmlinux: Path) -> None:
-    stub = functions(vmlinux)[0]
+    stub = json_of("stubs", vmlinux)["stubs"][0]
     if stub["address"] != stub["insns_address"]:
         outcome = call("stubs", vmlinux, stub["address"])
         assert f"is in the pointer to the ftrace ops of the stub of {stub['function']}" in outcome.err
@@ -428,8 +396,7 @@ def test_messages_are_single_lines(words: list[str | Path]) -> None:
 )
 def test_messages_of_the_drop_ins_are_single_lines(words: list[str], tmp_path: Path) -> None:
     outcome = run_cli(*words[1:], executable=words[0], cwd=tmp_path)
-    assert outcome.code == 2
-    assert outcome.err.count("\n") == 1
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert outcome.err.rstrip("\n").isprintable()
     assert "##[" not in outcome.err
 

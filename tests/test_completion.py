@@ -81,23 +81,15 @@ def test_options() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["count", ""],
-        ["generate", "x"],
-        ["hook", "vmlinux.o", ""],
-        ["check", ""],
-        ["check", "--system-map", ""],
-        ["check", "-o", ""],
-        ["check", "--prelink", ""],
-        ["check", "--baseline", ""],
-        ["stubs", ""],
-        ["verify", "vmlinux", ""],
+        *("count ", "generate x", "hook vmlinux.o ", "check ", "check --system-map ", "check -o "),
+        *("check --prelink ", "check --baseline ", "stubs ", "verify vmlinux "),
         # What was typed before does not matter: a file that is missing, standard input.
-        ["verify", "-", ""],
-        ["check", "missing", "--system-map", ""],
+        *("verify - ", "check missing --system-map "),
     ],
 )
-def test_file_names_are_left_to_the_shell(words: list[str]) -> None:
-    assert complete(*words) == [f"file,{words[-1]}"]
+def test_file_names_are_left_to_the_shell(words: str) -> None:
+    typed = words.split(" ")
+    assert complete(*typed) == [f"file,{typed[-1]}"]
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

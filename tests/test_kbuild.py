@@ -384,16 +384,41 @@ def older(request: pytest.FixtureRequest, tmp_path: Path) -> Build:
     return Build(request.param, tmp_path)
 
 
-def test_a_second_make_runs_nothing(build: Build) -> None:
+def test_each_make_runs_what_has_to_run(build: Build) -> None:
+    tools = build.out / "arch/powerpc/tools"
+    source, obj, mark = (tools / name for name in ("vmlinux.arch.S", "vmlinux.arch.o", ".pfestubs.tmp"))
     assert build.steps() == ["LD vmlinux.o", *GENERATE, *LINK]
     assert build.checks() == ["vmlinux.unstripped"]
-    assert build.steps() == []
-    assert build.steps() == []
-    assert build.checks() == []
-    source = build.out / "arch/powerpc/tools/vmlinux.arch.S"
+    assert (build.steps(), build.steps(), build.checks()) == ([], [], [])
     expected = call("generate", build.object).out
     assert source.read_text() == expected
     assert (build.out / "vmlinux").read_bytes() == build.object.read_bytes() + expected.encode()
+    made = [path.stat().st_mtime_ns for path in (source, obj)]
+    build.input()  # equal counts are not assembled again
+    assert build.steps() == ["LD vmlinux.o", "GEN vmlinux.arch.S", *LINK]
+    assert build.steps() == []
+    assert made == [path.stat().st_mtime_ns for path in (source, obj)]
+    build.version("9.1.1")  # nor are those of another version
+    assert (build.steps(), build.steps()) == (["GEN vmlinux.arch.S"], [])
+    options = "--spare 3"
+    assert build.steps(f"PFESTUBS_FLAGS={options}") == [*GENERATE, *LINK]
+    assert build.steps(f"PFESTUBS_FLAGS={options}") == []
+    assert build.steps(env={"PFESTUBS_FLAGS": options}) == []
+    assert build.steps() == [*GENERATE, *LINK]
+    source.unlink()
+    assert build.steps()[:2] == ["UPD vmlinux.arch.S", "AS vmlinux.arch.o"]
+    obj.unlink()
+    assert build.steps()[0] == "AS vmlinux.arch.o"
+    mark.unlink()
+    assert (build.steps(), build.steps()) == (["GEN vmlinux.arch.S"], [])
+    assert build.make("clean", "PFESTUBS=nowhere").code == 0
+    assert {path.name for path in build.out.rglob("*") if path.is_file()} == {"auto.conf"}
+    build.input()
+    assert build.steps() == ["LD vmlinux.o", *GENERATE, *LINK]
+    build.object = OBJECTS / "traps-ppc64le-gnu.o"
+    build.reserve(reserve_of(build.object))
+    build.input()
+    assert build.steps() == ["LD vmlinux.o", *GENERATE, *LINK]
 
 
 def test_older_trees_do_the_same(older: Build) -> None:
@@ -413,60 +438,6 @@ def test_older_trees_do_the_same(older: Build) -> None:
     older.input()
     assert older.make().code == 2
     assert not (older.out / "vmlinux").exists()
-
-
-def test_equal_counts_do_not_assemble_again(build: Build) -> None:
-    build.steps()
-    made = {
-        name: (build.out / "arch/powerpc/tools" / name).stat().st_mtime_ns
-        for name in ("vmlinux.arch.S", "vmlinux.arch.o")
-    }
-    build.input()
-    assert build.steps() == ["LD vmlinux.o", "GEN vmlinux.arch.S", *LINK]
-    assert build.steps() == []
-    assert made == {name: (build.out / "arch/powerpc/tools" / name).stat().st_mtime_ns for name in made}
-
-
-def test_other_counts_do(build: Build) -> None:
-    build.steps()
-    build.object = OBJECTS / "traps-ppc64le-gnu.o"
-    build.reserve(reserve_of(build.object))
-    build.input()
-    assert build.steps() == ["LD vmlinux.o", *GENERATE, *LINK]
-
-
-def test_another_version_generates_but_assembles_nothing(build: Build) -> None:
-    build.steps()
-    build.version("9.1.1")
-    assert build.steps() == ["GEN vmlinux.arch.S"]
-    assert build.steps() == []
-
-
-def test_other_options_generate_and_link(build: Build) -> None:
-    build.steps()
-    assert build.steps("PFESTUBS_FLAGS=--spare 3") == [*GENERATE, *LINK]
-    assert build.steps("PFESTUBS_FLAGS=--spare 3") == []
-    assert build.steps(env={"PFESTUBS_FLAGS": "--spare 3"}) == []
-    assert build.steps() == [*GENERATE, *LINK]
-
-
-def test_what_is_missing_is_made_again(build: Build) -> None:
-    build.steps()
-    (build.out / "arch/powerpc/tools/vmlinux.arch.S").unlink()
-    assert build.steps()[:2] == ["UPD vmlinux.arch.S", "AS vmlinux.arch.o"]
-    (build.out / "arch/powerpc/tools/vmlinux.arch.o").unlink()
-    assert build.steps()[0] == "AS vmlinux.arch.o"
-    (build.out / "arch/powerpc/tools/.pfestubs.tmp").unlink()
-    assert build.steps() == ["GEN vmlinux.arch.S"]
-    assert build.steps() == []
-
-
-def test_clean_leaves_nothing_of_ours(build: Build) -> None:
-    build.steps()
-    assert build.make("clean", "PFESTUBS=nowhere").code == 0
-    left = {path.name for path in build.out.rglob("*") if path.is_file()}
-    assert left == {"auto.conf"}
-    assert build.steps() == ["LD vmlinux.o", *GENERATE, *LINK]
 
 
 def test_without_pfestubs_the_scripts_run_and_it_can_change_each_time(build: Build) -> None:
@@ -495,58 +466,34 @@ def test_without_pfestubs_the_rfc_script_runs(tmp_path: Path) -> None:
     assert (build.out / ".arch.vmlinux.o").read_bytes() != b"by the script\n"
 
 
-def test_a_failing_check_breaks_the_build_and_says_how_to_keep_the_file(build: Build) -> None:
-    build.check("echo vmlinux.unstripped: error: stub-out-of-range: f; exit 1")
-    outcome = build.make()
-    assert outcome.code == 2
-    assert "stub-out-of-range: f\n" in outcome.err
-    assert "build with PFESTUBS_CHECK=warn to keep it" in outcome.err
-    assert "earlier build" not in outcome.err
-    assert not (build.out / "vmlinux.unstripped").exists()
-    assert not (build.out / "vmlinux").exists()
-    assert build.make().code == 2
-
-
-def test_a_failing_check_names_the_kernel_of_an_earlier_build(build: Build) -> None:
-    build.steps()
-    build.input()
-    build.check("exit 1")
-    outcome = build.make()
-    assert outcome.code == 2
-    assert "vmlinux is still the kernel of an earlier build\n" in outcome.err
-    assert (build.out / "vmlinux").exists()
-    assert not (build.out / "vmlinux.unstripped").exists()
-
-
-def test_warn_goes_on(build: Build) -> None:
-    build.check("echo vmlinux.unstripped: error: stub-out-of-range: f; exit 1")
-    outcome = build.make("PFESTUBS_CHECK=warn")
-    assert outcome.code == 0
-    assert "stub-out-of-range: f\n" in outcome.err
-    assert "continuing despite errors" in outcome.err
-    assert (build.out / "vmlinux").exists()
-
-
-@pytest.mark.parametrize("what", ["fail", "warn"])
-def test_a_check_that_could_not_look_always_breaks_the_build(what: str, build: Build) -> None:
-    build.check("echo vmlinux: error: no table >&2; exit 2")
-    outcome = build.make(f"PFESTUBS_CHECK={what}")
-    assert outcome.code == 2
-    assert "no table\n" in outcome.err
-    assert "PFESTUBS_CHECK=off builds without the check" in outcome.err
-    assert "PFESTUBS_CHECK=warn" not in outcome.err
-
-
-def test_off_does_not_look(build: Build) -> None:
-    build.check("exit 1")
+def test_what_a_check_does_to_the_build(build: Build) -> None:
+    """It breaks the build, or PFESTUBS_CHECK=warn goes on; one that could not look always breaks it."""
+    kept, intermediate = build.out / "vmlinux", build.out / "vmlinux.unstripped"
+    found = "echo vmlinux.unstripped: error: stub-out-of-range: f; exit 1"
+    blind = "echo vmlinux: error: no table >&2; exit 2"
+    keep = "build with PFESTUBS_CHECK=warn to keep it"
+    unchecked = "PFESTUBS_CHECK=off builds without the check"
+    for script, what, code, says, not_said, is_kept in (
+        (found, "fail", 2, ["stub-out-of-range: f\n", keep], "earlier build", False),
+        (found, "fail", 2, [keep], "earlier build", False),  # again
+        (blind, "fail", 2, ["no table\n", unchecked], "PFESTUBS_CHECK=warn", False),
+        (blind, "warn", 2, ["no table\n", unchecked], "PFESTUBS_CHECK=warn", False),
+        (found, "no", 2, ['PFESTUBS_CHECK is "no", not fail, warn or off'], keep, False),
+        (found, "warn", 0, ["stub-out-of-range: f\n", "continuing despite errors"], keep, True),
+        ("exit 1", "fail", 2, ["vmlinux is still the kernel of an earlier build\n"], unchecked, True),
+    ):
+        build.check(script)
+        if kept.exists():
+            build.input()
+        outcome = build.make(f"PFESTUBS_CHECK={what}")
+        assert outcome.code == code, outcome
+        assert all(words in outcome.err for words in says), outcome
+        assert not_said not in outcome.err, outcome
+        assert kept.exists() == is_kept, outcome
+        assert intermediate.exists() == (code == 0), outcome
+    build.checks()
     assert "CHKFTRC vmlinux.unstripped" not in build.steps("PFESTUBS_CHECK=off")
     assert build.checks() == []
-
-
-def test_an_unknown_word_for_the_check_is_an_error(build: Build) -> None:
-    outcome = build.make("PFESTUBS_CHECK=no")
-    assert outcome.code == 2
-    assert 'PFESTUBS_CHECK is "no", not fail, warn or off' in outcome.err
 
 
 def test_a_good_kernel_is_silent_unless_options_are_given(build: Build) -> None:
