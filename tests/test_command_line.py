@@ -10,8 +10,7 @@ from typing import Any
 import click
 import pytest
 
-from pfestubs.cli import main
-from pfestubs.cli.options import COUNT, COUNT_OR_AUTO, SIGNED_SIZE, SIZE
+from pfestubs.cli import main, options
 from pfestubs.errors import Exit
 from pfestubs.formats.text import escape_line
 from support import OBJECTS, Kernels, MiniKernel, call, json_of, printed, refusal, run_cli
@@ -156,13 +155,13 @@ NO_SIZES = (
 
 @pytest.mark.parametrize(("text", "number"), COUNTS.items())
 def test_count(text: str, number: int) -> None:
-    assert COUNT.convert(text, None, None) == COUNT_OR_AUTO.convert(text, None, None) == number
+    assert options.count(text) == options.count_or_auto(text) == number
 
 
 @pytest.mark.parametrize(("text", "size"), SIZES.items())
 def test_size(text: str, size: int) -> None:
-    assert SIZE.convert(text, None, None) == size
-    assert SIGNED_SIZE.convert(f"-{text}", None, None) == -size
+    assert options.size(text) == size
+    assert options.signed_size(f"-{text}") == -size
 
 
 @pytest.mark.parametrize(
@@ -170,15 +169,15 @@ def test_size(text: str, size: int) -> None:
     [
         *(
             (kind, text, "0 to 4294967295, decimal or 0x")
-            for kind in (COUNT, COUNT_OR_AUTO)
+            for kind in (options.count, options.count_or_auto)
             for text in NO_COUNTS
         ),
-        *((SIZE, text, "decimal or 0x.*KiB, MiB, GiB") for text in NO_SIZES),
+        *((options.size, text, "decimal or 0x.*KiB, MiB, GiB") for text in NO_SIZES),
     ],
 )
 def test_not_a_number(kind: Any, text: str, problem: str) -> None:
     with pytest.raises(click.BadParameter, match=problem):
-        kind.convert(text, None, None)
+        kind(text)
 
 
 def test_hexadecimal_on_the_command_line() -> None:

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
     from pfestubs.rules.kernel.boot import Boot
 
-_ADDRESS: Final = re.compile(r"0x[0-9a-f]{1,16}|[0-9a-f]{16}", re.IGNORECASE)
+_ADDRESS: Final = re.compile(
+    r"0x[0-9a-f]{1,16}|[0-9a-f]{16}|\[<?([0-9a-f]{8}|[0-9a-f]{16})>?\]", re.IGNORECASE
+)
+"""An address, also as an oops has it: "[c00000000005710c]", of old kernels "[<c00000000005710c>]"."""
 _LENGTH_DIFFERENCE: Final = 4
 """Characters by which the name that was meant may be longer or shorter."""
 _OFFSET: Final = re.compile(
     r"(?P<name>.+)\+(?P<offset>0x[0-9a-f]{1,16})(?P<size>/0x[0-9a-f]{1,16})?", re.IGNORECASE
 )
-_OOPS_ADDRESS: Final = re.compile(r"\[<?([0-9a-f]{8}|[0-9a-f]{16})>?\]", re.IGNORECASE)
-"""An address in an oops: "[c00000000005710c]", of old kernels "[<c00000000005710c>]"."""
 
 
 class FoundLocations(NamedTuple):
@@ -92,9 +93,9 @@ class _Finder:
 
     def address(self, name: str) -> int | None:
         """Return the address that is named by its number, or as an oops names one, None for other names."""
-        match = _OOPS_ADDRESS.fullmatch(name)
-        if match or _ADDRESS.fullmatch(name):
-            return int(match[1] if match else name, 16)
+        match = _ADDRESS.fullmatch(name)
+        if match:
+            return int(match[1] or name, 16)
         match = _OFFSET.fullmatch(name)
         if match is None:
             return None

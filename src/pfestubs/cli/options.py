@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from pfestubs.rules.check import AllowedGrowth
 
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-    _ParamType = click.ParamType[Any]
-else:
-    _ParamType = click.ParamType  # not generic before click 8.4
 
 COUNT_LIMIT: Final = 0xFFFFFFFF
 """A count in a kernel has 32 bits."""
@@ -96,15 +93,12 @@ def input_file(label: str, path: str, usual_name: str | None = None) -> str:
         raise UsageError(label, "cannot be standard input: save it to a file and give its name")
     if not os.path.isdir(path):
         return path
-    names = [f"{usual_name}{suffix}" for suffix in _PACKED] if usual_name else []
-    for candidate in (os.path.join(path, name) for name in names):
+    for suffix in _PACKED if usual_name else ():
+        candidate = os.path.join(path, f"{usual_name}{suffix}")
         if os.path.isfile(candidate):
             return candidate
-    raise InputError(
-        path,
-        f"cannot be read: {os.strerror(errno.EISDIR)}",
-        f"it holds no {usual_name}" if usual_name else "",
-    )
+    advice = f"it holds no {usual_name}" if usual_name else ""
+    raise InputError(path, f"cannot be read: {os.strerror(errno.EISDIR)}", advice)
 
 
 class InputFile(click.Path):
@@ -166,21 +160,6 @@ old_system_map: Final = _map_option("--old-system-map", help="Take the symbols o
 # -- numbers -------------------------------------------------------------------------------------------------
 
 
-class Parsed(_ParamType):
-    """What a function makes of a word; the function raises ValueError with what is wrong with it."""
-
-    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
-        self.name = name
-        self._parse = parse
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the value."""
-        try:
-            return self._parse(str(value))
-        except ValueError as e:
-            self.fail(str(e), param, ctx)
-
-
 def _value(match: re.Match[str]) -> int:
     if match["hex"]:
         number = int(match["hex"], 16)
@@ -189,32 +168,39 @@ def _value(match: re.Match[str]) -> int:
     return -number if match["sign"] else number
 
 
-def _count(text: str, problem: str = "is not a count") -> int:
+def count(text: str, problem: str = "is not a count") -> int:
     """Return a count of 32 bits: decimal, also 32,768 or 32K, or hexadecimal."""
     match = _NUMBER.fullmatch(text)
     if match is None or match["sign"] or match["bytes"] or (number := _value(match)) > COUNT_LIMIT:
-        raise ValueError(f"{text!r} {problem}: use a number from 0 to {COUNT_LIMIT}, decimal or 0x...")
+        expected = f"use a number from 0 to {COUNT_LIMIT}, decimal or 0x..."
+        raise click.BadParameter(f"{text!r} {problem}: {expected}")
     return number
 
 
-def _count_or_auto(text: str) -> int | str:
-    return text if text == "auto" else _count(text, "is neither auto nor a count")
+def count_or_auto(text: str) -> int | str:
+    """Return a count, or "auto"."""
+    return text if text == "auto" else count(text, "is neither auto nor a count")
 
 
-def _size(text: str, *, signed: bool = False) -> int:
+def size(text: str, *, signed: bool = False) -> int:
+    """Return bytes: a number, alone (also hexadecimal) or with a unit; all units are powers of two."""
     match = _NUMBER.fullmatch(text)
     if match is None or (match["sign"] and not signed):
-        raise ValueError(
-            f"invalid size {text!r}: use bytes (decimal or 0x...), or a suffix K, M, G, KB, MB, GB, KiB, MiB,"
-            " GiB"
-        )
+        expected = "use bytes (decimal or 0x...), or a suffix K, M, G, KB, MB, GB, KiB, MiB, GiB"
+        raise click.BadParameter(f"invalid size {text!r}: {expected}")
     return _value(match)
 
 
-def _growth(text: str) -> AllowedGrowth:
+def signed_size(text: str) -> int:
+    """Return bytes, negative after a minus sign."""
+    return size(text, signed=True)
+
+
+def growth(text: str) -> AllowedGrowth:
+    """Return by how much the number of locations may grow, exact: a number, or a percentage."""
     match = re.fullmatch(rf"({_DECIMAL})|([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)%", text, re.ASCII)
     if match is None:
-        raise ValueError(f"{text!r} is neither a number of locations nor a percentage")
+        raise click.BadParameter(f"{text!r} is neither a number of locations nor a percentage")
     from decimal import Decimal  # exact: 2.3% of 1,000 is 23
 
     from pfestubs.rules.check import AllowedGrowth
@@ -222,16 +208,6 @@ def _growth(text: str) -> AllowedGrowth:
     if match[1] is not None:
         return AllowedGrowth(Decimal(match[1].replace(",", "")), "locations")
     return AllowedGrowth(Decimal(match[2]), "percent")
-
-
-COUNT: Final = Parsed("count", _count)
-"""A count of stubs."""
-COUNT_OR_AUTO: Final = Parsed("count or auto", _count_or_auto)
-SIZE: Final = Parsed("size", _size)
-"""Bytes: a number, alone (also hexadecimal) or with a unit; all units are powers of two."""
-SIGNED_SIZE: Final = Parsed("size", partial(_size, signed=True))
-MAX_GROWTH: Final = Parsed("growth", _growth)
-"""By how much the number of locations may grow, exact: a number, or a percentage."""
 
 
 # -- output --------------------------------------------------------------------------------------------------
@@ -310,7 +286,7 @@ def min_growth(where: str) -> Decorator:
     """Return `--min-growth`, which asks for room to grow `where`."""
     return click.option(
         "--min-growth",
-        type=SIZE,
+        type=size,
         metavar="SIZE",
         help=f"Fail if less than SIZE of text can be added{where}: bytes, decimal or 0x..., or with K, M, G.",
     )
@@ -342,7 +318,7 @@ _LAYOUT: Final = click.option(
 )
 _RESERVE: Final = click.option(
     "--reserve",
-    type=COUNT,
+    type=count,
     metavar="N",
     help="Size of the reserve in .text, if the object does not define it"
     " (CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE).",
@@ -350,7 +326,7 @@ _RESERVE: Final = click.option(
 _SPARE: Final = click.option(
     "--spare",
     metavar="N|auto",
-    type=COUNT_OR_AUTO,
+    type=count_or_auto,
     shell_complete=lambda _ctx, _param, incomplete: ["auto"] if "auto".startswith(incomplete) else [],
     help="Add N stubs to the end area; auto adds what an unreachable reserve can cost.",
 )

@@ -125,8 +125,8 @@ def explain_summary(result: ExplainResult) -> str:
         parts.append(f"{file} has no linux_banner, so the log's kernel cannot be compared with it")
     elif not result.proved:
         parts.append('without a complete "Linux version" line the log may be of another kernel')
-    remedy = next((e.remedy for e in failures if e.remedy is not None), None)
-    return "; ".join([*parts, *([] if remedy is None else [remedy_sentence(remedy)])])
+    parts += [remedy_sentence(e.remedy) for e in failures if e.remedy][:1]
+    return "; ".join(parts)
 
 
 def _notes(result: ExplainResult) -> Iterator[str]:
@@ -169,8 +169,7 @@ def render_text(result: ExplainResult, options: RenderOptions) -> Iterator[str]:
             said.add(sentence)
     for note in _notes(result):
         yield paragraph(f"{log}: {escape_line(note)}", options)
-    remedy = next((e.remedy for e in result.explanations if e.remedy is not None), None)
-    for detail in remedy_details(remedy):
+    for detail in remedy_details(next((e.remedy for e in result.explanations if e.remedy), None)):
         yield paragraph(f"    {detail}", options)
     state, style = ("failed:", "bad") if result.failed else ("ok:", "good")
     yield paragraph(f"{log}: {escape_line(explain_summary(result))}", options, state, style)

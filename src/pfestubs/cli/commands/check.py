@@ -11,7 +11,7 @@ import click
 from pfestubs.cli import options
 from pfestubs.errors import Exit, PfestubsError
 from pfestubs.formats import RenderOptions
-from pfestubs.formats.check import github_error, summary, verdict
+from pfestubs.formats.check import annotation, summary, verdict
 from pfestubs.formats.findings import finding_message
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.check import CheckOptions, check_boot
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 @click.option(
     "--min-headroom",
     metavar="SIZE",
-    type=options.SIZE,
+    type=options.size,
     help="Fail with less headroom: bytes, or K, M, G, KB, MB, GB, KiB, MiB, GiB (powers of two).",
 )
 @click.option(
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-growth",
     metavar="N|N%",
-    type=options.MAX_GROWTH,
+    type=options.growth,
     help="Fail if the number of locations grew by more than N (or N%) since the baseline.",
 )
 def command(
@@ -103,7 +103,7 @@ def command(
                 result = check_boot(boot_kernel(kernel), check_options)
         except PfestubsError as e:
             if output.format == "github":
-                pieces.append([github_error(file, str(e))])
+                pieces.append([annotation("error", file, str(e))])
             closing.append(str(e))
             status = Exit.ERROR
             continue

@@ -35,7 +35,7 @@ from pfestubs.rules.kernel.simulation import boot_kernel
 @click.option(
     "--reserve",
     "reserves",
-    type=options.COUNT,
+    type=options.count,
     metavar="N",
     multiple=True,
     help="Try this reserve (repeatable).",
@@ -43,7 +43,7 @@ from pfestubs.rules.kernel.simulation import boot_kernel
 @click.option(
     "--grow",
     "growths",
-    type=options.SIGNED_SIZE,
+    type=options.signed_size,
     metavar="SIZE",
     multiple=True,
     help="Try adding this much text (repeatable): bytes, decimal or 0x..., or with K, M, G; may be negative.",

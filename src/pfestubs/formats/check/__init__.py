@@ -129,7 +129,7 @@ def facts(result: CheckResult) -> Iterator[str]:
 def render_github(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     """Yield the summary first, then the first causes; with `show_all` every finding, for the log."""
     level = "notice" if result.ok else "error"
-    yield _command(level, result.kernel.file, "pfestubs check", f"{result.kernel.file}: {summary(result)}")
+    yield annotation(level, result.kernel.file, f"{result.kernel.file}: {summary(result)}")
     notes = [f for f in result.findings if f.severity == "note"] if options.verbose else []
     for level, findings, room in (
         ("error", result.errors, _ANNOTATIONS - 1),
@@ -137,12 +137,7 @@ def render_github(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     ):
         each = [Cause([finding], 0) for finding in findings] if options.show_all else []
         for cause in each or causes(findings, options)[:room]:
-            yield _command(level, result.kernel.file, cause.shown[0].rule, cause_message(cause))
-
-
-def github_error(file: str, message: str) -> str:
-    """Return the annotation of a kernel that cannot be checked."""
-    return _command("error", file, "pfestubs check", message)
+            yield annotation(level, result.kernel.file, cause_message(cause), cause.shown[0].rule)
 
 
 def cause_message(cause: Cause) -> str:
@@ -156,7 +151,8 @@ def cause_message(cause: Cause) -> str:
     return f"{message}; {len(cause.shown) + cause.more:,} functions fail so, also {names}{more}"
 
 
-def _command(level: str, file: str, title: str, message: str) -> str:
+def annotation(level: str, file: str, message: str, title: str = "pfestubs check") -> str:
+    """Return a command that shows a message beside a file on GitHub; its level is "error" or "notice"."""
     file, title, message = (escape_line(text).replace("%", "%25") for text in (file, title, message))
     file, title = (text.replace(":", "%3A").replace(",", "%2C") for text in (file, title))
     return f"::{level} file={file},title={title}::{message}\n"
@@ -185,10 +181,9 @@ def _ok(result: CheckResult, name: Callable[[str], str]) -> str:
 
 
 def _failed(result: CheckResult, name: Callable[[str], str]) -> str:
-    errors = result.errors
-    counts = ", ".join(f"{rule} {n:,}" for rule, n in Counter(error.rule for error in errors).items())
-    locations = plural(result.locations, "location")
-    sentence = f"failed: {plural(len(errors), 'error')} ({counts}), {locations}"
+    rules = Counter(error.rule for error in result.errors)
+    counts = ", ".join(f"{rule} {number:,}" for rule, number in rules.items())
+    sentence = f"failed: {plural(rules.total(), 'error')} ({counts}), {plural(result.locations, 'location')}"
     if result.stops_at is not None:
         sentence += f"; ftrace would be disabled at boot, at {name(result.stops_at)}"
     return sentence
