@@ -16,9 +16,6 @@ from pfestubs.system.files import print_messages, refuse_input, write_output
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MAY_BE_EMPTY: Final = "IS_64BIT"
-"""Kbuild's spelling of 32 bits."""
-
 
 def call_drop_in(name: str, words: list[str]) -> int | None:
     """Run the drop-in executable `name` with the arguments `words`.
@@ -34,7 +31,7 @@ def call_drop_in(name: str, words: list[str]) -> int | None:
     if len(words) != len(parameters):
         raise UsageError(name, f"takes {len(parameters)} arguments, not {len(words)}", usage)
     for parameter, word in zip(parameters, words, strict=True):
-        if not word and parameter != _MAY_BE_EMPTY:
+        if not word and parameter != "IS_64BIT":  # empty is kbuild's spelling of 32 bits
             raise UsageError(name, f"{parameter} is empty", "is the kernel configured?")
         if parameter in {"VMLINUX", "VMLINUX_O"}:
             input_file(parameter, word, parameter.lower().replace("_", "."))

@@ -46,8 +46,7 @@ def render_text(result: DiffResult, options: RenderOptions) -> Iterator[str]:
         yield table_text(_figures(result), options)
         yield from _functions("added", result.added, options)
         yield from _functions("removed", result.removed, options)
-        reason = _without_names(result)
-        if reason:
+        for reason in _without_names(result):
             yield paragraph(reason, options)
     yield paragraph(f"{new}: {diff_summary(result)}; compared with {old}", options)
 
@@ -75,7 +74,7 @@ def render_markdown(result: DiffResult, options: RenderOptions) -> Iterator[str]
     if not result.same:
         blocks += [] if result.same_kind else [sentence(_OTHER_KIND)]
         blocks.append(markdown.table_block(_figures(result)))
-        blocks += map(sentence, filter(None, [_without_names(result)]))
+        blocks += map(sentence, _without_names(result))
     lists = [
         markdown.FoldedList(_heading(functions, verb), list(starmap(_function_label, functions.items())))
         for verb, functions in (("added", result.added), ("removed", result.removed))
@@ -168,9 +167,7 @@ def diff_summary(result: DiffResult) -> str:
     old, new = result.locations
     if result.same:
         return f"no differences ({plural(new, 'location')})"
-    summary = (
-        f"{plural(new, 'location')}, {new - old:+,}" if new != old else f"{plural(new, 'location')} in both"
-    )
+    summary = plural(new, "location") + (f", {new - old:+,}" if new != old else " in both")
     if result.added is not None and result.removed is not None:
         summary += f": {result.added.total():,} added, {result.removed.total():,} removed"
     if result.new.damage is not None:
@@ -199,9 +196,7 @@ def _describe(figures: KernelFigures) -> str:
     return ", ".join([*words, *machine_words(figures.kernel)])
 
 
-def _without_names(result: DiffResult) -> str:
-    """Return why functions are not named, "" if they are."""
+def _without_names(result: DiffResult) -> list[str]:
+    """Return why functions are not named, nothing if they are."""
     totals = [side.source for side in (result.old, result.new) if side.functions is None]
-    if not totals:
-        return ""
-    return f"functions are not named: a saved {totals[0]} holds only totals"
+    return [f"functions are not named: a saved {source} holds only totals" for source in totals[:1]]

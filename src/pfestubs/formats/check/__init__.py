@@ -91,12 +91,6 @@ def causes(findings: Iterable[Finding], options: RenderOptions) -> list[Cause]:
     return [Cause(group[:limit], len(group[limit:]) if limit else 0) for group in found.values()]
 
 
-def messages(cause: Cause) -> list[str]:
-    """Return the findings of a cause as sentences, and how many more there are."""
-    more = [f"{cause.more:,} more (--all shows all)"] if cause.more else []
-    return [escape_line(finding_message(finding)) for finding in cause.shown] + more
-
-
 def area_table(result: CheckResult) -> Table:
     """Return each area's stubs."""
     rows = [

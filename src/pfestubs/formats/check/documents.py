@@ -159,7 +159,10 @@ def render_junit(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     suite = SubElement(root, "testsuite", {"name": file, "skipped": str(len(skipped)), **counts})
     for rule, findings in found.items():
         case = SubElement(suite, "testcase", classname=f"pfestubs.check.{file}", name=rule)
-        lines = list(chain.from_iterable(map(check.messages, causes(findings, options))))
+        lines: list[str] = []
+        for cause in causes(findings, options):
+            lines += (escape_line(finding_message(finding)) for finding in cause.shown)
+            lines += [f"{cause.more:,} more (--all shows all)"] if cause.more else []
         if rule in skipped:
             option = RULES[rule].option
             SubElement(case, "skipped", message=f"{WORDS[rule].expected} (not requested: {option})")
