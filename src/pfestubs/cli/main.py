@@ -49,8 +49,6 @@ class _Commands(click.Group):
             return None
         command: click.Command = import_module(f"pfestubs.cli.commands.{cmd_name}").command
         command.short_help = COMMANDS[cmd_name]  # what shells show beside the name
-        if isinstance(command, click.Group):
-            command.no_args_is_help = False  # exit status 0 with click 8.1; without it "Missing command."
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -23,7 +23,7 @@ _srctree = click.argument("srctree", type=click.Path())
 
 @click.group(
     "kbuild",
-    no_args_is_help=False,
+    no_args_is_help=False,  # exit status 0 with click 8.1; without it "Missing command."
     epilog=epilog("pfestubs kbuild install linux", "pfestubs kbuild status linux"),
     help="""Make a kernel tree call pfestubs in place of its ftrace scripts, or undo that.
 

@@ -38,7 +38,7 @@ def render_text(result: CheckResult, options: RenderOptions) -> Iterator[str]:
 
 def _lines(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     file = escape_line(result.kernel.file)
-    for cause in causes([f for f in result.findings if options.verbose or f.severity == "error"], options):
+    for cause in causes(result.findings if options.verbose else result.errors, options):
         for finding in cause.shown:
             severity, style = f"{finding.severity}:", "bad" if finding.severity == "error" else "bold"
             line = f"{file}: {severity} {finding.rule}: {escape_line(finding_message(finding))}"

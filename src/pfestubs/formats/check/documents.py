@@ -206,7 +206,7 @@ def _remedy(remedy: Remedy) -> list[str]:
 def _lists(result: CheckResult, options: RenderOptions) -> list[FoldedList]:
     lines: dict[tuple[str, str], list[str]] = {}
     more: Counter[tuple[str, str]] = Counter()
-    for cause in causes([f for f in result.findings if options.verbose or f.severity == "error"], options):
+    for cause in causes(result.findings if options.verbose else result.errors, options):
         key = cause.shown[0].rule, cause.shown[0].severity
         lines.setdefault(key, []).extend(map(finding_message, cause.shown))
         more[key] += cause.more
