@@ -5,6 +5,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ from pfestubs.formats.check import documents
 from pfestubs.formats.findings import SENTENCES, WORDS, finding_message
 from pfestubs.formats.markdown import LIMIT
 from pfestubs.layouts import LAYOUTS
-from pfestubs.model import Area, ByteOrder, KernelFigures, KernelIdentity
+from pfestubs.model import Kernel, KernelFigures, KernelIdentity
 from pfestubs.model.findings import RULES, Action, Finding, Remedy
-from pfestubs.rules.check import AreaUse, CheckOptions, CheckResult
+from pfestubs.rules.check import CheckOptions, CheckResult, Remedies
 from pfestubs.rules.kernel.boot import Headroom
+from pfestubs.rules.kernel.simulation import boot_kernel
 from support import assert_strict, validator
+from support.kernelwriter import LinkedKernel, NamedAddresses, inline_kernel
 
 PUBLISHED = Path(__file__).parent / "schemas"
 UNSAFE_NAME = 'a<b>&"%,:\n\r\x1b[31m\x00\udc80é\u2028'
@@ -38,26 +41,28 @@ def render(result: CheckResult, format_: str, options: RenderOptions) -> str:
     return "".join(render_pieces("check", format_, result, options))
 
 
-def check_result(findings: Sequence[Finding] = (), **changes: Any) -> CheckResult:
-    room = Headroom(-4, 0xC000000000001000, "stub", "fn0")
-    identity = {key: changes.pop(key) for key in KernelIdentity._fields if key in changes}
-    kernel = KernelIdentity("vmlinux", "ool", 64, ByteOrder.LITTLE)
-    values: dict[str, Any] = {
-        "kernel": kernel._replace(**identity),
-        "locations": 5,
-        "stub_size": 24,
-        "areas": [
-            AreaUse(Area(TEXT, 0xC000000000000200, 2), 2, 2),
-            AreaUse(Area(TEXT_END, 0xC000000000001080, 1), 1, 3),
-            AreaUse(Area(INITTEXT, 0xC000000000003070, 2), 2, 2),
-        ],
-        "headroom": room,
-        "by_branch": [room, Headroom(8, 0xC000000000001010, "tracer", "fn1")],
-        "findings": list(findings),
-        "options": CheckOptions(),
-        **changes,
-    }
-    return CheckResult(**values)
+FN0, FN1 = 0xC000000000001000, 0xC000000000001010
+ROOMS = (Headroom(-4, FN0, "stub"), Headroom(8, FN1, "tracer"))
+
+
+def check_result(
+    findings: Sequence[Finding] = (),
+    *,
+    linked: Kernel | None = None,
+    rooms: Sequence[Headroom] = ROOMS,
+    stops_at: str | None = None,
+    name: str = "",
+    options: CheckOptions | None = None,
+    file: str = "vmlinux",
+    banner: str | None = None,
+    build_id: str | None = None,
+) -> CheckResult:
+    """The result of a small kernel; `name` is that of its second function."""
+    kernel = linked or LinkedKernel().kernel()
+    kernel = replace(kernel, file=file, banner=banner, build_id=build_id)
+    boot = boot_kernel(replace(kernel, symbols=NamedAddresses({"fn0": FN0, name: FN1})) if name else kernel)
+    vars(boot).update(headrooms={room.branch: room for room in rooms}, stop_function=stops_at)
+    return CheckResult(boot, options or CheckOptions(), list(findings), Remedies(boot))
 
 
 # One of each rule; what a message is made from.
@@ -104,11 +109,11 @@ CASES: dict[str, CheckResult] = {
     "every rule": check_result([finding(rule) for rule in RULES]),
     "notes": check_result([finding(rule) for rule in NOTES]),
     "nothing known": check_result(
-        [finding("table-damaged", **EMPTY)], headroom=None, by_branch=[], locations=0
+        [finding("table-damaged", **EMPTY)], rooms=(), linked=LinkedKernel(table=[]).kernel()
     ),
     "unsafe name": check_result([finding("area-exhausted", function=UNSAFE_NAME)], file=UNSAFE_NAME),
     "many": check_result([finding("area-exhausted", function=f"f{i}") for i in range(50)]),
-    "inline": check_result(layout="inline", stub_size=None, areas=[]),
+    "inline": check_result(linked=inline_kernel().kernel()),
     "baseline": check_result(
         options=CheckOptions(
             baseline=KernelFigures(KernelIdentity("old.json", "ool"), "check", 3, headroom=-8)
@@ -147,7 +152,7 @@ def test_json_values() -> None:
         "address": "0xc000000000001080",
         "reserved": 1,
         "used": 1,
-        "needed": 3,
+        "needed": 1,
     }
     assert found["headroom"]["bytes"] == -4
     assert found["headroom"]["by_branch"][1]["function"] == "fn1"
@@ -430,7 +435,7 @@ def github(given: CheckResult, options: RenderOptions | None = None) -> list[str
 
 
 def test_github_aggregate_first_then_one_per_cause() -> None:
-    lines = github(CASES["many"]._replace(stops_at="f0"))
+    lines = github(check_result(CASES["many"].findings, stops_at="f0"))
     assert len(lines) == 2
     assert lines[0] == (
         "::error file=vmlinux,title=pfestubs check::vmlinux: failed: 50 errors (area-exhausted 50), 5 locations;"
@@ -489,7 +494,7 @@ def markdown(given: CheckResult, options: RenderOptions | None = None) -> str:
 
 
 def test_markdown_of_a_clean_run() -> None:
-    assert markdown(check_result(release="7.2.13-amd64", build_id="ab12")) == (
+    assert markdown(check_result(banner="Linux version 7.2.13-amd64 (b@h)", build_id="ab12")) == (
         "### Out-of-line ftrace stubs: `vmlinux`\n\n"
         "**Ok: all 5 functions get a working stub (text 2 of 2, text_end 1 of 1, inittext 2 of 2), headroom -4"
         " bytes (stub branch of `fn0`).**\n\n"
@@ -497,12 +502,14 @@ def test_markdown_of_a_clean_run() -> None:
         "| area | address | reserved | used | needed |\n"
         "|---|---|---:|---:|---:|\n"
         "| text | 0xc000000000000200 | 2 | 2 | 2 |\n"
-        "| text_end | 0xc000000000001080 | 1 | 1 | 3 |\n"
+        "| text_end | 0xc000000000001080 | 1 | 1 | 1 |\n"
         "| inittext | 0xc000000000003070 | 2 | 2 | 2 |\n\n"
         "| branch | headroom, bytes | location | function |\n"
         "|---|---:|---|---|\n"
         "| stub | -4 | 0xc000000000001000 | `fn0` |\n"
-        "| tracer | 8 | 0xc000000000001010 | `fn1` |\n"
+        "| tracer | 8 | 0xc000000000001010 | `fn1` |\n\n"
+        "Kernel text 8.0 KiB, init text 4.0 KiB; the largest gap without a traced function is 3.5 KiB, after"
+        " ftrace_ool_stub_text, before fn0.\n"
     )
 
 
@@ -548,9 +555,10 @@ def test_markdown_notes_only_when_asked() -> None:
 
 def test_markdown_of_unsafe_names() -> None:
     name = "a|b`c``d<img src=x>@user **x** _y_ ::set-output ##[group]"
-    room = Headroom(1, 0, "stub", name)
+    banner = "Linux version a|b`c``d<img@user**x**_y_"
+    rooms = [Headroom(1, FN1, "stub")]
     given = check_result(
-        [finding("growth", function=name)], file=name, release=name, stops_at=name, by_branch=[room]
+        [finding("growth", function=name)], file=name, banner=banner, rooms=rooms, stops_at=name, name=name
     )
     out = markdown(given)
     rows = [line for line in out.splitlines() if line.startswith("| stub |")]
@@ -569,7 +577,7 @@ def test_markdown_of_unsafe_names() -> None:
 def test_markdown_fits_a_comment(length: int) -> None:
     name = "&" * length
     findings = [finding(rule, function=name) for rule in RULES for _ in range(100)]
-    given = check_result(findings, file=name, release=name, stops_at=name, build_id="ab")
+    given = check_result(findings, file=name, banner=f"Linux version {name}", stops_at=name, build_id="ab")
     for options in (RenderOptions(), RenderOptions(show_all=True, verbose=True)):
         out = markdown(given, options)
         assert len(out) <= LIMIT
@@ -592,7 +600,7 @@ def test_text_colours_and_nothing_else_changes(monkeypatch: pytest.MonkeyPatch) 
 
 def test_text_never_wraps() -> None:
     name = "f" * 5000
-    given = check_result(by_branch=[Headroom(1, 0, "stub", name)])
+    given = check_result(rooms=[Headroom(1, FN1, "stub")], name=name)
     assert any(
         line.endswith(name) for line in render(given, "text", RenderOptions(verbose=True)).splitlines()
     )

@@ -74,28 +74,33 @@ def only(result: CheckResult) -> Finding:
     return finding
 
 
+def figures(result: CheckResult) -> tuple[str, int, int]:
+    return result.boot.kernel.layout_name, result.boot.stub_size, len(result.boot.locations)
+
+
 def test_a_healthy_kernel_has_no_findings(check: Check) -> None:
     result = check(LinkedKernel())
     assert result.ok
     assert result.findings == []
-    assert (result.kernel.layout, result.stub_size, result.locations) == ("ool", 24, 5)
-    assert [(use.area.name, use.area.count, use.used, use.needed) for use in result.areas] == [
+    assert figures(result) == ("ool", 24, 5)
+    assert [(area.name, area.count, used, needed) for area, used, needed in result.boot.uses] == [
         ("text", 2, 2, 2),
         ("text_end", 1, 1, 1),
         ("inittext", 2, 2, 2),
     ]
-    assert {room.branch for room in result.by_branch} == {"stub", "return", "tracer"}
-    assert result.headroom in result.by_branch
-    assert result.stops_at is None
-    assert (result.kernel.release, result.kernel.banner, result.kernel.build_id) == (None, None, None)
+    assert set(result.boot.headrooms) == {"stub", "return", "tracer"}
+    assert result.boot.headroom in result.boot.headrooms.values()
+    assert result.boot.stop_function is None
+    kernel = result.boot.kernel
+    assert (kernel.release, kernel.banner, kernel.build_id) == (None, None, None)
 
 
 def test_which_kernel_it_is() -> None:
     banner = "Linux version 7.2.13-amd64 (builder@host) (gcc 14.2) #1 SMP"
     kernel = replace(LinkedKernel().kernel(), banner=banner, build_id="0123")
     result = check_boot(boot_kernel(kernel), CheckOptions())
-    assert (result.kernel.file, result.kernel.release) == ("vmlinux", "7.2.13-amd64")
-    assert (result.kernel.banner, result.kernel.build_id) == (banner, "0123")
+    assert (result.boot.kernel.file, result.boot.kernel.release) == ("vmlinux", "7.2.13-amd64")
+    assert (result.boot.kernel.banner, result.boot.kernel.build_id) == (banner, "0123")
     assert replace(kernel, banner="another text").release is None
 
 
@@ -107,9 +112,9 @@ def test_stub_size_and_storage_are_read_from_the_file(
 ) -> None:
     result = check(LinkedKernel(order=order, zeros=zeros, layout=layout, stub_size=stub_size))
     assert result.findings == []
-    assert (result.kernel.layout, result.stub_size, result.locations) == (layout, stub_size, 5)
+    assert figures(result) == (layout, stub_size, 5)
     byte_order = {"<": ByteOrder.LITTLE, ">": ByteOrder.BIG}[order]
-    assert (result.kernel.bits, result.kernel.byte_order) == (64, byte_order)
+    assert (result.boot.kernel.bits, result.boot.kernel.byte_order) == (64, byte_order)
 
 
 @pytest.mark.parametrize("bits", [64, 32])
@@ -118,9 +123,9 @@ def test_stub_size_and_storage_are_read_from_the_file(
 def test_no_stub_symbols_is_inline(bits: int, order: str, zeros: bool, check: Check) -> None:
     result = check(inline_kernel(bits=bits, order=order, zeros=zeros))
     assert result.findings == []
-    assert (result.kernel.layout, result.stub_size, result.locations) == ("inline", None, 5)
-    assert result.areas == []
-    assert [room.branch for room in result.by_branch] == ["tracer"]
+    assert figures(result) == ("inline", 0, 5)
+    assert result.boot.uses == []
+    assert list(result.boot.headrooms) == ["tracer"]
 
 
 # -- one finding per location, in boot order --------------------------------------------------------------
@@ -139,7 +144,7 @@ def test_findings_by_location_in_boot_order(check: Check) -> None:
         ("location-not-nop", "fn0", kernel.locations[0]),
         ("location-not-nop", "init1", kernel.locations[4]),
     ]
-    assert result.locations == 5
+    assert len(result.boot.locations) == 5
     assert list(map(facts, result.findings)) == [
         case("area-unused", area=INIT, unused=1, stubs=2),
         case("entry-empty"),
@@ -148,7 +153,7 @@ def test_findings_by_location_in_boot_order(check: Check) -> None:
         case("location-not-nop", word=0),
     ]
     assert [finding.remedy for finding in result.errors] == [Remedy(Action.REBUILD), None]
-    assert result.stops_at == "fn0"
+    assert result.boot.stop_function == "fn0"
 
 
 def test_file_findings_first_and_thresholds_last(check: Check) -> None:
@@ -220,14 +225,14 @@ def test_tracer_unreachable_and_init_trampoline_only(check: Check) -> None:
     assert errors(result) == [("tracer-unreachable", "fn0"), ("tracer-unreachable", "init0")]
     assert list(map(facts, result.errors)) == [case("tracer-unreachable", tracer="ftrace_caller")] * 2
     assert [finding.remedy for finding in result.errors] == [RESTORE_ORDER, None]
-    assert result.stops_at == "fn0"
+    assert result.boot.stop_function == "fn0"
     far.places["ftrace_tramp_init"] = far.area_at["inittext"] - 0x40
     result = check(far)
     finding = only(result)
     assert (finding.rule, finding.function) == ("init-trampoline-only", "fn0")
     assert facts(finding) == case("init-trampoline-only", tracer="ftrace_caller")
     assert finding.remedy == RESTORE_ORDER
-    assert result.stops_at is None
+    assert result.boot.stop_function is None
     site = far.area_address("text_end") + 12
     assert (finding.distance, finding.limit) == (far.place("ftrace_caller") - site, -0x2000000)
 
@@ -307,7 +312,7 @@ def test_odd_length(check: Check) -> None:
     finding = check(kernel).errors[0]
     assert finding.rule == "table-damaged"
     assert facts(finding) == case("table-length", address=kernel.data_address, bytes=37, word=8)
-    assert check(kernel).locations == 4
+    assert len(check(kernel).boot.locations) == 4
 
 
 def test_misaligned_and_duplicate_entries(check: Check) -> None:
@@ -326,8 +331,8 @@ def test_all_slots_empty(check: Check) -> None:
     finding = only(result)
     assert facts(finding) == case("table-empty", address=kernel.data_address, entries=3)
     assert finding.remedy == Remedy(Action.APPLY_RELOCATIONS)
-    assert result.headroom is None
-    assert result.locations == 0
+    assert result.boot.headroom is None
+    assert len(result.boot.locations) == 0
 
 
 def test_no_entry_is_a_location(check: Check) -> None:
@@ -336,7 +341,7 @@ def test_no_entry_is_a_location(check: Check) -> None:
     result = check(kernel)
     assert facts(only(result)) == case("no-locations", address=kernel.data_address, entries=3)
     assert [x.location for x in result.findings if x.rule == "location-skipped"] == [0, 0x1000, BASE - 0x100]
-    assert (result.locations, result.headroom, result.stops_at) == (0, None, None)
+    assert (len(result.boot.locations), result.boot.headroom, result.boot.stop_function) == (0, None, None)
 
 
 def test_an_empty_table_of_a_kernel_with_stubs_is_damaged(check: Check) -> None:
@@ -561,11 +566,11 @@ def test_expected_stubs_for_an_inline_kernel(check: Check) -> None:
 
 
 def test_min_headroom_to_the_byte(check: Check) -> None:
-    room = check(LinkedKernel()).headroom
+    room = check(LinkedKernel()).boot.headroom
     assert room is not None
     assert check(LinkedKernel(), CheckOptions(min_headroom=room.bytes)).ok
     finding = only(check(LinkedKernel(), CheckOptions(min_headroom=room.bytes + 1)))
-    assert (finding.rule, finding.function) == ("low-headroom", room.function)
+    assert (finding.rule, finding.function) == ("low-headroom", "fn0")
     assert finding.location == room.location
     assert facts(finding) == case(
         "low-headroom", bytes=room.bytes, branch=room.branch, minimum=room.bytes + 1
@@ -706,7 +711,7 @@ def test_an_inline_kernel_out_of_range(check: Check) -> None:
     finding = result.errors[0]
     assert (finding.rule, finding.function, finding.stub) == ("tracer-unreachable", "fn1+0x4", None)
     assert finding.remedy == Remedy(Action.SHRINK_TEXT)
-    assert result.stops_at is None
+    assert result.boot.stop_function is None
 
 
 def test_elfv1(check: Check) -> None:
@@ -873,7 +878,7 @@ def test_each_exhausted_area_has_its_figures(check: Check) -> None:
         (shortage(INIT, 0, 2), REGENERATE),
         (shortage(INIT, 0, 2), None),
     ]
-    assert (result.without_stub, result.headroom) == (3, None)
+    assert (result.boot.without_stub, result.boot.headroom) == (3, None)
 
 
 def test_a_pointer_to_a_function_next_to_the_table_is_no_entry() -> None:

@@ -70,11 +70,11 @@ def _check(_nm: str, vmlinux: str) -> int:
     from pfestubs.rules.kernel.simulation import boot_kernel
 
     with open_kernel(vmlinux) as kernel:
-        result = check_boot(boot_kernel(kernel), CheckOptions(every_branch=False))
-    if result.ok:
-        return Exit.SUCCESS
-    print_messages(*"".join(render("check", "text", result, RenderOptions())).splitlines())
-    return Exit.PROBLEMS
+        result = check_boot(boot_kernel(kernel), CheckOptions())
+        if result.ok:
+            return Exit.SUCCESS
+        print_messages(*"".join(render("check", "text", result, RenderOptions())).splitlines())
+        return Exit.PROBLEMS
 
 
 _DROP_INS: Final[dict[str, tuple[tuple[str, ...], Callable[..., int | None]]]] = {

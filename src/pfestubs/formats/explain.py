@@ -107,7 +107,8 @@ def explain_summary(result: ExplainResult) -> str:
     file = result.boot.kernel.file
     if not result.failed:
         logged = any(e.comparison is Comparison.NOT_LOGGED for e in result.explanations)
-        agreement = f"but the replay of {file} ends at {result.stops_at}" if logged else f"as in {file}"
+        stop = result.boot.stop_function
+        agreement = f"but the replay of {file} ends at {stop}" if logged else f"as in {file}"
         count = next(e.message.count for e in reversed(result.explanations) if e.message.count is not None)
         return f"ok: no failure of ftrace in the log; allocating {count:,} entries, {agreement}"
     failures = [e for e in result.explanations if e.is_failure]
@@ -190,12 +191,13 @@ def render_json(result: ExplainResult, options: RenderOptions) -> Iterator[str]:
             "schema": EXPLAIN_SCHEMA,
             "file": kernel.file,
             "log": result.log.file,
-            **keys_of(result, "failed contradicts stops_at boots"),
+            **keys_of(result, "failed contradicts boots"),
             "disables_ftrace": Proof.DISABLED in result.proofs,
             "same_kernel": True if result.proved else None,
             "locations": len(result.boot.locations),
             "offset": optional_address(result.offset),
             "other_boots": len(result.log.boots) - result.boots,
+            "stops_at": result.boot.stop_function,
             **keys_of(result.log, "lines omitted"),
             "summary": explain_summary(result),
             "explanations": [_values(explanation) for explanation in result.explanations],

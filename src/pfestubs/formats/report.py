@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
+    from pfestubs.model import KernelIdentity
     from pfestubs.rules.analyses.plan import GrowthCurve, PlanResult
-    from pfestubs.rules.analyses.report import ReportedKernel, ReportResult
+    from pfestubs.rules.analyses.report import ReportResult
 
 _FLAT: Final = 0.9
 """The share of the most growth that all reserves leave where the curve looks flat."""
@@ -51,9 +52,10 @@ def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
     style, script = page_part("report.css"), page_part("report.js")
     check, plan, curve = result.check, result.plan, result.curve
     damage = plan.damage if plan else None
+    boot = check.boot
+    stop = None if boot.stops_at is None else boot.locations[boot.stops_at]
     # Where the boot stops, else the first.
-    stops = [error for error in check.errors if check.stops_at and error.location == result.kernel.stop]
-    errors = [*stops, *check.errors]
+    errors = [*([] if stop is None else [e for e in check.errors if e.location == stop]), *check.errors]
     first = errors[0] if errors else None
     values: dict[str, object] = {
         "style": style,
@@ -63,8 +65,9 @@ def render(result: ReportResult, options: RenderOptions) -> Iterator[str]:
         "version": __version__,
         "result": result,
         "check": check,
-        "identity": check.kernel,
-        "machine": ", ".join(machine_words(check.kernel)[:-1]),
+        "boot": boot,
+        "identity": boot.kernel.identity,
+        "machine": ", ".join(machine_words(boot.kernel.identity)[:-1]),
         "kernel": result.kernel,
         "older": result.older,
         "plan": None if damage else plan,
@@ -92,9 +95,8 @@ def _hash(part: str) -> str:
     return f"sha256-{b64encode(sha256(part.encode()).digest()).decode()}"
 
 
-def kernel_name(kernel: ReportedKernel, other: ReportedKernel) -> str:
+def kernel_name(own: KernelIdentity, others: KernelIdentity) -> str:
     """Return a name that tells a kernel from the other: two of one release by build ID, else by file."""
-    own, others = kernel.identity, other.identity
     if own.release is None or own.release != others.release:
         return own.release or own.file
     if own.build_id is None or own.build_id == others.build_id:

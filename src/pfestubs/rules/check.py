@@ -3,34 +3,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pfestubs.errors import Refusal, RefusedError
 from pfestubs.layouts import RESERVE_CONFIG, AreaRole
 from pfestubs.model.findings import Action, Finding, Remedy
-from pfestubs.rules.analyses.address_map import AddressMap, TextSizes, map_addresses, measure_text
 from pfestubs.rules.kernel.integrity import is_remnant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from decimal import Decimal
 
-    from pfestubs.model import Area, ByteOrder, Kernel, KernelFigures, KernelIdentity, ObjectCounts
+    from pfestubs.model import ByteOrder, Kernel, KernelFigures, ObjectCounts
     from pfestubs.model.findings import Rule
     from pfestubs.rules.analyses.planner import Planner
-    from pfestubs.rules.kernel.boot import Boot, Failure, Headroom
+    from pfestubs.rules.kernel.boot import Boot, Failure
 
 _CALL_RULES = frozenset({"tracer-unreachable", "init-trampoline-only"})
 _RANGE_RULES = frozenset({"stub-out-of-range", "return-out-of-range"})
-
-
-class AreaUse(NamedTuple):
-    """An area's stubs: handed out (`used`, never above its count) and requested (`needed`)."""
-
-    area: Area
-    used: int
-    needed: int
 
 
 class AllowedGrowth(NamedTuple):
@@ -45,18 +37,12 @@ class AllowedGrowth(NamedTuple):
 
 
 class CheckOptions(NamedTuple):
-    """Additional checks requested on the command line.
-
-    `every_branch` asks for `CheckResult.by_branch` and `text`: finding a function's name costs 3 ms; `growth`
-    asks for `CheckResult.growth`: some boots.
-    """
+    """Additional checks requested on the command line."""
 
     expected: ObjectCounts | None = None
     min_headroom: int | None = None
     baseline: KernelFigures | None = None
     max_growth: AllowedGrowth | None = None
-    every_branch: bool = True
-    growth: bool = False
 
     def request(self, rule: Rule) -> bool:
         """Return whether a rule is tested, always or because its option is given."""
@@ -68,35 +54,23 @@ class CheckOptions(NamedTuple):
         return rule.option is None or values[rule.option] is not None
 
 
-class CheckResult(NamedTuple):
-    """Everything that `check` prints.
+@dataclass(frozen=True)
+class CheckResult:
+    """What is wrong with the kernel of a boot.
 
     Attributes:
-        locations: count of table entries that the kernel does not skip.
-        stub_size: bytes; None for an inline kernel.
-        headroom: the tightest branch of all, None without locations, and where a function gets no stub.
-        by_branch: the tightest branch of each kind, or of all kinds alone (`CheckOptions.every_branch`).
         findings: about the whole file, then by location in boot order, then about thresholds.
-        stops_at: the function at which the boot disables ftrace, None if it does not.
-        without_stub: count of functions whose area is exhausted.
-        address_map: where the kernel's texts and areas are.
-        text: how large the texts are (`CheckOptions.every_branch`).
-        growth: bytes of text that can still be added, by where (`Planner.growth_left`).
     """
 
-    kernel: KernelIdentity
-    locations: int
-    stub_size: int | None
-    areas: Sequence[AreaUse]
-    headroom: Headroom | None
-    by_branch: Sequence[Headroom]
+    boot: Boot
+    options: CheckOptions
     findings: Sequence[Finding]
-    options: CheckOptions = CheckOptions()
-    stops_at: str | None = None
-    without_stub: int = 0
-    address_map: AddressMap = AddressMap((), ())
-    text: TextSizes | None = None
-    growth: Mapping[str, int | None] | None = None
+    remedies: Remedies
+
+    @property
+    def growth_left(self) -> Mapping[str, int | None] | None:
+        """The bytes of text that can still be added, by where (`Planner.growth_left`); takes some boots."""
+        return None if self.boot.damage else self.remedies.planner.growth_left
 
     @property
     def errors(self) -> list[Finding]:
@@ -121,35 +95,16 @@ def check_boot(boot: Boot, options: CheckOptions, planner: Planner | None = None
         RefusedError: the expected counts or the baseline are of another kind
             of kernel.
     """
-    kernel = boot.kernel
-    _require_same_kind(kernel, options)
+    _require_same_kind(boot.kernel, options)
     remedies = Remedies(boot, planner)
-    tightest = boot.headroom
-    headrooms = boot.headrooms.values() if options.every_branch else () if tightest is None else (tightest,)
-    by_branch = [boot.named(headroom) for headroom in headrooms]
-    headroom = min(by_branch, key=lambda headroom: headroom.bytes, default=None)
-    stop = boot.stops_at
-    return CheckResult(
-        kernel=kernel.identity,
-        locations=len(boot.locations),
-        stub_size=boot.stub_size if kernel.layout else None,
-        areas=[AreaUse(area, boot.used(i), boot.needed[i]) for i, area in enumerate(kernel.areas)],
-        headroom=headroom,
-        by_branch=by_branch,
-        findings=[
-            *boot.damage,
-            *_compared_with_object(boot, options.expected),
-            *_unused(boot),
-            *_by_location(boot, remedies),
-            *_thresholds(boot, headroom, options, remedies),
-        ],
-        options=options,
-        stops_at=None if stop is None else boot.function(stop),
-        without_stub=boot.without_stub,
-        address_map=map_addresses(kernel, boot.stub_size),
-        text=measure_text(boot) if options.every_branch else None,
-        growth=remedies.planner.growth_left if options.growth and not boot.damage else None,
-    )
+    findings = [
+        *boot.damage,
+        *_compared_with_object(boot, options.expected),
+        *_unused(boot),
+        *_by_location(boot, remedies),
+        *_thresholds(boot, options, remedies),
+    ]
+    return CheckResult(boot, options, findings, remedies)
 
 
 def _require_same_kind(kernel: Kernel, options: CheckOptions) -> None:
@@ -271,18 +226,16 @@ def _shortage(boot: Boot, position: int) -> tuple[str, dict[str, Any]]:
     return "reserve-trapped", {**figures, "reserve": reserve.count, "usable": usable}
 
 
-def _thresholds(
-    boot: Boot, headroom: Headroom | None, options: CheckOptions, remedies: Remedies
-) -> Iterator[Finding]:
+def _thresholds(boot: Boot, options: CheckOptions, remedies: Remedies) -> Iterator[Finding]:
     """Yield the thresholds that are not met; one that has nothing to measure is not."""
-    count, minimum = len(boot.locations), options.min_headroom
+    count, minimum, headroom = len(boot.locations), options.min_headroom, boot.headroom
     if minimum is not None and headroom is None:
         yield Finding("low-headroom", "no-headroom", {"minimum": minimum})
     elif minimum is not None and headroom is not None and headroom.bytes < minimum:
         yield Finding(
             "low-headroom",
             figures={"bytes": headroom.bytes, "branch": headroom.branch, "minimum": minimum},
-            function=headroom.function,
+            function=boot.kernel.name(headroom.location),
             location=headroom.location,
             remedy=remedies.for_headroom(headroom.bytes, minimum),
         )

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
@@ -19,8 +18,6 @@ from pfestubs.rules.kernel.simulation import boot_kernel
 from pfestubs.system.files import print_messages, write_output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pfestubs.model import KernelFigures, ObjectCounts
     from pfestubs.rules.check import AllowedGrowth
 
@@ -90,35 +87,33 @@ def command(
         min_headroom=min_headroom,
         baseline=None if baseline is None else _baseline(baseline),
         max_growth=max_growth,
-        every_branch=verbose or output.format != "text",
-        growth=output.format == "json",
     )
     brief = len(vmlinux) > 1 and not verbose and not show_all
     status = Exit.SUCCESS
-    pieces: list[Iterable[str]] = []
+    pieces: list[str] = []
     closing: list[str] = []
     for file in vmlinux:
         try:
             with open_kernel(file, system_map) as kernel:
                 result = check_boot(boot_kernel(kernel), check_options)
+                if brief:
+                    render_options = RenderOptions(on_stdout=output.on_stdout)
+                    pieces.append(verdict(result, render_options, with_remedy=True))
+                else:
+                    pieces += output.render(result, show_all=show_all, verbose=verbose)
+                if not result.ok:
+                    status = max(status, Exit.PROBLEMS)
+                if result.errors and not brief and not output.on_stdout:
+                    first = result.errors[0]  # for the log of a build: the rest is in the file
+                    closing.append(f"{file}: error: {first.rule}: {finding_message(first)}")
+                    closing.append(f"{file}: {summary(result)}")
         except PfestubsError as e:
             if output.format == "github":
-                pieces.append([annotation("error", file, str(e))])
+                pieces.append(annotation("error", file, str(e)))
             closing.append(str(e))
             status = Exit.ERROR
-            continue
-        if brief:
-            pieces.append([verdict(result, RenderOptions(on_stdout=output.on_stdout), with_remedy=True)])
-        else:
-            pieces.append(output.render(result, show_all=show_all, verbose=verbose))
-        if not result.ok:
-            status = max(status, Exit.PROBLEMS)
-            if not brief and not output.on_stdout:  # for the log of a build: the rest is in the file
-                first = result.errors[0]
-                closing.append(f"{file}: error: {first.rule}: {finding_message(first)}")
-                closing.append(f"{file}: {summary(result)}")
     if pieces:
-        write_output(output.path, chain.from_iterable(pieces))
+        write_output(output.path, pieces)
     print_messages(*closing)
     return status
 

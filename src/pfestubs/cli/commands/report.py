@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import click
 
 from pfestubs.cli import options
@@ -53,12 +55,13 @@ def command(
         raise click.UsageError("--old-system-map requires --compare.")
     if output.lower().endswith(_OTHER_FORMATS):
         raise UsageError(output, "is not the name of a page", "the report is HTML: name it *.html")
-    with open_kernel(vmlinux, system_map) as kernel:
+    with ExitStack() as opened:
+        kernel = opened.enter_context(open_kernel(vmlinux, system_map))
         older = None
         if compare is not None:
-            with open_kernel(compare, old_system_map) as old:
-                older = older_kernel(boot_kernel(old), vmlinux, kernel.layout_name)
+            old = opened.enter_context(open_kernel(compare, old_system_map))
+            older = older_kernel(boot_kernel(old), vmlinux, kernel.layout_name)
         with working("reporting"):
             result = report_boot(boot_kernel(kernel), older, min_growth)
-    closing = f"{vmlinux}: {outcome(result)}"
-    return options.Output("report", "html", output).finish(result, ok=result.ok, closing=closing)
+        closing = f"{vmlinux}: {outcome(result)}"
+        return options.Output("report", "html", output).finish(result, ok=result.ok, closing=closing)

@@ -7,7 +7,7 @@ Text is one line on a healthy kernel, else a line per finding and a summary.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pfestubs import __version__
 from pfestubs.formats.findings import finding_message, remedy_details, remedy_sentence, remedy_values
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from pfestubs.formats import RenderOptions
     from pfestubs.model.findings import Finding
     from pfestubs.rules.check import CheckResult
+    from pfestubs.rules.kernel.boot import Boot, Headroom
 
 SHOWN_PER_CAUSE: Final = 4
 """Findings of one cause that people are shown without --all: the first one, and three more functions."""
-_HEADROOM: Final = "bytes function location branch"
 _ANNOTATIONS: Final = 10
 """GitHub's limit per step and severity; the rest are dropped silently."""
 
@@ -37,7 +37,7 @@ def render_text(result: CheckResult, options: RenderOptions) -> Iterator[str]:
 
 
 def _lines(result: CheckResult, options: RenderOptions) -> Iterator[str]:
-    file = escape_line(result.kernel.file)
+    boot, file = result.boot, escape_line(result.boot.kernel.file)
     for cause in causes(result.findings if options.verbose else result.errors, options):
         for finding in cause.shown:
             severity, style = f"{finding.severity}:", "bad" if finding.severity == "error" else "bold"
@@ -48,20 +48,21 @@ def _lines(result: CheckResult, options: RenderOptions) -> Iterator[str]:
         if cause.more:
             yield paragraph(f"{file}: {cause.more:,} more of {finding.rule} (--all shows all)", options)
     if options.verbose:
-        yield table_text(area_table(result), options)
+        yield table_text(area_table(boot), options)
         width = terminal_width(options)
         if width is not None:
             from pfestubs.formats.address_map import area_map
+            from pfestubs.rules.analyses.address_map import map_addresses
 
-            yield "".join(line + "\n" for line in area_map(result.address_map, width))
-        yield table_text(branch_table(result), options)
-        for line in facts(result):
+            yield "".join(line + "\n" for line in area_map(map_addresses(boot), width))
+        yield table_text(branch_table(boot), options)
+        for line in facts(boot):
             yield paragraph(line, options)
 
 
 def verdict(result: CheckResult, options: RenderOptions, *, with_remedy: bool) -> str:
     """Return the outcome as one line."""
-    line = f"{escape_line(result.kernel.file)}: {summary(result)}"
+    line = f"{escape_line(result.boot.kernel.file)}: {summary(result)}"
     remedy = next((error.remedy for error in result.errors if error.remedy), None)
     if with_remedy and remedy is not None:
         line += f"; {remedy_sentence(remedy)}"
@@ -91,39 +92,38 @@ def causes(findings: Iterable[Finding], options: RenderOptions) -> list[Cause]:
     return [Cause(group[:limit], len(group[limit:]) if limit else 0) for group in found.values()]
 
 
-def area_table(result: CheckResult) -> Table:
+def area_table(boot: Boot) -> Table:
     """Return each area's stubs."""
     rows = [
         (area.name, hex_address(area.address), f"{area.count:,}", f"{used:,}", f"{needed:,}")
-        for area, used, needed in result.areas
+        for area, used, needed in boot.uses
     ]
     return Table(("area", "address", ">reserved", ">used", ">needed"), rows)
 
 
-def branch_table(result: CheckResult) -> Table:
+def branch_table(boot: Boot) -> Table:
     """Return the tightest branch of each kind; no rows where functions get no stub at all."""
     rows = [
-        (room.branch, f"{room.bytes:,}", hex_address(room.location), room.function)
-        for room in result.by_branch
+        (room.branch, f"{room.bytes:,}", hex_address(room.location), boot.kernel.name(room.location))
+        for room in boot.headrooms.values()
     ]
-    titles = ("branch", ">headroom, bytes", "?location", "`function")
-    return Table(titles, [] if result.without_stub else rows)
+    return Table(("branch", ">headroom, bytes", "?location", "`function"), rows)
 
 
-def facts(result: CheckResult) -> Iterator[str]:
+def facts(boot: Boot) -> Iterator[str]:
     """Yield that a kernel has no headroom where that is so, and how large its texts are."""
-    if result.without_stub:
-        yield f"headroom: none, {plural(result.without_stub, 'function gets', 'functions get')} no stub"
-    if result.text is not None:
-        from pfestubs.formats.address_map import text_sentence
+    from pfestubs.formats.address_map import text_sentence
+    from pfestubs.rules.analyses.address_map import measure_text
 
-        yield text_sentence(result.text)
+    if boot.without_stub:
+        yield f"headroom: none, {plural(boot.without_stub, 'function gets', 'functions get')} no stub"
+    yield text_sentence(measure_text(boot))
 
 
 def render_github(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     """Yield the summary first, then the first causes; with `show_all` every finding, for the log."""
-    level = "notice" if result.ok else "error"
-    yield annotation(level, result.kernel.file, f"{result.kernel.file}: {summary(result)}")
+    level, file = "notice" if result.ok else "error", result.boot.kernel.file
+    yield annotation(level, file, f"{file}: {summary(result)}")
     notes = [f for f in result.findings if f.severity == "note"] if options.verbose else []
     for level, findings, room in (
         ("error", result.errors, _ANNOTATIONS - 1),
@@ -131,7 +131,7 @@ def render_github(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     ):
         each = [Cause([finding], 0) for finding in findings] if options.show_all else []
         for cause in each or causes(findings, options)[:room]:
-            yield annotation(level, result.kernel.file, cause_message(cause), cause.shown[0].rule)
+            yield annotation(level, file, cause_message(cause), cause.shown[0].rule)
 
 
 def cause_message(cause: Cause) -> str:
@@ -161,63 +161,65 @@ def summary(result: CheckResult, name: Callable[[str], str] = escape_line) -> st
 
 
 def _ok(result: CheckResult, name: Callable[[str], str]) -> str:
-    every, room = "" if result.locations == 1 else "all ", result.headroom
-    if result.areas:
-        functions = plural(result.locations, "function gets", "functions get")
-        uses = ", ".join(f"{use.area.name} {use.used:,} of {use.area.count:,}" for use in result.areas)
+    boot, locations = result.boot, len(result.boot.locations)
+    every, room = "" if locations == 1 else "all ", boot.headroom
+    if boot.uses:
+        functions = plural(locations, "function gets", "functions get")
+        uses = ", ".join(f"{area.name} {used:,} of {area.count:,}" for area, used, _ in boot.uses)
         sentence = f"ok: {every}{functions} a working stub ({uses})"
     else:
-        functions = plural(result.locations, "function reaches", "functions reach")
-        sentence = f"ok: {every}{functions} the tracer (layout {result.kernel.layout})"
+        functions = plural(locations, "function reaches", "functions reach")
+        sentence = f"ok: {every}{functions} the tracer (layout {boot.kernel.layout_name})"
     if room is not None:
-        sentence += f", headroom {bytes_text(room.bytes, f'{room.branch} branch of {name(room.function)}')}"
+        branch = f"{room.branch} branch of {name(boot.kernel.name(room.location))}"
+        sentence += f", headroom {bytes_text(room.bytes, branch)}"
     return sentence
 
 
 def _failed(result: CheckResult, name: Callable[[str], str]) -> str:
-    rules = Counter(error.rule for error in result.errors)
+    rules, stop = Counter(error.rule for error in result.errors), result.boot.stop_function
     counts = ", ".join(f"{rule} {number:,}" for rule, number in rules.items())
-    sentence = f"failed: {plural(rules.total(), 'error')} ({counts}), {plural(result.locations, 'location')}"
-    if result.stops_at is not None:
-        sentence += f"; ftrace would be disabled at boot, at {name(result.stops_at)}"
+    locations = plural(len(result.boot.locations), "location")
+    sentence = f"failed: {plural(rules.total(), 'error')} ({counts}), {locations}"
+    if stop is not None:
+        sentence += f"; ftrace would be disabled at boot, at {name(stop)}"
     return sentence
 
 
 def _against_baseline(result: CheckResult, name: Callable[[str], str]) -> str:
-    baseline = result.options.baseline
+    boot, baseline = result.boot, result.options.baseline
     if baseline is None:
         return ""
     sentence = f"; against {name(baseline.kernel.file)}"
-    old, new = baseline.kernel.release, result.kernel.release
+    old, new = baseline.kernel.release, boot.kernel.release
     if old is not None and new is not None and old != new:
         sentence += f" (of kernel {name(old)}, this is {name(new)})"
-    sentence += f": locations {result.locations - baseline.locations:+,}"
-    if baseline.headroom is not None and result.headroom is not None:
-        sentence += f", headroom {result.headroom.bytes - baseline.headroom:+,} bytes"
+    sentence += f": locations {len(boot.locations) - baseline.locations:+,}"
+    if baseline.headroom is not None and boot.headroom is not None:
+        sentence += f", headroom {boot.headroom.bytes - baseline.headroom:+,} bytes"
     return sentence
 
 
 def render_json(result: CheckResult, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
     """Yield `pfestubs/check/1`, every finding with every key; addresses as strings, bytes as integers."""
-    kernel, baseline = result.kernel, result.options.baseline
+    boot, kernel, baseline = result.boot, result.boot.kernel, result.options.baseline
     yield from dump_json_list(
         {
             "schema": CHECK_SCHEMA,
-            **keys_of(kernel, "file layout byte_order"),
-            **keys_of(result, "ok locations stub_size growth"),
+            **keys_of(kernel.identity, "file layout byte_order"),
+            "ok": result.ok,
+            "locations": len(boot.locations),
+            "stub_size": boot.stub_size or None,
+            "growth": result.growth_left,
             "machine": "ppc64" if kernel.bits == 64 else "ppc",
             "class": kernel.bits,
             "areas": [
-                {
-                    **keys_of(use.area, "name address"),
-                    "reserved": use.area.count,
-                    **keys_of(use, "used needed"),
-                }
-                for use in result.areas
+                {**keys_of(area, "name address"), "reserved": area.count, "used": used, "needed": needed}
+                for area, used, needed in boot.uses
             ],
             "headroom": {
-                **keys_of(result.headroom, _HEADROOM),
-                "by_branch": [keys_of(room, _HEADROOM) for room in result.by_branch],
+                **_headroom(boot, boot.headroom),
+                "by_branch": [_headroom(boot, room) for room in boot.headrooms.values()],
             },
             "baseline": baseline
             and {"file": baseline.kernel.file, **keys_of(baseline, "locations headroom")},
@@ -235,3 +237,8 @@ def render_json(result: CheckResult, options: RenderOptions) -> Iterator[str]:  
             for finding in result.findings
         ),
     )
+
+
+def _headroom(boot: Boot, room: Headroom | None) -> dict[str, Any]:
+    function = None if room is None else boot.kernel.name(room.location)
+    return {**keys_of(room, "bytes location branch"), "function": function}

@@ -47,7 +47,7 @@ def render_sarif(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     if len(found) > SARIF_LIMIT:
         text = f"{len(found):,} findings, of which {SARIF_LIMIT:,} are given; --format json has all"
         invocation["toolExecutionNotifications"] = [{"level": "note", "message": {"text": text}}]
-    uri = _uri(result.kernel.file)
+    uri = _uri(result.boot.kernel.file)
     driver = {"name": "pfestubs", "version": __version__, "rules": _rules()}
     yield from dump_json_list(
         {
@@ -155,7 +155,7 @@ def render_junit(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     skipped = [rule for rule in found if not found[rule] and not result.options.request(RULES[rule])]
     counts = {"tests": str(len(found)), "failures": str(len(failed)), "errors": "0"}
     root = Element("testsuites", {"name": "pfestubs check", **counts})
-    file = escape_line(result.kernel.file)
+    file = escape_line(result.boot.kernel.file)
     suite = SubElement(root, "testsuite", {"name": file, "skipped": str(len(skipped)), **counts})
     for rule, findings in found.items():
         case = SubElement(suite, "testcase", classname=f"pfestubs.check.{file}", name=rule)
@@ -179,7 +179,10 @@ def render_junit(result: CheckResult, options: RenderOptions) -> Iterator[str]:
 
 def render_markdown(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     """Yield verdict, remedy, areas and headroom, the findings folded by rule: at most `LIMIT` characters."""
-    kernel, remedies = result.kernel, dict.fromkeys(error.remedy for error in result.errors if error.remedy)
+    kernel, remedies = (
+        result.boot.kernel.identity,
+        dict.fromkeys(error.remedy for error in result.errors if error.remedy),
+    )
     words = ["kernel" if kernel.release is None else f"kernel {code(kernel.release)}", *machine_words(kernel)]
     if kernel.build_id is not None:
         words.append(f"build ID {code(kernel.build_id)}")
@@ -188,8 +191,8 @@ def render_markdown(result: CheckResult, options: RenderOptions) -> Iterator[str
         f"**{sentence(summary(result, code))}**",
         sentence(", ".join(words)),
         *chain.from_iterable(map(_remedy, remedies)),
-        *(table_block(t) for t in (check.area_table(result), check.branch_table(result)) if t.rows),
-        *map(sentence, check.facts(result)),
+        *(table_block(t) for t in (check.area_table(result.boot), check.branch_table(result.boot)) if t.rows),
+        *map(sentence, check.facts(result.boot)),
     ]
     yield from document(blocks, _lists(result, options))
 

@@ -12,7 +12,6 @@ from pfestubs.model import ppc
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pfestubs.model import Kernel
     from pfestubs.rules.kernel.boot import Boot
 
 PartKind = Literal["text", "area", "tracer", "trampoline"]
@@ -100,12 +99,13 @@ def measure_text(boot: Boot) -> TextSizes:
     return TextSizes(text, inittext, largest_gap(boot))
 
 
-def map_addresses(kernel: Kernel, stub_size: int) -> AddressMap:
-    """Return the map of a kernel whose stubs have `stub_size` bytes."""
+def map_addresses(boot: Boot) -> AddressMap:
+    """Return the map of a kernel."""
+    kernel = boot.kernel
     texts = [("text", kernel.text), ("inittext", kernel.inittext)]
     parts = [MapPart("text", name, AddressSpan(span.start, span.stop)) for name, span in texts]
     for area in kernel.areas:
-        stop = area.address + area.count * stub_size
+        stop = area.address + area.count * boot.stub_size
         low = stop + ppc.BACKWARD_LIMIT
         high = area.address + ppc.FORWARD_LIMIT
         reach = AddressSpan(max(0, low), high) if area.count and low < high else None

@@ -97,11 +97,6 @@ class ExplainResult:
     offset: int | None
 
     @property
-    def stops_at(self) -> str | None:
-        """The function at which the simulated boot disables ftrace, None if it does not."""
-        return None if self.boot.stops_at is None else self.boot.function(self.boot.stops_at)
-
-    @property
     def proofs(self) -> set[Proof]:
         """What the messages prove."""
         return {explanation.message.row.proof for explanation in self.explanations}

@@ -20,9 +20,7 @@ from pfestubs.rules.check import CheckOptions, check_boot
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pfestubs.model import KernelIdentity
     from pfestubs.model.findings import BranchName
-    from pfestubs.rules.analyses.address_map import AddressMap, TextSizes
     from pfestubs.rules.analyses.plan import GrowthCurve, PlanResult
     from pfestubs.rules.check import CheckResult
     from pfestubs.rules.kernel.boot import Boot
@@ -72,32 +70,29 @@ class ReserveEnd(NamedTuple):
     stubs: int
 
 
-@dataclass(frozen=True)
 class ReportedKernel:
-    """What is shown of one kernel, and compared with another.
+    """What is shown of the kernel of a boot, and compared with another.
 
     Attributes:
         series: areas by name, or `CALLS`; the value is the role that colours them.
+        sizes: of the two texts.
         without: locations that have no stub (or no call).
-        headroom: bytes of the tightest branch, None where a function gets no stub.
         extremes: the least and the greatest distance from a location to its stub, bytes; None without any.
         profile: ascending pieces of the two texts; those without locations are left out.
-        stop, stop_name: the location at which the boot disables ftrace, None if it does not; its function.
         reserve_end: None where all stubs of the reserve that are needed are in range.
     """
 
-    identity: KernelIdentity
-    series: Mapping[str, AreaRole]
-    locations: int
-    without: int
-    headroom: int | None
-    sizes: TextSizes
-    extremes: tuple[int, int] | None
-    profile: Sequence[ProfileColumn]
-    address_map: AddressMap
-    stop: int | None
-    stop_name: str
-    reserve_end: ReserveEnd | None
+    def __init__(self, boot: Boot) -> None:
+        self.boot = boot
+        roles = {area.name: area.role for area in boot.kernel.areas}
+        self.series: Mapping[str, AreaRole] = roles or {CALLS: AreaRole.RESERVE}
+        self.sizes = measure_text(boot)
+        self.address_map = map_addresses(boot)
+        known = [distance for distance, served in zip(boot.distances, _served(boot), strict=True) if served]
+        self.without = len(boot.locations) - len(known)
+        self.extremes = (min(known), max(known)) if known else None
+        self.profile = _profile(boot, self.address_map.spans)
+        self.reserve_end = _reserve_end(boot)
 
 
 @dataclass(frozen=True)
@@ -166,7 +161,7 @@ def report_boot(
     planned = boot.kernel.layout is not None or required
     return ReportResult(
         check=check_boot(boot, CheckOptions(), planner),
-        kernel=_reported(boot),
+        kernel=ReportedKernel(boot),
         plan=plan_reserve(boot, planner=planner, required=required) if planned else None,
         curve=None if boot.damage else growth_curve(planner),
         tightest=_tightest(boot),
@@ -183,28 +178,7 @@ def older_kernel(boot: Boot, file: str, layout: str) -> ReportedKernel:
     own = boot.kernel.layout_name
     if own != layout and "inline" in {own, layout}:
         raise RefusedError(Refusal.LAYOUT_DIFFERS, boot.kernel.file, own, file, layout)
-    return _reported(boot)
-
-
-def _reported(boot: Boot) -> ReportedKernel:
-    kernel = boot.kernel
-    known = [distance for distance, served in zip(boot.distances, _served(boot), strict=True) if served]
-    address_map = map_addresses(kernel, boot.stub_size)
-    headroom = boot.headroom
-    return ReportedKernel(
-        identity=kernel.identity,
-        series={area.name: area.role for area in kernel.areas} or {CALLS: AreaRole.RESERVE},
-        locations=len(boot.locations),
-        without=len(boot.locations) - len(known),
-        headroom=None if headroom is None else headroom.bytes,
-        sizes=measure_text(boot),
-        extremes=(min(known), max(known)) if known else None,
-        profile=_profile(boot, address_map.spans),
-        address_map=address_map,
-        stop=None if boot.stops_at is None else boot.locations[boot.stops_at],
-        stop_name="" if boot.stops_at is None else boot.function(boot.stops_at),
-        reserve_end=_reserve_end(boot),
-    )
+    return ReportedKernel(boot)
 
 
 def _served(boot: Boot) -> Sequence[int]:

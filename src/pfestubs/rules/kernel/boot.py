@@ -23,7 +23,7 @@ from pfestubs.rules.kernel.stubs import CALL_INSN, RETURN_SHIFT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pfestubs.model import Kernel
+    from pfestubs.model import Area, Kernel
     from pfestubs.model.findings import BranchName, Finding
 
 
@@ -45,15 +45,11 @@ class Failure(NamedTuple):
 
 
 class Headroom(NamedTuple):
-    """Bytes left before a branch goes out of range (negative: it is), and the location it belongs to.
-
-    `function` is the location's, once it is asked for (`Boot.named`): the first name of a kernel costs 3 ms.
-    """
+    """Bytes left before a branch goes out of range (negative: it is), and the location it belongs to."""
 
     bytes: int
     location: int
     branch: BranchName
-    function: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +122,11 @@ class Boot:
         """Return the stubs handed out of the area at that position, never more than it has."""
         return min(self.needed[area], self.kernel.areas[area].count)
 
+    @property
+    def uses(self) -> Sequence[tuple[Area, int, int]]:
+        """Each area with the stubs handed out of it, never more than it has, and those requested."""
+        return [(area, self.used(i), self.needed[i]) for i, area in enumerate(self.kernel.areas)]
+
     def unused(self, area: int) -> int:
         """Return the stubs of the area at that position that no location gets."""
         return self.kernel.areas[area].count - self.used(area)
@@ -160,6 +161,11 @@ class Boot:
         if self.kernel.layout is None:
             return next((f.position for f in self.failures if f.rule == "location-not-nop"), None)
         return self.target.index(0) if 0 in self.target else None
+
+    @cached_property
+    def stop_function(self) -> str | None:
+        """The function at which the boot disables ftrace, None if it does not."""
+        return None if self.stops_at is None else self.function(self.stops_at)
 
     @cached_property
     def reserve_is_trapped(self) -> bool:
@@ -212,10 +218,6 @@ class Boot:
     def headroom(self) -> Headroom | None:
         """The tightest branch of all, None without any."""
         return min(self.headrooms.values(), key=lambda headroom: headroom.bytes, default=None)
-
-    def named(self, headroom: Headroom) -> Headroom:
-        """Return a headroom with the name of its function."""
-        return headroom._replace(function=self.kernel.name(headroom.location))
 
     def headrooms_at(self, position: int) -> Sequence[Headroom]:
         """Return the branches of one location that has a stub: to the stub, back, and to the tracer.
