@@ -58,6 +58,9 @@ def bug(
     ]
 
 
+FN1, FN2 = bug("c000000000001010 fn1+0x0/0x10"), bug("c000000000001020 fn2+0x0/0x10")
+
+
 def save_log(path: Path, lines: Sequence[str], banner: str | None = BANNER) -> Path:
     texts = ([banner] if banner else []) + list(lines)
     path.write_text("".join(f"[    0.000000] {text}\n" for text in texts))
@@ -73,10 +76,14 @@ def explain(
 ) -> ExplainResult:
     result = explain_log(booted(writer), read(tmp_path, lines, banner))
     for format_ in FORMATS["explain"]:
-        text = "".join(render("explain", format_, result, RenderOptions()))
+        text = shown(result, format_)
         if format_ == "json":
             validator("explain").validate(json.loads(text))
     return result
+
+
+def shown(result: ExplainResult, format_: str = "text") -> str:
+    return "".join(render("explain", format_, result, RenderOptions()))
 
 
 def booted(writer: LinkedKernel) -> Boot:
@@ -217,20 +224,20 @@ def test_the_document_has_the_rows_of_the_messages() -> None:
 @pytest.mark.parametrize("width", [30, 40, 70, 80])
 def test_a_wrapped_banner_is_put_together(tmp_path: Path, width: int) -> None:
     lines = [BANNER[i : i + width] for i in range(width, len(BANNER), width)]
-    result = explain(tmp_path, healthy(), [*lines, "ftrace: allocating 5 entries in 1 pages"], BANNER[:width])
+    result = explain(tmp_path, healthy(), [*lines, *COUNTED], BANNER[:width])
     assert (result.proved, result.failed) == (True, False)
 
 
 def test_the_announced_banner_counts_too(tmp_path: Path) -> None:
     damaged = BANNER[:34] + "[drm] (cc 14) #2 x" + BANNER[34:]
     for line in (BANNER, BANNER[:60], damaged[:60]):
-        lines = [line, "ftrace: allocating 5 entries in 1 pages"]
+        lines = [line, *COUNTED]
         result = explain(tmp_path, healthy(), lines, f"Preparing to boot {BANNER}")
         assert (result.boots, result.proved) == (1, True)
 
 
 def test_a_line_of_another_processor_in_between_costs_nothing(tmp_path: Path) -> None:
-    lines = bug("c000000000001020 fn2+0x0/0x10")
+    lines = FN2
     mixed = [text for line in lines for text in (line, "smp: another processor says something")]
     (message,) = read(tmp_path, mixed).boots[0].messages
     assert message.code == CodeAddress(0xC000000000001020, "fn2", 0)
@@ -239,7 +246,7 @@ def test_a_line_of_another_processor_in_between_costs_nothing(tmp_path: Path) ->
 
 @pytest.mark.parametrize("lost", range(8))
 def test_a_lost_line_costs_that_line(tmp_path: Path, lost: int) -> None:
-    lines = bug("c000000000001020 fn2+0x0/0x10")
+    lines = [*FN2]
     lines[lost] = lines[lost][:6] + "[drm] something else"
     result = explain(tmp_path, exhausted(), lines)
     (explanation,) = result.explanations
@@ -252,14 +259,14 @@ def test_a_lost_line_costs_that_line(tmp_path: Path, lost: int) -> None:
 def test_many_messages_do_not_take_long(tmp_path: Path) -> None:
     warning = "WARNING: kernel/trace/ftrace.c:2287 at ftrace_bug+0x31c/0x384"
     lines = ["ftrace failed to modify [<c000000000001020>] fn2+0x0/0x10", warning] * 2000
-    assert len(explain(tmp_path, exhausted(), lines).explanations) == 4000
+    assert len(explain_log(booted(exhausted()), read(tmp_path, lines)).explanations) == 4000
 
 
 def test_messages_beyond_the_limit_are_counted(tmp_path: Path) -> None:
     log = read(tmp_path, ["ftrace: No functions to be traced?"] * (boot_log.PLACES_MAX + 233))
     assert len(log.boots[0].messages) == boot_log.PLACES_MAX - 1  # the banner is one
     assert log.omitted == 234
-    lines = ["ftrace: allocating 5 entries in 1 pages"] * (boot_log.PLACES_MAX + 1)
+    lines = COUNTED * (boot_log.PLACES_MAX + 1)
     with pytest.raises(RefusedError, match="has 2 more messages of ftrace than are read"):
         explain(tmp_path, healthy(), lines)
 
@@ -324,9 +331,9 @@ def test_damaged_logs_are_explained(tmp_path_factory: pytest.TempPathFactory, da
     except PfestubsError as e:
         assert e.exit_code == 2  # noqa: PT017 - either outcome is right
         return
-    validator("explain").validate(json.loads("".join(render("explain", "json", result, RenderOptions()))))
+    validator("explain").validate(json.loads(shown(result, "json")))
     with redirect_stdout(io.StringIO()) as out:
-        print("".join(render("explain", "text", result, RenderOptions())))
+        print(shown(result))
     assert "\x1b" not in out.getvalue()
 
 
@@ -334,7 +341,7 @@ def test_damaged_logs_are_explained(tmp_path_factory: pytest.TempPathFactory, da
 
 
 def test_a_boot_without_trouble(tmp_path: Path) -> None:
-    result = explain(tmp_path, healthy(), ["ftrace: allocating 5 entries in 1 pages", *ALLOCATED])
+    result = explain(tmp_path, healthy(), [*COUNTED, *ALLOCATED])
     (explanation,) = result.explanations
     assert (result.failed, result.proved, result.contradicts) == (False, True, False)
     assert explanation.agrees is True
@@ -354,20 +361,19 @@ def test_skipped_entries_may_be_counted(tmp_path: Path) -> None:
 def test_a_log_that_contradicts_the_replay(tmp_path: Path) -> None:
     lines = [
         "ftrace-powerpc: 0xc000000000001010: expected (60000000) != found (00000000)",
-        *bug("c000000000001010 fn1+0x0/0x10"),
+        *FN1,
     ]
     result = explain(tmp_path, healthy(), lines)
     assert result.contradicts
     for explanation in result.explanations:
         assert (explanation.comparison, explanation.agrees) == (Comparison.NOT_PREDICTED, False)
         assert explanation.remedy is None
-    text = "".join(render("explain", "text", result, RenderOptions()))
+    text = shown(result)
     assert "log and replay disagree" in text
     assert "this log contradicts the replay" in text
     assert "please report it with the whole log" in text
 
 
-FN1, FN2 = bug("c000000000001010 fn1+0x0/0x10"), bug("c000000000001020 fn2+0x0/0x10")
 NOT_A_NOP = "ftrace-powerpc: 0xc000000000001020: expected (60000000) != found (00000000)"
 OUT_OF_STUBS = (
     "WARNING: CPU: 0 PID: 0 at arch/powerpc/kernel/trace/ftrace.c:252 ftrace_init_ool_stub+0xf8/0x420"
@@ -459,8 +465,7 @@ def test_a_relocated_kernel(tmp_path: Path, offset: int) -> None:
     (explanation,) = result.explanations
     assert result.offset == offset
     assert (explanation.location, explanation.agrees) == (BASE + 0x1020, True)
-    text = "".join(render("explain", "text", result, RenderOptions()))
-    assert f"the kernel is relocated by +{offset:#x}" in text
+    assert f"the kernel is relocated by +{offset:#x}" in shown(result)
 
 
 def test_a_kernel_without_kallsyms(tmp_path: Path) -> None:
@@ -476,7 +481,7 @@ def test_another_link_of_the_same_kernel(tmp_path: Path) -> None:
     result = explain(tmp_path, exhausted(), bug("c000000000101028 fn2+0x0/0x10"))
     (explanation,) = result.explanations
     assert (explanation.comparison, explanation.agrees) == (Comparison.OTHER_ADDRESS, False)
-    text = "".join(render("explain", "text", result, RenderOptions()))
+    text = shown(result)
     assert "the file has it at 0xc000000000001020, the log at 0xc000000000101028" in text
     assert "it is another link of this kernel, or another kernel; give the vmlinux that was booted" in text
 
@@ -515,7 +520,7 @@ def test_the_tracer_against_the_toc(tmp_path: Path, toc: int | None, where: str,
 
 def test_a_log_of_another_kernel(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="is of another kernel") as caught:
-        explain(tmp_path, healthy(), ["ftrace: allocating 5 entries in 1 pages"], OTHER)
+        explain(tmp_path, healthy(), COUNTED, OTHER)
     message = str(caught.value)
     assert "7.2.1-other #7 SMP Tue Nov  3 12:00:00 UTC 2026" in message
     assert "7.2.0-small #1 SMP Mon Nov  2 12:00:00 UTC 2026" in message
@@ -523,7 +528,7 @@ def test_a_log_of_another_kernel(tmp_path: Path) -> None:
 
 
 def test_other_boots_in_the_log_are_left_out(tmp_path: Path) -> None:
-    lines = [*bug("c000000000001010 fn1+0x0/0x10"), BANNER, "ftrace: allocating 5 entries in 1 pages"]
+    lines = [*FN1, BANNER, *COUNTED]
     result = explain(tmp_path, healthy(), lines, OTHER)
     assert (result.boots, len(result.log.boots) - result.boots, result.failed) == (1, 1, False)
 
@@ -551,23 +556,23 @@ def test_an_address_that_was_taken_for_a_stamp_costs_nothing(tmp_path: Path, sta
 
 
 def test_a_log_without_identity_proves_no_contradiction(tmp_path: Path) -> None:
-    lines = bug("c000000000001010 fn1+0x0/0x10")
+    lines = FN1
     result = explain(tmp_path, exhausted(), lines, None)
     assert (result.proved, result.failed, result.contradicts) == (False, True, False)
     assert result.explanations[0].agrees is None
-    text = "".join(render("explain", "text", result, RenderOptions()))
+    text = shown(result)
     assert 'without a complete "Linux version" line the log may be of another kernel' in text
-    result = explain(tmp_path, exhausted(), bug("c000000000001020 fn2+0x0/0x10"), None)
+    result = explain(tmp_path, exhausted(), FN2, None)
     assert result.explanations[0].agrees is True
 
 
 def test_a_banner_cut_short_is_no_other_kernel(tmp_path: Path) -> None:
-    result = explain(tmp_path, healthy(), ["ftrace: allocating 5 entries in 1 pages"], BANNER[:40])
+    result = explain(tmp_path, healthy(), COUNTED, BANNER[:40])
     assert result.proved is True  # by its release and its number of functions
     with pytest.raises(RefusedError, match="not that the kernel is vmlinux"):
-        explain(tmp_path, healthy(), ["ftrace: allocating 5 entries in 1 pages"], BANNER[:20])
+        explain(tmp_path, healthy(), COUNTED, BANNER[:20])
     with pytest.raises(RefusedError, match="is of another kernel"):
-        explain(tmp_path, healthy(), ["ftrace: allocating 5 entries in 1 pages"], OTHER[:40])
+        explain(tmp_path, healthy(), COUNTED, OTHER[:40])
 
 
 # -- logs in other clothing ----------------------------------------------------------------------------------
@@ -635,7 +640,7 @@ def test_logs_from_the_field(
         path = tmp_path / "boot.log"
         path.write_bytes(log)
         result = explain_log(stand_ins[kernel], read_boot_log(str(path)))
-        assert "ftrace disabled itself" not in "".join(render("explain", "text", result, RenderOptions()))
+        assert "ftrace disabled itself" not in shown(result)
         assert str(expected) in explain_summary(result)
         return
     status, claims = answer(tmp_path / "boot.log", log, stand_ins[kernel])
@@ -705,7 +710,7 @@ def test_what_is_typed_or_printed_on_the_console_is_not_the_kernels(tmp_path: Pa
 
 def test_fields_of_a_journal_name_the_program(tmp_path: Path) -> None:
     texts = {
-        "kernel": [BANNER, "ftrace: allocating 5 entries in 1 pages"],
+        "kernel": [BANNER, *COUNTED],
         "bash": ["ftrace failed to modify"],
     }
     entries = [
@@ -727,7 +732,7 @@ def test_fields_of_a_journal_name_the_program(tmp_path: Path) -> None:
 
 
 def test_another_release_in_a_register_dump_is_another_kernel(tmp_path: Path) -> None:
-    lines = [*bug("c000000000001020 fn2+0x0/0x10"), "CPU: 0 PID: 0 Comm: swapper Not tainted 5.11.0 #1"]
+    lines = [*FN2, "CPU: 0 PID: 0 Comm: swapper Not tainted 5.11.0 #1"]
     with pytest.raises(RefusedError, match=r"'5\.11\.0', vmlinux is '7\.2\.0-small'"):
         explain(tmp_path, exhausted(), lines, None)
     lines[-1] = "REGS: c000000005d5fb00 TRAP: 0700   Tainted: G        W            (7.2.0-small)"
@@ -749,15 +754,15 @@ def test_no_failure_becomes_a_success(
 
 
 def test_messages_lost_after_ftrace_was_set_up_change_nothing(tmp_path: Path) -> None:
-    lines = ["ftrace: allocating 5 entries in 1 pages", *ALLOCATED, "** 7 printk messages dropped **"]
+    lines = [*COUNTED, *ALLOCATED, "** 7 printk messages dropped **"]
     assert explain(tmp_path, healthy(), lines).failed is False
     with pytest.raises(RefusedError, match='line 2, "Missed 3 kernel messages"'):
         explain(tmp_path, healthy(), ["Missed 3 kernel messages", *lines])
-    assert explain(tmp_path, exhausted(), [lines[2], *bug("c000000000001020 fn2+0x0/0x10")]).failed
+    assert explain(tmp_path, exhausted(), [lines[2], *FN2]).failed
 
 
 def test_a_number_of_functions_alone_proves_no_kernel(tmp_path: Path) -> None:
-    lines = ["ftrace: allocating 5 entries in 1 pages", *ALLOCATED]
+    lines = [*COUNTED, *ALLOCATED]
     with pytest.raises(RefusedError, match='it has no complete "Linux version" line'):
         explain(tmp_path, healthy(), lines, None)
     lines.append("CPU: 1 UID: 0 PID: 9 Comm: a b Tainted: G           OE       7.2.0-small #1")
@@ -786,7 +791,7 @@ def test_a_tracer_that_only_the_freed_trampoline_reaches(tmp_path: Path) -> None
     phase = BugPhase.CALL.value
     for position, comparison in ((1, Comparison.AGREES), (0, Comparison.AFTER_BOOT)):
         code = f"{boot.locations[position]:x} {boot.function(position)}+0x0/0x10"
-        lines = ["ftrace: allocating 5 entries in 1 pages", *ALLOCATED, *bug(code, phase=phase)]
+        lines = [*COUNTED, *ALLOCATED, *bug(code, phase=phase)]
         explanations = explain_log(boot, read(tmp_path, lines)).explanations
         assert explanations[-1].comparison is comparison
         assert explanations[-1].rule == ("init-trampoline-only" if comparison is Comparison.AGREES else None)
@@ -802,8 +807,12 @@ def vmlinux(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return kernel.save(tmp_path_factory.mktemp("explain") / "vmlinux")
 
 
-def test_the_command(vmlinux: Path, tmp_path: Path) -> None:
-    log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10"))
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return save_log(tmp_path / "boot.log", FN2)
+
+
+def test_the_command(vmlinux: Path, log: Path) -> None:
     out = printed("explain", vmlinux, log, code=1)
     assert f"{log}:3: ftrace failed to modify (fn2 at 0xc000000000001020)\n" in out
     assert "log and replay agree" in out
@@ -815,7 +824,7 @@ def test_the_command(vmlinux: Path, tmp_path: Path) -> None:
 
 
 def test_standard_input(vmlinux: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10")).read_bytes()
+    log = save_log(tmp_path / "boot.log", FN2).read_bytes()
     for words in ((), ("-",)):
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(log)))
         assert printed("explain", vmlinux, *words, code=1).startswith("standard input:3: ")
@@ -827,8 +836,7 @@ def test_standard_input(vmlinux: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert refusal("explain", vmlinux).startswith("standard input: error: cannot be read: ")
 
 
-def test_output_file(vmlinux: Path, tmp_path: Path) -> None:
-    log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10"))
+def test_output_file(vmlinux: Path, log: Path, tmp_path: Path) -> None:
     outcome = call("explain", vmlinux, log, "-o", tmp_path / "out")
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err.startswith(f"{log}: failed: ")
@@ -861,16 +869,14 @@ def test_a_log_that_cannot_be_read(vmlinux: Path, tmp_path: Path) -> None:
         assert refusal("explain", vmlinux, path).startswith(f"{path}: error: cannot be read: ")
 
 
-def test_arguments_in_the_wrong_order(vmlinux: Path, tmp_path: Path) -> None:
-    log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10"))
+def test_arguments_in_the_wrong_order(vmlinux: Path, log: Path) -> None:
     assert f"{vmlinux} is: the kernel comes first; pfestubs explain {vmlinux} {log}" in refusal(
         "explain", log, vmlinux
     )
     assert "is an ELF file, not a log; give the log after the kernel" in refusal("explain", vmlinux, vmlinux)
 
 
-def test_other_commands_name_explain_for_a_log(vmlinux: Path, tmp_path: Path) -> None:
-    log = save_log(tmp_path / "boot.log", bug("c000000000001020 fn2+0x0/0x10"))
+def test_other_commands_name_explain_for_a_log(vmlinux: Path, log: Path) -> None:
     commands: list[list[str | Path]] = [
         ["check", log],
         ["diff", vmlinux, log],
