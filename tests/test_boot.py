@@ -83,6 +83,25 @@ def needed(result: Boot) -> dict[str, int]:
     return {area.name: n for area, n in zip(result.kernel.areas, result.needed, strict=True)}
 
 
+TOP = 1 << 64
+
+
+@pytest.mark.parametrize(
+    ("start", "target", "bits", "distance"),
+    [
+        (0x100, 0x80, 64, -0x80),
+        (TOP - 8, 8, 64, 16),
+        (8, TOP - 8, 64, -16),
+        (TOP + 8, 16, 64, 8),
+        (0, 1 << 63, 64, -(1 << 63)),
+        (0xFFFFFFF8, 8, 32, 16),
+        (8, 0xFFFFFFF8, 32, -16),
+    ],
+)
+def test_distance(start: int, target: int, bits: int, distance: int) -> None:
+    assert ppc.distance(start, target, bits) == distance
+
+
 # -- the window of the two branches between a function and its stub ----------------------------------------
 
 

@@ -24,7 +24,6 @@ from fuzz import seeds
 from fuzz.seeds import KernelSeed
 from pfestubs.formats import FORMATS
 from pfestubs.formats.text import dump_json, dump_json_list
-from pfestubs.model import ppc
 from pfestubs.read import boot_log
 from pfestubs.read.elf import open_elf
 from pfestubs.read.system_map import read_system_map
@@ -90,22 +89,6 @@ def test_an_area_that_runs_past_the_end_of_the_address_space(
         assert outcome.err == ""
         if format_ == "json":
             json.loads(outcome.out)
-
-
-@pytest.mark.parametrize(
-    ("start", "target", "bits", "distance"),
-    [
-        (0x100, 0x80, 64, -0x80),
-        (TOP - 8, 8, 64, 16),
-        (8, TOP - 8, 64, -16),
-        (TOP + 8, 16, 64, 8),
-        (0, 1 << 63, 64, -(1 << 63)),
-        (0xFFFFFFF8, 8, 32, 16),
-        (8, 0xFFFFFFF8, 32, -16),
-    ],
-)
-def test_distance(start: int, target: int, bits: int, distance: int) -> None:
-    assert ppc.distance(start, target, bits) == distance
 
 
 def test_verify_where_stubs_wrap(tmp_path: Path) -> None:

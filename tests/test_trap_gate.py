@@ -126,3 +126,11 @@ def test_an_end_out_of_range_of_a_reserve_that_reaches_nothing(tmp_path: Path) -
     layout = sizing.count(obj).layout
     assert layout is not None
     assert sizing.suggest_reserve(obj, layout, 45000) == Remedy(Action.SHRINK_TEXT)
+
+
+def test_a_suggestion_for_few_functions_is_not_rounded(tmp_path: Path) -> None:
+    """Zero is a multiple of 100, but leaves the end area out of range."""
+    obj = read_vmlinux_o(str(kernel(tmp_path / "vmlinux.o", 40, 50, 50)))
+    layout = sizing.count(obj).layout
+    assert layout is not None
+    assert sizing.suggest_reserve(obj, layout, 50) == Remedy(Action.LOWER_RESERVE, CONFIG, 25)
