@@ -14,7 +14,7 @@ from pfestubs.read.elf import decode_name
 from pfestubs.rules.kernel.stubs import stub_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pfestubs.rules.kernel.boot import Boot
 
@@ -43,13 +43,15 @@ class FoundLocations(NamedTuple):
     problems: Sequence[str] = ()
 
 
-def find_locations(boot: Boot, names: Iterable[str]) -> FoundLocations:
-    """Return the locations that `names` refer to.
+def find_locations(boot: Boot, names: Sequence[str]) -> FoundLocations:
+    """Return the locations that `names` refer to, all of them without a name.
 
     A name is a symbol (every function of that name, if there are several), a symbol with an offset, an
     address (of a function or inside it, or of a stub), or a shell pattern over symbols. Addresses and
     symbols may be written as in an oops: "[c000000000057110]", "ftrace_ool_stub_text+0x23bf0/0xc0000".
     """
+    if not names:
+        return FoundLocations(range(len(boot.locations)))
     finder = _Finder(boot)
     meanings: list[str] = []
     problems: list[str] = []

@@ -112,12 +112,11 @@ class InputFile(click.Path):
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
     ) -> str:
         """Return the path as given, or that of the file in a directory."""
-        path = label = str(super().convert(value, param, ctx))
-        if isinstance(param, click.Option):
-            label = param.opts[-1]
-        elif param is not None and param.name:
-            label = param.name.upper()
-        return input_file(label, path, self._usual_name)
+        path = str(super().convert(value, param, ctx))
+        label = param.opts[-1] if param else path
+        return input_file(
+            label.upper() if isinstance(param, click.Argument) else label, path, self._usual_name
+        )
 
 
 def refuse_swapped(command: str, kernel: str, *others: str) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from pfestubs.model import KernelIdentity
 
-_ADDRESSES: Final = frozenset({"address", "location", "stub"})
+_ADDRESSES: Final = frozenset({"address", "location", "stub", "target", "offset"})
 """The attributes that are addresses."""
 
 

@@ -6,14 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from pfestubs.formats.text import (
-    dump_json_list,
-    escape_line,
-    hex_address,
-    hex_word,
-    keys_of,
-    optional_address,
-)
+from pfestubs.formats.text import dump_json_list, escape_line, hex_address, hex_word, keys_of
 from pfestubs.model import VERIFY_SCHEMA, ppc
 from pfestubs.rules.analyses.stubs import StubState
 from pfestubs.rules.kernel.stubs import stub_words, traced_word
@@ -104,8 +97,7 @@ def render_json(result: Verification, options: RenderOptions) -> Iterator[str]: 
             "schema": VERIFY_SCHEMA,
             "file": boot.kernel.file,
             "layout": boot.kernel.layout_name,
-            "offset": hex_address(result.offset),
-            **keys_of(result, "dump ok"),
+            **keys_of(result, "dump ok offset"),
             "stub_size": boot.stub_size,
             "stubs": counts.total(),
             **{state.value.replace(" ", "_"): counts[state] for state in StubState},
@@ -121,11 +113,10 @@ def render_json(result: Verification, options: RenderOptions) -> Iterator[str]: 
 def _values(stub: ComparedStub) -> dict[str, Any]:
     boot, position, found, target = stub.boot, stub.position, stub.found, stub.target
     values: dict[str, Any] = {
-        **keys_of(stub, "state location"),
+        **keys_of(stub, "state location target"),
         "function": boot.function(position),
         "location_word": hex_word(stub.word),
         **dict.fromkeys(("area", "index", "address", "insns_address", "expected", "found")),
-        "target": optional_address(target),
         "target_symbol": None if target is None else boot.kernel.name(target),
         "problem": _problem(stub) or None,
     }

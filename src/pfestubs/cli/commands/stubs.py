@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from pfestubs.cli import options
-from pfestubs.cli.lookup import FoundLocations, find_locations
+from pfestubs.cli.lookup import find_locations
 from pfestubs.errors import Exit, PfestubsError
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.stubs import list_stubs
@@ -44,8 +44,7 @@ def command(vmlinux: str, functions: tuple[str, ...], output: options.Output, sy
     options.refuse_swapped("stubs", vmlinux, *functions)
     with open_kernel(vmlinux, system_map) as kernel:
         boot = boot_kernel(kernel, with_stubs=True)
-        every = FoundLocations(range(len(boot.locations)))
-        found = find_locations(boot, functions) if functions else every
+        found = find_locations(boot, functions)
         listing = list_stubs(boot, found.positions)
         if found.positions or output.format == "json":
             output.finish(listing, ok=True)

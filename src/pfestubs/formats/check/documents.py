@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.formats.findings import Words
     from pfestubs.model.findings import Finding, Remedy
     from pfestubs.rules.check import CheckResult
 
@@ -48,7 +47,7 @@ def render_sarif(result: CheckResult, options: RenderOptions) -> Iterator[str]:
         text = f"{len(found):,} findings, of which {SARIF_LIMIT:,} are given; --format json has all"
         invocation["toolExecutionNotifications"] = [{"level": "note", "message": {"text": text}}]
     uri = _uri(result.boot.kernel.file)
-    driver = {"name": "pfestubs", "version": __version__, "rules": _rules()}
+    driver = {"name": "pfestubs", "version": __version__, "rules": list(_rules())}
     yield from dump_json_list(
         {
             "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -69,30 +68,23 @@ def render_sarif(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     )
 
 
-def _rules() -> list[dict[str, Any]]:
-    return [
-        {
+def _rules() -> Iterator[dict[str, Any]]:
+    """Yield each rule; its help without line breaks, and as paragraphs for viewers of Markdown."""
+    for rule in RULES.values():
+        words = WORDS[rule.name]
+        # Names with underscores would be read as emphasis.
+        _, expected, background, fix = (re.sub(r"\w*_\w+", r"`\g<0>`", text) for text in words)
+        yield {
             "id": rule.name,
             "name": "".join(part.capitalize() for part in rule.name.split("-")),
-            "shortDescription": {"text": sentence(WORDS[rule.name].title)},
-            "fullDescription": {"text": WORDS[rule.name].background},
-            "help": _help(WORDS[rule.name]),
+            "shortDescription": {"text": sentence(words.title)},
+            "fullDescription": {"text": words.background},
+            "help": {
+                "text": f"{words.background} {words.help}",
+                "markdown": f"**Expected:** {expected}\n\n{background}\n\n**What to do:** {fix}\n",
+            },
             "defaultConfiguration": {"level": rule.severity},
         }
-        for rule in RULES.values()
-    ]
-
-
-def _help(words: Words) -> dict[str, str]:
-    """Return a rule's help: without line breaks, and as paragraphs for viewers of Markdown."""
-    # Names with underscores would be read as emphasis.
-    expected, background, fix = (
-        re.sub(r"\w*_\w+", r"`\g<0>`", text) for text in (words.expected, words.background, words.help)
-    )
-    return {
-        "text": f"{words.background} {words.help}",
-        "markdown": f"**Expected:** {expected}\n\n{background}\n\n**What to do:** {fix}\n",
-    }
 
 
 def _results(uri: str, found: Sequence[Cause]) -> Iterator[dict[str, Any]]:
