@@ -103,7 +103,7 @@ def test_the_recommended_reserve_has_the_largest_smallest_growth(linked: Linked)
 def test_boots_with_growth_that_removes_text() -> None:
     """A kernel that no reserve serves: less text does."""
     boot = Linked(10, 20, 100, 40 * MIB, end_pad=40 * MIB).boot()
-    result = plan_reserve(boot)
+    result = plan_reserve(Planner(boot))
     assert (result.working, result.recommended) == ([], None)
     assert result.shrink is not None
     size, reserve = result.shrink
@@ -113,7 +113,7 @@ def test_boots_with_growth_that_removes_text() -> None:
 
 def test_init_text_out_of_reach_is_not_a_matter_of_text() -> None:
     far = LinkedKernel(area_at={"inittext": LinkedKernel().init_base + 40 * MIB})
-    result = plan_reserve(simulate_boot(far.kernel()))
+    result = plan_reserve(Planner(simulate_boot(far.kernel())))
     assert (result.working, result.recommended, result.shrink) == ([], None, None)
 
 
@@ -124,7 +124,7 @@ def test_init_text_out_of_reach_is_not_a_matter_of_text() -> None:
 def test_layouts_without_a_reserve_have_growth_only(layout: str | None) -> None:
     writer = LinkedKernel(layout=layout, stub_size=16) if layout else inline_kernel()
     boot = simulate_boot(writer.kernel())
-    result = plan_reserve(boot, growths=[MIB], shape=GrowthShape.LATE)
+    result = plan_reserve(Planner(boot), growths=[MIB], shape=GrowthShape.LATE)
     assert (result.reserve, result.recommended, result.working) == (None, None, [])
     assert [o.growth for o in result.outcomes] == [Growth(), Growth(MIB, GrowthShape.LATE)]
     for shape, limit in result.outcomes[0].limits.items():
@@ -132,7 +132,7 @@ def test_layouts_without_a_reserve_have_growth_only(layout: str | None) -> None:
             assert not simulate_boot(relink(boot, None, Growth(limit.bytes, shape))).failures
             assert simulate_boot(relink(boot, None, Growth(limit.bytes + 4, shape))).failures
     with pytest.raises(RefusedError, match="a reserve of"):
-        plan_reserve(boot, reserves=[5])
+        plan_reserve(Planner(boot), reserves=[5])
 
 
 # -- what is asked -----------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def test_layouts_without_a_reserve_have_growth_only(layout: str | None) -> None:
 
 def test_every_reserve_with_every_growth() -> None:
     boot = Linked(2, 10, 10, MIB).boot()
-    result = plan_reserve(boot, reserves=[0, 5], growths=[0, 8, -4], shape=GrowthShape.EVEN)
+    result = plan_reserve(Planner(boot), reserves=[0, 5], growths=[0, 8, -4], shape=GrowthShape.EVEN)
     asked = result.outcomes[len(result.outcomes) - result.asked :]
     assert [(o.reserve, o.growth.bytes, o.growth.shape) for o in asked] == [
         (reserve, grown, GrowthShape.EVEN) for reserve in (0, 5) for grown in (0, 8, -4)
@@ -149,7 +149,7 @@ def test_every_reserve_with_every_growth() -> None:
 
 def test_a_first_function_is_named_as_linked() -> None:
     boot = Linked(20, 10, 30, 31 * MIB).boot()
-    (outcome,) = plan_reserve(boot, reserves=[20], growths=[2 * MIB]).outcomes[-1:]
+    (outcome,) = plan_reserve(Planner(boot), reserves=[20], growths=[2 * MIB]).outcomes[-1:]
     assert not outcome.ok
     assert outcome.first is not None
     assert outcome.first[1] in set(boot.locations)

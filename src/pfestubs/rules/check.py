@@ -83,20 +83,19 @@ class CheckResult:
         return not self.errors
 
 
-def check_boot(boot: Boot, options: CheckOptions, planner: Planner | None = None) -> CheckResult:
+def check_boot(boot: Boot, options: CheckOptions) -> CheckResult:
     """Report what is wrong with the kernel of a boot.
 
     Args:
         boot: of the kernel as linked.
         options: what else to check.
-        planner: of the boot, where the caller has one.
 
     Raises:
         RefusedError: the expected counts or the baseline are of another kind
             of kernel.
     """
     _require_same_kind(boot.kernel, options)
-    remedies = Remedies(boot, planner)
+    remedies = Remedies(boot)
     findings = [
         *boot.damage,
         *_compared_with_object(boot, options.expected),
@@ -257,16 +256,15 @@ def _thresholds(boot: Boot, options: CheckOptions, remedies: Remedies) -> Iterat
 class Remedies:
     """What to change in the kernel of one boot; a reserve is the one that `plan` recommends."""
 
-    def __init__(self, boot: Boot, planner: Planner | None = None) -> None:
+    def __init__(self, boot: Boot) -> None:
         self._boot = boot
-        self._given = planner
 
     @cached_property
     def planner(self) -> Planner:
         """The planner of the boot; imported here, since the check of a healthy kernel needs none."""
         from pfestubs.rules.analyses.planner import Planner
 
-        return self._given or Planner(self._boot)
+        return Planner(self._boot)
 
     def for_rule(self, rule: str) -> Remedy:
         """Return what to change so that no location fails by `rule`, one of those about locations."""

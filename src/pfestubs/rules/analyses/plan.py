@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pfestubs.rules.analyses.address_map import TextSizes
     from pfestubs.rules.analyses.conditions import Conditions, CurvePoint
     from pfestubs.rules.analyses.planner import Outcome
-    from pfestubs.rules.kernel.boot import Boot
 
 _CURVE_STEPS: Final = 96
 """Steps of the reserves for which the curve of growth tells the growth."""
@@ -80,31 +79,28 @@ class PlanResult:
 
 
 def plan_reserve(
-    boot: Boot,
+    planner: Planner,
     *,
     reserves: Sequence[int] = (),
     growths: Sequence[int] = (),
     shape: GrowthShape = GrowthShape.EARLY,
-    planner: Planner | None = None,
     required: tuple[int, GrowthShape | None] | None = None,
 ) -> PlanResult:
     """Find the reserves that work and the growth that each allows.
 
     Args:
-        boot: of the kernel as linked.
+        planner: of the boot of the kernel as linked.
         reserves: values asked about; none: the linked and the recommended one.
         growths: bytes asked about, for each of the reserves.
         shape: where the growth that is asked about happens.
-        planner: of the boot, where the caller has one.
         required: bytes of text that must be left to grow, and where, None for anywhere.
 
     Raises:
         RefusedError: a reserve is asked about and the layout has none.
     """
-    planner = planner or Planner(boot)
+    boot, kernel = planner.boot, planner.boot.kernel
     if reserves and planner.linked is None:
-        raise RefusedError(Refusal.RESERVE_UNEXPECTED, boot.kernel.file, reserves[0], boot.kernel.layout_name)
-    kernel = boot.kernel
+        raise RefusedError(Refusal.RESERVE_UNEXPECTED, kernel.file, reserves[0], kernel.layout_name)
     if boot.damage:
         return PlanResult(
             kernel.identity,

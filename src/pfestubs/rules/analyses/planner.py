@@ -93,7 +93,7 @@ class Planner:
     """The answers for one boot; each is found when it is asked for."""
 
     def __init__(self, boot: Boot) -> None:
-        self._boot = boot
+        self.boot = boot
         area = boot.kernel.area(AreaRole.RESERVE)
         self.linked = area.count if area is not None else None
         self._boots: dict[tuple[int | None, Growth], Boot] = {}
@@ -101,17 +101,17 @@ class Planner:
 
     @cached_property
     def _conditions(self) -> Conditions:
-        return Conditions(self._boot)
+        return Conditions(self.boot)
 
     def boot_of(self, reserve: int | None, growth: Growth | None = None) -> Boot:
         """Return the boot with that reserve and growth, the original one if nothing changes."""
         key = (reserve, growth if growth and growth.bytes else Growth())
         if key == (self.linked, Growth()):
-            return self._boot
+            return self.boot
         if key not in self._boots:
             if len(self._boots) >= _KEPT:
                 del self._boots[next(iter(self._boots))]
-            self._boots[key] = simulate_boot(relink(self._boot, *key))
+            self._boots[key] = simulate_boot(relink(self.boot, *key))
         return self._boots[key]
 
     def works(self, reserve: int | None, growth: Growth | None = None) -> bool:
@@ -142,11 +142,11 @@ class Planner:
 
         None where it is not text that is too large.
         """
-        least, most = 0, span_size(growth_span(self._boot)) // ppc.INSN_SIZE
+        least, most = 0, span_size(growth_span(self.boot)) // ppc.INSN_SIZE
         found: range = range(0)
         while least < most:
             middle = (least + most) // 2
-            shrunk = relink(self._boot, None, Growth(-middle * ppc.INSN_SIZE, GrowthShape.EVEN))
+            shrunk = relink(self.boot, None, Growth(-middle * ppc.INSN_SIZE, GrowthShape.EVEN))
             candidates = Planner(simulate_boot(shrunk))._range_with(0)  # noqa: SLF001 - of another kernel
             if candidates:
                 most, found = middle, candidates
@@ -222,7 +222,7 @@ class Planner:
         Negative where text must shrink; a shape is None where nothing limits it, or less text does not help.
         None of a kernel without stubs, and where less text does not help in any shape.
         """
-        if self._boot.kernel.layout is None:
+        if self.boot.kernel.layout is None:
             return None
         limits = self.limits(self.linked)
         if not any(limit.works for limit in limits.values()):
@@ -237,7 +237,7 @@ class Planner:
 
     def _function(self, position: int) -> tuple[str, int]:
         """Return the function at a position in boot order, which no relinking changes, as linked."""
-        return self._boot.function(position), self._boot.locations[position]
+        return self.boot.function(position), self.boot.locations[position]
 
     def _limit(self, reserve: int | None, shape: GrowthShape) -> GrowthLimit:
         """Return the limit that the conditions name if boots confirm it, else what boots find."""
@@ -279,7 +279,7 @@ class Planner:
             while high < GROWTH_MAX and works(high):
                 low, high, step = high, min(high + step, GROWTH_MAX), 8 * step
         else:
-            lowest = -span_size(growth_span(self._boot))
+            lowest = -span_size(growth_span(self.boot))
             while low >= lowest and not works(low):
                 high, low, step = low, low - step, 8 * step
             if low < lowest:

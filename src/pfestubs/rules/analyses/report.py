@@ -13,7 +13,6 @@ from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
 from pfestubs.rules.analyses.address_map import AddressSpan, map_addresses, measure_text
 from pfestubs.rules.analyses.plan import growth_curve, plan_reserve
-from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import text_locations
 from pfestubs.rules.check import CheckOptions, check_boot
 
@@ -156,13 +155,14 @@ def report_boot(
         older: what it is compared with.
         min_growth: bytes of text that can be added anywhere, at least.
     """
-    planner = Planner(boot)
+    check = check_boot(boot, CheckOptions())
+    planner = check.remedies.planner
     required = None if min_growth is None else (min_growth, None)
     planned = boot.kernel.layout is not None or required
     return ReportResult(
-        check=check_boot(boot, CheckOptions(), planner),
+        check=check,
         kernel=ReportedKernel(boot),
-        plan=plan_reserve(boot, planner=planner, required=required) if planned else None,
+        plan=plan_reserve(planner, required=required) if planned else None,
         curve=None if boot.damage else growth_curve(planner),
         tightest=_tightest(boot),
         older=older,

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pfestubs.model import RunningKernel
     from pfestubs.model.findings import Finding
     from pfestubs.rules.kernel.boot import Boot
-    from pfestubs.rules.kernel.stubs import Words
 
 _CALL: Final = 1
 """The stub's instruction that calls the tracer."""
@@ -96,14 +95,16 @@ class ComparedStub(NamedTuple):
 
     @property
     def odd_words(self) -> Sequence[int]:
-        """The positions of the stub's words that should be others."""
+        """The positions of words that are not as written at boot.
+
+        In use, the `bl` may have another target (`ftrace_replace_code`).
+        """
         if self.found is None:
             return ()
-        expected, in_use = (
-            stub_words(self.boot, self.position),
-            self.word == traced_word(self.boot, self.position),
-        )
-        return _odd_words(expected, self.found, in_use=in_use)
+        in_use = self.word == traced_word(self.boot, self.position)
+        pairs = enumerate(zip(stub_words(self.boot, self.position), self.found, strict=True))
+        odd = [(i, found) for i, (expected, found) in pairs if found != expected]
+        return [i for i, found in odd if not (i == _CALL and in_use and ppc.is_branch(found or 0, link=True))]
 
 
 class Verification(NamedTuple):
@@ -187,25 +188,13 @@ def _compare(
         return ComparedStub(boot, position, state, here)
     at = ppc.add
     found = word_at(insns), word_at(at(insns, 4)), word_at(at(insns, 8)), word_at(at(insns, 12))
-    expected, poisoned = stub_words(boot, position), here == _POISON and set(found) == {_POISON}
+    poisoned = here == _POISON and set(found) == {_POISON}
     if in_init and (freed or (freed is None and poisoned)):
         state = StubState.FREED
-    elif found == expected and here == ppc.NOP:
+    elif here == ppc.NOP and found == stub_words(boot, position):
         state = StubState.AS_PREDICTED
-    elif here == traced_word(boot, position) and not _odd_words(expected, found, in_use=True):
-        state = StubState.IN_USE
     else:
-        state = StubState.DIFFERENT
+        stub = ComparedStub(boot, position, StubState.DIFFERENT, here, found)
+        is_traced = here == traced_word(boot, position) and not stub.odd_words
+        return stub._replace(state=StubState.IN_USE) if is_traced else stub
     return ComparedStub(boot, position, state, here, found)
-
-
-def _odd_words(expected: Words, found: Found, *, in_use: bool) -> Sequence[int]:
-    """Return the positions of words that are not as written at boot.
-
-    In use, the `bl` may have another target (`ftrace_replace_code`).
-    """
-    return [
-        i
-        for i in range(len(expected))
-        if found[i] != expected[i] and not (i == _CALL and in_use and ppc.is_branch(found[i] or 0, link=True))
-    ]
