@@ -12,11 +12,11 @@ import pytest
 from support import (
     OBJECTS,
     MiniKernel,
-    Outcome,
     clean_environment,
     hook_environment,
     run_cli,
     run_program,
+    shell_script,
     tool,
 )
 
@@ -196,47 +196,37 @@ def contents(directory: Path) -> dict[str, tuple[bytes, int]]:
     return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in directory.iterdir()}
 
 
+TO_OUTPUT = 'while [ "$1" != -o ]; do shift; done; '
+FAILURES = {
+    f'{TO_OUTPUT}echo half >"$2"; exit 1': "status 1",
+    f'{TO_OUTPUT}mkfifo "$2"': "wrote no object",
+    f'{TO_OUTPUT}printf "\\177ELF" >"$2"': "wrote no object",
+    "exit 0": "wrote no object",
+    "exit 3": "status 3",
+    "kill -9 $$": "signal 9",
+}
+
+
 @pytest.mark.parametrize("with_old", [True, False])
-@pytest.mark.parametrize(
-    "failure", ["real", "missing", "half", "status", "signal", "no-object", "pipe", "stub"]
-)
+@pytest.mark.parametrize("failure", ["real", "missing", *FAILURES])
 def test_failing_assembler(failure: str, with_old: bool, fake_cc: Path, out: Path) -> None:
     """The object stays as it was; the assembly file that it was to be made from is there."""
     before = old_files(out) if with_old else {}
     if failure == "real":
         environment = {**hook_environment(), "LINUXINCLUDE": "-I/nowhere"}
-        message = "asm/asm-offsets.h"
+        message, reason = "asm/asm-offsets.h", "failed"
     elif failure == "missing":
         environment = {"CC": "no-such-gcc -m64"}
-        message = "no-such-gcc: error: "
+        message, reason = "no-such-gcc: error: ", "cannot be run: No such file or directory; set CC"
     else:
-        action = {
-            "half": 'while [ "$1" != -o ]; do shift; done; echo half >"$2"; exit 1',
-            "pipe": 'while [ "$1" != -o ]; do shift; done; mkfifo "$2"',
-            "status": "exit 3",
-            "signal": "kill -9 $$",
-            "no-object": "exit 0",
-            "stub": 'while [ "$1" != -o ]; do shift; done; printf "\\177ELF" >"$2"',
-        }[failure]
-        fake_cc.write_text(f"#!/bin/sh\necho 'the tool says why' >&2\n{action}\n")
-        environment = {"CC": str(fake_cc)}
-        message = "the tool says why"
-    outcome: Outcome = run_cli("hook", OBJECT, out / "vmlinux.arch.o", env=environment)
+        environment = {"CC": str(shell_script(fake_cc, f"echo 'the tool says why' >&2\n{failure}"))}
+        message, reason = "the tool says why", FAILURES[failure]
+    outcome = run_cli("hook", OBJECT, out / "vmlinux.arch.o", env=environment)
     assert (outcome.code, outcome.out) == (2, "")
     assert message in outcome.err
     last = outcome.err.splitlines()[-1]
     assert ": error: " in last
-    reason = {
-        "real": "failed",
-        "missing": "cannot be run: No such file or directory; set CC",
-        "half": "status 1",
-        "pipe": "wrote no object",
-        "status": "status 3",
-        "signal": "signal 9",
-        "no-object": "wrote no object",
-        "stub": "wrote no object",
-    }
-    assert reason[failure] in last
+    assert reason in last
     assert object_of(contents(out)) == object_of(before)
     assert (out / "vmlinux.arch.S").read_text() == run_cli("generate", OBJECT).out
 

@@ -24,7 +24,18 @@ from support import (
     shell_script,
     tool,
 )
-from support.kbuildtree import CONFIG, KNOWN, MAKEFILES, TREES, Build, contents, copy_tree, edit, reserve_of
+from support.kbuildtree import (
+    CONFIG,
+    KNOWN,
+    MAKEFILES,
+    TREES,
+    Build,
+    contents,
+    copy_tree,
+    edit,
+    failing_replace,
+    reserve_of,
+)
 
 RULE = "$(obj)/vmlinux.arch.S: $(src)/ftrace-gen-ool-stubs.sh vmlinux.o FORCE\n"
 RECIPE = "\t$(call if_changed,gen_ftrace_ool_stubs)\n"
@@ -320,26 +331,14 @@ def test_git_applies_what_print_prints(top: str, tree: Path) -> None:
 
 @pytest.mark.parametrize("command", ["install", "remove"])
 @pytest.mark.parametrize("failing", [0, 1])
-def test_all_makefiles_change_or_none(
-    command: str, failing: int, mainline: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_makefiles_change_or_none(command: str, failing: int, mainline: Path) -> None:
     if command == "remove":
         call("kbuild", "install", mainline)
     before = contents(mainline)
-    replace, calls = os.replace, iter(range(9))
-
-    def fail(source: str, target: str) -> None:
-        if next(calls) == failing:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        replace(source, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", fail)
-        outcome = call("kbuild", command, mainline)
-    assert outcome.code == 2
-    assert re.fullmatch(
-        rf"{mainline}/\S+: error: cannot be written: No space left on device(; for .*)?\n", outcome.err
-    )
+    with failing_replace(failing):
+        message = refusal("kbuild", command, mainline)
+    reason = "cannot be written: No space left on device"
+    assert re.fullmatch(rf"{mainline}/\S+: error: {reason}(; for .*)?\n", message)
     assert contents(mainline) == before
 
 

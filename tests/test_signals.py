@@ -213,62 +213,52 @@ TREES = {
 }
 
 
+def hook(cc: Path, out: Path, *numbers: signal.Signals) -> tuple[int, str]:
+    """The exit status and the messages of a hook whose compiler, once it has started, gets these signals."""
+    with start([executable_path("pfestubs"), "hook", OBJECT, out / "a.o"], {"CC": str(cc)}) as process:
+        if numbers:
+            wait_until(Path(f"{cc}.started").exists, "the compiler never started")
+        for number in numbers:
+            process.send_signal(number)
+            time.sleep(0.05 if len(numbers) > 1 else 0)
+        _, err = process.communicate(timeout=60)
+    started = pids(Path(f"{cc}.pids"))
+    assert started
+    assert not [pid for pid in started if alive(pid)]
+    return process.returncode, err
+
+
 @pytest.mark.parametrize("with_old", [True, False])
 @pytest.mark.parametrize(("tree", "number"), list(zip(TREES, STATUS, strict=True)))
 def test_compiler_ends_as_a_whole(
     tree: str, number: signal.Signals, with_old: bool, tmp_path: Path, out: Path
 ) -> None:
     before = old_pair(out) if with_old else {}
-    cc = compiler(tmp_path, TREES[tree])
-    words = [executable_path("pfestubs"), "hook", OBJECT, out / "a.o"]
-    with start(words, {"CC": str(cc)}) as process:
-        wait_until((tmp_path / "cc.started").exists, "the compiler never started")
-        process.send_signal(number)
-        _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (STATUS[number], "")
-    started = pids(tmp_path / "cc.pids")
-    assert started
-    assert not [pid for pid in started if alive(pid)]
+    assert hook(compiler(tmp_path, TREES[tree]), out, number) == (STATUS[number], "")
     assert contents(out) == before
 
 
 def test_impatient_signals(tmp_path: Path, out: Path) -> None:
-    before = old_pair(out)
-    cc = compiler(tmp_path, TREES["ignores SIGTERM"])
-    with start([executable_path("pfestubs"), "hook", OBJECT, out / "a.o"], {"CC": str(cc)}) as process:
-        wait_until((tmp_path / "cc.started").exists, "the compiler never started")
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-            process.send_signal(number)
-            time.sleep(0.05)
-        _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (143, "")
-    assert not [pid for pid in pids(tmp_path / "cc.pids") if alive(pid)]
+    before, cc = old_pair(out), compiler(tmp_path, TREES["ignores SIGTERM"])
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+    assert hook(cc, out, *numbers) == (143, "")
     assert contents(out) == before
 
 
 def test_signal_while_the_compiler_starts(tmp_path: Path, out: Path) -> None:
     """The compiler itself sends it, as its first act, so that it often arrives inside the start."""
     before = old_pair(out)
-    script = tmp_path / "cc"
-    shell_script(script, 'kill -TERM $PPID\necho $$ >>"$0.pids"\nexec sleep 300')
+    # It must have started to be ended: its process is noted first.
+    script = shell_script(tmp_path / "cc", 'echo $$ >>"$0.pids"\nkill -TERM $PPID\nexec sleep 300')
     for attempt in range(TRIES):
-        with start(
-            [executable_path("pfestubs"), "hook", OBJECT, out / "a.o"], {"CC": str(script)}
-        ) as process:
-            _, err = process.communicate(timeout=60)
-        assert (process.returncode, err) == (143, ""), attempt
+        assert hook(script, out) == (143, ""), attempt
         assert contents(out) == before
-    assert not [pid for pid in pids(tmp_path / "cc.pids") if alive(pid)]
 
 
 def test_failed_compiler_leaves_no_process(tmp_path: Path, out: Path) -> None:
     before = old_pair(out)
-    cc = compiler(tmp_path, 'sleep 300 >/dev/null 2>&1 & echo $! >>"$0.pids"; exit 1')
-    with start([executable_path("pfestubs"), "hook", OBJECT, out / "a.o"], {"CC": str(cc)}) as process:
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert "failed with status 1" in err
-    assert not [pid for pid in pids(tmp_path / "cc.pids") if alive(pid)]
+    code, err = hook(compiler(tmp_path, 'sleep 300 >/dev/null 2>&1 & echo $! >>"$0.pids"; exit 1'), out)
+    assert (code, "failed with status 1" in err) == (2, True)
     assert contents(out) == before
 
 

@@ -33,34 +33,18 @@ def by_pattern(name: str) -> str:
     return next((kind for kind, p in PATTERNS.items() if any(fnmatchcase(name, x) for x in p)), "text")
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        (".text", "text"),
-        (".text.unlikely", "text"),
-        (".ref.text", "text"),
-        (".sched.text", "text"),
-        (".init.text", "inittext"),
-        (".init.text.setup", "inittext"),
-        (".init.text.", "inittext"),
-        (".init.text_setup", "text"),
-        (".init.textual", "text"),
-        (".text.startup", "inittext"),
-        (".text.startup.main", "inittext"),
-        (".text.startup_pirq", "text"),
-        (".text.startup_gfar", "text"),
-        (".text.reinit_text", "text"),
-        (".text.foo_init_text", "text"),
-        (".text.init.text", "text"),
-        ("x.init.text", "text"),
-        (".exit.text", "exittext"),
-        (".exit.text.x", "text"),
-        (".text.exit", "exittext"),
-        (".text.exit.late", "exittext"),
-        (".text.exit_mmap", "text"),
-        ("", "text"),
-    ],
-)
+KINDS = {
+    "text": (
+        *(".text", ".text.unlikely", ".ref.text", ".sched.text", ".init.text_setup", ".init.textual", ""),
+        *(".text.startup_pirq", ".text.startup_gfar", ".text.reinit_text", ".text.foo_init_text"),
+        *(".text.init.text", "x.init.text", ".exit.text.x", ".text.exit_mmap"),
+    ),
+    "inittext": (".init.text", ".init.text.setup", ".init.text.", ".text.startup", ".text.startup.main"),
+    "exittext": (".exit.text", ".text.exit", ".text.exit.late"),
+}
+
+
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for kind, names in KINDS.items() for name in names])
 def test_kinds(name: str, kind: str) -> None:
     assert classify_section(name) == kind
     assert by_pattern(name) == kind

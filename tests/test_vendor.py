@@ -14,7 +14,7 @@ from pfestubs import __version__
 from pfestubs.kbuild.makefiles import VENDORED
 from pfestubs.system import zipapp
 from support import call, refusal, tool
-from support.kbuildtree import KNOWN, MAKEFILES, Build, contents, copy_tree
+from support.kbuildtree import KNOWN, MAKEFILES, Build, contents, copy_tree, failing_replace
 
 
 @pytest.fixture(scope="session")
@@ -106,18 +106,10 @@ def test_a_copy_that_nothing_calls_is_named_and_removed(tree: Path, archive: byt
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
-def test_all_files_change_or_none(failing: int, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_files_change_or_none(failing: int, tree: Path) -> None:
     before = contents(tree)
-    replace, calls = os.replace, iter(range(9))
-
-    def fail(source: str, target: str) -> None:
-        if next(calls) == failing:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        replace(source, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", fail)
-        assert call("kbuild", "install", "--vendor", tree).code == 2
+    with failing_replace(failing):
+        refusal("kbuild", "install", "--vendor", tree)
     assert contents(tree) == before
 
 

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Kernel trees for the tests of `pfestubs kbuild`, and building in them with GNU make."""
 
+import errno
+import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from pfestubs.kbuild.makefiles import POSTLINK_MAKEFILE, TOOLS_MAKEFILE
 from support import FIXTURES, OBJECTS, Outcome, call, executable_path, run_program, tool
@@ -48,6 +53,21 @@ FAKE_CC = """\
 while [ $# -gt 1 ]; do [ "$1" = -o ] && out=$2; shift; done
 cat {object} "$1" > "$out"
 """
+
+
+@contextmanager
+def failing_replace(number: int) -> Iterator[None]:
+    """Let the file of that number not be put in its place: the disk is full."""
+    replace, calls = os.replace, iter(range(9))
+
+    def fail(source: str, target: str) -> None:
+        if next(calls) == number:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        yield
 
 
 class Build:
@@ -117,6 +137,4 @@ class Build:
 
 
 def reserve_of(path: Path) -> str:
-    import json
-
     return str(json.loads(call("count", "--format", "json", path).out)["stubs"]["text"])
