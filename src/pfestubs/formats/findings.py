@@ -244,18 +244,20 @@ def finding_sentence(finding: Finding) -> str:
     """Return what is wrong, without the remedy."""
     case = finding.case or finding.rule
     where = f"{finding.function} at {finding.location or 0:#x}"
-    values = {
-        **finding.figures,
-        "where": where,
-        "caller": f"the stub at {finding.stub:#x} of {where}" if finding.stub else where,
-        "function": finding.function,
-        "stub": finding.stub or 0,
-        "distance": abs(finding.distance or 0),
-        "limit": abs(finding.limit or 0),
-    }
     template = SENTENCES[case] + (CAUSES.get(case, "") if finding.remedy else "")
-    return template.format_map(
-        {name: Figure(value) if isinstance(value, int) else value for name, value in values.items()}
+    figures = finding.figures
+    if "|" in template:
+        figures = {
+            name: Figure(value) if isinstance(value, int) else value for name, value in figures.items()
+        }
+    return template.format(
+        where=where,
+        caller=f"the stub at {finding.stub:#x} of {where}" if finding.stub else where,
+        function=finding.function,
+        stub=finding.stub or 0,
+        distance=abs(finding.distance or 0),
+        limit=abs(finding.limit or 0),
+        **figures,
     )
 
 
