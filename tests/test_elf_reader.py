@@ -9,6 +9,7 @@ import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from elftools.elf import enums
@@ -378,6 +379,9 @@ WRONG_FILES: dict[str, tuple[Callable[[Path, Path], object], list[str]]] = {
     "x86": (lambda _, to: to.write_bytes(_x86()), ["x86-64", "powerpc"]),
     "zImage": (lambda _, to: to.write_bytes(_zimage()), ["boot image", "zImage", "vmlinux"]),
     "bzip2": (lambda _, to: to.write_bytes(bz2.compress(b"an object")), ["compressed (bzip2)", "bzip2 -d"]),
+    "zip": (lambda _, to: ZipFile(to, "w").writestr("vmlinux", ""), ["zip archive", "unzip"]),
+    "cpio": (lambda _, to: to.write_bytes(b"070701" + bytes(104)), ["cpio archive"]),
+    "rpm": (lambda _, to: to.write_bytes(b"\xed\xab\xee\xdb\x03\0"), ["RPM package", "debug package"]),
     "core": (lambda _, to: to.write_bytes(_core()), ["core"]),
     "empty": (lambda _, to: to.touch(), ["empty"]),
     "half": (

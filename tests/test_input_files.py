@@ -335,7 +335,8 @@ def built(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("packer", sorted(PACKERS))
 def test_packed_files_are_read_by_their_content(packer: str, built: Path) -> None:
     """As tuxmake and distributions keep kernels; the name says nothing."""
-    plain = {name: built / name for name in ("vmlinux", "vmlinux.o", "System.map")}
+    call("check", "--format", "json", "-o", built / "check.json", built / "vmlinux")
+    plain = {name: built / name for name in ("vmlinux", "vmlinux.o", "System.map", "check.json")}
     packed = {name: built / f"{name}.packed" for name in plain}
     for name, path in packed.items():
         path.write_bytes(PACKERS[packer](plain[name].read_bytes()))
@@ -346,6 +347,8 @@ def test_packed_files_are_read_by_their_content(packer: str, built: Path) -> Non
         ["count", "vmlinux.o"],
         ["generate", "vmlinux.o"],
         ["diff", "vmlinux", "vmlinux"],
+        ["diff", "check.json", "vmlinux"],
+        ["check", "--baseline", "check.json", "vmlinux"],
     ):
         want, found = (call(*(files.get(word, word) for word in words)) for files in (plain, packed))
         assert (found.code, found.err) == (want.code, want.err) == (0, "")
@@ -371,6 +374,15 @@ def test_a_packed_kernel_that_is_cut_short(packer: str, built: Path) -> None:
     assert refusal("check", path).startswith(
         f"{path}: error: is cut short: its {packer.replace('gz', 'gzip')} stream"
     )
+
+
+@pytest.mark.parametrize("packer", sorted(PACKERS))
+@pytest.mark.parametrize("rest", [b"\4", b"more than a header" * 9])
+def test_a_packed_kernel_with_other_data_after_it(packer: str, rest: bytes, built: Path) -> None:
+    path = built / "packed"
+    path.write_bytes(PACKERS[packer]((built / "vmlinux").read_bytes()) + rest)
+    name = packer.replace("gz", "gzip")
+    assert refusal("check", path) == f"{path}: error: has other data after its {name} stream\n"
 
 
 def test_a_packed_kernel_leaves_no_file(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,8 @@ import click
 from pfestubs.errors import Exit, InputError, PfestubsError, UsageError
 from pfestubs.formats import FORMATS, RenderOptions, render
 from pfestubs.layouts import LAYOUTS
-from pfestubs.read.file_types import ELF, HEAD
-from pfestubs.read.source import open_source
+from pfestubs.read.file_types import ELF
+from pfestubs.read.source import read_head
 from pfestubs.system.files import is_stdout, print_messages, refuse_input, write_output
 
 if TYPE_CHECKING:
@@ -139,8 +139,8 @@ def _is_elf(path: str) -> bool:
     """Return whether `path` is an ELF file, packed or not."""
     if not os.path.isfile(path):
         return False
-    with suppress(PfestubsError), open_source(path) as source:
-        return source.read_up_to(0, HEAD).startswith(ELF)
+    with suppress(PfestubsError):
+        return read_head(path).startswith(ELF)
     return False
 
 
@@ -196,17 +196,14 @@ def signed_size(text: str) -> int:
 
 
 def growth(text: str) -> AllowedGrowth:
-    """Return by how much the number of locations may grow, exact: a number, or a percentage."""
-    match = re.fullmatch(rf"({_DECIMAL})|([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)%", text, re.ASCII)
-    if match is None:
-        raise click.BadParameter(f"{text!r} is neither a number of locations nor a percentage")
+    """Return by how much the number of locations may grow, exact: a count, or a percentage."""
+    percentage = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)%", text, re.ASCII)
+    number = percentage[1] if percentage else count(text, "is neither a number of locations nor a percentage")
     from decimal import Decimal  # exact: 2.3% of 1,000 is 23
 
     from pfestubs.rules.check import AllowedGrowth
 
-    if match[1] is not None:
-        return AllowedGrowth(Decimal(match[1].replace(",", "")), "locations")
-    return AllowedGrowth(Decimal(match[2]), "percent")
+    return AllowedGrowth(Decimal(number), "percent" if percentage else "locations")
 
 
 # -- output --------------------------------------------------------------------------------------------------

@@ -29,6 +29,9 @@ _MAGICS: Final = (
     (b"\x02\x21\x4c\x18", "is compressed (lz4, legacy format)", "unpack it first: lz4 -dk"),
     (b"\x5d\0\0", "is compressed (lzma)", "unpack it first: xz -dk --format=lzma"),
     (b"\x89LZO", "is compressed (lzop)", "unpack it first: lzop -dk"),
+    (b"PK\3\4", "is a zip archive, not an ELF file", "unpack it with unzip and name the file in it"),
+    (b"070701", "is a cpio archive, not an ELF file", "unpack it with cpio and name the file in it"),
+    (b"\xed\xab\xee\xdb", "is an RPM package, not an ELF file", _WHERE),
     # makedumpfile refuses -E for input in its own format: "'-E' option is disable".
     (
         b"KDUMP   ",

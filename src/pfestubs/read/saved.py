@@ -29,8 +29,8 @@ from pfestubs.model import (
     ObjectCounts,
 )
 from pfestubs.model.findings import RULES, Scope
-from pfestubs.read.file_types import HEAD, is_document
-from pfestubs.read.source import open_source, read_document
+from pfestubs.read.file_types import is_document
+from pfestubs.read.source import read_document, read_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,9 +50,8 @@ _TYPES: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
 
 
 def is_saved(path: str) -> bool:
-    """Return whether the file at `path` is a saved document, by how it begins."""
-    with open_source(path, raw=True) as source:
-        return is_document(source.read_up_to(0, HEAD))
+    """Return whether the file at `path` is a saved document, packed or not, by how it begins."""
+    return is_document(read_head(path))
 
 
 def read_saved_count(path: str) -> ObjectCounts:
@@ -326,6 +325,7 @@ def _stubs_figures(document: _Document) -> KernelFigures:
         locations=functions.total(),
         stub_size=document.need(document.values, "stub_size"),
         functions=functions,
+        unserved=unserved or None,  # a function whose stub fails after boot (init-trampoline-only) has one
         areas={} if partial else {name: AreaFigures(None, len(used)) for name, used in indices.items()},
         partial=partial,
     )

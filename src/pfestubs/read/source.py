@@ -110,6 +110,16 @@ def open_source(path: str, *, raw: bool = False) -> Iterator[Source]:
             yield content
 
 
+def read_head(path: str) -> bytes:
+    """Return the first bytes of a file, those that tell what it is; of a packed one, of its content."""
+    with open_source(path, raw=True) as source:
+        head = source.read_up_to(0, HEAD)
+        if is_packed(head):
+            with closing(_unpack(source, head)) as pieces:
+                head = next(filter(None, pieces), b"")[:HEAD]
+        return head
+
+
 def read_document(path: str) -> bytes:
     """Return the content of a System.map or a saved document; files of /proc have no size."""
     with open_source(path) as source:
@@ -137,12 +147,10 @@ def unpacked(source: Source) -> Iterator[Source]:
     import tempfile
 
     path, head = source.path, source.read_up_to(0, HEAD)
-    unpack = _unpack_xz if head.startswith(XZ) else _unpack_gzip if head.startswith(GZIP) else _unpack_zstd
     limit = min(UNPACKED_LIMIT, max(_SMALL, _RATIO * source.size))
-    source.stream.seek(0)
     try:
         with tempfile.TemporaryFile() as content:
-            with closing(unpack(path, source.stream)) as pieces:
+            with closing(_unpack(source, head)) as pieces:
                 for piece in pieces:
                     content.write(piece)
                     if content.tell() > limit:
@@ -155,6 +163,12 @@ def unpacked(source: Source) -> Iterator[Source]:
             yield Source(path, content, content.tell())
     except OSError as error:  # no room, no temporary file, no process
         raise InputError(path, f"cannot be unpacked: {error.strerror or error}") from error
+
+
+def _unpack(source: Source, head: bytes) -> Generator[bytes, None, None]:
+    unpack = _unpack_xz if head.startswith(XZ) else _unpack_gzip if head.startswith(GZIP) else _unpack_zstd
+    source.stream.seek(0)
+    return unpack(source.path, source.stream)
 
 
 def _unpack_xz(path: str, stream: IO[bytes]) -> Generator[bytes, None, None]:
@@ -171,6 +185,8 @@ def _unpack_xz(path: str, stream: IO[bytes]) -> Generator[bytes, None, None]:
                 data, decoder = decoder.unused_data.lstrip(b"\0"), None
                 while not data and (block := stream.read(_STEP)):
                     data = block.lstrip(b"\0")
+                if not data.startswith(XZ[: len(data)]):
+                    raise InputError(path, "has other data after its xz stream")
             elif decoder.needs_input and not (data := stream.read(_STEP)):
                 raise InputError(path, "is cut short: its xz stream does not end")
     except lzma.LZMAError as error:
@@ -187,6 +203,8 @@ def _unpack_gzip(path: str, stream: IO[bytes]) -> Generator[bytes, None, None]:
     except EOFError as error:
         raise InputError(path, "is cut short: its gzip stream does not end") from error
     except (gzip.BadGzipFile, zlib.error) as error:
+        if str(error).startswith("Not a gzipped file"):  # the first stream is one
+            raise InputError(path, "has other data after its gzip stream") from error
         raise InputError(path, f"cannot be unpacked (gzip): {error}") from error
 
 
