@@ -106,6 +106,9 @@ def test_a_file_against_itself(document: Any, old: Path) -> None:
     assert (value["locations"]["added"], value["locations"]["removed"]) == ([], [])
     assert printed("diff", old, old) == f"{old}: no differences (5 locations); compared with {old}\n"
     assert "No differences" in call("diff", old, old, "--format", "markdown").out
+    bad = LinkedKernel(counts={"text_end": 0}).save(old.with_name("bad"))
+    words = "no differences (5 locations); 1 location of the new kernel would fail at boot"
+    assert printed("diff", bad, bad, code=1) == f"{bad}: {words}; compared with {bad}\n"
 
 
 def test_static_functions_of_one_name_are_counted(document: Any, tmp_path: Path) -> None:
@@ -192,8 +195,10 @@ def test_a_damaged_kernel(document: Any, old: Path, tmp_path: Path, format_: str
     lost = [BASE + 0x1000, *[0] * 4]
     bad = LinkedKernel(table=lost).save(tmp_path / "bad")
     saved = save_document("check", bad, tmp_path / "bad.json")
-    for new in (bad, saved):
-        assert "table-damaged" in printed("diff", "--format", format_, old, new, code=1)
+    area = LinkedKernel(sizes={"text": 40}).save(tmp_path / "area")
+    for before, new in ((old, bad), (old, saved), (old, area), (bad, bad)):
+        assert "-damaged" in printed("diff", "--format", format_, before, new, code=1)
+    assert document(old, area)["same"] is False
     assert document(bad, old)["damage"] == {"old": "table-damaged", "new": None}
     assert document(old, bad)["growth"]["new"] is None
 
@@ -273,6 +278,8 @@ def test_a_failing_kernel_against_its_documents(document: Any, tmp_path: Path) -
     assert document(bad, check)["same"] is True
     assert document(bad, check)["unserved"]["new"] > 1
     assert document(stubs, check)["locations"]["old"] == 11
+    assert document(check, stubs)["unserved"]["new"] == document(bad, check)["unserved"]["new"]
+    assert printed("diff", check, stubs, code=1).count("of the new kernel would fail at boot") == 1
 
 
 def test_count_documents(document: Any, old: Path, tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def _row(label: str, old: int | None, new: int | None, *words: str) -> Iterator[
 
 def _headroom(side: KernelFigures) -> str:
     if side.headroom is None:
-        return "none" if side.unserved else "-"
+        return "none" if side.unserved and side.source != "stubs" else "-"
     return bytes_text(side.headroom, unit="")
 
 
@@ -166,10 +166,11 @@ def diff_summary(result: DiffResult) -> str:
     """Return the outcome in one sentence."""
     old, new = result.locations
     if result.same:
-        return f"no differences ({plural(new, 'location')})"
-    summary = plural(new, "location") + (f", {new - old:+,}" if new != old else " in both")
-    if result.added is not None and result.removed is not None:
-        summary += f": {result.added.total():,} added, {result.removed.total():,} removed"
+        summary = f"no differences ({plural(new, 'location')})"
+    else:
+        summary = plural(new, "location") + (f", {new - old:+,}" if new != old else " in both")
+        if result.added is not None and result.removed is not None:
+            summary += f": {result.added.total():,} added, {result.removed.total():,} removed"
     if result.new.damage is not None:
         summary += f"; the new kernel is damaged ({result.new.damage}): see pfestubs check"
     elif result.new.unserved:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pfestubs.rules.kernel.boot import Boot
 
 _UNKNOWN_AREA = AreaFigures(None, None)
-_COMPARED = ("stub_size", "entries", "unserved", "headroom", "growth", "damage", "text", "inittext", "gap")
-"""The figures of which a difference counts, beside the locations and the areas."""
+_COMPARED = ("stub_size", "entries", "unserved", "headroom", "growth", "text", "inittext", "gap")
+"""The figures of which a difference counts, beside the locations, the areas and damage."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ class DiffResult:
             *_pairs(self.old, self.new, *_COMPARED),
             *(pair for area in self.areas.values() for pair in zip(*area, strict=True)),
         ]
-        return self.same_kind and not (self.added or self.removed) and not _differ(pairs)
+        sides = (self.old, self.new)
+        damage = {side.damage for side in sides if side.source in {"kernel", "check"}}  # others do not tell
+        return self.same_kind and not (self.added or self.removed or len(damage) > 1 or _differ(pairs))
 
 
 def compare(old: KernelFigures, new: KernelFigures) -> DiffResult:
