@@ -217,7 +217,7 @@ def test_output_goes_to_the_file(bad: Path, good: Path, tmp_path: Path) -> None:
 # -- usage ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("growth", ["-1", "2.5", "%", "nan%", "1e3"])
+@pytest.mark.parametrize("growth", ["-1", "2.5", "%", "nan%", "1e3", "0x%"])
 def test_not_a_growth(growth: str, good: Path) -> None:
     assert "Usage: pfestubs check" in refusal("check", good, "--baseline", "b", "--max-growth", growth)
 
@@ -301,10 +301,17 @@ def test_a_kernel_against_itself(good: Path, baseline: Path) -> None:
         f"; against {baseline}: locations +0, headroom +0 bytes\n"
     )
     found = json_of("check", good, "--baseline", baseline)
-    assert found["baseline"] == {"file": str(baseline), "locations": 5, "headroom": 33_550_852}
+    assert found["baseline"] == {
+        "file": str(baseline),
+        "release": None,
+        "locations": 5,
+        "headroom": 33_550_852,
+    }
 
 
-@pytest.mark.parametrize(("growth", "code"), [("5", 0), ("4", 1), ("100%", 0), ("99.9%", 1), ("0%", 1)])
+@pytest.mark.parametrize(
+    ("growth", "code"), [("5", 0), ("0x5", 0), ("4", 1), ("100%", 0), ("99.9%", 1), ("0%", 1)]
+)
 def test_growth(growth: str, code: int, baseline: Path, tmp_path: Path) -> None:
     grown = LinkedKernel(text=[0x1000 + 16 * i for i in range(8)]).save(tmp_path / "grown")
     outcome = call("check", grown, "--baseline", baseline, "--max-growth", growth)
@@ -321,6 +328,7 @@ def test_a_baseline_of_another_release(tmp_path: Path, good: Path) -> None:
     value = json_of("check", good)
     value["kernel"]["release"] = "6.13.0"
     path = saved(tmp_path / "b.json", value)
+    assert json_of("check", good, "--baseline", path)["baseline"]["release"] == "6.13.0"
     with open_kernel(str(good)) as kernel:
         known = replace(kernel, banner="Linux version 7.2.13 (b@h) #1")
         result = check_boot(boot_kernel(known), CheckOptions(baseline=read_baseline(str(path))))

@@ -116,8 +116,11 @@ CASES: dict[str, CheckResult] = {
     "inline": check_result(linked=inline_kernel().kernel()),
     "baseline": check_result(
         options=CheckOptions(
-            baseline=KernelFigures(KernelIdentity("old.json", "ool"), "check", 3, headroom=-8)
-        )
+            baseline=KernelFigures(
+                KernelIdentity("old.json", "ool", release="6.13.0"), "check", 3, headroom=-8
+            )
+        ),
+        banner="Linux version 7.2.13 (b@h)",
     ),
 }
 
@@ -427,6 +430,11 @@ def test_sarif_stays_below_githubs_limit(
     assert note["message"]["text"].startswith("4 findings, of which 3 are given")
 
 
+def test_sarif_says_what_the_baseline_is() -> None:
+    (note,) = sarif(CASES["baseline"])["runs"][0]["invocations"][0]["toolExecutionNotifications"]
+    assert note["message"]["text"].startswith("against old.json (of kernel 6.13.0, this is 7.2.13): ")
+
+
 # -- github -----------------------------------------------------------------------------------------------
 
 
@@ -612,7 +620,7 @@ def test_text_never_wraps() -> None:
 HEX = {"address": 0x1000}
 TEXTS = {"text": range(4), "inittext": range(2, 8)}
 MESSAGES: dict[str, tuple[dict[str, Any], str]] = {
-    "table-length": ({**HEX, "bytes": 1200, "word": 8}, "has 1,200 bytes, not a multiple of 8"),
+    "table-length": ({**HEX, "bytes": 1, "word": 8}, "has 1 byte, not a multiple of 8"),
     "table-empty": ({**HEX, "entries": 5}, "all 5 entries of the location table at 0x1000 are empty"),
     "no-entries": ({**HEX, "entries": 0}, "has no entries: no function can be traced"),
     "no-locations": (

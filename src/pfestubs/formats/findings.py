@@ -155,7 +155,7 @@ class Figure(int):
 
 SENTENCES: Final[dict[str, str]] = {
     # table-damaged
-    "table-length": "the location table at {address:#x} has {bytes:,} bytes, not a multiple of {word}",
+    "table-length": "the location table at {address:#x} has {bytes:byte|bytes}, not a multiple of {word}",
     "table-empty": "all {entries:,} entries of the location table at {address:#x} are empty: no function can"
     " be traced",
     "no-entries": "the location table at {address:#x} has no entries: no function can be traced",
@@ -174,7 +174,7 @@ SENTENCES: Final[dict[str, str]] = {
     "entry-misaligned": "{where} is not aligned to an instruction",
     "entry-repeated": "{where} is in the location table more than once",
     # area-damaged
-    "area-size": "area {area.name} at {stub:#x} has {bytes:,} bytes, expected {expected:,}"
+    "area-size": "area {area.name} at {stub:#x} has {bytes:byte|bytes}, expected {expected:,}"
     " ({stubs:stub|stubs} of {stub_size})",
     "area-outside-text": "area {area.name} ({stub:#x} to {end:#x}) is outside kernel text ({outer.start:#x}"
     " to {outer.stop:#x})",
@@ -183,14 +183,14 @@ SENTENCES: Final[dict[str, str]] = {
     "area-misaligned": "area {area.name} at {stub:#x} is not aligned to {alignment} bytes",
     "area-overlap": "area {area.name} ends at {end:#x}, after area {other.name} starts ({stub:#x})",
     "area-occupied": "area {area.name} at {stub:#x} is not empty: the boot would overwrite what the file"
-    " holds there ({bytes:,} bytes)",
+    " holds there ({bytes:byte|bytes})",
     "texts-overlap": "kernel text ({text.start:#x} to {text.stop:#x}) and init text ({inittext.start:#x} to"
     " {inittext.stop:#x}) overlap",
     "target-misplaced": "{symbol} at {stub:#x} is not at an instruction of kernel text",
     # count-mismatch
     "area-count": "area {area.name} has {stubs:stub|stubs}, expected {expected:,} from {source}",
-    "entry-count": "the location table has {entries:,} entries, expected {expected:,} from {source}: objects"
-    " were linked that were not counted",
+    "entry-count": "the location table has {entries:entry|entries}, expected {expected:,} from {source}:"
+    " objects were linked that were not counted",
     "nothing-to-count": "the location table has no locations to compare with the {expected:,} entries of"
     " {source}",
     # locations
@@ -208,7 +208,7 @@ SENTENCES: Final[dict[str, str]] = {
     "init-trampoline-only": "{caller} is {distance:,} bytes from {tracer} (limit {limit:,}) and reaches only"
     " ftrace_tramp_init, which is freed after boot",
     # thresholds
-    "low-headroom": "the headroom is {bytes:,} bytes ({branch} branch of {function}), at least {minimum:,}"
+    "low-headroom": "the headroom is {bytes:byte|bytes} ({branch} branch of {function}), at least {minimum:,}"
     " are required",
     "no-headroom": "there is no headroom to measure, at least {minimum:,} bytes are required",
     "growth": "{locations:,} locations, {grown:,} more than in {source} ({baseline:,}); at most"

@@ -157,7 +157,8 @@ def summary(result: CheckResult, name: Callable[[str], str] = escape_line) -> st
 
     `name` writes names from files as the format needs it.
     """
-    return (_failed(result, name) if result.errors else _ok(result, name)) + _against_baseline(result, name)
+    outcome = _failed(result, name) if result.errors else _ok(result, name)
+    return "; ".join(filter(None, (outcome, against_baseline(result, name))))
 
 
 def _ok(result: CheckResult, name: Callable[[str], str]) -> str:
@@ -186,11 +187,12 @@ def _failed(result: CheckResult, name: Callable[[str], str]) -> str:
     return sentence
 
 
-def _against_baseline(result: CheckResult, name: Callable[[str], str]) -> str:
+def against_baseline(result: CheckResult, name: Callable[[str], str] = escape_line) -> str:
+    """Return what has changed since the baseline, and of which release that is; "" without one."""
     boot, baseline = result.boot, result.options.baseline
     if baseline is None:
         return ""
-    sentence = f"; against {name(baseline.kernel.file)}"
+    sentence = f"against {name(baseline.kernel.file)}"
     old, new = baseline.kernel.release, boot.kernel.release
     if old is not None and new is not None and old != new:
         sentence += f" (of kernel {name(old)}, this is {name(new)})"
@@ -222,7 +224,7 @@ def render_json(result: CheckResult, options: RenderOptions) -> Iterator[str]:  
                 "by_branch": [_headroom(boot, room) for room in boot.headrooms.values()],
             },
             "baseline": baseline
-            and {"file": baseline.kernel.file, **keys_of(baseline, "locations headroom")},
+            and {**keys_of(baseline.kernel, "file release"), **keys_of(baseline, "locations headroom")},
             "kernel": keys_of(kernel, "release banner build_id"),
             "findings": [],
             "pfestubs": __version__,

@@ -43,9 +43,13 @@ def render_sarif(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     if options.show_all:
         found = [Cause([finding], 0) for cause in found for finding in cause.shown]
     invocation: dict[str, Any] = {"executionSuccessful": True}
+    remarks = [text] if (text := check.against_baseline(result)) else []
     if len(found) > SARIF_LIMIT:
-        text = f"{len(found):,} findings, of which {SARIF_LIMIT:,} are given; --format json has all"
-        invocation["toolExecutionNotifications"] = [{"level": "note", "message": {"text": text}}]
+        remarks.append(f"{len(found):,} findings, of which {SARIF_LIMIT:,} are given; --format json has all")
+    if remarks:
+        invocation["toolExecutionNotifications"] = [
+            {"level": "note", "message": {"text": text}} for text in remarks
+        ]
     uri = _uri(result.boot.kernel.file)
     driver = {"name": "pfestubs", "version": __version__, "rules": list(_rules())}
     yield from dump_json_list(
