@@ -55,7 +55,7 @@ def test_mainline_reserve_from_the_arguments(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "path", "message"),
     [
-        ("6 y objdump", OBJECT, "is 5"),
+        ("6 y objdump", OBJECT, "is 5; give that, or build again"),
         ("32768 y objdump", OBJECT, "32,768"),
         ("5 y ", OBJECT, "OBJDUMP is empty"),
         *(

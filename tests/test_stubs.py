@@ -180,7 +180,7 @@ def test_a_place_in_a_function(mini: Path, stub: Any) -> None:
 def test_an_offset_that_is_not_a_location(mini: Path, stub: Any) -> None:
     symbol = stub["function"].split("+")[0]
     assert refusal("stubs", mini, f"{symbol}+0x2") == (
-        f"{mini}: error: {symbol}+0x2 is not a location: {symbol} has {stub['function']}\n"
+        f"{mini}: error: {symbol}+0x2 is not a location, but {stub['function']} is\n"
     )
 
 

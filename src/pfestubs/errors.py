@@ -102,7 +102,7 @@ class Refusal(Enum):
     # The reserve given, the symbol that counts the object's, and its value.
     RESERVE_DIFFERS = (
         "a reserve of {:,} was given, but {} is {:,}",
-        "omit --reserve, or build again with the intended configuration",
+        "give that, or build again with the intended configuration",
     )
     # The file's class and byte order, another file of the same kernel, that of the other.
     MACHINE_DIFFERS = ("is {}, but {} is {}", "give a file of the same kernel configuration")

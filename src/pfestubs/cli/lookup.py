@@ -170,7 +170,8 @@ class _Finder:
             return found
         if own:
             functions = sorted({boot.function(position) for _, position in own})
-            raise LookupError(f"is not a location: {name} has {' and '.join(functions)}")
+            verb = "is" if len(functions) == 1 else "are"
+            raise LookupError(f"is not a location, but {' and '.join(functions)} {verb}")
         if addresses:
             code = "matches only code that" if is_pattern else "is code that"
             reason = "not traceable, since it is notrace, assembly, or not built for tracing"

@@ -72,7 +72,7 @@ class CheckResult:
         """The bytes of text that can still be added, by where (`Planner.growth_left`); takes some boots."""
         return None if self.boot.damage else self.remedies.planner.growth_left
 
-    @property
+    @cached_property
     def errors(self) -> list[Finding]:
         """Findings with which the check fails."""
         return [finding for finding in self.findings if finding.severity == "error"]
