@@ -28,16 +28,23 @@ OF_KERNEL: Final = (
 )
 
 
-def outcomes(commands: list[list[str]]) -> list[list[int | str]]:
-    """Run each command in a fork of this process, in which all of pfestubs is imported: emulation is slow.
+def import_pfestubs() -> None:
+    """Import all that the commands import when they run."""
+    import jinja2  # noqa: F401
 
-    Returns: exit status, standard output and standard error of each.
-    """
     import pfestubs
 
     for module in pkgutil.walk_packages(pfestubs.__path__, "pfestubs."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+
+
+def outcomes(commands: list[list[str]]) -> list[list[int | str]]:
+    """Run each command in a fork of this process, in which all of pfestubs is imported: emulation is slow.
+
+    Returns: exit status, standard output and standard error of each.
+    """
+    import_pfestubs()
     from pfestubs.cli.entry import main as pfestubs_main
 
     results: list[list[int | str]] = []

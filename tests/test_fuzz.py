@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuzz.corpus import corpus
+from fuzz.choices import corpus
 from fuzz.fields import elf_fields
 from fuzz.runs import Runner, time_limit
 from fuzz.targets import TARGET_NAMES

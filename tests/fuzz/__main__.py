@@ -14,12 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fuzz.corpus import corpus
+from foreign import import_pfestubs
+from fuzz.choices import corpus
 
 if TYPE_CHECKING:
     from fuzz.runs import Runner  # imported when pfestubs is instrumented
@@ -85,9 +85,10 @@ def main() -> int:
     parser.add_argument("--table", type=Path, help="document with the table of the last long session")
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    guided = not options.random and importlib.util.find_spec("atheris") is not None
     if options.work is not None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
-        _fuzz(options)
+        (_fuzz_guided if guided else _fuzz_random)(options)
         return 0
     for directory in (options.corpus, options.findings):
         directory.mkdir(parents=True, exist_ok=True)
@@ -98,19 +99,12 @@ def main() -> int:
         status = subprocess.run(words, check=False).returncode
         totals = json.loads(Path(work, "totals.json").read_text())
     if options.table is not None and options.seconds >= LONG:
-        write_table(options.table, totals, options.seconds, guided=_is_guided(options))
-    return _report(totals, status)
-
-
-def _is_guided(options: argparse.Namespace) -> bool:
-    return not options.random and importlib.util.find_spec("atheris") is not None
-
-
-def _fuzz(options: argparse.Namespace) -> None:
-    if _is_guided(options):
-        _fuzz_guided(options)
-    else:
-        _fuzz_random(options)
+        write_table(options.table, totals, options.seconds, guided=guided)
+    for name, number, *codes in rows_of(totals):
+        shown = ", ".join(f"{n:,} with status {code}" for code, n in enumerate(codes))
+        print(f"{name:15}{number:>12,} executions: {shown}")
+    print(f"{len(totals['findings'])} findings" + f"; the process ended with {status}" * bool(status))
+    return 1 if totals["findings"] or status else 0
 
 
 def _fuzz_random(options: argparse.Namespace) -> None:
@@ -132,45 +126,27 @@ def _fuzz_guided(options: argparse.Namespace) -> None:
     import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     with atheris.instrument_imports(include=["pfestubs"]):
-        _import_commands()
+        import_pfestubs()
     session = Session(options.work, options.findings, options.target)
     run: Callable[[bytes], None] = session.run
-    words = [
-        sys.argv[0],
-        f"-max_total_time={max(1, round(options.seconds))}",
-        f"-max_len={RECIPE_MAX}",
-        f"-seed={options.seed}",
-        "-len_control=0",
-        "-rss_limit_mb=0",
-        "-print_final_stats=0",
-        "-verbosity=0",
-        str(options.corpus),
-    ]
-    atheris.Setup(words, run)
+    words = f"-max_total_time={max(1, round(options.seconds))} -max_len={RECIPE_MAX} -seed={options.seed}"
+    words += " -len_control=0 -rss_limit_mb=0 -print_final_stats=0 -verbosity=0"
+    atheris.Setup([sys.argv[0], *words.split(), str(options.corpus)], run)
     atheris.Fuzz()
 
 
-def _import_commands() -> None:
-    """Import what the commands import when they run, so that all of it is instrumented."""
-    import pkgutil
-    from importlib import import_module
-
-    import pfestubs
-
-    for module in pkgutil.walk_packages(pfestubs.__path__, "pfestubs."):
-        if not module.name.endswith("__main__"):
-            import_module(module.name)
+def rows_of(totals: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Return target, executions and executions by exit status 0, 1 and 2; the last row is the total."""
+    statuses = {(name, code): number for name, code, number in totals["statuses"]}
+    rows: list[tuple[Any, ...]] = [
+        (name, number, *(statuses.get((name, code), 0) for code in (0, 1, 2)))
+        for name, number in sorted(totals["executions"].items())
+    ]
+    return [*rows, ("total", *(sum(column) for column in list(zip(*rows, strict=True))[1:]))]
 
 
 def write_table(document: Path, totals: dict[str, Any], seconds: float, *, guided: bool) -> None:
     """Replace the table in a document by that of a session, with its date, length and findings."""
-    executions = Counter(totals["executions"])
-    statuses = {(name, code): number for name, code, number in totals["statuses"]}
-    names = sorted(executions)
-    rows = [
-        (name, executions[name], *(statuses.get((name, code), 0) for code in (0, 1, 2))) for name in names
-    ]
-    rows.append(("total", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))
     found = len(totals["findings"])
     lines = [
         f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {seconds:,.0f} s, "
@@ -178,26 +154,14 @@ def write_table(document: Path, totals: dict[str, Any], seconds: float, *, guide
         "",
         "| Target | Executions | Status 0 | Status 1 | Status 2 |",
         "|---|---:|---:|---:|---:|",
-        *(f"| {row[0]} | " + " | ".join(f"{n:,}" for n in row[1:]) + " |" for row in rows),
+        *(
+            f"| {name} | " + " | ".join(f"{n:,}" for n in numbers) + " |"
+            for name, *numbers in rows_of(totals)
+        ),
     ]
     before, rest = document.read_text().split(f"{TABLE[0]}\n")
     after = rest.split(f"{TABLE[1]}\n")[1]
     document.write_text(f"{before}{TABLE[0]}\n" + "\n".join(lines) + f"\n{TABLE[1]}\n{after}")
-
-
-def _report(totals: dict[str, Any], status: int) -> int:
-    executions = Counter(totals["executions"])
-    by_target: dict[str, dict[int, int]] = {}
-    for name, code, number in totals["statuses"]:
-        by_target.setdefault(name, {})[code] = number
-    for name in sorted(by_target):
-        codes = ", ".join(f"{n:,} with status {code}" for code, n in sorted(by_target[name].items()))
-        print(f"{name:15}{executions[name]:>12,} executions: {codes}")
-    findings = totals["findings"]
-    print(f"{'total':15}{executions.total():>12,} executions, {len(findings)} findings")
-    if status:
-        print(f"the fuzzing process ended with {status}")
-    return 1 if findings or status else 0
 
 
 if __name__ == "__main__":

@@ -2,9 +2,16 @@
 """Decisions read from a recipe: from bytes, so that a fuzzer can mutate them, or drawn from a generator."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
+_CORPUS = Path(__file__).with_name("corpus.hex")
+
+
+def corpus() -> list[bytes]:
+    """Return the recipes that are kept, one per line of the file: each reached code that none before it had."""
+    return [bytes.fromhex(line) for line in _CORPUS.read_text().split()]
 
 
 class Choices:
@@ -21,9 +28,7 @@ class Choices:
 
     def number(self, size: int) -> int:
         """Return an unsigned number of `size` bytes."""
-        piece = self._recipe[self._at : self._at + size]
-        self._at += size
-        return int.from_bytes(piece, "little")
+        return int.from_bytes(self.text(size), "little")
 
     def below(self, limit: int) -> int:
         """Return a number below `limit`; 0 if there is none."""

@@ -4,7 +4,7 @@
 import json
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -22,26 +22,9 @@ _NUMBERS = (
     *(0xC000000000000000, 0xBFFFFFFFFFFFFFFC, 0xC000000002000000, 0xC000000001FFFFFC),
 )
 _TEXTS = (
-    *(
-        b"",
-        b"-1",
-        b"_",
-        b"+1",
-        b"0x10",
-        b"1_000",
-        b"ffffffffffffffff",
-        b"fffffffffffffff8",
-        b"c000000000000000",
-    ),
-    *(
-        b"123456789abcdef0123456789abcdef",
-        b"9" * 4400,
-        b"a" * 2000,
-        b"\xff\xfe",
-        b"\xe2\x80\xae",
-        b"\0",
-        b"\r",
-    ),
+    *(b"", b"-1", b"_", b"+1", b"0x10", b"1_000", b"ffffffffffffffff", b"fffffffffffffff8"),
+    *(b"c000000000000000", b"123456789abcdef0123456789abcdef", b"9" * 4400, b"a" * 2000),
+    *(b"\xff\xfe", b"\xe2\x80\xae", b"\0", b"\r"),
     *(b"\x1b[31m", b"::error ::x", b"ftrace_caller", b"_stext", b".L1", b"T", b"U", b"[mod]"),
     *(b"$(shell touch x)", b"endef", b"define x", b"ifdef A", b"endif", b"\\", b"#"),
 )
@@ -202,10 +185,3 @@ def _changed_value(document: Any, choices: Choices) -> Any:
 
 def _keys(value: dict[str, Any] | list[Any]) -> Sequence[Any]:
     return sorted(value) if isinstance(value, dict) else range(len(value))
-
-
-MUTATORS: dict[str, Callable[[bytes, Choices], bytes]] = {
-    "elf": mutate_elf,
-    "lines": mutate_lines,
-    "json": mutate_json,
-}
