@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -90,9 +91,13 @@ def booted(writer: LinkedKernel) -> Boot:
     return simulate_boot(replace(writer.kernel(), banner=BANNER))
 
 
-def explain_text(tmp_path: Path, boot: Boot, text: str) -> ExplainResult:
+def read_text(tmp_path: Path, text: str) -> BootLog:
     (tmp_path / "boot.log").write_text(text)
-    return explain_log(boot, read_boot_log(str(tmp_path / "boot.log")))
+    return read_boot_log(str(tmp_path / "boot.log"))
+
+
+def explain_text(tmp_path: Path, boot: Boot, text: str) -> ExplainResult:
+    return explain_log(boot, read_text(tmp_path, text))
 
 
 def healthy() -> LinkedKernel:
@@ -120,79 +125,58 @@ def test_every_form_of_a_log_gives_the_same_messages(name: str) -> None:
     assert boot.banner is not None
     assert boot.banner.startswith("Linux version 7.2.13 (root@vm)")
     assert boot.banner.endswith("#3 SMP PREEMPT Mon Nov 23 09:03:55 UTC 2026")
-    assert [m.row.name for m in boot.messages] == [
-        "arch-warning",
-        "ftrace-bug",
-        "ftrace-bug-warning",
-        "allocating",
-        "allocated",
-    ]
-    assert boot.messages[0].caller == "ftrace_init_nop"
-    assert boot.messages[1].code == CodeAddress(0xC0000000034A4A38, "dev_create", 8)
-    assert boot.messages[1].phase is BugPhase.INIT
-    assert boot.messages[1].text == "ftrace failed to modify"
-    assert boot.messages[3].count == 77026
+    names = ["arch-warning", "ftrace-bug", "ftrace-bug-warning", "allocating", "allocated"]
+    assert [m.row.name for m in boot.messages] == names
+    warning, bug, _, allocating, _ = boot.messages
+    assert (warning.caller, allocating.count) == ("ftrace_init_nop", 77026)
+    assert bug.code == CodeAddress(0xC0000000034A4A38, "dev_create", 8)
+    assert (bug.phase, bug.text) == (BugPhase.INIT, "ftrace failed to modify")
     lines = (LOGS / name).read_bytes().split(b"\n")
     for message in boot.messages:
         assert message.text.encode()[:20] in lines[message.line - 1]
 
 
-SAMPLES = {
-    "ftrace: allocating 42648 entries in 250 pages": MessageKind.ALLOCATING,
-    "ftrace: allocated 250 pages with 6 groups": MessageKind.ALLOCATED,
-    "ftrace: No functions to be traced?": MessageKind.NO_FUNCTIONS,
-    "ftrace: FAILED to allocate memory for functions": MessageKind.NO_MEMORY,
-    "ftrace: failed to allocate entries for functions": MessageKind.NO_MEMORY,
-    "ftrace: failed to allocate entries for module 'ext4' functions": MessageKind.MODULE_SKIPPED,
-    "------------[ ftrace bug ]------------": MessageKind.BUG,
-    "ftrace failed to modify ": MessageKind.BUG,
-    "ftrace failed to modify [<c000000000001020>] fn2+0x0/0x10": MessageKind.BUG,
-    "ftrace faulted on modifying ": MessageKind.BUG,
-    "ftrace faulted on writing ": MessageKind.BUG,
-    "ftrace faulted on unknown error ": MessageKind.BUG,
-    "WARNING: CPU: 0 PID: 0 at kernel/trace/ftrace.c:2180 ftrace_bug+0x3c0/0x424": MessageKind.BUG_WARNING,
-    "WARNING: kernel/trace/ftrace.c:2287 at ftrace_bug+0x31c/0x384, CPU#0: swapper/0": MessageKind.BUG_WARNING,
-    "WARNING: kernel/trace/ftrace.c:3000 at ftrace_bugs+0x3/0x4": MessageKind.CORE_WARNING,
-    "WARNING: CPU: 3 PID: 9 at /build/linux/kernel/trace/ftrace.c:9 f+0x3/0x4": MessageKind.CORE_WARNING,
-    "WARNING: arch/powerpc/kernel/trace/ftrace.c:252 at ftrace_init_nop+0xf8/0x420": MessageKind.ARCH_WARNING,
-    "WARNING: [*ool_stub_index > ool_stub_count] arch/powerpc/kernel/trace/ftrace.c:252 at"
-    " ftrace_init_ool_stub+0xf8/0x420, CPU#0: swapper/0": MessageKind.ARCH_WARNING,
-    "WARNING: CPU: 0 PID: 0 at arch/powerpc/kernel/trace/ftrace.c:252 ftrace_init_nop+0xf8/0x420": (
-        MessageKind.ARCH_WARNING
-    ),
-    "ftrace-powerpc: ftrace_init_ool_stub: ftrace ool stub out of range ((____ptrval____) -> (____ptrval____)).": (
-        MessageKind.STUB_OUT_OF_RANGE
-    ),
-    "ftrace-powerpc: ftrace_init_ool_stub: ftrace ool stub out of range (000000001f2e3d4c -> 00000000aabbccdd).": (
-        MessageKind.STUB_OUT_OF_RANGE
-    ),
-    "ftrace-powerpc: 0xc000000002800024 (0xc000000000001020): No ftrace stubs reachable": (
-        MessageKind.NO_TRAMPOLINE
-    ),
-    "ftrace-powerpc: 0xc000000002800024: No ftrace stubs reachable": MessageKind.NO_TRAMPOLINE,
-    "ftrace-powerpc: 0xc000000000001020: expected (60000000) != found (7c0802a6)": (
-        MessageKind.WRONG_INSTRUCTION
-    ),
-    "ftrace-powerpc: 0xc000000000001020: expected (bl) != found (7c0802a6)": MessageKind.WRONG_INSTRUCTION,
-    "ftrace-powerpc: 0xc000000000001020: fetching instruction failed": MessageKind.FETCH_FAILED,
-    "ftrace-powerpc: 0xc0000000001 (0xc000000000001020): Unexpected target address 0xc0080000001": (
-        MessageKind.UNEXPECTED_TARGET
-    ),
-    "ftrace-powerpc: Unexpected call sequence at c008000000001020: 7c0802a6 60000000": (
-        MessageKind.UNEXPECTED_CALL
-    ),
-    "ftrace-powerpc: Address of ftrace_regs_caller out of range of kernel_toc.": MessageKind.TRACER_TOO_FAR,
-    "ftrace-powerpc: Address of ftrace_regs_caller out of range of pcrel address.": MessageKind.TRACER_TOO_FAR,
-    "ftrace-powerpc: 0xc0000000020b3d5c: No module provided for non-kernel address": MessageKind.NO_MODULE,
-    "ftrace-powerpc: No module loaded at addr=c008000000001020": MessageKind.NO_MODULE,
-}
+SAMPLES = """\
+ALLOCATING ftrace: allocating 42648 entries in 250 pages
+ALLOCATED ftrace: allocated 250 pages with 6 groups
+NO_FUNCTIONS ftrace: No functions to be traced?
+NO_MEMORY ftrace: FAILED to allocate memory for functions
+NO_MEMORY ftrace: failed to allocate entries for functions
+MODULE_SKIPPED ftrace: failed to allocate entries for module 'ext4' functions
+BUG ------------[ ftrace bug ]------------
+BUG ftrace failed to modify
+BUG ftrace failed to modify [<c000000000001020>] fn2+0x0/0x10
+BUG ftrace faulted on modifying
+BUG ftrace faulted on writing
+BUG ftrace faulted on unknown error
+BUG_WARNING WARNING: CPU: 0 PID: 0 at kernel/trace/ftrace.c:2180 ftrace_bug+0x3c0/0x424
+BUG_WARNING WARNING: kernel/trace/ftrace.c:2287 at ftrace_bug+0x31c/0x384, CPU#0: swapper/0
+CORE_WARNING WARNING: kernel/trace/ftrace.c:3000 at ftrace_bugs+0x3/0x4
+CORE_WARNING WARNING: CPU: 3 PID: 9 at /build/linux/kernel/trace/ftrace.c:9 f+0x3/0x4
+ARCH_WARNING WARNING: arch/powerpc/kernel/trace/ftrace.c:252 at ftrace_init_nop+0xf8/0x420
+ARCH_WARNING WARNING: [*ool_stub_index > ool_stub_count] arch/powerpc/kernel/trace/ftrace.c:252 at ftrace_init_ool_stub+0xf8/0x420, CPU#0: swapper/0
+ARCH_WARNING WARNING: CPU: 0 PID: 0 at arch/powerpc/kernel/trace/ftrace.c:252 ftrace_init_nop+0xf8/0x420
+STUB_OUT_OF_RANGE ftrace-powerpc: ftrace_init_ool_stub: ftrace ool stub out of range ((____ptrval____) -> (____ptrval____)).
+STUB_OUT_OF_RANGE ftrace-powerpc: ftrace_init_ool_stub: ftrace ool stub out of range (000000001f2e3d4c -> 00000000aabbccdd).
+NO_TRAMPOLINE ftrace-powerpc: 0xc000000002800024 (0xc000000000001020): No ftrace stubs reachable
+NO_TRAMPOLINE ftrace-powerpc: 0xc000000002800024: No ftrace stubs reachable
+WRONG_INSTRUCTION ftrace-powerpc: 0xc000000000001020: expected (60000000) != found (7c0802a6)
+WRONG_INSTRUCTION ftrace-powerpc: 0xc000000000001020: expected (bl) != found (7c0802a6)
+FETCH_FAILED ftrace-powerpc: 0xc000000000001020: fetching instruction failed
+UNEXPECTED_TARGET ftrace-powerpc: 0xc0000000001 (0xc000000000001020): Unexpected target address 0xc0080000001
+UNEXPECTED_CALL ftrace-powerpc: Unexpected call sequence at c008000000001020: 7c0802a6 60000000
+TRACER_TOO_FAR ftrace-powerpc: Address of ftrace_regs_caller out of range of kernel_toc.
+TRACER_TOO_FAR ftrace-powerpc: Address of ftrace_regs_caller out of range of pcrel address.
+NO_MODULE ftrace-powerpc: 0xc0000000020b3d5c: No module provided for non-kernel address
+NO_MODULE ftrace-powerpc: No module loaded at addr=c008000000001020
+"""
 
 
-@pytest.mark.parametrize(("text", "kind"), SAMPLES.items())
-def test_every_message_is_known(tmp_path: Path, text: str, kind: MessageKind) -> None:
-    log = read(tmp_path, [text])
-    (message,) = log.boots[0].messages
-    assert (message.kind, message.line, message.text) == (kind, 2, text.strip())
+@pytest.mark.parametrize(("name", "text"), [line.split(" ", 1) for line in SAMPLES.splitlines()])
+def test_every_message_is_known(tmp_path: Path, name: str, text: str) -> None:
+    kind = MessageKind[name]
+    (message,) = read(tmp_path, [f"{text} "]).boots[0].messages
+    assert (message.kind, message.line, message.text) == (kind, 2, text)
     if message.row.proof is Proof.HEALTHY:
         return
     explained = explain(tmp_path, healthy(), [text])
@@ -205,27 +189,19 @@ def test_every_message_is_known(tmp_path: Path, text: str, kind: MessageKind) ->
 
 
 def test_every_kind_of_message_has_a_sample() -> None:
-    assert set(SAMPLES.values()) == set(MessageKind) == set(MEANINGS)
+    sampled = {MessageKind[line.split()[0]] for line in SAMPLES.splitlines()}
+    assert sampled == set(MessageKind) == set(MEANINGS)
 
 
 def test_the_document_has_the_rows_of_the_messages() -> None:
-    table = [line.split(" | ")[1:] for line in DOCUMENT.read_text().splitlines() if line.count(" | ") == 4][
-        1:
-    ]
+    lines = [line for line in DOCUMENT.read_text().splitlines() if line.count(" | ") == 4]
     rows = []
     for row in (kind.value for kind in MessageKind):
         functions = ", ".join(f"`{name}`" for name in row.functions.split()) or "-"
         versions = f"{row.since} to {row.until}" if row.until else f"since {row.since}"
         rules = ", ".join(f"`{rule}`" for rule in row.rules) or "-"
         rows.append([functions, versions, row.proof.value, f"{rules} |"])
-    assert table == rows
-
-
-@pytest.mark.parametrize("width", [30, 40, 70, 80])
-def test_a_wrapped_banner_is_put_together(tmp_path: Path, width: int) -> None:
-    lines = [BANNER[i : i + width] for i in range(width, len(BANNER), width)]
-    result = explain(tmp_path, healthy(), [*lines, *COUNTED], BANNER[:width])
-    assert (result.proved, result.failed) == (True, False)
+    assert [line.split(" | ")[1:] for line in lines[1:]] == rows
 
 
 def test_the_announced_banner_counts_too(tmp_path: Path) -> None:
@@ -237,8 +213,7 @@ def test_the_announced_banner_counts_too(tmp_path: Path) -> None:
 
 
 def test_a_line_of_another_processor_in_between_costs_nothing(tmp_path: Path) -> None:
-    lines = FN2
-    mixed = [text for line in lines for text in (line, "smp: another processor says something")]
+    mixed = [text for line in FN2 for text in (line, "smp: another processor says something")]
     (message,) = read(tmp_path, mixed).boots[0].messages
     assert message.code == CodeAddress(0xC000000000001020, "fn2", 0)
     assert message.phase is BugPhase.INIT
@@ -257,8 +232,7 @@ def test_a_lost_line_costs_that_line(tmp_path: Path, lost: int) -> None:
 
 @pytest.mark.timeout(20)
 def test_many_messages_do_not_take_long(tmp_path: Path) -> None:
-    warning = "WARNING: kernel/trace/ftrace.c:2287 at ftrace_bug+0x31c/0x384"
-    lines = ["ftrace failed to modify [<c000000000001020>] fn2+0x0/0x10", warning] * 2000
+    lines = ["ftrace failed to modify [<c000000000001020>] fn2+0x0/0x10", DISABLED] * 2000
     assert len(explain_log(booted(exhausted()), read(tmp_path, lines)).explanations) == 4000
 
 
@@ -266,25 +240,21 @@ def test_messages_beyond_the_limit_are_counted(tmp_path: Path) -> None:
     log = read(tmp_path, ["ftrace: No functions to be traced?"] * (boot_log.PLACES_MAX + 233))
     assert len(log.boots[0].messages) == boot_log.PLACES_MAX - 1  # the banner is one
     assert log.omitted == 234
-    lines = COUNTED * (boot_log.PLACES_MAX + 1)
     with pytest.raises(RefusedError, match="has 2 more messages of ftrace than are read"):
-        explain(tmp_path, healthy(), lines)
+        explain(tmp_path, healthy(), COUNTED * (boot_log.PLACES_MAX + 1))
 
 
 def test_memory_is_bounded_for_long_lines_and_many_boots(tmp_path: Path) -> None:
-    path = tmp_path / "boot.log"
     banners = "".join(f"{BANNER} {number}\n" for number in range(20000))
-    path.write_bytes(b"[    0.000000] x\n" + b"ftrace " * 3_000_000 + b"\n" + banners.encode() * 2)
-    log = read_boot_log(str(path))
+    log = read_text(tmp_path, "[    0.000000] x\n" + "ftrace " * 3_000_000 + "\n" + banners * 2)
     assert log.lines == 40002
     assert len(log.boots) <= boot_log.PLACES_MAX
 
 
 def test_the_last_of_many_boots_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "boot.log"
     boot = f"{BANNER}\nftrace: allocating 5 entries in 1 pages\n"
-    path.write_text(boot * 3000 + f"{BANNER}\nftrace failed to modify [<c000000000001020>] fn2+0x0/0x10\n")
-    log = read_boot_log(str(path))
+    bug = "ftrace failed to modify [<c000000000001020>] fn2+0x0/0x10\n"
+    log = read_text(tmp_path, boot * 3000 + f"{BANNER}\n{bug}")
     assert [len(boot.messages) for boot in log.boots] == [1] * 3001
     assert (log.omitted, log.boots[-1].messages[0].line) == (0, 6002)
 
@@ -301,9 +271,7 @@ def test_the_last_of_many_boots_is_read(tmp_path: Path) -> None:
 )
 @pytest.mark.timeout(20)
 def test_no_line_takes_long(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "boot.log"
-    path.write_text(f"[    0.000000] {BANNER}\n{(line + chr(10)) * 1000}")
-    assert read_boot_log(str(path)).lines == 1001
+    assert read_text(tmp_path, f"[    0.000000] {BANNER}\n{(line + chr(10)) * 1000}").lines == 1001
 
 
 @given(st.binary(max_size=400))
@@ -340,38 +308,19 @@ def test_damaged_logs_are_explained(tmp_path_factory: pytest.TempPathFactory, da
 # -- comparing -----------------------------------------------------------------------------------------------
 
 
-def test_a_boot_without_trouble(tmp_path: Path) -> None:
-    result = explain(tmp_path, healthy(), [*COUNTED, *ALLOCATED])
-    (explanation,) = result.explanations
-    assert (result.failed, result.proved, result.contradicts) == (False, True, False)
-    assert explanation.agrees is True
-    assert explanation.message.count == 5
-
-
-def test_skipped_entries_may_be_counted(tmp_path: Path) -> None:
-    writer = LinkedKernel(table=[0, *LinkedKernel().locations])
-    for count in (5, 6):
-        result = explain(tmp_path, writer, [f"ftrace: allocating {count} entries in 1 pages"])
-        assert result.explanations[0].agrees is True
-        assert result.failed is False
-    with pytest.raises(RefusedError, match="allocating 7 entries"):
-        explain(tmp_path, writer, ["ftrace: allocating 7 entries in 1 pages"])
-
-
 def test_a_log_that_contradicts_the_replay(tmp_path: Path) -> None:
-    lines = [
-        "ftrace-powerpc: 0xc000000000001010: expected (60000000) != found (00000000)",
-        *FN1,
-    ]
-    result = explain(tmp_path, healthy(), lines)
+    line = "ftrace-powerpc: 0xc000000000001010: expected (60000000) != found (00000000)"
+    result = explain(tmp_path, healthy(), [line, *FN1])
     assert result.contradicts
     for explanation in result.explanations:
         assert (explanation.comparison, explanation.agrees) == (Comparison.NOT_PREDICTED, False)
         assert explanation.remedy is None
-    text = shown(result)
-    assert "log and replay disagree" in text
-    assert "this log contradicts the replay" in text
-    assert "please report it with the whole log" in text
+    for words in (
+        "log and replay disagree",
+        "this log contradicts the replay",
+        "report it with the whole log",
+    ):
+        assert words in shown(result)
 
 
 NOT_A_NOP = "ftrace-powerpc: 0xc000000000001020: expected (60000000) != found (00000000)"
@@ -459,9 +408,8 @@ def test_a_failure_that_the_log_should_have(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("offset", [0x400000, 0x2000000, 0x10000000])
 def test_a_relocated_kernel(tmp_path: Path, offset: int) -> None:
-    lines = bug(f"{BASE + 0x1020 + offset:x} fn2+0x0/0x10")
-    lines[-1] = f" expected tramp: {BASE + 0x80 + offset:x}"
-    result = explain(tmp_path, exhausted(), lines)
+    lines = bug(f"{BASE + 0x1020 + offset:x} fn2+0x0/0x10")[:-1]
+    result = explain(tmp_path, exhausted(), [*lines, f" expected tramp: {BASE + 0x80 + offset:x}"])
     (explanation,) = result.explanations
     assert result.offset == offset
     assert (explanation.location, explanation.agrees) == (BASE + 0x1020, True)
@@ -481,15 +429,8 @@ def test_another_link_of_the_same_kernel(tmp_path: Path) -> None:
     result = explain(tmp_path, exhausted(), bug("c000000000101028 fn2+0x0/0x10"))
     (explanation,) = result.explanations
     assert (explanation.comparison, explanation.agrees) == (Comparison.OTHER_ADDRESS, False)
-    text = shown(result)
-    assert "the file has it at 0xc000000000001020, the log at 0xc000000000101028" in text
-    assert "it is another link of this kernel, or another kernel; give the vmlinux that was booted" in text
-
-
-def test_an_empty_table(tmp_path: Path) -> None:
-    writer = LinkedKernel(text=[], inittext=[], reserve=0)
-    with pytest.raises(RefusedError, match="table-damaged"):
-        explain(tmp_path, writer, ["ftrace: No functions to be traced?"])
+    assert "the file has it at 0xc000000000001020, the log at 0xc000000000101028" in shown(result)
+    assert "another link of this kernel, or another kernel; give the vmlinux that was booted" in shown(result)
 
 
 @pytest.mark.parametrize(
@@ -503,9 +444,8 @@ def test_an_empty_table(tmp_path: Path) -> None:
 )
 def test_the_tracer_against_the_toc(tmp_path: Path, toc: int | None, where: str, agrees: bool | None) -> None:
     """ftrace_regs_caller is at 0x40; 2 GiB are in range on either side."""
-    kernel = replace(healthy().kernel(), banner=BANNER)
     names = healthy().function_names() | ({} if toc is None else {".TOC.": BASE + toc})
-    kernel = replace(kernel, symbols=NamedAddresses(names))
+    kernel = replace(healthy().kernel(), banner=BANNER, symbols=NamedAddresses(names))
     line = f"ftrace-powerpc: Address of ftrace_regs_caller out of range of {where}."
     result = explain_log(simulate_boot(kernel), read(tmp_path, [line]))
     (explanation,) = result.explanations
@@ -513,18 +453,58 @@ def test_the_tracer_against_the_toc(tmp_path: Path, toc: int | None, where: str,
     assert explanation.function == "ftrace_regs_caller"
     if agrees:
         assert explanation.remedy == Remedy(Action.SHRINK_TEXT)
-        assert "2,147,483,649 bytes from the TOC pointer (limit 2,147,483,648)" in explanation_text(
-            explanation
-        )
+        figures = "2,147,483,649 bytes from the TOC pointer (limit 2,147,483,648)"
+        assert figures in explanation_text(explanation)
 
 
-def test_a_log_of_another_kernel(tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match="is of another kernel") as caught:
-        explain(tmp_path, healthy(), COUNTED, OTHER)
-    message = str(caught.value)
-    assert "7.2.1-other #7 SMP Tue Nov  3 12:00:00 UTC 2026" in message
-    assert "7.2.0-small #1 SMP Mon Nov  2 12:00:00 UTC 2026" in message
-    assert message.startswith(str(tmp_path / "boot.log"))
+OTHER_KERNEL = r"boot\.log: error: is of another kernel: '7\.2\.1-other #7 SMP Tue Nov  3 12:00:00 UTC 2026', .* '7\.2\.0-small #1 SMP Mon Nov  2 12:00:00 UTC 2026'"
+TAINTED = "CPU: 1 UID: 0 PID: 9 Comm: a b Tainted: G           OE       7.2.0-small #1"
+REGISTERS = "REGS: c000000005d5fb00 TRAP: 0700   Tainted: G        W            (7.2.0-small)"
+DROPPED = "** 7 printk messages dropped **"
+
+
+def skipping() -> LinkedKernel:
+    """Its table has an entry that boot skips."""
+    return LinkedKernel(table=[0, *LinkedKernel().locations])
+
+
+def counted(count: int) -> list[str]:
+    return [f"ftrace: allocating {count} entries in 1 pages"]
+
+
+@pytest.mark.parametrize(
+    ("writer", "banner", "lines", "answer"),
+    [
+        (healthy, BANNER, [*COUNTED, *ALLOCATED], "ok"),
+        (skipping, BANNER, counted(5), "ok"),
+        (skipping, BANNER, counted(6), "ok"),
+        (skipping, BANNER, counted(7), "allocating 7 entries"),
+        (partial(LinkedKernel, [], [], reserve=0), BANNER, ["ftrace: No functions to be traced?"], "table-damaged"),
+        (healthy, OTHER, COUNTED, OTHER_KERNEL),
+        (healthy, OTHER[:40], COUNTED, "is of another kernel"),
+        (healthy, BANNER[:40], COUNTED, "ok"),  # by its release and its number of functions
+        (healthy, BANNER[:20], COUNTED, "not that the kernel is vmlinux"),
+        (healthy, None, [*COUNTED, *ALLOCATED], 'it has no complete "Linux version" line'),
+        (healthy, None, [*COUNTED, *ALLOCATED, TAINTED], "ok"),
+        (exhausted, None, [*FN2, TAINTED.replace("7.2.0-small", "5.11.0")], r"'5\.11\.0', vmlinux is '7\.2\.0-small'"),
+        (exhausted, None, [*FN2, REGISTERS], "failed"),
+        (healthy, BANNER, [*COUNTED, *ALLOCATED, DROPPED], "ok"),
+        (healthy, BANNER, ["Missed 3 kernel messages", *COUNTED], 'line 2, "Missed 3 kernel messages"'),
+        (exhausted, BANNER, [DROPPED, *FN2], "failed"),
+    ],
+)  # fmt: skip
+def test_what_a_log_proves(
+    tmp_path: Path, writer: Callable[[], LinkedKernel], banner: str | None, lines: list[str], answer: str
+) -> None:
+    """Which kernel it is of, and whether that one failed."""
+    if answer not in {"ok", "failed"}:
+        with pytest.raises(RefusedError, match=answer):
+            explain(tmp_path, writer(), lines, banner)
+        return
+    result = explain(tmp_path, writer(), lines, banner)
+    assert (result.failed, result.contradicts) == (answer == "failed", False)
+    assert result.proved is (banner is not None or answer == "ok")
+    assert result.explanations[0].agrees is True
 
 
 def test_other_boots_in_the_log_are_left_out(tmp_path: Path) -> None:
@@ -533,9 +513,11 @@ def test_other_boots_in_the_log_are_left_out(tmp_path: Path) -> None:
     assert (result.boots, len(result.log.boots) - result.boots, result.failed) == (1, 1, False)
 
 
-@pytest.mark.parametrize("builder", ["(builder@host) ", "(redacted) ", ""])
-@pytest.mark.parametrize("width", [40, 80, 200])
-def test_who_built_the_kernel_may_be_removed(tmp_path: Path, builder: str, width: int) -> None:
+@pytest.mark.parametrize("builder", ["(me@here) ", "(builder@host) ", "(redacted) ", ""])
+@pytest.mark.parametrize("width", [30, 40, 70, 80, 200])
+def test_who_built_the_kernel_may_be_removed_and_the_banner_wrapped(
+    tmp_path: Path, builder: str, width: int
+) -> None:
     banner = BANNER.replace("(me@here) ", builder)
     lines = [banner[i : i + width] for i in range(width, len(banner), width)]
     result = explain(tmp_path, healthy(), [*lines, *COUNTED], banner[:width])
@@ -556,23 +538,11 @@ def test_an_address_that_was_taken_for_a_stamp_costs_nothing(tmp_path: Path, sta
 
 
 def test_a_log_without_identity_proves_no_contradiction(tmp_path: Path) -> None:
-    lines = FN1
-    result = explain(tmp_path, exhausted(), lines, None)
+    result = explain(tmp_path, exhausted(), FN1, None)
     assert (result.proved, result.failed, result.contradicts) == (False, True, False)
     assert result.explanations[0].agrees is None
-    text = shown(result)
-    assert 'without a complete "Linux version" line the log may be of another kernel' in text
-    result = explain(tmp_path, exhausted(), FN2, None)
-    assert result.explanations[0].agrees is True
-
-
-def test_a_banner_cut_short_is_no_other_kernel(tmp_path: Path) -> None:
-    result = explain(tmp_path, healthy(), COUNTED, BANNER[:40])
-    assert result.proved is True  # by its release and its number of functions
-    with pytest.raises(RefusedError, match="not that the kernel is vmlinux"):
-        explain(tmp_path, healthy(), COUNTED, BANNER[:20])
-    with pytest.raises(RefusedError, match="is of another kernel"):
-        explain(tmp_path, healthy(), COUNTED, OTHER[:40])
+    assert 'without a complete "Linux version" line the log may be of another kernel' in shown(result)
+    assert explain(tmp_path, exhausted(), FN2, None).explanations[0].agrees is True
 
 
 # -- logs in other clothing ----------------------------------------------------------------------------------
@@ -637,9 +607,7 @@ def test_logs_from_the_field(
     if name == "e3-journal-fr-foreign":
         log = (LOGS / "field" / name).read_bytes()
     if name == "e5-unregister-twice":
-        path = tmp_path / "boot.log"
-        path.write_bytes(log)
-        result = explain_log(stand_ins[kernel], read_boot_log(str(path)))
+        result = explain_text(tmp_path, stand_ins[kernel], log.decode())
         assert "ftrace disabled itself" not in shown(result)
         assert str(expected) in explain_summary(result)
         return
@@ -709,16 +677,12 @@ def test_what_is_typed_or_printed_on_the_console_is_not_the_kernels(tmp_path: Pa
 
 
 def test_fields_of_a_journal_name_the_program(tmp_path: Path) -> None:
-    texts = {
-        "kernel": [BANNER, *COUNTED],
-        "bash": ["ftrace failed to modify"],
-    }
-    entries = [
+    texts = (("kernel", BANNER), ("kernel", COUNTED[0]), ("bash", "ftrace failed to modify"))
+    entries: list[dict[str, Any]] = [
         {"PRIORITY": "6", "MESSAGE": text, "SYSLOG_IDENTIFIER": name, "_TRANSPORT": name}
-        for name, some in texts.items()
-        for text in some
+        for name, text in texts
     ]
-    entries[1]["MESSAGE"] = list(texts["kernel"][1].encode())  # type: ignore[assignment]
+    entries[1]["MESSAGE"] = list(COUNTED[0].encode())
     lines = [json.dumps(entry) + "\n" for entry in entries]
     pretty = [json.dumps(entry, indent=8) + "\n" for entry in (entries[0], entries[2], entries[0])]
     export = ["".join(f"{k}={v}\n" for k, v in entry.items()) + "\n" for entry in (entries[0], entries[2])]
@@ -726,17 +690,7 @@ def test_fields_of_a_journal_name_the_program(tmp_path: Path) -> None:
     for document in (lines, export):
         result = explain_text(tmp_path, booted(healthy()), "".join(document))
         assert (result.failed, result.proved) == (False, True)
-    path = tmp_path / "boot.log"
-    path.write_text("".join(pretty))
-    assert [len(boot.messages) for boot in read_boot_log(str(path)).boots] == [0, 0]
-
-
-def test_another_release_in_a_register_dump_is_another_kernel(tmp_path: Path) -> None:
-    lines = [*FN2, "CPU: 0 PID: 0 Comm: swapper Not tainted 5.11.0 #1"]
-    with pytest.raises(RefusedError, match=r"'5\.11\.0', vmlinux is '7\.2\.0-small'"):
-        explain(tmp_path, exhausted(), lines, None)
-    lines[-1] = "REGS: c000000005d5fb00 TRAP: 0700   Tainted: G        W            (7.2.0-small)"
-    assert explain(tmp_path, exhausted(), lines, None).failed
+    assert [len(boot.messages) for boot in read_text(tmp_path, "".join(pretty)).boots] == [0, 0]
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 72, 80, 100, 132, 10_000])
@@ -751,22 +705,6 @@ def test_no_failure_becomes_a_success(
         lines = "\n".join(text[i : i + width] for i in range(0, len(text), width))
         status, _ = answer(tmp_path / "boot.log", lines.encode(), stand_ins[kernel])
         assert status in {0 if kernel == DEBIAN else 1, 2}
-
-
-def test_messages_lost_after_ftrace_was_set_up_change_nothing(tmp_path: Path) -> None:
-    lines = [*COUNTED, *ALLOCATED, "** 7 printk messages dropped **"]
-    assert explain(tmp_path, healthy(), lines).failed is False
-    with pytest.raises(RefusedError, match='line 2, "Missed 3 kernel messages"'):
-        explain(tmp_path, healthy(), ["Missed 3 kernel messages", *lines])
-    assert explain(tmp_path, exhausted(), [lines[2], *FN2]).failed
-
-
-def test_a_number_of_functions_alone_proves_no_kernel(tmp_path: Path) -> None:
-    lines = [*COUNTED, *ALLOCATED]
-    with pytest.raises(RefusedError, match='it has no complete "Linux version" line'):
-        explain(tmp_path, healthy(), lines, None)
-    lines.append("CPU: 1 UID: 0 PID: 9 Comm: a b Tainted: G           OE       7.2.0-small #1")
-    assert explain(tmp_path, healthy(), lines, None).proved
 
 
 def test_one_address_does_not_move_a_kernel(tmp_path: Path) -> None:
@@ -864,29 +802,23 @@ def test_files_that_are_no_log_of_this_kernel(
     assert problem in refusal("explain", vmlinux, log, about=log)
 
 
-def test_a_log_that_cannot_be_read(vmlinux: Path, tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "missing"):
-        assert refusal("explain", vmlinux, path).startswith(f"{path}: error: cannot be read: ")
-
-
-def test_arguments_in_the_wrong_order(vmlinux: Path, log: Path) -> None:
-    assert f"{vmlinux} is: the kernel comes first; pfestubs explain {vmlinux} {log}" in refusal(
-        "explain", log, vmlinux
-    )
-    assert "is an ELF file, not a log; give the log after the kernel" in refusal("explain", vmlinux, vmlinux)
-
-
-def test_other_commands_name_explain_for_a_log(vmlinux: Path, log: Path) -> None:
-    commands: list[list[str | Path]] = [
-        ["check", log],
-        ["diff", vmlinux, log],
-        ["diff", log, vmlinux],
-        ["verify", vmlinux, log],
+def test_what_is_given_in_place_of_a_log_or_a_kernel(vmlinux: Path, log: Path, tmp_path: Path) -> None:
+    explains = f"{log}: error: is a boot log, not an ELF file; pfestubs explain VMLINUX {log}"
+    rows: list[tuple[list[str | Path], str]] = [
+        (["explain", vmlinux, tmp_path], f"{tmp_path}: error: cannot be read: "),
+        (["explain", vmlinux, tmp_path / "missing"], f"{tmp_path}/missing: error: cannot be read: "),
+        (
+            ["explain", log, vmlinux],
+            f"{vmlinux} is: the kernel comes first; pfestubs explain {vmlinux} {log}",
+        ),
+        (["explain", vmlinux, vmlinux], "is an ELF file, not a log; give the log after the kernel"),
+        (["check", log], explains),
+        (["diff", vmlinux, log], explains),
+        (["diff", log, vmlinux], explains),
+        (["verify", vmlinux, log], explains),
     ]
-    for words in commands:
-        assert f"{log}: error: is a boot log, not an ELF file; pfestubs explain VMLINUX {log}" in refusal(
-            *words
-        )
+    for words, problem in rows:
+        assert problem in refusal(*words)
 
 
 def test_untrusted_text_is_escaped(vmlinux: Path, tmp_path: Path) -> None:
@@ -898,17 +830,16 @@ def test_untrusted_text_is_escaped(vmlinux: Path, tmp_path: Path) -> None:
 # -- real kernels --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("saved", [False, True])
 @pytest.mark.parametrize(
     ("kernel", "log", "function"),
     [
-        (TRAP, None, "dev_create+0x8"),
-        (TINY, None, "__mutex_lock_killable_slowpath+0x8"),
         (TRAP, "trap-journal.log", "dev_create+0x8"),
         (TINY, "tiny-serial.log", "__mutex_lock_killable_slowpath+0x8"),
     ],
 )
-def test_boots_that_failed(kernels: Kernels, kernel: str, log: str | None, function: str) -> None:
-    path = kernels(f"{kernel}/boot.log") if log is None else LOGS / log
+def test_boots_that_failed(kernels: Kernels, kernel: str, log: str, function: str, saved: bool) -> None:
+    path = LOGS / log if saved else kernels(f"{kernel}/boot.log")
     document = json_of("explain", kernels(f"{kernel}/vmlinux"), path, code=1)
     failures = [e for e in document["explanations"] if e["kind"] == "ftrace-bug"]
     assert [(e["rule"], e["function"], e["agrees"]) for e in failures] == [("area-exhausted", function, True)]

@@ -133,7 +133,11 @@ def json_of(command: str, *words: object, code: int = 0) -> Any:
 
 def refusal(*words: object, about: object = None) -> str:
     """What `pfestubs WORDS` says, with exit status 2: `ABOUT: error: SENTENCE`, after a wrong use the usage first."""
-    outcome = call(*words)
+    return refused(call(*words), about)
+
+
+def refused(outcome: Outcome, about: object = None) -> str:
+    """The same of a program that has run."""
     assert (outcome.code, outcome.out) == (2, ""), outcome
     *usage, line = outcome.err.removesuffix("\n").split("\n")
     assert all(text.startswith("Usage: ") for text in usage), outcome
@@ -163,6 +167,7 @@ def run_cli(*words: object, executable: str = "pfestubs", **options: Any) -> Out
 
 def shell_script(path: Path, body: str) -> Path:
     """Write a shell script that can be run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{body}\n")
     path.chmod(0o755)
     return path
