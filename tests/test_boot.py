@@ -17,8 +17,7 @@ from pfestubs.layouts import LAYOUTS
 from pfestubs.model import Kernel, ppc
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.kernel.boot import Boot
-from pfestubs.rules.kernel.inline_sites import InlineSites
-from pfestubs.rules.kernel.replay import replay
+from pfestubs.rules.kernel.replay import InlineSites, replay
 from pfestubs.rules.kernel.simulation import simulate_boot
 from pfestubs.rules.kernel.stubs import call_adjust
 from support import Kernels, naive_boot

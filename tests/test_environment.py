@@ -113,7 +113,7 @@ def test_old_python(function: str) -> None:
 
 START = {
     *("__init__.py", "cli/__init__.py", "cli/entry.py"),
-    *("system/__init__.py", "system/packages.py", "system/signals.py"),
+    *("system/__init__.py", "system/signals.py"),
 }
 """What is imported before the signals are handled."""
 

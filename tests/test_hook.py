@@ -359,27 +359,12 @@ def test_names_that_look_like_options(toolchain: str, name: str, out: Path) -> N
     assert target.read_bytes().startswith(b"\x7fELF")
 
 
-SIDE_FILES = {
-    "-gsplit-dwarf": {"a.dwo"},
-    "-save-temps=obj": {"a.s"},
-    "-MD": {"a.d"},
-    "-g -gsplit-dwarf -save-temps=obj -MMD": {"a.dwo", "a.s", "a.d"},
-}
-
-
-@pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "llvm-ppc64le"])
-@pytest.mark.parametrize("flags", list(SIDE_FILES))
-def test_side_files_are_named_after_the_object(flags: str, toolchain: str, out: Path) -> None:
-    environment = hook_environment(TOOLCHAIN=toolchain)
+@pytest.mark.parametrize("flags", ["-gsplit-dwarf", "-save-temps=obj", "-MD"])
+def test_nothing_but_the_object_is_left(flags: str, out: Path) -> None:
+    environment = hook_environment(TOOLCHAIN="gcc-ppc64le")
     environment["KBUILD_AFLAGS"] += f" {flags}"
-    (out / "sub").mkdir()
-    for _ in range(2):
-        assert run_cli("hook", OBJECT, "sub/a.o", env=environment, cwd=out).code == 0
-        assert set(names(out / "sub")) == {"a.S", "a.o"} | SIDE_FILES[flags]
-        assert names(out) == ["sub"]
-    if "-M" in flags:
-        rule = (out / "sub" / "a.d").read_text().replace("\\\n", " ").split()
-        assert rule[:2] == ["sub/a.o:", "sub/a.S"]
+    assert run_cli("hook", OBJECT, "a.o", env=environment, cwd=out).code == 0
+    assert names(out) == ["a.S", "a.o"]
 
 
 @pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "llvm-ppc64le"])

@@ -12,7 +12,6 @@ import os
 import sys
 
 from pfestubs.system import signals
-from pfestubs.system.packages import missing_package
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +20,13 @@ if TYPE_CHECKING:
 PYTHON = (3, 11)
 DROP_INS = ("gen-ftrace-pfe-stubs", "ftrace-gen-ool-stubs", "ftrace-check")
 _ERROR = 2  # Exit.ERROR, which old versions cannot import
+# What a package is called where it is imported, where it is installed with pip, and in Debian.
+_PACKAGES = {
+    "click": ("click", "python3-click"),
+    "elftools": ("pyelftools", "python3-pyelftools"),
+    "jinja2": ("jinja2", "python3-jinja2"),
+    "rich": ("rich", "python3-rich"),
+}
 
 
 def main() -> NoReturn:
@@ -77,6 +83,20 @@ def _run(program: str) -> int:
         _say(f"{program}: error: {missing_package(e)}")
         return _ERROR
     return run_program(program, sys.argv[1:])
+
+
+def missing_package(error: ImportError) -> str:
+    """Return one sentence about a module that cannot be imported, with the command that installs it."""
+    module = (error.name or "").split(".")[0]
+    if module not in _PACKAGES and not isinstance(error, ModuleNotFoundError):
+        return f"cannot import: {error}"
+    package, debian = _PACKAGES.get(module, (module, ""))
+    problem = "is missing" if isinstance(error, ModuleNotFoundError) else f"is too old or damaged ({error})"
+    install = f"{sys.executable or 'python3'} -m pip install --upgrade {package}"
+    return (
+        f"the Python package {package} {problem}; install it with: {install}"
+        f"{f' (Debian: apt-get install {debian})' if debian else ''}"
+    )
 
 
 def _say(message: str) -> None:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from pfestubs import __version__
+from pfestubs.cli.entry import missing_package
 from pfestubs.cli.options import EXIT_STATUS
 from pfestubs.errors import Exit, PfestubsError, UsageError
 from pfestubs.system.files import print_messages, redirect_to_null
-from pfestubs.system.packages import missing_package
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

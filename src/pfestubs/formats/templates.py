@@ -17,9 +17,6 @@ from pfestubs.formats.text import escape_line, hex_address, plural, size_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pfestubs.layouts import Layout
-    from pfestubs.model import AreaCounts
-
 
 def render_template(name: str, values: Mapping[str, object]) -> str:
     """Return the template `name` filled with `values`; the same values give the same bytes.
@@ -30,13 +27,6 @@ def render_template(name: str, values: Mapping[str, object]) -> str:
         InstallationError: the template is missing from the installed package.
     """
     return _environment(page=name.endswith(".html.j2")).get_template(name).render(values)
-
-
-def render_assembly(layout: Layout, stubs: AreaCounts) -> str:
-    """Return the `.S` file that reserves the stubs; the same counts give the same bytes."""
-    return render_template(
-        f"{layout.name}.S.j2", {area.name: stubs.of(area.role) for area in layout.areas if area.generated}
-    )
 
 
 def page_part(name: str) -> Markup:

@@ -60,8 +60,8 @@ def assembler_words(environment: Mapping[str, str]) -> list[str]:
 def assemble(source_path: str, object_path: str, source: str, kernel: VmlinuxO) -> None:
     """Write the assembly file and assemble it for `kernel`; the object stays as it was if that fails.
 
-    The object is made under its own name, in a directory of its own: what the compiler names after it (*.dwo,
-    *.d) is then moved with it.
+    It is made under its own name, in a directory of its own. Other files that the compiler names after it are
+    discarded: kbuild's flags for assembly ask for none (`-gsplit-dwarf` is among those for C only).
 
     Raises:
         UsageError: the environment does not name a compiler.
@@ -70,17 +70,10 @@ def assemble(source_path: str, object_path: str, source: str, kernel: VmlinuxO) 
     """
     words = assembler_words(os.environ)
     write_file(source_path, [source.encode()])
-    parent, name = os.path.split(object_path)
     with output_errors(object_path), staging_directory(object_path) as directory:
-        made = os.path.join(directory, name)
+        made = os.path.join(directory, os.path.basename(object_path))
         _run([*words, "-c", "-o", _as_operand(made), _as_operand(source_path)])
-        content = _read_object(words[0], made, source_path, kernel)
-        for entry in sorted(os.listdir(directory)):
-            if entry != name:
-                _move_side_file(
-                    os.path.join(directory, entry), os.path.join(parent, entry), made, object_path
-                )
-        write_file(object_path, [content])
+        write_file(object_path, [_read_object(words[0], made, source_path, kernel)])
 
 
 def _as_operand(path: str) -> str:
@@ -158,12 +151,3 @@ def _read_object(tool: str, path: str, source: str, kernel: VmlinuxO) -> bytes:
             f"set CC and KBUILD_AFLAGS for the compiler that built {kernel.file}",
         )
     return content
-
-
-def _move_side_file(made: str, target: str, made_object: str, object_path: str) -> None:
-    """Move what the compiler wrote next to the object; make rules get the object's final path."""
-    with open(made, "rb") as file:
-        content = file.read()
-    if made.endswith(".d"):
-        content = content.replace(os.fsencode(made_object), os.fsencode(object_path))
-    write_file(target, [content])

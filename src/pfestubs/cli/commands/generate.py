@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from pfestubs.cli import options
 from pfestubs.errors import InputError, UsageError
-from pfestubs.formats.templates import render_assembly
+from pfestubs.formats.templates import render_template
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules.kernel import sizing
@@ -56,7 +56,9 @@ def generate(obj: VmlinuxO, spare: int | str | None = None, **sizes: Unpack[opti
             "references neither ftrace_ool_stub_* nor ftrace_pfe_stub_* symbols, so its layout is unknown",
             "give it with --layout (and --reserve for ool)",
         )
-    return render_assembly(count.layout, _with_spare(obj, count.layout, count.stubs, spare))
+    stubs = _with_spare(obj, count.layout, count.stubs, spare)
+    areas = (area for area in count.layout.areas if area.generated)
+    return render_template(f"{count.layout.name}.S.j2", {area.name: stubs.of(area.role) for area in areas})
 
 
 def _with_spare(obj: VmlinuxO, layout: Layout, stubs: AreaCounts, spare: int | str | None) -> AreaCounts:

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Final
 from pfestubs.errors import Refusal, RefusedError
 from pfestubs.layouts import LAYOUTS, AreaRole
 from pfestubs.model import ppc
-from pfestubs.rules.kernel.inline_sites import InlineSites
-from pfestubs.rules.kernel.replay import ReplayState, call_target, replay
+from pfestubs.rules.kernel.replay import InlineSites, ReplayState, call_target, replay
 from pfestubs.rules.kernel.stubs import CALL_INSN, INSNS_SIZE, RETURN_SHIFT, call_adjust
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pfestubs.model import Kernel
     from pfestubs.rules.kernel.boot import Boot
@@ -61,16 +60,12 @@ def simulate_boot(kernel: Kernel) -> Boot:
     if kernel.layout is None or not _is_regular(kernel):
         return replay(kernel)
     state = ReplayState(kernel)
-    if state.stub_size % ppc.INSN_SIZE:
-        return replay(kernel)
     addresses, skipped = _select_locations(kernel)
     state.boot.skipped.extend(skipped)
-    nops, strange = _find_nops(kernel, addresses)
-    if nops is not addresses and not all(map(le, nops, nops[1:])):
-        return replay(kernel)
+    nops, odd = _find_nops(kernel, addresses)
     runs = _Runs(state, nops)
     start = 0
-    for position in [*strange, len(nops)]:
+    for position in [*odd, len(nops)]:
         runs.hand_out_all(start, position)
         if position < len(nops):
             state.init_nop(addresses[position])
@@ -107,8 +102,8 @@ def _select_locations(kernel: Kernel) -> tuple[array[int], list[int]]:
     return array("Q", first + second), skipped
 
 
-def _find_nops(kernel: Kernel, addresses: array[int]) -> tuple[array[int], list[int]]:
-    """Return each location's nop, and the positions where there is none."""
+def _find_nops(kernel: Kernel, addresses: array[int]) -> tuple[array[int], Sequence[int]]:
+    """Return each location's nop, and the positions where there is none; all where nops do not ascend."""
     words = kernel.memory.words_at(addresses)
     if words.count(ppc.NOP) == len(words):
         return addresses, []
@@ -120,7 +115,7 @@ def _find_nops(kernel: Kernel, addresses: array[int]) -> tuple[array[int], list[
             nops[i] = nop
         else:
             strange.append(i)
-    return nops, strange
+    return nops, strange if all(map(le, nops, nops[1:])) else range(len(nops))
 
 
 class _Runs:
