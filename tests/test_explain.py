@@ -19,7 +19,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuzz.seeds import with_banner
 from pfestubs.errors import PfestubsError, RefusedError
 from pfestubs.formats import FORMATS, RenderOptions, render
 from pfestubs.formats.explain import MEANINGS, explain_summary, explanation_text
@@ -32,6 +31,7 @@ from pfestubs.rules.kernel.boot import Boot, Failure
 from pfestubs.rules.kernel.simulation import simulate_boot
 from support import FIXTURES, Kernels, call, json_of, printed, refusal, validator
 from support.dressing import dress
+from support.dumps import with_banner
 from support.kernelwriter import BASE, MIB, LinkedKernel, NamedAddresses
 
 LOGS = FIXTURES / "logs"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.seeds import map_of, with_banner
+from fuzz.seeds import map_of
 from pfestubs.errors import InputError
 from pfestubs.model import ByteOrder
 from pfestubs.read import dump, headers
@@ -39,6 +39,7 @@ from support import (
     run_program,
     tool,
 )
+from support.dumps import with_banner
 from support.elfwriter import (
     AX,
     ET_CORE,

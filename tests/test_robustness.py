@@ -29,6 +29,7 @@ from pfestubs.read.elf import open_elf
 from pfestubs.read.system_map import read_system_map
 from pfestubs.rules.kernel import simulation
 from support import FIXTURES, OBJECTS, Outcome, call, clean_environment, executable_path, printed, refusal
+from support.dumps import with_banner
 from support.elfwriter import EM_PPC64, ET_CORE, PT_LOAD, PT_NOTE, Segment, note, write_elf
 from support.kernelwriter import BASE, LinkedKernel
 
@@ -213,9 +214,7 @@ FAILING = 4000
 def failing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A kernel with stubs for five of its many functions, and a map in which all have one long name."""
     directory = tmp_path_factory.mktemp("failing")
-    kernel = seeds.with_banner(
-        LinkedKernel(text=[0x1000 + 8 * i for i in range(FAILING)], counts={"text_end": 3})
-    )
+    kernel = with_banner(LinkedKernel(text=[0x1000 + 8 * i for i in range(FAILING)], counts={"text_end": 3}))
     path, system_map = kernel.save(directory / "vmlinux"), directory / "System.map"
     lines = [line for line in seeds.map_of(kernel).splitlines() if b" fn" not in line]
     lines.append(b"%016x T %s" % (kernel.base + 0x1000, b"\xff" * 1000))

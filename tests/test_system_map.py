@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.seeds import map_of, with_banner
+from fuzz.seeds import map_of
 from pfestubs.errors import InputError, PfestubsError
 from pfestubs.read.system_map import read_system_map
 from pfestubs.read.vmlinux import open_kernel
 from support import FIXTURES, Kernels, MiniKernel, call, refusal, run_program, tool
+from support.dumps import with_banner
 from support.kernelwriter import BASE, LinkedKernel
 
 CASES = FIXTURES / "cases"

@@ -7,32 +7,16 @@ and LLD linked are among the fixtures.
 
 import gzip
 import lzma
-import struct
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from support import FIXTURES, OBJECTS, call, naive_boot
-from support.elfwriter import (
-    AX,
-    EM_PPC,
-    EM_PPC64,
-    ENTRIES,
-    ET_CORE,
-    PT_LOAD,
-    PT_NOTE,
-    SHT_NOBITS,
-    WA,
-    Section,
-    Segment,
-    note,
-    write_elf,
-)
+from support import FIXTURES, OBJECTS, call
+from support.dumps import kdump, linked_memory, qemu, vmcoreinfo, with_banner, write_stubs
+from support.elfwriter import AX, EM_PPC, EM_PPC64, ENTRIES, SHT_NOBITS, WA, Section, write_elf
 from support.kernelwriter import BASE, LinkedKernel, inline_kernel
 
 CASES = FIXTURES / "cases"
-BANNER = b"Linux version 7.2.0-mini (me@here) (cc 14) #1 SMP Mon Nov  2 12:00:00 UTC 2026\n\0"
-_BANNER_AT = 0x800
 
 
 @dataclass(frozen=True)
@@ -44,14 +28,12 @@ class KernelSeed:
     system_map: bytes = b""
     cores: tuple[bytes, ...] = ()
     documents: dict[str, bytes] = field(default_factory=dict)
-    functions: tuple[str, ...] = ("fn0", "init0")
 
 
 @cache
-def objects() -> tuple[tuple[str, bytes], ...]:
-    """Objects before the final link, by name."""
-    paths = [*sorted(OBJECTS.glob("*.o")), CASES / "crel.o"]
-    return tuple((path.stem, path.read_bytes()) for path in paths)
+def objects() -> tuple[bytes, ...]:
+    """Objects before the final link."""
+    return tuple(path.read_bytes() for path in [*sorted(OBJECTS.glob("*.o")), CASES / "crel.o"])
 
 
 @cache
@@ -115,16 +97,6 @@ def kernels(directory: Path) -> tuple[KernelSeed, ...]:
     return tuple(found)
 
 
-def with_banner(kernel: LinkedKernel, banner: bytes = BANNER) -> LinkedKernel:
-    """Return the kernel with `linux_banner` in its text, which matches it with maps and dumps."""
-    address = kernel.base + _BANNER_AT
-    text = banner + bytes(-len(banner) % 4)
-    words = struct.unpack(f"{kernel.order}{len(text) // 4}I", text)
-    kernel.words |= {address + 4 * i: word for i, word in enumerate(words)}
-    kernel.places["linux_banner"] = address
-    return kernel
-
-
 def map_of(kernel: LinkedKernel) -> bytes:
     """Return the System.map of a written kernel."""
     places = {name: value for name, value in kernel.places.items() if value is not None}
@@ -145,23 +117,10 @@ def _cores(kernel: LinkedKernel) -> tuple[bytes, ...]:
     """Return dumps of a kernel that has booted: as kdump writes them, and as QEMU does."""
     if kernel.layout is None or kernel.bits != 64 or kernel.base != BASE:
         return ()
-    size = kernel.data_address - kernel.base
-    memory = bytearray(min(size, 1 << 17))
-    for address, word in {**dict.fromkeys(kernel.locations, naive_boot.NOP), **kernel.words}.items():
-        if address - kernel.base < len(memory) - 3:
-            struct.pack_into(kernel.order + "I", memory, address - kernel.base, word)
-    for stub in naive_boot.boot(kernel.machine()).locations:
-        if stub["insn0"] and stub["insn0"] - kernel.base < len(memory) - 16:
-            words = naive_boot.stub_words(stub["ip"], stub["insn0"], stub["target"])
-            struct.pack_into(kernel.order + "4I", memory, stub["insn0"] - kernel.base, *words)
-    info = b"OSRELEASE=7.2.0-mini\nKERNELOFFSET=0\n"
-    notes = note(b"VMCOREINFO", 0, info, kernel.order)
-    kdump = [Segment(PT_NOTE, data=notes, align=4), Segment(PT_LOAD, kernel.base, 0, data=bytes(memory))]
-    qemu = [Segment(PT_NOTE, data=b"", align=4), Segment(PT_LOAD, 0, 0, data=bytes(memory))]
-    return tuple(
-        write_elf((), None, type_=ET_CORE, machine=EM_PPC64, order=kernel.order, segments=segments)
-        for segments in (kdump, qemu)
-    )
+    memory = linked_memory(kernel)
+    write_stubs(kernel, memory)
+    info = vmcoreinfo(kernel.order, "OSRELEASE=7.2.0-mini", "KERNELOFFSET=0")
+    return kdump([(0, bytes(memory))], kernel.order, info), qemu(memory, kernel.order)
 
 
 def _with_documents(seed: KernelSeed, directory: Path) -> KernelSeed:

@@ -11,6 +11,7 @@ from fuzz import seeds
 from fuzz.choices import Choices
 from fuzz.mutations import mutate_elf, mutate_json, mutate_lines
 from fuzz.seeds import KernelSeed
+from support.dumps import BANNER
 
 _CHECK_FORMATS = ("json", "text", "junit", "sarif", "github", "markdown")
 TARGET_NAMES = (
@@ -39,32 +40,29 @@ class Targets:
         path.write_bytes(data)
         return str(path)
 
-    def _kernel(self, choices: Choices, *, mutated: bool = True) -> tuple[KernelSeed, str]:
-        kernel = choices.of(self._kernels)
-        data = mutate_elf(kernel.vmlinux, choices) if mutated else kernel.vmlinux
-        return kernel, self._save("vmlinux", data)
+    def _kernel(self, choices: Choices) -> str:
+        return self._save("vmlinux", mutate_elf(choices.of(self._kernels).vmlinux, choices))
 
     def _kernel_with(self, choices: Choices, what: str) -> tuple[KernelSeed, str]:
         """Write a kernel that has `what`; one in four is changed, too."""
         kernel = choices.of([seed for seed in self._kernels if getattr(seed, what)])
-        mutated = choices.below(4) == 1
-        return kernel, self._save(
-            "vmlinux", mutate_elf(kernel.vmlinux, choices) if mutated else kernel.vmlinux
-        )
+        is_changed = choices.below(4) == 1
+        data = mutate_elf(kernel.vmlinux, choices) if is_changed else kernel.vmlinux
+        return kernel, self._save("vmlinux", data)
 
     def _count(self, choices: Choices) -> list[str]:
         words = ["count", "--format", choices.of(("json", "text"))]
         words += choices.of(([], [], ["--allow-empty"], ["--reserve", "3"], ["--layout", "pfe"]))
-        return [*words, self._save("vmlinux.o", mutate_elf(choices.of(seeds.objects())[1], choices))]
+        return [*words, self._save("vmlinux.o", mutate_elf(choices.of(seeds.objects()), choices))]
 
     def _generate(self, choices: Choices) -> list[str]:
         words = ["generate", *choices.of(([], ["--spare", "auto"], ["--spare", "7"], ["--allow-empty"]))]
-        return [*words, self._save("vmlinux.o", mutate_elf(choices.of(seeds.objects())[1], choices))]
+        return [*words, self._save("vmlinux.o", mutate_elf(choices.of(seeds.objects()), choices))]
 
     def _check(self, choices: Choices) -> list[str]:
         words = ["check", "--format", choices.of(_CHECK_FORMATS)]
         words += choices.of(([], ["-v"], ["--all"], ["--min-headroom", "1M"]))
-        return [*words, self._kernel(choices)[1]]
+        return [*words, self._kernel(choices)]
 
     def _check_map(self, choices: Choices) -> list[str]:
         kernel, path = self._kernel_with(choices, "system_map")
@@ -76,7 +74,7 @@ class Targets:
         kernel, path = self._kernel_with(choices, "documents")
         words = ["check", "--format", choices.of(_CHECK_FORMATS), path, "--prelink"]
         if choices.below(2):
-            data = mutate_elf(choices.of(seeds.objects())[1], choices)
+            data = mutate_elf(choices.of(seeds.objects()), choices)
             return [*words, self._save("vmlinux.o", data)]
         return [*words, self._save("count.json", mutate_json(kernel.documents["count"], choices))]
 
@@ -89,8 +87,8 @@ class Targets:
 
     def _stubs(self, choices: Choices) -> list[str]:
         words = ["stubs", "--format", choices.of(("text", "json"))]
-        kernel, path = self._kernel(choices)
-        return [*words, path, *choices.of(((), (), kernel.functions[:1], ("*",), ("c000000000001000",)))]
+        path = self._kernel(choices)
+        return [*words, path, *choices.of(((), (), ("fn0",), ("*",), ("c000000000001000",)))]
 
     def _verify(self, choices: Choices) -> list[str]:
         kernel, path = self._kernel_with(choices, "cores")
@@ -102,7 +100,7 @@ class Targets:
         words = ["explain", "--format", choices.of(("json", "text"))]
         log = choices.of(seeds.logs())
         if choices.below(2):  # the log of this very kernel
-            banner = seeds.BANNER if b"linux_banner" in kernel.system_map else b""
+            banner = BANNER if b"linux_banner" in kernel.system_map else b""
             log = _renamed(log, banner)
         return [*words, path, self._save("boot.log", mutate_lines(log, choices))]
 
@@ -127,10 +125,10 @@ class Targets:
     def _plan(self, choices: Choices) -> list[str]:
         words = ["plan", "--format", choices.of(("json", "text"))]
         words += choices.of(([], ["--reserve", "3"], ["--grow", "1M", "--shape", "late"], ["--grow", "-4K"]))
-        return [*words, self._kernel(choices)[1]]
+        return [*words, self._kernel(choices)]
 
     def _report(self, choices: Choices) -> list[str]:
-        return ["report", self._kernel(choices)[1], "-o", "-"]
+        return ["report", self._kernel(choices), "-o", "-"]
 
     def _kbuild(self, choices: Choices) -> list[str]:
         tree, changed = self._directory / "tree", choices.of(_TREE_FILES)
