@@ -20,7 +20,7 @@ from pfestubs.formats import FORMATS, RenderOptions
 from pfestubs.formats import render as render_pieces
 from pfestubs.formats.check import documents
 from pfestubs.formats.findings import SENTENCES, WORDS, finding_message
-from pfestubs.formats.markdown import LIMIT
+from pfestubs.formats.markdown import LIMIT, code
 from pfestubs.layouts import LAYOUTS
 from pfestubs.model import Kernel, KernelFigures, KernelIdentity
 from pfestubs.model.findings import RULES, Action, Finding, Remedy
@@ -517,7 +517,7 @@ def test_markdown_of_a_clean_run() -> None:
         "| stub | -4 | 0xc000000000001000 | `fn0` |\n"
         "| tracer | 8 | 0xc000000000001010 | `fn1` |\n\n"
         "Kernel text 8.0 KiB, init text 4.0 KiB; the largest gap without a traced function is 3.5 KiB, after"
-        " ftrace_ool_stub_text, before fn0.\n"
+        " `ftrace_ool_stub_text`, before `fn0`.\n"
     )
 
 
@@ -564,11 +564,18 @@ def test_markdown_notes_only_when_asked() -> None:
 def test_markdown_of_unsafe_names() -> None:
     name = "a|b`c``d<img src=x>@user **x** _y_ ::set-output ##[group]"
     banner = "Linux version a|b`c``d<img@user**x**_y_"
-    rooms = [Headroom(1, FN1, "stub")]
+    rooms, linked = [Headroom(1, FN1, "stub")], LinkedKernel(text=[0x1000, 0x1010, 0x9000]).kernel()
     given = check_result(
-        [finding("growth", function=name)], file=name, banner=banner, rooms=rooms, stops_at=name, name=name
+        [finding("growth", function=name)],
+        linked=linked,
+        file=name,
+        banner=banner,
+        rooms=rooms,
+        stops_at=name,
+        name=name,
     )
     out = markdown(given)
+    assert f"is 31.9 KiB, after {code(name)}, before " in out
     rows = [line for line in out.splitlines() if line.startswith("| stub |")]
     assert len(rows) == 1
     assert len(re.findall(r"(?<!\\)\|", rows[0])) == 5

@@ -22,7 +22,7 @@ from pfestubs.formats.findings import finding_sentence
 from pfestubs.formats.report import kernel_name, level
 from pfestubs.formats.templates import page_part
 from pfestubs.model import Kernel
-from pfestubs.rules.analyses.address_map import AddressMap, AddressSpan, TextGap, map_addresses
+from pfestubs.rules.analyses.address_map import AddressMap, TextGap, map_addresses
 from pfestubs.rules.analyses.conditions import GROWTH_MAX
 from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import Growth
@@ -158,11 +158,11 @@ def test_tightest_functions_are_those_of_the_boot(every: Reported) -> None:
         served = {i for area in boot.served for i in area}.intersection(mine)
         rooms = [(min(room.bytes for room in boot.headrooms_at(i)), i) for i in served]
         tightest = sorted(i for _, i in nsmallest(TIGHTEST, rooms))
-        groups = [group for group in found if group.area == name]
-        assert sum(group.count for group in groups) == min(TIGHTEST, len(rooms))
+        groups = [g for g in found if name is None or boot.area[g.position] == position]
+        assert sum(len(group.members) for group in groups) == min(TIGHTEST, len(rooms))
         assert min((group.headroom for group in groups), default=None) == min(rooms, default=(None,))[0]
         for end, tight in enumerate((*tightest[:1], *tightest[-1:])):
-            assert boot.function(tight) in {group.ends[end] for group in groups}
+            assert tight in {group.members[-end] for group in groups}
     assert [group.headroom for group in found] == sorted(group.headroom for group in found)
 
 
@@ -171,18 +171,20 @@ def test_calls_that_only_a_trampoline_serves() -> None:
     kernel = reported("init far away").kernel
     without = {name: kernel.trampolines[name] for name in ("ftrace_tramp_text",)}
     for each, expected in ((kernel, "return"), (replace(kernel, trampolines=without), "tracer")):
-        (group,) = (g for g in report_boot(boot_kernel(each)).tightest if g.area == "inittext")
+        boot = boot_kernel(each)
+        (group,) = (g for g in report_boot(boot).tightest if boot.area[g.position] == 2)
         unreachable = expected == "tracer"
         assert (group.branch, group.headroom < 0) == (expected, unreachable)
-        assert group.rule == ("tracer-unreachable" if unreachable else None)
+        failure = boot.failure_at.get(group.position)
+        assert (failure and failure.rule) == ("tracer-unreachable" if unreachable else None)
 
 
 def test_neighbours_are_one_row() -> None:
     """Functions that follow one another and are limited alike are one row with a count."""
     text = [*spread(40, 64), *(0x800000 + i * 64 for i in range(40))]
     result = report_boot(boot_kernel(LinkedKernel(text=text, reserve=200).kernel()))
-    (group,) = (group for group in result.tightest if group.area == "text")
-    assert (group.count, group.ends) == (80, ("fn0", "fn79"))
+    group = next(group for group in result.tightest if group.position < 80)
+    assert group.members == list(range(80))
     assert "79, to fn0" in re.findall(r'<table id="tightest".*?</table>', page_of(result), re.DOTALL)[0]
 
 
@@ -192,9 +194,7 @@ def test_known_distances() -> None:
     distances = [ip - (kernel.areas[0].address + i * 24 + 8) for i, ip in enumerate(locations)]
     assert figures.extremes == (distances[0], distances[1])
     assert [column.distances["text"].least for column in figures.profile] == distances
-    assert [(column.first, column.ends) for column in figures.profile] == [
-        (i, (ip, ip)) for i, ip in enumerate(locations)
-    ]
+    assert [(column.first, column.last) for column in figures.profile] == [(0, 0), (1, 1)]
     gap = TextGap(20 * MIB - 0x1000, "fn0", "fn1")
     assert figures.sizes == (len(kernel.text), len(kernel.inittext), gap)
     inline = reported("inline")
@@ -203,7 +203,9 @@ def test_known_distances() -> None:
     assert inline.result.kernel.extremes == ends
     far = reported("far").result
     assert (far.kernel.extremes or (0,))[0] < -32 * MIB
-    assert (far.tightest[0].rule, far.tightest[0].headroom < 0) == ("stub-out-of-range", True)
+    tightest = far.tightest[0]
+    assert tightest.headroom < 0
+    assert far.check.boot.failure_at[tightest.position].rule == "stub-out-of-range"
 
 
 @pytest.mark.parametrize(
@@ -596,11 +598,11 @@ def test_two_kernels_of_one_release_are_told_apart(
 
 
 def test_scale() -> None:
-    near = MapScale([AddressSpan(100, 200), AddressSpan(250, 300)])
+    near = MapScale([range(100, 200), range(250, 300)])
     assert [near.at(a) for a in (0, 100, 150, 200, 225, 250, 300, 400)] == pytest.approx(
         [0, 0, 0.25, 0.5, 0.625, 0.75, 1, 1]
     )
-    cut = MapScale([AddressSpan(0, 100), AddressSpan(1 << 62, (1 << 62) + 100)])
+    cut = MapScale([range(100), range(1 << 62, (1 << 62) + 100)])
     assert cut.gaps[0].cut
     assert cut.at(100) == cut.at(5000) < cut.at(1 << 62) < 0.6
     assert MapScale([]).at(5) == 0

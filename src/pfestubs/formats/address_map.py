@@ -8,11 +8,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.formats.text import escape_line, size_text
+from pfestubs.model.ppc import span_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from pfestubs.rules.analyses.address_map import AddressMap, AddressSpan, MapPart, TextSizes
+    from pfestubs.rules.analyses.address_map import AddressMap, MapPart, TextSizes
 
 _CUT: Final = 0.06
 """Share of the picture that a gap has which would otherwise be longer than the texts together."""
@@ -38,9 +39,9 @@ class MapGap:
 class MapScale:
     """Positions of addresses, from 0 (the start of the first text) to 1 (the end of the last)."""
 
-    def __init__(self, spans: Sequence[AddressSpan]) -> None:
+    def __init__(self, spans: Sequence[range]) -> None:
         self.spans = spans
-        text = sum(span.size for span in spans)
+        text = sum(map(span_size, spans))
         gaps = [after.start - before.stop for before, after in pairwise(spans)]
         drawn = [gap if gap <= text else int(text * _CUT) for gap in gaps]
         total = max(1, text + sum(drawn))
@@ -50,7 +51,7 @@ class MapScale:
         position = 0
         for i, span in enumerate(spans):
             self._starts.append(position / total)
-            position += span.size
+            position += span_size(span)
             if i < len(gaps):
                 stop = position + drawn[i]
                 self.gaps.append(MapGap(position / total, stop / total, gaps[i], gaps[i] != drawn[i]))
@@ -71,20 +72,23 @@ class MapScale:
         """Return the position of an address in percent."""
         return 100 * self.at(address)
 
-    def bar(self, span: AddressSpan) -> tuple[float, float]:
+    def bar(self, span: range) -> tuple[float, float]:
         """Return the position and the width of addresses in percent, wide enough to be seen."""
         x = self.percent(span.start)
         width = max(_THIN, self.percent(span.stop) - x)
         return min(x, 100 - width), width
 
 
-def text_sentence(sizes: TextSizes) -> str:
-    """Return how large the two texts are, and where kernel text has no traced function for long."""
+def text_sentence(sizes: TextSizes, name: Callable[[str], str] = escape_line) -> str:
+    """Return how large the two texts are, and where kernel text has no traced function for long.
+
+    `name` writes names from files as the format needs it.
+    """
     sentence = f"kernel text {size_text(sizes.text)}, init text {size_text(sizes.inittext)}"
     if sizes.gap is not None:
         sentence += (
             f"; the largest gap without a traced function is {size_text(sizes.gap.bytes)}, after"
-            f" {escape_line(sizes.gap.before)}, before {escape_line(sizes.gap.after)}"
+            f" {name(sizes.gap.before)}, before {name(sizes.gap.after)}"
         )
     return sentence
 
@@ -102,13 +106,13 @@ def area_map(address_map: AddressMap, width: int) -> list[str]:
     A gap that would be longer than the texts is cut short.
     """
     scale = MapScale(address_map.spans)
-    rows: dict[str, list[tuple[str, AddressSpan]]] = {}
+    rows: dict[str, list[tuple[str, range]]] = {}
     for part in address_map.parts:
         label = part_label(part) if part.kind in {"text", "area"} else "tracers"
         marks = rows.setdefault(label, [])
         if part.reach is not None:
             marks.append((_IN_REACH, part.reach))
-        if part.span.size:
+        if part.span:
             marks.append((_MAP_MARKS[part.kind], part.span))
     label_width = max(map(len, rows), default=0) + 2
     columns = width - label_width

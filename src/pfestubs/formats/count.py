@@ -23,7 +23,8 @@ def render_text(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  #
     counts = sized.counts
     layout = f"layout {counts.layout.name}" if counts.layout else "layout unknown (no stub symbols)"
     entries = counts.entries
-    yield f"{escape_line(counts.file)}: {counts.machine}, {counts.byte_order.value}-endian, {layout}\n"
+    machine = f"{ppc.MACHINES[counts.bits]}, {counts.byte_order.value}-endian"
+    yield f"{escape_line(counts.file)}: {machine}, {layout}\n"
     yield (
         f"entries: {entries.total:,} (text {entries.text:,}, inittext {entries.inittext:,},"
         f" exittext {entries.exittext:,})\n"
@@ -51,7 +52,9 @@ def render_json(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  #
     yield dump_json(
         {
             "schema": COUNT_SCHEMA,
-            **keys_of(counts, "file machine byte_order relocation"),
+            **keys_of(counts, "file byte_order"),
+            "machine": ppc.MACHINES[counts.bits],
+            "relocation": ppc.ADDRESS_RELOCATIONS[counts.bits],
             "class": counts.bits,
             "layout": counts.layout.name if counts.layout else None,
             "entries": {**counts.entries._asdict(), "total": counts.entries.total},

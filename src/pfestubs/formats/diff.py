@@ -19,7 +19,6 @@ from pfestubs.formats.text import (
     machine_words,
     plural,
 )
-from pfestubs.model import DIFF_SCHEMA
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -88,7 +87,7 @@ def render_json(result: DiffResult, options: RenderOptions) -> Iterator[str]:  #
     old, new = sides = result.old, result.new
     yield dump_json(
         {
-            "schema": DIFF_SCHEMA,
+            "schema": "pfestubs/diff/1",
             **_pair(old.kernel.file, new.kernel.file),
             "same": result.same,
             **_pairs(old, new, "source stub_size unserved headroom growth damage"),

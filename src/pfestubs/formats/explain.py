@@ -15,7 +15,6 @@ from pfestubs.formats.findings import (
 )
 from pfestubs.formats.tables import paragraph
 from pfestubs.formats.text import dump_json, escape_line, hex_address, keys_of, optional_address
-from pfestubs.model import EXPLAIN_SCHEMA
 from pfestubs.model.boot_log import Comparison, MessageKind, Proof
 from pfestubs.rules.analyses.explain import TOC_REACH
 
@@ -188,7 +187,7 @@ def render_json(result: ExplainResult, options: RenderOptions) -> Iterator[str]:
     kernel = result.boot.kernel
     yield dump_json(
         {
-            "schema": EXPLAIN_SCHEMA,
+            "schema": "pfestubs/explain/1",
             "file": kernel.file,
             "log": result.log.file,
             **keys_of(result, "failed contradicts boots offset"),

@@ -6,21 +6,16 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.formats.tables import Table, paragraph, table_text
 from pfestubs.formats.text import escape_line, keys_of, plural
-from pfestubs.model import MODULES_SCHEMA
-from pfestubs.rules.analyses.modules import total
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pfestubs.errors import PfestubsError
     from pfestubs.formats import RenderOptions
-    from pfestubs.rules.analyses.modules import ModuleStubs, ModuleTotals, TracingKind
+    from pfestubs.rules.analyses.modules import ModuleListing, ModuleStubs, TracingKind
 
 _COLUMNS: Final = ("`module", ">locations", ">stub bytes", ">stub entries", "flags")
 _KINDS: Final[dict[TracingKind, str]] = {
@@ -30,20 +25,6 @@ _KINDS: Final[dict[TracingKind, str]] = {
     "mcount": "no stubs (calls of _mcount, __mcount_loc)",
     "two-nops": "no stubs (two nops at each function)",
 }
-
-
-@dataclass(frozen=True)
-class ModuleListing:
-    """What to list: the modules that were read, and why others were not."""
-
-    stub_size: int
-    modules: Sequence[ModuleStubs]
-    unread: Sequence[PfestubsError]
-
-    @cached_property
-    def totals(self) -> ModuleTotals:
-        """The sums over the modules that were read."""
-        return total(self.modules)
 
 
 def render_text(listing: ModuleListing, options: RenderOptions) -> Iterator[str]:
@@ -87,17 +68,16 @@ def _kernels(modules: Sequence[ModuleStubs]) -> Iterator[str]:
 
 
 def _totals(listing: ModuleListing) -> str:
-    totals = listing.totals
-    copies = totals.files - totals.modules
+    files, modules, locations, unseen, stub_bytes, stub_entries = listing.totals.values()
     sentence = (
-        f"{plural(totals.modules, 'module')}{f' in {totals.files:,} files' if copies else ''}:"
-        f" {plural(totals.locations, 'location')}, {plural(totals.stub_bytes, 'stub byte')},"
-        f" {plural(totals.stub_entries, 'stub entry', 'stub entries')}"
+        f"{plural(modules, 'module')}{f' in {files:,} files' if files != modules else ''}:"
+        f" {plural(locations, 'location')}, {plural(stub_bytes, 'stub byte')},"
+        f" {plural(stub_entries, 'stub entry', 'stub entries')}"
     )
-    if totals.unseen:
-        sentence += f", {plural(totals.unseen, 'entry', 'entries')} that the loader would not see"
-    if totals.flags:
-        sentence += "; " + ", ".join(f"{flag} {number:,}" for flag, number in totals.flags.items())
+    if unseen:
+        sentence += f", {plural(unseen, 'entry', 'entries')} that the loader would not see"
+    if listing.flags:
+        sentence += "; " + ", ".join(f"{flag} {number:,}" for flag, number in listing.flags.items())
     if listing.unread:
         sentence += f"; {len(listing.unread):,} not read"
     return sentence
@@ -119,9 +99,9 @@ def render_json(listing: ModuleListing, options: RenderOptions) -> Iterator[str]
         yield separator + encode(document)
         separator = ",\n"
     tail = {
-        "schema": MODULES_SCHEMA,
+        "schema": "pfestubs/modules/1",
         "stub_size": listing.stub_size,
-        "totals": asdict(listing.totals),
+        "totals": {**listing.totals, "flags": listing.flags},
         "unread": [{"file": error.subject, "problem": error.problem} for error in listing.unread],
     }
     yield "\n], " + encode(tail)[1:] + "\n"

@@ -20,7 +20,6 @@ from pfestubs.formats.text import (
     size_text,
 )
 from pfestubs.layouts import RESERVE_CONFIG
-from pfestubs.model import PLAN_SCHEMA
 from pfestubs.rules.analyses.conditions import GROWTH_MAX
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def render_json(result: PlanResult, options: RenderOptions) -> Iterator[str]:  #
         required = {"growth": size, "shape": shape and shape.value, "left": result.growth, "ok": result.ok}
     yield dump_json(
         {
-            "schema": PLAN_SCHEMA,
+            "schema": "pfestubs/plan/1",
             **keys_of(result.kernel, "file layout"),
             **keys_of(result, "entries reserve recommended"),
             "working": [{"from": span[0], "to": span[-1]} for span in result.working],

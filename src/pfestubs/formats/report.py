@@ -118,7 +118,7 @@ def address_ticks(scale: MapScale) -> Iterator[tuple[int, float]]:
         return
     start, stop = scale.spans[0].start, scale.spans[-1].stop
     cut = any(gap.cut for gap in scale.gaps)
-    total = sum(span.size for span in scale.spans) + sum(gap.bytes for gap in scale.gaps if not gap.cut)
+    total = sum(map(ppc.span_size, scale.spans)) + sum(gap.bytes for gap in scale.gaps if not gap.cut)
     step = 1 << max(2, (max(1, total // _TICKS) - 1).bit_length())
     for offset in range(step, min(stop - start, step * 4 * _TICKS), step):
         inside = any(span.start <= start + offset < span.stop for span in scale.spans)

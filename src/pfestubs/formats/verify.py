@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from pfestubs.formats.text import dump_json_list, escape_line, hex_address, hex_word, keys_of
-from pfestubs.model import VERIFY_SCHEMA, ppc
+from pfestubs.model import ppc
 from pfestubs.rules.analyses.stubs import StubState
 from pfestubs.rules.kernel.stubs import stub_words, traced_word
 
@@ -94,7 +94,7 @@ def render_json(result: Verification, options: RenderOptions) -> Iterator[str]: 
     counts, boot = result.counts, result.boot
     yield from dump_json_list(
         {
-            "schema": VERIFY_SCHEMA,
+            "schema": "pfestubs/verify/1",
             "file": boot.kernel.file,
             "layout": boot.kernel.layout_name,
             **keys_of(result, "dump ok offset"),

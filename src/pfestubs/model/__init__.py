@@ -23,13 +23,8 @@ if TYPE_CHECKING:
 COUNT_SCHEMA: Final = "pfestubs/count/1"
 CHECK_SCHEMA: Final = "pfestubs/check/1"
 STUBS_SCHEMA: Final = "pfestubs/stubs/1"
-VERIFY_SCHEMA: Final = "pfestubs/verify/1"
-PLAN_SCHEMA: Final = "pfestubs/plan/1"
-MODULES_SCHEMA: Final = "pfestubs/modules/1"
-DIFF_SCHEMA: Final = "pfestubs/diff/1"
 TRAMPOLINE_FREED: Final = "ftrace_tramp_init"
 """The trampoline that is freed with init memory."""
-EXPLAIN_SCHEMA: Final = "pfestubs/explain/1"
 
 
 class ByteOrder(Enum):
@@ -152,17 +147,13 @@ class ObjectCounts(NamedTuple):
 
     Attributes:
         file: the object, or the saved document.
-        machine: "ppc64" or "ppc".
         bits: 64 or 32.
-        relocation: the psABI's name of an entry's relocation.
         layout: None where the object has no stub symbols; then `stubs` is None too.
     """
 
     file: str
-    machine: str
     bits: int
     byte_order: ByteOrder
-    relocation: str
     layout: Layout | None
     entries: EntryCounts
     stubs: AreaCounts | None
@@ -189,10 +180,8 @@ class VmlinuxO(NamedTuple):
     """`vmlinux.o` as plain values; `sections` is all code, in the object's order."""
 
     file: str
-    machine: str
     bits: int
     byte_order: ByteOrder
-    relocation: str
     sections: Sequence[TextSection]
     stub_symbols: frozenset[str]
     reserve: int | None

@@ -17,6 +17,11 @@ ADDRESS_MASK = 0xFFFFFFFFFFFFFFFF
 DISTANCE_LIMIT = 1 << 63
 """Addresses that are less apart than this have a distance that does not wrap."""
 
+MACHINES: Final = {64: "ppc64", 32: "ppc"}
+"""The machine of a file, by its bits."""
+ADDRESS_RELOCATIONS: Final = {64: "R_PPC64_ADDR64", 32: "R_PPC_ADDR32"}
+"""The psABI's name of the relocation of an entry, by the bits of the file."""
+
 BRANCH = 0x48000000
 LINK = 0x1
 _OPCODE_MASK = 0xFC000000
@@ -44,6 +49,11 @@ def distance(start: int, target: int, bits: int = 64) -> int:
     """
     half = 1 << bits - 1
     return (target - start + half & 2 * half - 1) - half
+
+
+def span_size(span: range) -> int:
+    """Return the bytes of half-open addresses; a damaged kernel's can be more than `len` can count."""
+    return max(0, span.stop - span.start)
 
 
 def in_branch_range(offset: int) -> bool:

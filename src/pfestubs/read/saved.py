@@ -232,10 +232,8 @@ def _counts(document: _Document) -> ObjectCounts:
         stubs = AreaCounts(counts.get(AreaRole.RESERVE), counts[AreaRole.END], counts[AreaRole.INIT])
     return ObjectCounts(
         file=document.path,
-        machine=document.need(values, "machine"),
         bits=document.need(values, "class"),
         byte_order=ByteOrder(document.need(values, "byte_order")),
-        relocation=document.need(values, "relocation"),
         layout=layout,
         entries=entries,
         stubs=stubs,

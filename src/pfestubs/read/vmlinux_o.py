@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import InputError
 from pfestubs.layouts import LAYOUTS, STUB_SYMBOLS
-from pfestubs.model import ReserveArray, TextSection, VmlinuxO
+from pfestubs.model import ReserveArray, TextSection, VmlinuxO, ppc
 from pfestubs.read import elf as e
 from pfestubs.read.file_types import require_kind
 
@@ -23,10 +23,6 @@ _HAS_ADDENDS: Final = 4
 _VARIABLE_MAX: Final = 10
 """Bytes of a LEB128 number of 64 bits."""
 _RELOCATION_TYPES: Final = frozenset({e.SHT_RELA, e.SHT_REL, e.SHT_CREL})
-
-
-_RELOCATION: Final = {64: "R_PPC64_ADDR64", 32: "R_PPC_ADDR32"}
-"""Of an entry, by the bits of the file."""
 
 
 def read_vmlinux_o(path: str) -> VmlinuxO:
@@ -51,10 +47,8 @@ def read_vmlinux_o(path: str) -> VmlinuxO:
         stubs = _stub_symbols(elf)
         return VmlinuxO(
             file=path,
-            machine=str(elf.machine).removeprefix("EM_").lower(),
             bits=elf.bits,
             byte_order=elf.byte_order,
-            relocation=_RELOCATION[elf.bits],
             sections=[
                 TextSection(
                     elf.section_name(i), elf.sections[i].size, elf.sections[i].align, locations.get(i, ())
@@ -209,7 +203,7 @@ def _target(elf: Elf, info: int) -> tuple[int, int] | str:
     """Return the section that an r_info points into, and its symbol's value; or what is wrong with it."""
     number = elf.info_type(info)
     if number not in e.ABSOLUTE[elf.bits]:
-        return f"has a relocation {elf.relocation_name(number)}, expected {_RELOCATION[elf.bits]}"
+        return f"has a relocation {elf.relocation_name(number)}, expected {ppc.ADDRESS_RELOCATIONS[elf.bits]}"
     symbol = elf.symbol(elf.info_symbol(info))
     if symbol.reserved or symbol.section == e.SHN_UNDEF:
         kind = {e.SHN_UNDEF: "undefined", e.SHN_ABS: "absolute", e.SHN_COMMON: "common"}.get(

@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import InputError, ToolError, UsageError
+from pfestubs.model import ppc
 from pfestubs.read.elf import Elf
 from pfestubs.read.source import open_source
 from pfestubs.system import signals
@@ -142,7 +143,7 @@ def _read_object(tool: str, path: str, source: str, kernel: VmlinuxO) -> bytes:
             content = made.read(0, made.size)
     except InputError as error:
         raise ToolError(tool, f"succeeded but wrote no object for {source}: it {error.problem}") from error
-    expected = (kernel.bits, kernel.byte_order.value, f"EM_{kernel.machine.upper()}", "ET_REL")
+    expected = (kernel.bits, kernel.byte_order.value, f"EM_{ppc.MACHINES[kernel.bits].upper()}", "ET_REL")
     if found != expected:
         shown = ["{}-bit {}-endian, {}, {}".format(*kind) for kind in (found, expected)]
         raise ToolError(

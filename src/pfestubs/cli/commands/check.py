@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +19,8 @@ from pfestubs.rules.kernel.simulation import boot_kernel
 from pfestubs.system.files import print_messages, write_output
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pfestubs.model import KernelFigures, ObjectCounts
     from pfestubs.rules.check import AllowedGrowth
 
@@ -90,30 +93,33 @@ def command(
     )
     brief = len(vmlinux) > 1 and not verbose and not show_all
     status = Exit.SUCCESS
-    pieces: list[str] = []
     closing: list[str] = []
-    for file in vmlinux:
-        try:
-            with open_kernel(file, system_map) as kernel:
-                result = check_boot(boot_kernel(kernel), check_options)
-                if brief:
-                    render_options = RenderOptions(on_stdout=output.on_stdout)
-                    pieces.append(verdict(result, render_options, with_remedy=True))
-                else:
-                    pieces += output.render(result, show_all=show_all, verbose=verbose)
-                if not result.ok:
-                    status = max(status, Exit.PROBLEMS)
-                if result.errors and not brief and not output.on_stdout:
-                    first = result.errors[0]  # for the log of a build: the rest is in the file
-                    closing.append(f"{file}: error: {first.rule}: {finding_message(first)}")
-                    closing.append(f"{file}: {summary(result)}")
-        except PfestubsError as e:
-            if output.format == "github":
-                pieces.append(annotation("error", file, str(e)))
-            closing.append(str(e))
-            status = Exit.ERROR
-    if pieces:
-        write_output(output.path, pieces)
+
+    def pieces() -> Iterator[str]:
+        nonlocal status
+        for file in vmlinux:
+            try:
+                with open_kernel(file, system_map) as kernel:
+                    result = check_boot(boot_kernel(kernel), check_options)
+                    status = max(status, Exit.SUCCESS if result.ok else Exit.PROBLEMS)
+                    if brief:
+                        yield verdict(result, RenderOptions(on_stdout=output.on_stdout), with_remedy=True)
+                    else:
+                        yield from output.render(result, show_all=show_all, verbose=verbose)
+                    if result.errors and not brief and not output.on_stdout:
+                        first = result.errors[0]  # for the log of a build: the rest is in the file
+                        closing.append(f"{file}: error: {first.rule}: {finding_message(first)}")
+                        closing.append(f"{file}: {summary(result)}")
+            except PfestubsError as e:
+                if output.format == "github":
+                    yield annotation("error", file, str(e))
+                closing.append(str(e))
+                status = Exit.ERROR
+
+    document = pieces()
+    first = next(document, None)
+    if first is not None:  # else no kernel could be read: the output stays as it is
+        write_output(output.path, chain([first], document))
     print_messages(*closing)
     return status
 

@@ -8,9 +8,8 @@ import click
 from pfestubs.cli import options
 from pfestubs.cli.progress import track
 from pfestubs.errors import Exit, PfestubsError
-from pfestubs.formats.modules import ModuleListing
 from pfestubs.read.modules import find_modules, read_modules
-from pfestubs.rules.analyses.modules import DEFAULT_STUB_SIZE, HARMFUL, size_module
+from pfestubs.rules.analyses.modules import DEFAULT_STUB_SIZE, HARMFUL, ModuleListing, size_module
 from pfestubs.system.files import print_messages, refuse_input
 
 

@@ -13,7 +13,7 @@ from pfestubs import __version__
 from pfestubs.formats.findings import finding_message, remedy_details, remedy_sentence, remedy_values
 from pfestubs.formats.tables import SCREEN, Table, paragraph, table_text, terminal_width
 from pfestubs.formats.text import bytes_text, dump_json_list, escape_line, hex_address, keys_of, plural
-from pfestubs.model import CHECK_SCHEMA
+from pfestubs.model import CHECK_SCHEMA, ppc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -110,14 +110,14 @@ def branch_table(boot: Boot) -> Table:
     return Table(("branch", ">headroom, bytes", "?location", "`function"), rows)
 
 
-def facts(boot: Boot) -> Iterator[str]:
+def facts(boot: Boot, name: Callable[[str], str] = escape_line) -> Iterator[str]:
     """Yield that a kernel has no headroom where that is so, and how large its texts are."""
     from pfestubs.formats.address_map import text_sentence
     from pfestubs.rules.analyses.address_map import measure_text
 
     if boot.without_stub:
         yield f"headroom: none, {plural(boot.without_stub, 'function gets', 'functions get')} no stub"
-    yield text_sentence(measure_text(boot))
+    yield text_sentence(measure_text(boot), name)
 
 
 def render_github(result: CheckResult, options: RenderOptions) -> Iterator[str]:
@@ -213,7 +213,7 @@ def render_json(result: CheckResult, options: RenderOptions) -> Iterator[str]:  
             "locations": len(boot.locations),
             "stub_size": boot.stub_size or None,
             "growth": result.growth_left,
-            "machine": "ppc64" if kernel.bits == 64 else "ppc",
+            "machine": ppc.MACHINES[kernel.bits],
             "class": kernel.bits,
             "areas": [
                 {**keys_of(area, "name address"), "reserved": area.count, "used": used, "needed": needed}

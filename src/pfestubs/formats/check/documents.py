@@ -188,7 +188,7 @@ def render_markdown(result: CheckResult, options: RenderOptions) -> Iterator[str
         sentence(", ".join(words)),
         *chain.from_iterable(map(_remedy, remedies)),
         *(table_block(t) for t in (check.area_table(result.boot), check.branch_table(result.boot)) if t.rows),
-        *map(sentence, check.facts(result.boot)),
+        *map(sentence, check.facts(result.boot, code)),
     ]
     yield from document(blocks, _lists(result, options))
 

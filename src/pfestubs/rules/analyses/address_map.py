@@ -17,18 +17,6 @@ if TYPE_CHECKING:
 PartKind = Literal["text", "area", "tracer", "trampoline"]
 
 
-class AddressSpan(NamedTuple):
-    """Half-open addresses; a damaged kernel's can be larger than `range` can measure."""
-
-    start: int
-    stop: int
-
-    @property
-    def size(self) -> int:
-        """Bytes, never negative."""
-        return max(0, self.stop - self.start)
-
-
 class MapPart(NamedTuple):
     """A part of the map.
 
@@ -42,15 +30,15 @@ class MapPart(NamedTuple):
 
     kind: PartKind
     name: str
-    span: AddressSpan
+    span: range
     stubs: int | None = None
-    reach: AddressSpan | None = None
+    reach: range | None = None
 
 
 class AddressMap(NamedTuple):
     """The two texts, ascending and apart (one span where they overlap), and what is in them."""
 
-    spans: Sequence[AddressSpan]
+    spans: Sequence[range]
     parts: Sequence[MapPart]
 
 
@@ -94,40 +82,38 @@ class TextSizes(NamedTuple):
 
 def measure_text(boot: Boot) -> TextSizes:
     """Return how large the two texts are."""
-    texts = boot.kernel.text, boot.kernel.inittext
-    text, inittext = (max(0, span.stop - span.start) for span in texts)
+    text, inittext = map(ppc.span_size, (boot.kernel.text, boot.kernel.inittext))
     return TextSizes(text, inittext, largest_gap(boot))
 
 
 def map_addresses(boot: Boot) -> AddressMap:
     """Return the map of a kernel."""
     kernel = boot.kernel
-    texts = [("text", kernel.text), ("inittext", kernel.inittext)]
-    parts = [MapPart("text", name, AddressSpan(span.start, span.stop)) for name, span in texts]
+    parts = [MapPart("text", "text", kernel.text), MapPart("text", "inittext", kernel.inittext)]
     for area in kernel.areas:
         stop = area.address + area.count * boot.stub_size
         low = stop + ppc.BACKWARD_LIMIT
         high = area.address + ppc.FORWARD_LIMIT
-        reach = AddressSpan(max(0, low), high) if area.count and low < high else None
-        parts.append(MapPart("area", area.name, AddressSpan(area.address, stop), area.count, reach))
+        reach = range(max(0, low), high) if area.count and low < high else None
+        parts.append(MapPart("area", area.name, range(area.address, stop), area.count, reach))
     symbols: tuple[tuple[PartKind, Mapping[str, int]], ...] = (
         ("tracer", kernel.tracers),
         ("trampoline", kernel.trampolines),
     )
     for kind, addresses in symbols:
         parts += [
-            MapPart(kind, name, AddressSpan(address, address + ppc.INSN_SIZE))
+            MapPart(kind, name, range(address, address + ppc.INSN_SIZE))
             for name, address in addresses.items()
         ]
-    return AddressMap(_join(part.span for part in parts if part.kind == "text" and part.span.size), parts)
+    return AddressMap(_join(part.span for part in parts if part.kind == "text" and part.span), parts)
 
 
-def _join(spans: Iterable[AddressSpan]) -> Sequence[AddressSpan]:
+def _join(spans: Iterable[range]) -> Sequence[range]:
     """Return the spans in ascending order, those that overlap or touch as one."""
-    joined: list[AddressSpan] = []
-    for span in sorted(spans):
+    joined: list[range] = []
+    for span in sorted(spans, key=lambda span: span.start):
         if joined and span.start <= joined[-1].stop:
-            joined[-1] = AddressSpan(joined[-1].start, max(joined[-1].stop, span.stop))
+            joined[-1] = range(joined[-1].start, max(joined[-1].stop, span.stop))
         else:
             joined.append(span)
     return joined

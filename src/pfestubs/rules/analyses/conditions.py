@@ -20,7 +20,6 @@ from pfestubs.rules.analyses.relink import (
     GrowthShape,
     end_stubs,
     growth_span,
-    span_size,
     text_entries,
     text_locations,
 )
@@ -175,7 +174,7 @@ class Conditions:
 
     def _even_reserve_limit(self, room: int, middle: int, left: float) -> float:
         """Return the least growth that moves one of the first functions of the span by more than it may."""
-        start, length, first = self._span.start, span_size(self._span), self.moving
+        start, length, first = self._span.start, ppc.span_size(self._span), self.moving
         limit, highest = inf, -inf
         for i in range(first + middle - 1, first - 1, -1):
             line = self._line[i]
@@ -194,7 +193,7 @@ class Conditions:
 
     def _even_end_limit(self, base: int, middle: int, left: float) -> float:
         """Return the least growth that moves the end area away from one of the last functions of the span."""
-        stop, length, first = self._span.stop, span_size(self._span), self.moving
+        stop, length, first = self._span.stop, ppc.span_size(self._span), self.moving
         limit, lowest = inf, inf
         for i in range(first + middle, self.after):
             line = self._line[i]

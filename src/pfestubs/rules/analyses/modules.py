@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from pfestubs.layouts import LAYOUTS
 from pfestubs.model import ppc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from pfestubs.errors import PfestubsError
     from pfestubs.model import ModuleFile
 
 DEFAULT_STUB_SIZE: Final = max(layout.stub_size for layout in LAYOUTS.values())
@@ -65,16 +67,29 @@ class ModuleStubs:
 
 
 @dataclass(frozen=True)
-class ModuleTotals:
-    """Sums over all modules, and how many modules have each flag; copies of a module count once."""
+class ModuleListing:
+    """Everything that `modules` prints: the modules that were read, and why others were not."""
 
-    files: int
-    modules: int
-    locations: int
-    unseen: int
-    stub_bytes: int
-    stub_entries: int
-    flags: Mapping[ModuleFlag, int]
+    stub_size: int
+    modules: Sequence[ModuleStubs]
+    unread: Sequence[PfestubsError]
+
+    @cached_property
+    def distinct(self) -> Sequence[ModuleStubs]:
+        """The modules, of the copies of one, packed or not, only the last."""
+        return list({_identity(row.module): row for row in self.modules}.values())
+
+    @cached_property
+    def totals(self) -> Mapping[str, int]:
+        """How many files and distinct modules there are, and sums over the latter."""
+        names = ("locations", "unseen", "stub_bytes", "stub_entries")
+        sums = {name: sum(getattr(row, name) for row in self.distinct) for name in names}
+        return {"files": len(self.modules), "modules": len(self.distinct), **sums}
+
+    @property
+    def flags(self) -> Mapping[ModuleFlag, int]:
+        """How many distinct modules have each flag."""
+        return dict(sorted(Counter(flag for row in self.distinct for flag in row.flags).items()))
 
 
 def size_module(module: ModuleFile, stub_size: int) -> ModuleStubs:
@@ -124,22 +139,6 @@ def _table_flags(module: ModuleFile) -> list[ModuleFlag]:
         "partial-entry": any(table.size % word for table in module.tables),
     }
     return [flag for flag, is_set in found.items() if is_set]
-
-
-def total(modules: Iterable[ModuleStubs]) -> ModuleTotals:
-    """Return the sums over `modules`; copies of a module, packed or not, count once."""
-    rows = list(modules)
-    distinct = list({_identity(row.module): row for row in rows}.values())
-    flags: Counter[ModuleFlag] = Counter(flag for row in distinct for flag in row.flags)
-    return ModuleTotals(
-        files=len(rows),
-        modules=len(distinct),
-        locations=sum(row.locations for row in distinct),
-        unseen=sum(row.unseen for row in distinct),
-        stub_bytes=sum(row.stub_bytes for row in distinct),
-        stub_entries=sum(row.stub_entries for row in distinct),
-        flags=dict(sorted(flags.items())),
-    )
 
 
 def _identity(module: ModuleFile) -> tuple[object, ...]:

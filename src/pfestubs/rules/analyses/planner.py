@@ -21,7 +21,6 @@ from pfestubs.rules.analyses.relink import (
     GrowthShape,
     growth_span,
     relink,
-    span_size,
 )
 from pfestubs.rules.kernel.simulation import simulate_boot
 from pfestubs.rules.kernel.stubs import INSNS_SIZE
@@ -142,7 +141,7 @@ class Planner:
 
         None where it is not text that is too large.
         """
-        least, most = 0, span_size(growth_span(self.boot)) // ppc.INSN_SIZE
+        least, most = 0, ppc.span_size(growth_span(self.boot)) // ppc.INSN_SIZE
         found: range = range(0)
         while least < most:
             middle = (least + most) // 2
@@ -279,7 +278,7 @@ class Planner:
             while high < GROWTH_MAX and works(high):
                 low, high, step = high, min(high + step, GROWTH_MAX), 8 * step
         else:
-            lowest = -span_size(growth_span(self.boot))
+            lowest = -ppc.span_size(growth_span(self.boot))
             while low >= lowest and not works(low):
                 high, low, step = low, low - step, 8 * step
             if low < lowest:

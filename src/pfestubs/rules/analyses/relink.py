@@ -103,11 +103,6 @@ def growth_span(boot: Boot) -> range:
     return range(start, max(start, stop))
 
 
-def span_size(span: range) -> int:
-    """Return the bytes of a span; a damaged kernel's can be larger than `len` can count."""
-    return max(0, span.stop - span.start)
-
-
 def relink(boot: Boot, reserve: int | None = None, growth: Growth | None = None) -> Kernel:
     """Return the kernel of `boot` as it would be linked with this reserve (stubs) and this growth of text.
 
@@ -207,7 +202,7 @@ class _Moves(NamedTuple):
 
 def even_shifts(grown: int, addresses: array[int], span: range) -> list[int]:
     """Return how far addresses in `span` move when `grown` bytes are spread evenly: whole instructions."""
-    start, size, insn = span.start, span_size(span), ppc.INSN_SIZE
+    start, size, insn = span.start, ppc.span_size(span), ppc.INSN_SIZE
     return [grown * (address - start) // size // insn * insn for address in addresses]
 
 

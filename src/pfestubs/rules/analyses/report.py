@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pfestubs.errors import Refusal, RefusedError
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
-from pfestubs.rules.analyses.address_map import AddressSpan, map_addresses, measure_text
+from pfestubs.rules.analyses.address_map import map_addresses, measure_text
 from pfestubs.rules.analyses.plan import growth_curve, plan_reserve
 from pfestubs.rules.analyses.relink import text_locations
 from pfestubs.rules.check import CheckOptions, check_boot
@@ -49,17 +49,14 @@ class ProfileColumn:
     Attributes:
         distances: by series (an area, or `CALLS`).
         without: locations that have no stub (or no call).
-        first: position of the first location in boot order.
-        ends: addresses of the first and the last location.
-        in_text: whether it is a piece of kernel text.
+        first, last: positions of the first and the last location in boot order.
     """
 
-    span: AddressSpan
+    span: range
     distances: Mapping[str, DistanceRange]
     without: int
     first: int
-    ends: tuple[int, int]
-    in_text: bool
+    last: int
 
 
 class ReserveEnd(NamedTuple):
@@ -94,31 +91,19 @@ class ReportedKernel:
         self.reserve_end = _reserve_end(boot)
 
 
-@dataclass(frozen=True)
-class TightGroup:
+class TightGroup(NamedTuple):
     """Neighbouring locations of one area that the same branch limits, and what is left of it.
 
     Attributes:
         headroom: of the tightest of them, bytes, negative when out of range.
-        function, location, stub, index, distance: of the tightest; `stub` and `index` None without stubs,
-            `distance` in bytes to the stub (to the tracer without stubs), as the kernel computes it.
-        count: of the locations.
-        ends: the first and the last of their functions in boot order.
-        area: the area's name, None for a kernel without stubs.
-        rule: the test that the tightest fails, None if it works.
+        position: of the tightest in boot order.
+        members: the positions of all.
     """
 
     headroom: int
-    function: str
-    location: int
-    stub: int | None
-    index: int | None
-    distance: int
-    count: int
-    ends: tuple[str, str]
-    area: str | None
+    position: int
     branch: BranchName
-    rule: str | None
+    members: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -199,9 +184,9 @@ def _reserve_end(boot: Boot) -> ReserveEnd | None:
     return ReserveEnd(locations[position], reserve.count - used) if position < len(locations) else None
 
 
-def _profile(boot: Boot, spans: Sequence[AddressSpan]) -> Sequence[ProfileColumn]:
+def _profile(boot: Boot, spans: Sequence[range]) -> Sequence[ProfileColumn]:
     """Return the distances by piece of text; the pieces are of one size, each span has its own."""
-    size = max(ppc.INSN_SIZE, -(-sum(span.size for span in spans) // _COLUMNS))
+    size = max(ppc.INSN_SIZE, -(-sum(map(ppc.span_size, spans)) // _COLUMNS))
     starts = [span.start for span in spans]
     pieces: dict[tuple[int, int], list[int]] = {}
     for position, location in enumerate(boot.locations):
@@ -219,12 +204,11 @@ def _profile(boot: Boot, spans: Sequence[AddressSpan]) -> Sequence[ProfileColumn
         start = starts[span] + piece * size
         profile.append(
             ProfileColumn(
-                AddressSpan(start, min(start + size, spans[span].stop)),
+                range(start, min(start + size, spans[span].stop)),
                 ranges,
                 len(positions) - sum(map(len, found.values())),
                 positions[0],
-                (boot.locations[positions[0]], boot.locations[positions[-1]]),
-                boot.locations[positions[0]] in boot.kernel.text,
+                positions[-1],
             )
         )
     return profile
@@ -244,23 +228,6 @@ def _tightest(boot: Boot) -> Sequence[TightGroup]:
                 groups.append([])
             groups[-1].append(entry)
             before, same = position, branch
-    return [_group(boot, members) for members in sorted(groups, key=min)]
-
-
-def _group(boot: Boot, members: Sequence[tuple[int, int, BranchName]]) -> TightGroup:
-    """Return a group from the headroom, the position and the branch of its members, in boot order."""
-    headroom, position, branch = min(members)
-    area, failure = boot.area[position], boot.failure_at.get(position)
-    return TightGroup(
-        headroom=headroom,
-        function=boot.function(position),
-        location=boot.locations[position],
-        stub=boot.insns[position] or None,
-        index=None if area < 0 else boot.index[position],
-        distance=boot.distances[position],
-        count=len(members),
-        ends=(boot.function(members[0][1]), boot.function(members[-1][1])),
-        area=None if area < 0 else boot.kernel.areas[area].name,
-        branch=branch,
-        rule=None if failure is None else failure.rule,
-    )
+    return [
+        TightGroup(*min(group), [position for _, position, _ in group]) for group in sorted(groups, key=min)
+    ]

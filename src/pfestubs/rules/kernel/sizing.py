@@ -121,10 +121,8 @@ def count(
     chosen = detect_layout(obj.file, obj.stub_symbols, layout, has_option=True)
     return ObjectCounts(
         obj.file,
-        obj.machine,
         obj.bits,
         obj.byte_order,
-        obj.relocation,
         chosen,
         entries,
         size_areas(chosen, entries, _known_reserve(obj, chosen, reserve)) if chosen else None,
