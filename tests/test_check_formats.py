@@ -575,7 +575,7 @@ def test_markdown_of_unsafe_names() -> None:
         name=name,
     )
     out = markdown(given)
-    assert f"is 31.9 KiB, after {code(name)}, before " in out
+    assert f"is 32.0 KiB, after {code(name)}, before " in out
     rows = [line for line in out.splitlines() if line.startswith("| stub |")]
     assert len(rows) == 1
     assert len(re.findall(r"(?<!\\)\|", rows[0])) == 5
