@@ -25,15 +25,8 @@ from support import OBJECTS, Kernels, call, json_of, printed, refusal, validator
 from support.kernelwriter import BASE, MIB, Linked, LinkedKernel
 
 UNSAFE_NAMES = (
-    "<script>alert(1)</script>",
-    "</pre></details>",
-    "`code`",
-    "**bold**",
-    "|cell|",
-    "@someone #1",
-    "line\nbreak",
-    "\x1b[31mred",
-    "&lt;",
+    *("<script>alert(1)</script>", "</pre></details>", "`code`", "**bold**", "|cell|", "@someone #1"),
+    *("line\nbreak", "\x1b[31mred", "&lt;"),
 )
 
 
@@ -84,15 +77,16 @@ def save_document(command: str, file: Path, to: Path) -> Path:
 # -- kernels -------------------------------------------------------------------------------------------------
 
 
+def area(name: str, old: int, new: int | None) -> dict[str, Any]:
+    """An area whose stubs are all used."""
+    return {"name": name, "reserved": {"old": old, "new": new}, "used": {"old": old, "new": new}}
+
+
 def test_two_kernels(document: Any, old: Path, new: Path) -> None:
     value = document(old, new)
     assert (value["old"], value["new"], value["same"]) == (str(old), str(new), False)
     assert value["locations"] == {"old": 5, "new": 6, "added": ["fn3", "fn4"], "removed": ["init1"]}
-    assert value["areas"] == [
-        {"name": "text", "reserved": {"old": 2, "new": 2}, "used": {"old": 2, "new": 2}},
-        {"name": "text_end", "reserved": {"old": 1, "new": 3}, "used": {"old": 1, "new": 3}},
-        {"name": "inittext", "reserved": {"old": 2, "new": 1}, "used": {"old": 2, "new": 1}},
-    ]
+    assert value["areas"] == [area("text", 2, 2), area("text_end", 1, 3), area("inittext", 2, 1)]
     assert value["unserved"] == {"old": 0, "new": 0}
     assert value["headroom"]["old"] > 0
     assert value["source"] == {"old": "kernel", "new": "kernel"}
@@ -125,10 +119,8 @@ def test_a_nop_that_moves_within_its_function(document: Any, tmp_path: Path) -> 
         def function_names(self) -> dict[str, int]:
             return {name: address - 8 for name, address in super().function_names().items()}
 
-    paths = [
-        kernel(inittext=[0x20, 0x30]).save(tmp_path / kernel.__name__) for kernel in (LinkedKernel, Moved)
-    ]
-    assert document(*paths)["same"] is True
+    kinds = (LinkedKernel, Moved)
+    assert document(*(kind(inittext=[0x20]).save(tmp_path / kind.__name__) for kind in kinds))["same"] is True
 
 
 def test_growth_left(document: Any, tmp_path: Path) -> None:
@@ -146,9 +138,8 @@ def test_growth_left(document: Any, tmp_path: Path) -> None:
 
 
 def test_a_kernel_that_fails(document: Any, old: Path, tmp_path: Path) -> None:
-    bad = LinkedKernel(text=[0x1000 + 0x10 * i for i in range(9)], counts={"text_end": 2}).save(
-        tmp_path / "bad"
-    )
+    text = [0x1000 + 0x10 * i for i in range(9)]
+    bad = LinkedKernel(text=text, counts={"text_end": 2}).save(tmp_path / "bad")
     value = document(old, bad)
     assert value["unserved"] == {"old": 0, "new": 5}
     assert value["growth"]["new"] == plan_growth(bad)
@@ -206,18 +197,12 @@ def test_a_damaged_kernel(document: Any, old: Path, tmp_path: Path, format_: str
 def test_kernels_of_different_kinds(document: Any, old: Path, tmp_path: Path) -> None:
     other = LinkedKernel(layout="pfe", bits=32, order=">", stub_size=16).save(tmp_path / "other")
     value = document(old, other)
-    assert value["class"] == {"old": 64, "new": 32}
-    assert value["byte_order"] == {"old": "little", "new": "big"}
-    assert value["layout"] == {"old": "ool", "new": "pfe"}
-    assert value["stub_size"] == {"old": 24, "new": 16}
-    assert value["areas"][0] == {
-        "name": "text",
-        "reserved": {"old": 2, "new": None},
-        "used": {"old": 2, "new": None},
-    }
-    out = call("diff", old, other).out
-    assert "different kinds" in out
-    assert "32-bit, big-endian, layout pfe" in out
+    keys = ("class", "byte_order", "layout", "stub_size")
+    assert [value[key]["old"] for key in keys] == [64, "little", "ool", 24]
+    assert [value[key]["new"] for key in keys] == [32, "big", "pfe", 16]
+    assert value["areas"][0] == area("text", 2, None)
+    for words in ("different kinds", "32-bit, big-endian, layout pfe"):
+        assert words in call("diff", old, other).out
 
 
 def test_text(old: Path, new: Path) -> None:
@@ -260,21 +245,15 @@ def test_stubs_documents_name_functions(document: Any, old: Path, new: Path, tmp
     saved = save_document("stubs", new, tmp_path / "new.json")
     value = document(old, saved)
     assert value["locations"] == document(old, new)["locations"]
-    assert value["areas"][1] == {
-        "name": "text_end",
-        "reserved": {"old": 1, "new": None},
-        "used": {"old": 1, "new": 3},
-    }
+    assert value["areas"][1] == {**area("text_end", 1, 3), "reserved": {"old": 1, "new": None}}
     assert value["headroom"]["new"] is None
 
 
 def test_a_failing_kernel_against_its_documents(document: Any, tmp_path: Path) -> None:
     text = [0x1000 + 0x10 * i for i in range(9)]
-    bad = LinkedKernel(text=text, counts={"text_end": 2}, words={0xC000000000001020: 0}).save(
-        tmp_path / "bad"
-    )
-    check = save_document("check", bad, tmp_path / "check.json")
-    stubs = save_document("stubs", bad, tmp_path / "stubs.json")
+    kernel = LinkedKernel(text=text, counts={"text_end": 2}, words={BASE + 0x1020: 0})
+    bad = kernel.save(tmp_path / "bad")
+    check, stubs = (save_document(c, bad, tmp_path / f"{c}.json") for c in ("check", "stubs"))
     assert document(bad, check)["same"] is True
     assert document(bad, check)["unserved"]["new"] > 1
     assert document(stubs, check)["locations"]["old"] == 11
@@ -290,12 +269,9 @@ def test_count_documents(document: Any, old: Path, tmp_path: Path) -> None:
     value = document(a, b)
     counts = [json.loads(path.read_text()) for path in (a, b)]
     assert [value["locations"][side] for side in ("old", "new")] == [c["entries"]["total"] for c in counts]
-    for area in value["areas"]:
-        assert area["reserved"] == {
-            "old": counts[0]["stubs"][area["name"]],
-            "new": counts[1]["stubs"][area["name"]],
-        }
-        assert area["used"] == {"old": None, "new": None}
+    for row in value["areas"]:
+        assert [row["reserved"][side] for side in ("old", "new")] == [c["stubs"][row["name"]] for c in counts]
+        assert row["used"] == {"old": None, "new": None}
     assert value["entries"]["old"]["text"] == counts[0]["entries"]["text"]
     assert document(a, a)["same"] is True
     assert "exit" not in printed("diff", a, old)  # a kernel does not tell
@@ -310,10 +286,9 @@ def test_count_against_a_kernel_leaves_exit_text_out() -> None:
 
 def test_an_earlier_check_lacks_keys(document: Any, old: Path, tmp_path: Path) -> None:
     saved = save_document("check", old, tmp_path / "old.json")
+    later = {"kernel", "pfestubs", "stub_size", "baseline", "class", "byte_order"}
     value = json.loads(saved.read_text())
-    for key in ("kernel", "pfestubs", "stub_size", "baseline", "class", "byte_order"):
-        del value[key]
-    saved.write_text(json.dumps(value))
+    saved.write_text(json.dumps({key: value[key] for key in value if key not in later}))
     found = document(old, saved)
     assert found["same"] is True
     assert found["class"] == {"old": 64, "new": None}
@@ -424,9 +399,8 @@ def test_the_output_is_not_an_input(old: Path, new: Path, tmp_path: Path) -> Non
 
 def test_a_system_map_is_of_a_kernel(old: Path, tmp_path: Path) -> None:
     saved = save_document("check", old, tmp_path / "old.json")
-    assert "has no use for a System.map" in refusal(
-        "diff", saved, old, "--old-system-map", tmp_path / "System.map"
-    )
+    words = ("diff", saved, old, "--old-system-map", tmp_path / "System.map")
+    assert "has no use for a System.map" in refusal(*words)
 
 
 # -- markdown ------------------------------------------------------------------------------------------------
@@ -464,9 +438,7 @@ def test_markdown_is_cut(sizes: tuple[int, int]) -> None:
     assert out.count("<details>") == out.count("</details>") == sum(map(bool, sizes))
     for size, word in zip(sizes, ("removed", "added"), strict=True):
         shown = len(re.findall(rf"^{word}_", out, re.MULTILINE))
-        if size == shown:
-            continue
-        assert f"... and {size - shown:,} more\n" in out
+        assert size == shown or f"... and {size - shown:,} more\n" in out
     if min(sizes) == 10:  # the short list is whole
         assert out.count(" more\n") == 1
 
@@ -504,13 +476,13 @@ NAMES = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 4))
 @given(NAMES, NAMES)
 def test_added_and_removed_explain_the_totals(first: dict[str, int], second: dict[str, int]) -> None:
     result = compare(figures(first), figures(second))
-    assert result.added is not None
-    assert result.removed is not None
     added, removed = result.added, result.removed
+    assert added is not None
+    assert removed is not None
     assert not added & removed
     assert Counter(first) + added - removed == Counter(second)
     assert result.same == (first == second)
-    assert list(result.added) == sorted(added)
+    assert list(added) == sorted(added)
 
 
 def test_a_partial_listing_is_compared_with_its_like() -> None:

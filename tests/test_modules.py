@@ -59,11 +59,8 @@ def module(
     tables: Sequence[int] = (3,),
     *,
     bits: int = 64,
-    order: str = "<",
     text: int = 0x100,
     extra: bytes = b"",
-    type_: int = 1,
-    machine: int | None = None,
     relocated: int | None = None,
     flags: int = WA,
     kind: int = SHT_PROGBITS,
@@ -72,34 +69,24 @@ def module(
     symbols: Sequence[Symbol] = (),
     has_symbols: bool = True,
     abi: int = 2,
+    **options: Any,
 ) -> bytes:
     """A module with that many entries in each section of the name; its code takes no space in the file."""
     word = bits // 8
     start = Symbol("", type=STT_SECTION, bind=STB_LOCAL)
-    start.section = Section(".text", code, flags=AX, size=None if code else text, align=16)
-    if not code:
-        start.section.type = SHT_NOBITS
+    kind_of_text = SHT_PROGBITS if code else SHT_NOBITS
+    start.section = Section(".text", code, kind_of_text, AX, size=None if code else text, align=16)
     sections = [start.section, Section(".rodata", b"something", flags=2), Section(".comment", b"GCC")]
     for number in tables:
         found = range(number if relocated is None else relocated)
         type_of_word = R_PPC64_ADDR64 if bits == 64 else R_PPC_ADDR32
         rows = [Relocation(word * i, start, type_of_word, 16 * i) for i in found] if has_symbols else []
-        data = bytes(word * number) + extra
-        table = Section(ENTRIES, data, flags=flags, align=8, type=kind, relocations=rows)
-        if kind == SHT_NOBITS:
-            table.data, table.size = b"", len(data)
-        sections.append(table)
+        data, size = bytes(word * number) + extra, word * number + len(extra)
+        content = b"" if kind == SHT_NOBITS else data
+        sections.append(Section(ENTRIES, content, kind, flags, size=size, align=8, relocations=rows))
     sections += [Section(".init.text", bytes(16), flags=AX), *more]
-    own = EM_PPC64 if bits == 64 else EM_PPC
-    return write_elf(
-        sections,
-        [start, *symbols] if has_symbols else None,
-        type_=type_,
-        machine=own if machine is None else machine,
-        bits=bits,
-        order=order,
-        flags=abi,
-    )
+    options = {"machine": EM_PPC64 if bits == 64 else EM_PPC, **options}
+    return write_elf(sections, [start, *symbols] if has_symbols else None, bits=bits, flags=abi, **options)
 
 
 def save(path: Path, content: bytes) -> Path:
@@ -157,62 +144,47 @@ def test_reserved(
     value, code, err = document(path, "--stub-size", str(stub_size))
     (row,) = value["modules"]
     assert (code, err) == (0, "")
-    assert (row["locations"], row["stub_bytes"], row["stub_entries"]) == (entries, stub_bytes, stub_entries)
     assert (row["file"], row["flags"], value["stub_size"]) == (str(path), [], stub_size)
-    assert value["totals"] == {
-        "files": 1,
-        "modules": 1,
-        "locations": entries,
-        "unseen": 0,
-        "stub_bytes": stub_bytes,
-        "stub_entries": stub_entries,
-        "flags": {},
-    }
+    sums = {"locations": entries, "unseen": 0, "stub_bytes": stub_bytes, "stub_entries": stub_entries}
+    assert row.items() >= sums.items()
+    assert value["totals"] == {"files": 1, "modules": 1, "flags": {}, **sums}
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize(
-    ("options", "flags", "seen", "unseen", "stub_bytes", "code"),
+    ("options", "flag", "seen", "unseen", "stub_bytes", "code"),
     [
-        ({}, [], 7, 0, 168, 0),
-        ({"bits": 32}, ["no-stubs"], 7, 0, 0, 0),
-        ({"tables": [4, 0, 5]}, ["duplicate-section"], 4, 5, 96, 1),
-        ({"tables": [4, 0]}, [], 4, 0, 96, 0),
-        ({"tables": []}, ["no-section"], 0, 0, 0, 0),
-        ({"extra": bytes(5)}, ["partial-entry"], 7, 0, 168, 1),
-        ({"relocated": 0}, ["no-relocations"], 0, 7, 168, 1),
-        ({"relocated": 6}, ["no-relocations"], 6, 1, 168, 1),
-        ({"kind": SHT_NOBITS}, ["no-contents"], 0, 7, 168, 1),
-        ({"flags": 1}, ["not-allocated"], 0, 7, 168, 1),
-        ({"has_symbols": False}, ["stripped"], 0, 7, 0, 1),
-        ({"has_symbols": False, "tables": []}, ["stripped"], 0, 0, 0, 1),
+        ({}, "", 7, 0, 168, 0),
+        ({"bits": 32}, "no-stubs", 7, 0, 0, 0),
+        ({"tables": [4, 0, 5]}, "duplicate-section", 4, 5, 96, 1),
+        ({"tables": [4, 0]}, "", 4, 0, 96, 0),
+        ({"tables": []}, "no-section", 0, 0, 0, 0),
+        ({"extra": bytes(5)}, "partial-entry", 7, 0, 168, 1),
+        ({"relocated": 0}, "no-relocations", 0, 7, 168, 1),
+        ({"relocated": 6}, "no-relocations", 6, 1, 168, 1),
+        ({"kind": SHT_NOBITS}, "no-contents", 0, 7, 168, 1),
+        ({"flags": 1}, "not-allocated", 0, 7, 168, 1),
+        ({"has_symbols": False}, "stripped", 0, 7, 0, 1),
+        ({"has_symbols": False, "tables": []}, "stripped", 0, 0, 0, 1),
     ],
 )
 def test_what_the_loader_sees(
-    options: dict[str, Any],
-    flags: list[str],
-    seen: int,
-    unseen: int,
-    stub_bytes: int,
-    code: int,
-    order: str,
-    document: Any,
-    tmp_path: Path,
-) -> None:
-    value, status, err = document(
-        save(tmp_path / "a.ko", module(**{"tables": [7], "order": order, **options}))
-    )
+    options: dict[str, Any], flag: str, seen: int, unseen: int, stub_bytes: int, code: int, order: str,
+    document: Any, tmp_path: Path,
+) -> None:  # fmt: skip
+    path = save(tmp_path / "a.ko", module(**{"tables": [7], "order": order, **options}))
+    value, status, err = document(path)
     (row,) = value["modules"]
-    assert (row["flags"], row["locations"], row["unseen"], row["stub_bytes"]) == (
-        flags,
+    assert (row["locations"], row["unseen"], row["stub_bytes"], status, err) == (
         seen,
         unseen,
         stub_bytes,
+        code,
+        "",
     )
-    assert (status, err) == (code, "")
     assert (row["byte_order"], row["class"]) == ({"<": "little", ">": "big"}[order], options.get("bits", 64))
-    assert value["totals"]["unseen"] == unseen
-    assert value["totals"]["flags"] == dict.fromkeys(flags, 1)
+    assert row["flags"] == list(filter(None, [flag]))
+    assert (value["totals"]["unseen"], value["totals"]["flags"]) == (unseen, dict.fromkeys(row["flags"], 1))
 
 
 NOP, MFLR = 0x60000000, 0x7C0802A6
@@ -307,22 +279,24 @@ def test_code_beyond_a_branch(document: Any, tmp_path: Path, more: int, flags: l
 
 @pytest.mark.parametrize("suffix", ["", *PACKED])
 def test_packed(document: Any, tmp_path: Path, suffix: str) -> None:
-    path = save(tmp_path / f"a.ko{suffix}", PACKERS[suffix](module([9])))
-    value, code, err = document(path)
-    assert (value["modules"][0]["locations"], code, err) == (9, 0, "")
+    """In one stream or two; the content tells the packing, not the name."""
+    content, pack = module([9]), PACKERS[suffix]
+    for name, packed in (
+        (f"a.ko{suffix}", pack(content)),
+        (f"b.ko{suffix}", pack(content[:100]) + pack(content[100:])),
+        ("c.ko.gz", pack(content)),
+    ):
+        value, code, err = document(save(tmp_path / name, packed))
+        assert (value["modules"][0]["locations"], code, err) == (9, 0, "")
 
 
-def test_the_content_tells_the_packing_not_the_name(document: Any, tmp_path: Path) -> None:
-    path = save(tmp_path / "a.ko.gz", lzma.compress(module([9])))
-    assert document(path)[0]["modules"][0]["locations"] == 9
-
-
-@pytest.mark.parametrize("suffix", PACKED)
-def test_several_streams_in_one_file(document: Any, tmp_path: Path, suffix: str) -> None:
-    content = module([9])
-    path = save(tmp_path / f"a.ko{suffix}", b"".join(map(PACKERS[suffix], (content[:100], content[100:]))))
-    value, code, err = document(path)
-    assert (value["modules"][0]["locations"], code, err) == (9, 0, "")
+def reason_of_one(document: Any, bad: Path, locations: int) -> str:
+    """Why that file is not read; another one beside it is."""
+    value, code, err = document(bad, save(bad.with_name("good.ko"), module([locations])))
+    assert (code, value["totals"]["locations"], value["totals"]["modules"]) == (2, locations, 1)
+    assert [entry["file"] for entry in value["unread"]] == [str(bad)]
+    assert (err.startswith(f"{bad}: error: "), err.count("\n")) == (True, 1)
+    return str(err)
 
 
 @pytest.mark.parametrize("suffix", PACKED)
@@ -334,12 +308,7 @@ def test_damaged_packing(document: Any, tmp_path: Path, suffix: str, damage: str
     elif damage == "changed":
         packed[len(packed) // 2] ^= 0xFF
         packed[-12] ^= 0xFF
-    bad = save(tmp_path / f"bad.ko{suffix}", bytes(packed))
-    value, code, err = document(bad, save(tmp_path / "good.ko", module([2])))
-    assert (code, value["totals"]["locations"], value["totals"]["modules"]) == (2, 2, 1)
-    assert [entry["file"] for entry in value["unread"]] == [str(bad)]
-    assert err.startswith(f"{bad}: error: ")
-    assert err.count("\n") == 1
+    reason_of_one(document, save(tmp_path / f"bad.ko{suffix}", bytes(packed)), 2)
 
 
 @pytest.mark.parametrize("suffix", PACKED)
@@ -347,11 +316,8 @@ def test_a_bomb_is_not_unpacked(
     document: Any, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source, "UNPACKED_LIMIT", 4 * MIB)
-    good = save(tmp_path / "good.ko", module([2]))
     bomb = save(tmp_path / f"bomb.ko{suffix}", PACKERS[suffix](bytes(64 * MIB)))
-    value, code, err = document(bomb, good)
-    assert (code, value["totals"]["locations"]) == (2, 2)
-    assert err.startswith(f"{bomb}: error: unpacks to more than 4 MiB")
+    assert "error: unpacks to more than 4 MiB" in reason_of_one(document, bomb, 2)
 
 
 @pytest.mark.parametrize("suffix", PACKED)
@@ -373,7 +339,7 @@ def test_zstd_without_a_temporary_file(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "compression", None)
     monkeypatch.setattr(tempfile, "TemporaryFile", fail)
     path = save(tmp_path / "a.ko.zst", zstd(module()))
-    assert refusal("modules", path) == f"{path}: error: cannot be unpacked: No space left on device\n"
+    assert call("modules", path).err == f"{path}: error: cannot be unpacked: No space left on device\n"
 
 
 @pytest.mark.tools
@@ -381,9 +347,7 @@ def test_zstd_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "compression", None)
     path = save(tmp_path / "a.ko.zst", zstd(module()))
     monkeypatch.setattr(shutil, "which", lambda _name: None)
-    message = refusal("modules", path)
-    assert "program zstd is not installed" in message
-    assert "package zstd" in message
+    assert re.search("program zstd is not installed.*package zstd", refusal("modules", path))
 
 
 # -- which files ---------------------------------------------------------------------------------------------
@@ -416,11 +380,8 @@ def test_files_keep_their_order_and_count_once(document: Any, tmp_path: Path) ->
 def test_an_empty_directory_is_an_error(document: Any, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    value, code, err = document(empty, save(tmp_path / "a.ko", module([1])))
-    assert (code, value["totals"]["modules"]) == (2, 1)
-    assert err == (
-        f"{empty}: error: is a directory without modules; expected files *.ko, *.ko.xz, *.ko.gz, *.ko.zst\n"
-    )
+    wanted = "is a directory without modules; expected files *.ko, *.ko.xz, *.ko.gz, *.ko.zst"
+    assert reason_of_one(document, empty, 1) == f"{empty}: error: {wanted}\n"
 
 
 @pytest.mark.parametrize(
@@ -497,11 +458,8 @@ def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
         save(tmp_path / f"{i}.ko", module())
     words = [executable_path("pfestubs"), "modules", tmp_path]
     done, shown = on_terminal(words, {"TERM": "xterm"}, subprocess.PIPE)
-    assert done.code == 0
-    assert "20 modules" in done.out
-    assert "\x1b" not in done.out
-    assert "modules" in shown
-    assert "/20" in shown
+    assert (done.code, "20 modules" in done.out, "\x1b" in done.out) == (0, True, False)
+    assert re.search(r"modules.*/20", shown, re.DOTALL)
 
 
 # -- anything at all -----------------------------------------------------------------------------------------
