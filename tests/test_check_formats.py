@@ -4,7 +4,7 @@
 import html
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -37,8 +37,12 @@ UNSAFE_NAME = 'a<b>&"%,:\n\r\x1b[31m\x00\udc80é\u2028'
 TEXT, TEXT_END, INITTEXT = LAYOUTS["ool"].areas
 
 
-def render(result: CheckResult, format_: str, options: RenderOptions) -> str:
-    return "".join(render_pieces("check", format_, result, options))
+def render(result: CheckResult, format_: str, **options: Any) -> str:
+    return "".join(render_pieces("check", format_, result, RenderOptions(**options)))
+
+
+def document(result: CheckResult, format_: str = "json", **options: Any) -> Any:
+    return json.loads(render(result, format_, **options))
 
 
 FN0, FN1 = 0xC000000000001000, 0xC000000000001010
@@ -53,13 +57,10 @@ def check_result(
     stops_at: str | None = None,
     name: str = "",
     options: CheckOptions | None = None,
-    file: str = "vmlinux",
-    banner: str | None = None,
-    build_id: str | None = None,
+    **known: Any,
 ) -> CheckResult:
-    """The result of a small kernel; `name` is that of its second function."""
-    kernel = linked or LinkedKernel().kernel()
-    kernel = replace(kernel, file=file, banner=banner, build_id=build_id)
+    """The result of a small kernel; `name` is that of its second function, `known` what is known of the kernel."""
+    kernel = replace(linked or LinkedKernel().kernel(), **known)
     boot = boot_kernel(replace(kernel, symbols=NamedAddresses({"fn0": FN0, name: FN1})) if name else kernel)
     vars(boot).update(headrooms={room.branch: room for room in rooms}, stop_function=stops_at)
     return CheckResult(boot, options or CheckOptions(), list(findings), Remedies(boot))
@@ -87,18 +88,10 @@ FACTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def finding(rule: str, **changes: Any) -> Finding:
-    values = {
-        "rule": rule,
-        "case": FACTS[rule][0],
-        "figures": FACTS[rule][1],
-        "function": "fn2+0x8",
-        "location": 0xC000000000001020,
-        "stub": 0xC000000000001098,
-        "distance": -33554436,
-        "limit": -33554432,
-        **changes,
-    }
-    return Finding(**values)
+    name, figures = FACTS[rule]
+    place = {"function": "fn2+0x8", "location": 0xC000000000001020, "stub": 0xC000000000001098}
+    values = {"case": name, "figures": figures, **place, "distance": -33554436, "limit": -33554432}
+    return Finding(rule, **{**values, **changes})
 
 
 NOTES = [rule.name for rule in RULES.values() if rule.severity == "note"]
@@ -132,55 +125,42 @@ def case(request: pytest.FixtureRequest) -> CheckResult:
 
 @pytest.mark.parametrize("format_", FORMATS["check"])
 def test_every_format_is_a_document(format_: str, case: CheckResult) -> None:
-    text = render(case, format_, RenderOptions())
+    text = render(case, format_)
     assert text.endswith("\n")
     assert text.strip()
     assert "\x1b" not in text
     text.encode("utf-8", "strict")
-    assert render(case, format_, RenderOptions()) == text
+    assert render(case, format_) == text
 
 
 # -- json -------------------------------------------------------------------------------------------------
 
 
 def test_json_is_valid(case: CheckResult) -> None:
-    validator("check").validate(json.loads(render(case, "json", RenderOptions())))
+    validator("check").validate(document(case))
 
 
 def test_json_values() -> None:
-    found = json.loads(render(check_result([finding("stub-out-of-range")]), "json", RenderOptions()))
+    found = document(check_result([finding("stub-out-of-range")]))
     assert found["ok"] is False
-    assert found["areas"][1] == {
-        "name": "text_end",
-        "address": "0xc000000000001080",
-        "reserved": 1,
-        "used": 1,
-        "needed": 1,
-    }
+    figures = {"reserved": 1, "used": 1, "needed": 1}
+    assert found["areas"][1] == {"name": "text_end", "address": "0xc000000000001080", **figures}
     assert found["headroom"]["bytes"] == -4
     assert found["headroom"]["by_branch"][1]["function"] == "fn1"
+    place = {"function": "fn2+0x8", "location": "0xc000000000001020", "stub": "0xc000000000001098"}
+    message = finding_message(finding("stub-out-of-range"))
     assert found["findings"] == [
-        {
-            "rule": "stub-out-of-range",
-            "severity": "error",
-            "function": "fn2+0x8",
-            "location": "0xc000000000001020",
-            "stub": "0xc000000000001098",
-            "distance": -33554436,
-            "limit": -33554432,
-            "message": finding_message(finding("stub-out-of-range")),
-            "remedy": None,
-        }
+        {"rule": "stub-out-of-range", "severity": "error", "message": message, "remedy": None}
+        | {**place, "distance": -33554436, "limit": -33554432}
     ]
 
 
 def test_json_holds_every_finding_in_order() -> None:
-    found = json.loads(render(CASES["many"], "json", RenderOptions()))
-    assert [f["function"] for f in found["findings"]] == [f"f{i}" for i in range(50)]
+    assert [f["function"] for f in document(CASES["many"])["findings"]] == [f"f{i}" for i in range(50)]
 
 
 def test_our_schema_is_strict() -> None:
-    good = json.loads(render(CASES["every rule"], "json", RenderOptions()))
+    good = document(CASES["every rule"])
     one = good["findings"][0]
     changes: list[dict[str, Any]] = [
         {"schema": "pfestubs/check/2"},
@@ -227,15 +207,15 @@ def junit_schema() -> xmlschema.XMLSchema:
 
 def test_junit_is_valid(case: CheckResult, junit_schema: xmlschema.XMLSchema) -> None:
     for show_all in (False, True):
-        junit_schema.validate(ET.fromstring(render(case, "junit", RenderOptions(show_all=show_all))))
+        junit_schema.validate(ET.fromstring(render(case, "junit", show_all=show_all)))
 
 
 def test_the_junit_schema_refuses_something(junit_schema: xmlschema.XMLSchema) -> None:
     assert not junit_schema.is_valid(ET.fromstring("<testsuites><testsuite name='x'/></testsuites>"))
 
 
-def junit(given: CheckResult, options: RenderOptions | None = None) -> ET.Element:
-    suite = ET.fromstring(render(given, "junit", options or RenderOptions())).find("testsuite")
+def junit(given: CheckResult, **options: Any) -> ET.Element:
+    suite = ET.fromstring(render(given, "junit", **options)).find("testsuite")
     assert suite is not None
     return suite
 
@@ -251,13 +231,9 @@ def test_junit_of_a_clean_run() -> None:
     suite = junit(check_result())
     assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("0", "0", "3")
     assert not list(suite.iter("failure"))
-    assert {c.get("name") for c in suite.iter("testcase") if c.find("skipped") is not None} == {
-        "count-mismatch",
-        "low-headroom",
-        "growth",
-    }
-    asked = junit(check_result(options=CheckOptions(min_headroom=1)))
-    assert asked.get("skipped") == "2"
+    skipped = {c.get("name") for c in suite.iter("testcase") if c.find("skipped") is not None}
+    assert skipped == {"count-mismatch", "low-headroom", "growth"}
+    assert junit(check_result(options=CheckOptions(min_headroom=1))).get("skipped") == "2"
 
 
 def test_junit_of_every_rule() -> None:
@@ -276,7 +252,7 @@ def test_junit_messages() -> None:
     assert failure.get("type") == "area-exhausted"
     assert failure.text is not None
     assert failure.text.splitlines()[4:] == ["46 more (--all shows all)"]
-    every = next(junit(CASES["many"], RenderOptions(show_all=True)).iter("failure"))
+    every = next(junit(CASES["many"], show_all=True).iter("failure"))
     assert every.text is not None
     assert len(every.text.splitlines()) == 50
 
@@ -299,22 +275,24 @@ def sarif_schema() -> Draft4Validator:
     return Draft4Validator(schema, format_checker=Draft4Validator.FORMAT_CHECKER)
 
 
-def sarif(given: CheckResult, options: RenderOptions | None = None) -> Any:
-    return json.loads(render(given, "sarif", options or RenderOptions()))
+def sarif(given: CheckResult, **options: Any) -> Any:
+    """The run of the document."""
+    (run,) = document(given, "sarif", **options)["runs"]
+    return run
 
 
 def test_sarif_is_valid(case: CheckResult, sarif_schema: Draft4Validator) -> None:
-    sarif_schema.validate(sarif(case))
+    sarif_schema.validate(document(case, "sarif"))
 
 
 def test_the_sarif_schema_refuses_something(sarif_schema: Draft4Validator) -> None:
-    broken = sarif(check_result())
+    broken = document(check_result(), "sarif")
     broken["runs"][0]["tool"]["driver"]["rule"] = []
     assert not sarif_schema.is_valid(broken)
 
 
 def test_sarif_names_tool_and_rules() -> None:
-    (run,) = sarif(check_result())["runs"]
+    run = sarif(check_result())
     driver = run["tool"]["driver"]
     assert (driver["name"], driver["version"]) == ("pfestubs", __version__)
     assert [rule["id"] for rule in driver["rules"]] == list(RULES)
@@ -323,7 +301,7 @@ def test_sarif_names_tool_and_rules() -> None:
 
 
 def test_sarif_results() -> None:
-    (run,) = sarif(CASES["every rule"])["runs"]
+    run = sarif(CASES["every rule"])
     rules = run["tool"]["driver"]["rules"]
     assert {result["ruleId"] for result in run["results"]} == set(RULES)
     for result in run["results"]:
@@ -349,12 +327,12 @@ def test_sarif_results() -> None:
     ],
 )
 def test_sarif_uri(file: str, uri: str) -> None:
-    (result,) = sarif(check_result([finding("growth")], file=file))["runs"][0]["results"]
+    (result,) = sarif(check_result([finding("growth")], file=file))["results"]
     assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == uri
 
 
 def test_sarif_rules_are_described() -> None:
-    rules = sarif(check_result())["runs"][0]["tool"]["driver"]["rules"]
+    rules = sarif(check_result())["tool"]["driver"]["rules"]
     for rule in rules:
         assert rule["shortDescription"]["text"].endswith(".")
         assert rule["fullDescription"]["text"] == WORDS[rule["id"]].background
@@ -371,7 +349,7 @@ def test_sarif_has_one_result_per_cause() -> None:
         [finding("growth"), *many, finding("area-exhausted", figures=other), finding("area-damaged", **EMPTY)]
         * 1
     )
-    results = sarif(given)["runs"][0]["results"]
+    results = sarif(given)["results"]
     assert [r["ruleId"] for r in results] == ["growth", "area-exhausted", "area-exhausted", "area-damaged"]
     assert results[1]["message"]["text"] == (
         "f0 at 0xc000000000001020 gets no stub; 50 functions fail so, also f1, f2, f3 and 46 more"
@@ -379,7 +357,7 @@ def test_sarif_has_one_result_per_cause() -> None:
     related = results[1]["relatedLocations"]
     assert [where["logicalLocations"][0]["fullyQualifiedName"] for where in related] == ["f1", "f2", "f3"]
     assert "fail so" not in results[0]["message"]["text"] + results[2]["message"]["text"]
-    every = json.loads(render(given, "sarif", RenderOptions(show_all=True)))["runs"][0]
+    every = sarif(given, show_all=True)
     assert len(every["results"]) == 53
     assert not any("relatedLocations" in result for result in every["results"])
     assert every["invocations"] == [{"executionSuccessful": True}]
@@ -388,14 +366,14 @@ def test_sarif_has_one_result_per_cause() -> None:
 def test_sarif_tells_kernels_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     files = ["a/vmlinux", "b/vmlinux", str(tmp_path / "a" / "vmlinux"), "/c/vmlinux"]
-    ids = [sarif(check_result(file=file))["runs"][0]["automationDetails"]["id"] for file in files]
+    ids = [sarif(check_result(file=file))["automationDetails"]["id"] for file in files]
     assert ids == ["pfestubs/a/vmlinux/", "pfestubs/b/vmlinux/", "pfestubs/a/vmlinux/", "pfestubs/c/vmlinux/"]
 
 
-def fingerprints(findings: Sequence[Finding], options: RenderOptions | None = None) -> list[str]:
+def fingerprints(findings: Sequence[Finding], **options: Any) -> list[str]:
     return [
         result["partialFingerprints"]["primaryLocationLineHash"]
-        for result in sarif(check_result(findings), options)["runs"][0]["results"]
+        for result in sarif(check_result(findings), **options)["results"]
     ]
 
 
@@ -413,7 +391,7 @@ def test_sarif_fingerprints_survive_a_rebuild() -> None:
 def test_sarif_fingerprints_are_distinct() -> None:
     same = [finding("area-exhausted")] * 3 + [finding("growth", **EMPTY)] * 2
     assert len(set(fingerprints(same))) == 3
-    assert len(set(fingerprints(same, RenderOptions(show_all=True)))) == 5
+    assert len(set(fingerprints(same, show_all=True))) == 5
 
 
 def test_sarif_stays_below_githubs_limit(
@@ -422,24 +400,24 @@ def test_sarif_stays_below_githubs_limit(
     assert documents.SARIF_LIMIT == 25_000
     monkeypatch.setattr(documents, "SARIF_LIMIT", 3)
     given = check_result([finding("area-unused")] + [finding("area-exhausted")] * 3)
-    document = sarif(given, RenderOptions(show_all=True))
-    sarif_schema.validate(document)
-    (run,) = document["runs"]
+    whole = document(given, "sarif", show_all=True)
+    sarif_schema.validate(whole)
+    (run,) = whole["runs"]
     assert [result["ruleId"] for result in run["results"]] == ["area-exhausted"] * 3
     (note,) = run["invocations"][0]["toolExecutionNotifications"]
     assert note["message"]["text"].startswith("4 findings, of which 3 are given")
 
 
 def test_sarif_says_what_the_baseline_is() -> None:
-    (note,) = sarif(CASES["baseline"])["runs"][0]["invocations"][0]["toolExecutionNotifications"]
+    (note,) = sarif(CASES["baseline"])["invocations"][0]["toolExecutionNotifications"]
     assert note["message"]["text"].startswith("against old.json (of kernel 6.13.0, this is 7.2.13): ")
 
 
 # -- github -----------------------------------------------------------------------------------------------
 
 
-def github(given: CheckResult, options: RenderOptions | None = None) -> list[str]:
-    return render(given, "github", options or RenderOptions()).splitlines()
+def github(given: CheckResult, **options: Any) -> list[str]:
+    return render(given, "github", **options).splitlines()
 
 
 def test_github_aggregate_first_then_one_per_cause() -> None:
@@ -455,7 +433,7 @@ def test_github_aggregate_first_then_one_per_cause() -> None:
     )
     damaged = [finding("area-damaged", **EMPTY)] * 20
     assert len(github(check_result(damaged))) == 10
-    assert len(github(CASES["many"], RenderOptions(show_all=True))) == 51
+    assert len(github(CASES["many"], show_all=True)) == 51
 
 
 def test_github_of_a_clean_run() -> None:
@@ -467,11 +445,18 @@ def test_github_of_a_clean_run() -> None:
 
 def test_github_notes_only_when_asked() -> None:
     assert len(github(CASES["notes"])) == 1
-    shown = github(CASES["notes"], RenderOptions(verbose=True))
+    shown = github(CASES["notes"], verbose=True)
     assert [line.split("::")[1].split(" ")[0] for line in shown] == ["notice"] * (1 + len(NOTES))
 
 
-def test_github_escapes(unescape: Callable[[str], str]) -> None:
+def unescape(text: str) -> str:
+    """What GitHub's runner makes of an escaped word."""
+    for escape, meant in (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%")):
+        text = text.replace(escape, meant)
+    return text
+
+
+def test_github_escapes() -> None:
     lines = github(CASES["unsafe name"])
     assert len(lines) == 2
     for line in lines:
@@ -482,23 +467,11 @@ def test_github_escapes(unescape: Callable[[str], str]) -> None:
         assert file == r'a<b>&"%,:\n\r\x1b[31m\x00\udc80é' + r"\u2028"
 
 
-@pytest.fixture
-def unescape() -> Callable[[str], str]:
-    """What GitHub's runner makes of an escaped word."""
-
-    def undo(text: str) -> str:
-        for escape, meant in (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%")):
-            text = text.replace(escape, meant)
-        return text
-
-    return undo
-
-
 # -- markdown ---------------------------------------------------------------------------------------------
 
 
-def markdown(given: CheckResult, options: RenderOptions | None = None) -> str:
-    return render(given, "markdown", options or RenderOptions())
+def markdown(given: CheckResult, **options: Any) -> str:
+    return render(given, "markdown", **options)
 
 
 def test_markdown_of_a_clean_run() -> None:
@@ -547,14 +520,14 @@ def test_markdown_folds_the_first_of_a_cause() -> None:
     assert "<summary>area-exhausted: a function gets no stub (50 errors)</summary>" in out
     assert out.count("gets no stub\n") == 4
     assert "\n... and 46 more\n</pre>" in out
-    every = markdown(CASES["many"], RenderOptions(show_all=True))
+    every = markdown(CASES["many"], show_all=True)
     assert every.count("gets no stub\n") == 50
     assert " more\n" not in every
 
 
 def test_markdown_notes_only_when_asked() -> None:
     assert "<details>" not in markdown(CASES["notes"])
-    assert markdown(CASES["notes"], RenderOptions(verbose=True)).count("(1 note)") == len(NOTES)
+    assert markdown(CASES["notes"], verbose=True).count("(1 note)") == len(NOTES)
     out = markdown(CASES["every rule"])
     assert out.count("(1 error)") == len(ERRORS)
     titles = re.findall(r"<summary>(.*) \(1 error\)</summary>", out)
@@ -593,10 +566,10 @@ def test_markdown_fits_a_comment(length: int) -> None:
     name = "&" * length
     findings = [finding(rule, function=name) for rule in RULES for _ in range(100)]
     given = check_result(findings, file=name, banner=f"Linux version {name}", stops_at=name, build_id="ab")
-    for options in (RenderOptions(), RenderOptions(show_all=True, verbose=True)):
-        out = markdown(given, options)
+    for everything in (False, True):
+        out = markdown(given, show_all=everything, verbose=everything)
         assert len(out) <= LIMIT
-        assert out.count("<details>") == out.count("</details>") == len(RULES if options.verbose else ERRORS)
+        assert out.count("<details>") == out.count("</details>") == len(RULES if everything else ERRORS)
         assert out.endswith("</pre>\n\n</details>\n")
 
 
@@ -605,9 +578,9 @@ def test_markdown_fits_a_comment(length: int) -> None:
 
 def test_text_colours_and_nothing_else_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     for given in CASES.values():
-        plain = render(given, "text", RenderOptions(verbose=True))
+        plain = render(given, "text", verbose=True)
         monkeypatch.setenv("FORCE_COLOR", "1")
-        coloured = render(given, "text", RenderOptions(verbose=True, on_stdout=True))
+        coloured = render(given, "text", verbose=True, on_stdout=True)
         assert "\x1b[" in coloured
         coloured = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
         assert [line.rstrip() for line in coloured.splitlines()] == plain.splitlines()
@@ -616,9 +589,7 @@ def test_text_colours_and_nothing_else_changes(monkeypatch: pytest.MonkeyPatch) 
 def test_text_never_wraps() -> None:
     name = "f" * 5000
     given = check_result(rooms=[Headroom(1, FN1, "stub")], name=name)
-    assert any(
-        line.endswith(name) for line in render(given, "text", RenderOptions(verbose=True)).splitlines()
-    )
+    assert any(line.endswith(name) for line in render(given, "text", verbose=True).splitlines())
 
 
 # -- sentences --------------------------------------------------------------------------------------------
@@ -739,12 +710,18 @@ def test_every_rule_is_described() -> None:
 
 
 def test_the_trapped_reserve_is_explained() -> None:
-    shortage = {"area": TEXT_END, "stubs": 42043, "needed": 56928, "missing": 14885}
-    figures = {**shortage, "reserve": 32768, "usable": 17883}
-    remedy = Remedy(Action.LOWER_RESERVE, "CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE", 17000)
+    figures = {
+        "area": TEXT_END,
+        "stubs": 42043,
+        "needed": 56928,
+        "missing": 14885,
+        "reserve": 32768,
+        "usable": 17883,
+    }
+    remedy = Remedy(Action.LOWER_RESERVE, "CONFIG_X", 17000)
     given = finding("area-exhausted", case="reserve-trapped", figures=figures, remedy=remedy)
     assert finding_message(given) == (
         "fn2+0x8 at 0xc000000000001020 gets no stub: area text_end has 42,043 stubs, 56,928 functions"
-        " need one: 14,885 functions get no stub; of the 32,768 stubs of the reserve only 17,883 are in range; lower the reserve: set"
-        " CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE=17000 in .config and link again"
+        " need one: 14,885 functions get no stub; of the 32,768 stubs of the reserve only 17,883 are in range;"
+        " lower the reserve: set CONFIG_X=17000 in .config and link again"
     )
