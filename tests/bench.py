@@ -16,15 +16,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from bootguest import MEMORY, boot
-from support import unpack
+from support import FIXTURES, ROOT, executable_path, run_cli, run_program, unpack
 from support.kernelwriter import LinkedKernel
 
-ROOT = Path(__file__).resolve().parent.parent
-BIN = Path(sys.executable).parent
+PFESTUBS = executable_path("pfestubs")
+CROSS = "powerpc64le-linux-gnu-"
 PAIRS = int(os.environ.get("PAIRS", "7"))
 KEPT = "## One entries section per function"
 """What begins with this heading is written by hand."""
@@ -43,12 +45,8 @@ class Work:
 def run(command: list[str]) -> tuple[float, int]:
     """Processor seconds and peak MiB of one run, its children included; the output goes nowhere."""
     null = os.open(os.devnull, os.O_WRONLY)
-    pid = os.posix_spawnp(
-        command[0],
-        command,
-        os.environ,
-        file_actions=[(os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, null, 2)],
-    )
+    actions = [(os.POSIX_SPAWN_DUP2, null, number) for number in (1, 2)]
+    pid = os.posix_spawnp(command[0], command, os.environ, file_actions=actions)
     os.close(null)
     _, status, usage = os.wait4(pid, 0)
     if os.waitstatus_to_exitcode(status):
@@ -89,104 +87,60 @@ def _build_kernels(directory: Path, counts: tuple[int, ...]) -> None:
         kernel.save(directory / f"functions-{count}")
 
 
-def release(kernel: str) -> str:
-    """The release of a linked kernel."""
-    words = [str(BIN / "pfestubs"), "check", "--format", "json", kernel]
-    done = subprocess.run(words, capture_output=True, check=True)
-    return str(json.loads(done.stdout)["kernel"]["release"])
+def unpacked(packed: Path, directory: Path) -> Path:
+    """What an xz file of a kernel holds, in a directory; the same for the same file."""
+    target = directory / f"{packed.parent.name}-{packed.stem}"
+    return target if target.exists() else unpack(packed, target)
 
 
-def source_version(source: Path) -> str:
-    """The version of a kernel tree, from its Makefile."""
-    found = re.findall(
-        r"^(?:VERSION|PATCHLEVEL|SUBLEVEL) = (\d+)$", (source / "Makefile").read_text(), re.MULTILINE
-    )
-    return ".".join(found)
-
-
-def verified(kernels: Path, directory: Path) -> list[str]:
+def verified(kernels: Path, directory: Path) -> Iterator[str]:
     """Rows of `verify`, each of a kernel booted in QEMU."""
-    rows = []
     for packed in sorted(kernels.glob("debian*/vmlinux.xz")):
-        kernel = directory / f"{packed.parent.name}-{packed.stem}"
+        kernel = unpacked(packed, directory)
         with boot(kernel) as guest:
-            words = [str(BIN / "pfestubs"), "verify", str(kernel), str(guest.dump)]
-            name = f"`verify`, {packed.parent.name}/vmlinux, a dump of {MEMORY}iB"
-            rows.append(measure(Work(name, words)))
-    return rows
+            words = [PFESTUBS, "verify", str(kernel), str(guest.dump)]
+            yield measure(Work(f"`verify`, {packed.parent.name}/vmlinux, a dump of {MEMORY}iB", words))
 
 
-def many_sections(directory: Path) -> Path:
+def many_sections(directory: Path) -> str:
     """20,000 functions, each with a section and an entries section of its own: over 65,279 sections."""
-    subprocess.run(
-        [
-            "sh",
-            ROOT / "fixtures/mini/build.sh",
-            "objects",
-            f"OUT={directory}",
-            "TOOLCHAIN=llvm-ppc64le",
-            "MORE=20000",
-            "FUNCTION_SECTIONS=1",
-        ],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    return directory / "vmlinux.o"
+    words = f"objects OUT={directory} TOOLCHAIN=llvm-ppc64le MORE=20000 FUNCTION_SECTIONS=1"
+    run_program("sh", FIXTURES / "mini/build.sh", *words.split(), check=True, timeout=None)
+    return str(directory / "vmlinux.o")
 
 
-def works(kernels: Path, source: Path | None, directory: Path) -> list[Work]:
-    pfestubs = str(BIN / "pfestubs")
+def works(kernels: Path, source: Path | None, directory: Path) -> Iterator[Work]:
+    """The lines of the table, but for those of `verify`."""
     tools = source / "arch/powerpc/tools" if source else None
-    generate = str(tools / "ftrace-gen-ool-stubs.sh") if tools else None
-    check = str(tools / "ftrace_check.sh") if tools else None
-    objdump, nm = "powerpc64le-linux-gnu-objdump", "powerpc64le-linux-gnu-nm"
     out = str(directory / "out.S")
-    listed = []
     for packed in sorted(kernels.glob("*/vmlinux.o.xz")):
-        obj = str(unpack(packed, directory / f"{packed.parent.name}-{packed.stem}"))
-        slow = packed.parent.name.endswith("-dce")
-        theirs = ["sh", generate, "32768", "y", objdump, obj, out] if generate and not slow else None
-        listed.append(
-            Work(
-                f"`generate`, {packed.parent.name}/vmlinux.o",
-                [pfestubs, "generate", obj, "-o", out],
-                "ftrace-gen-ool-stubs.sh: many minutes, see below" if slow else "ftrace-gen-ool-stubs.sh",
-                theirs,
-            )
-        )
-    checked = [
-        (
-            f"`check`, {packed.parent.name}/vmlinux",
-            str(unpack(packed, directory / f"{packed.parent.name}-{packed.stem}")),
-        )
+        obj = str(unpacked(packed, directory))
+        words = [PFESTUBS, "generate", obj, "-o", out]
+        against, theirs = "ftrace-gen-ool-stubs.sh", None
+        if packed.parent.name.endswith("-dce"):
+            against += ": many minutes, see below"
+        elif tools:
+            theirs = ["sh", f"{tools}/{against}", "32768", "y", f"{CROSS}objdump", obj, out]
+        yield Work(f"`generate`, {packed.parent.name}/vmlinux.o", words, against, theirs)
+    checked = {
+        f"{packed.parent.name}/vmlinux": str(unpacked(packed, directory))
         for packed in sorted(kernels.glob("*/vmlinux.xz"))
         if not packed.parent.name.endswith(("-trap", "-grown"))  # the exit status is 1
-    ]
-    debug = os.environ.get("DEBUG_VMLINUX")
-    if debug:
+    }
+    if debug := os.environ.get("DEBUG_VMLINUX"):
+        found = json.loads(run_cli("check", "--format", "json", debug, check=True).out)
         size = Path(debug).stat().st_size / 1e6
-        checked.append((f"`check`, {release(debug)} with debug information ({size:.0f} MB)", debug))
-    for name, kernel in checked:
-        theirs = ["bash", check, nm, kernel] if check else None
-        listed.append(Work(name, [pfestubs, "check", kernel], "ftrace_check.sh", theirs))
+        checked[f"{found['kernel']['release']} with debug information ({size:.0f} MB)"] = debug
+    for name, kernel in checked.items():
+        theirs = ["bash", f"{tools}/ftrace_check.sh", f"{CROSS}nm", kernel] if tools else None
+        yield Work(f"`check`, {name}", [PFESTUBS, "check", kernel], "ftrace_check.sh", theirs)
     many = directory / "many"
     many.mkdir()
-    listed.append(
-        Work(
-            "`generate`, 20,000 entries sections, LLD",
-            [pfestubs, "generate", str(many_sections(many)), "-o", out],
-            "the script does not finish in ten minutes",
-        )
-    )
+    words = [PFESTUBS, "generate", many_sections(many), "-o", out]
+    yield Work("`generate`, 20,000 entries sections, LLD", words, "the script does not finish in ten minutes")
     for packed in sorted(kernels.glob("debian*/vmlinux.xz")):
-        kernel = str(directory / f"{packed.parent.name}-{packed.stem}")
-        listed.append(
-            Work(
-                f"`stubs --format json`, {packed.parent.name}/vmlinux",
-                [pfestubs, "stubs", "--format", "json", kernel],
-            )
-        )
-    return listed
+        words = [PFESTUBS, "stubs", "--format", "json", str(unpacked(packed, directory))]
+        yield Work(f"`stubs --format json`, {packed.parent.name}/vmlinux", words)
 
 
 def main() -> int:
@@ -201,18 +155,20 @@ def main() -> int:
     lines = ["| work | pfestubs | peak memory | against | speed-up |", "|---|---|---|---|---|"]
     growth = ["| functions | `check` | peak memory | per function |", "|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as directory:
-        for work in works(Path(kernels), Path(source) if source else None, Path(directory)):
-            lines.append(measure(work))
-            print(lines[-1], flush=True)
-        lines += verified(Path(kernels), Path(directory))
-        print(lines[-1], flush=True)
+        rows = map(measure, works(Path(kernels), Path(source) if source else None, Path(directory)))
+        for row in chain(rows, verified(Path(kernels), Path(directory))):
+            lines.append(row)
+            print(row, flush=True)
         for count, kernel in growing_kernels(Path(directory)):
-            took, peak = min(run([str(BIN / "pfestubs"), "check", str(kernel)]) for _ in range(3))
+            took, peak = min(run([PFESTUBS, "check", str(kernel)]) for _ in range(3))
             growth.append(f"| {count:,} | {took:.2f} s | {peak} MiB | {1e6 * took / count:.1f} µs |")
             print(growth[-1], flush=True)
-    binutils = subprocess.run(
-        ["powerpc64le-linux-gnu-objdump", "--version"], capture_output=True, text=True, check=True
-    ).stdout.splitlines()[0]
+    binutils = run_program(f"{CROSS}objdump", "--version", check=True).out.splitlines()[0]
+    version = ""
+    if source:
+        makefile = (Path(source) / "Makefile").read_text()
+        numbers = re.findall(r"^(?:VERSION|PATCHLEVEL|SUBLEVEL) = (\d+)$", makefile, re.MULTILINE)
+        version = f" Scripts of Linux {'.'.join(numbers)}."
     text = [
         "# Benchmarks",
         "",
@@ -225,8 +181,7 @@ def main() -> int:
         "",
         *growth,
         "",
-        f"Python {platform.python_version()}, {binutils}, {os.cpu_count()} processors, {PAIRS} pairs."
-        + (f" Scripts of Linux {source_version(Path(source))}." if source else ""),
+        f"Python {platform.python_version()}, {binutils}, {os.cpu_count()} processors, {PAIRS} pairs.{version}",
         "",
     ]
     document = ROOT / "docs/benchmarks.md"

@@ -8,7 +8,6 @@ The guest has no disk and no network. Its console is QEMU's standard output; QEM
 Unix socket in a temporary directory.
 """
 
-import argparse
 import fnmatch
 import json
 import re
@@ -19,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,65 +224,44 @@ def filtered_locations(vmlinux: Path, pattern: str) -> dict[int, str]:
         }
 
 
-def verify(vmlinux: Path, dump: Path) -> tuple[int, Any, str]:
-    """Run `pfestubs verify`: its exit status, its document, and its summary."""
-    command = [sys.executable, "-m", "pfestubs", "verify", str(vmlinux), str(dump)]
-    text = subprocess.run(command, capture_output=True, text=True, check=False)
-    document = subprocess.run([*command, "--format", "json"], capture_output=True, text=True, check=False)
-    parsed = json.loads(document.stdout) if document.stdout else None
-    return document.returncode, parsed, text.stdout + text.stderr
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Three boots of one kernel; 0 if memory was as predicted in each, 1 if not, 2 if it did not boot."""
-    parser = argparse.ArgumentParser(description="Boot VMLINUX in QEMU and verify its stubs.")
-    parser.add_argument("vmlinux", type=Path)
-    parser.add_argument("--filter", default=FILTER, help="ftrace_filter= of the second boot (%(default)s)")
-    options = parser.parse_args(arguments)
-    try:
-        good = _idle(options.vmlinux) & _traced(options.vmlinux, options.filter)
-    except BootError as e:
-        print(f"{options.vmlinux}: error: {e}", file=sys.stderr)
-        return 2
-    try:
-        good &= _freed(options.vmlinux)
-    except BootError as e:  # a kernel with self-tests built in can take minutes to come there
-        print(f"not compared: {str(e).splitlines()[0]}")
+def main(name: str) -> int:
+    """Boot a kernel three times; 0 if memory was as predicted in each, 1 if not, 2 if it did not boot."""
+    vmlinux, good = Path(name), True
+    traced = filtered_locations(vmlinux, FILTER)
+    boots: tuple[tuple[str, Mapping[int, str], dict[str, Any]], ...] = (
+        ("", {}, {}),
+        (f"ftrace=function ftrace_filter={FILTER}", traced, {"until": TRACING}),
+        ("", {}, {"until": INIT_FREED, "initramfs": NO_PROGRAM, "timeout": 200}),
+    )
+    for append, expected, how in boots:
+        print("== init memory freed" if "initramfs" in how else f"== {append or 'idle'}")
+        try:
+            with boot(vmlinux, append, **how) as guest:
+                good &= _compare(vmlinux, guest, expected)
+        except BootError as e:
+            if "initramfs" not in how:
+                print(f"{vmlinux}: error: {e}", file=sys.stderr)
+                return 2
+            # A kernel with self-tests built in can take minutes to come there.
+            print(f"not compared: {str(e).splitlines()[0]}")
     print("ok" if good else "FAILED: memory is not as predicted")
     return 0 if good else 1
-
-
-def _idle(vmlinux: Path) -> bool:
-    print("== idle")
-    with boot(vmlinux) as guest:
-        return _compare(vmlinux, guest, {})
-
-
-def _traced(vmlinux: Path, pattern: str) -> bool:
-    tracing = f"ftrace=function ftrace_filter={pattern}"
-    print(f"== {tracing}")
-    with boot(vmlinux, tracing, until=TRACING) as guest:
-        return _compare(vmlinux, guest, filtered_locations(vmlinux, pattern))
-
-
-def _freed(vmlinux: Path) -> bool:
-    print("== init memory freed")
-    with boot(vmlinux, until=INIT_FREED, initramfs=NO_PROGRAM, timeout=200) as guest:
-        return _compare(vmlinux, guest, {})
 
 
 def _compare(vmlinux: Path, guest: Guest, expected: Mapping[int, str]) -> bool:
     """Show what `verify` says, and compare with the kernel's own count and with the functions traced."""
     said = "nothing of ftrace" if guest.entries is None else f"{guest.entries:,} ftrace entries"
     print(f"booted in {guest.seconds:.0f} s; the kernel says: {said}", flush=True)
-    code, document, text = verify(vmlinux, guest.dump)
-    print(text, end="")
-    if document is None:
+    command = [sys.executable, "-m", "pfestubs", "verify", str(vmlinux), str(guest.dump)]
+    subprocess.run(command, stderr=subprocess.STDOUT, check=False)
+    done = subprocess.run([*command, "--format", "json"], stdout=subprocess.PIPE, check=False)
+    if not done.stdout:
         return False
+    document = json.loads(done.stdout)
     in_use = {int(f["location"], 16) for f in document["findings"] if f["state"] == "in use"}
     print(f"in use: {len(in_use):,}, expected: {len(expected):,}", flush=True)
-    return code == 0 and document["stubs"] == guest.entries and in_use == set(expected)
+    return done.returncode == 0 and document["stubs"] == guest.entries and in_use == set(expected)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

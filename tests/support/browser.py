@@ -48,24 +48,17 @@ class Browser:
     def __enter__(self) -> Self:
         commands_out, self._commands = os.pipe()
         self._answers, answers_in = os.pipe()
+        options = (
+            "--headless --no-sandbox --disable-gpu --hide-scrollbars --disable-dev-shm-usage --no-first-run"
+        )
+        words = [
+            *options.split(),
+            "--remote-debugging-pipe",
+            f"--user-data-dir={self._profile}",
+            "about:blank",
+        ]
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                _LAUNCHER,
-                str(commands_out),
-                str(answers_in),
-                self._executable,
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--hide-scrollbars",
-                "--disable-dev-shm-usage",
-                "--no-first-run",
-                "--remote-debugging-pipe",
-                f"--user-data-dir={self._profile}",
-                "about:blank",
-            ],
+            [sys.executable, "-c", _LAUNCHER, str(commands_out), str(answers_in), self._executable, *words],
             pass_fds=(commands_out, answers_in),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -126,12 +119,8 @@ class Browser:
     def _note(self, method: str, parameters: dict[str, Any]) -> None:
         if method == "Network.requestWillBeSent":
             self.requests.append(parameters["request"]["url"])
-        elif method == "Log.entryAdded":
-            self.complaints.append(parameters["entry"]["text"])
-        elif method == "Runtime.consoleAPICalled":
-            self.complaints.append(json.dumps(parameters["args"]))
-        elif method == "Runtime.exceptionThrown":
-            self.complaints.append(json.dumps(parameters["exceptionDetails"]))
+        elif method in {"Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}:
+            self.complaints.append(json.dumps(parameters))
 
     def open(self, path: Path, *, width: int = 1000, scheme: str = "light", media: str = "") -> None:
         """Open a file in a window of that width, and wait until it is loaded."""
@@ -158,7 +147,3 @@ class Browser:
         common = {"key": key, "windowsVirtualKeyCode": code, "text": text}
         self.call("Input.dispatchKeyEvent", type="keyDown", **common)
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)
-
-    def type(self, text: str) -> None:
-        """Type text into the element that has the focus."""
-        self.call("Input.insertText", text=text)
