@@ -5,13 +5,13 @@ import base64
 import hashlib
 import random
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from heapq import nsmallest
 from html.parser import HTMLParser
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,19 +31,10 @@ from pfestubs.rules.kernel.simulation import boot_kernel
 from support import Kernels, call, printed, refusal
 from support.kernelwriter import MIB, LinkedKernel, NamedAddresses, inline_kernel
 
-NOP = 0x60000000
 UNSAFE_NAMES = (
-    "</script><script>alert(1)</script>",
-    "</style></title></svg><script>alert(2)</script>",
-    '"><img src=x onerror=alert(3)>',
-    "' onmouseover='alert(4)",
-    "<!-- comment",
-    "&lt;b&gt;",
-    "{{ 7 * 7 }}{% raw %}",
-    "right\u202eleft",
-    "line\nbreak",
-    "\x1b[31m",
-    "n" * 4000,
+    *("</script><script>alert(1)</script>", "</style></title></svg><script>alert(2)</script>"),
+    *('"><img src=x onerror=alert(3)>', "' onmouseover='alert(4)", "<!-- comment", "&lt;b&gt;"),
+    *("{{ 7 * 7 }}{% raw %}", "right\u202eleft", "line\nbreak", "\x1b[31m", "n" * 4000),
 )
 VOID = {"meta", "link", "input", "br", "img"}
 
@@ -103,24 +94,22 @@ def spread(count: int, step: int) -> list[int]:
     return [0x100000 + i * step for i in range(count)]
 
 
-def kernels_of_every_kind() -> Iterator[tuple[str, LinkedKernel]]:
-    yield "healthy", LinkedKernel()
-    yield "none", LinkedKernel(text=[], inittext=[])
-    yield "pfe", LinkedKernel(layout="pfe", stub_size=16, text=spread(300, 64), order=">")
-    yield "32-bit", LinkedKernel(text=spread(300, 64), bits=32, order=">", reserve=100)
-    yield "trapped", LinkedKernel(text=spread(600, 100_000), reserve=500)
-    yield "dense", LinkedKernel(text=[*spread(300, 64), *(0x104B00 + i * 8 for i in range(300))], reserve=600)
-    yield "short", LinkedKernel(text=spread(600, 64), counts={"text_end": 3})
-    yield "far", LinkedKernel(text=spread(900, 100_000), reserve=0)
-    yield "spare", LinkedKernel(counts={"text_end": 9})
-    yield "without a reserve", LinkedKernel(reserve=0)
-    yield "no nop", LinkedKernel(words={0xC000000000001010: 1})
-    yield "init far away", LinkedKernel(init_base=0xC000000040000000)
-    yield "inline", inline_kernel()
-    yield "inline, far", inline_kernel(text=spread(900, 100_000))
-
-
-EVERY_KIND = dict(kernels_of_every_kind())
+EVERY_KIND = {
+    "healthy": LinkedKernel(),
+    "none": LinkedKernel(text=[], inittext=[]),
+    "pfe": LinkedKernel(layout="pfe", stub_size=16, text=spread(300, 64), order=">"),
+    "32-bit": LinkedKernel(text=spread(300, 64), bits=32, order=">", reserve=100),
+    "trapped": LinkedKernel(text=spread(600, 100_000), reserve=500),
+    "dense": LinkedKernel(text=[*spread(300, 64), *range(0x104B00, 0x105460, 8)], reserve=600),
+    "short": LinkedKernel(text=spread(600, 64), counts={"text_end": 3}),
+    "far": LinkedKernel(text=spread(900, 100_000), reserve=0),
+    "spare": LinkedKernel(counts={"text_end": 9}),
+    "without a reserve": LinkedKernel(reserve=0),
+    "no nop": LinkedKernel(words={0xC000000000001010: 1}),
+    "init far away": LinkedKernel(init_base=0xC000000040000000),
+    "inline": inline_kernel(),
+    "inline, far": inline_kernel(text=spread(900, 100_000)),
+}
 
 
 @cache
@@ -169,8 +158,8 @@ def test_tightest_functions_are_those_of_the_boot(every: Reported) -> None:
 def test_calls_that_only_a_trampoline_serves() -> None:
     """A call's headroom is that of the best target that its stub may use, as everywhere."""
     kernel = reported("init far away").kernel
-    without = {name: kernel.trampolines[name] for name in ("ftrace_tramp_text",)}
-    for each, expected in ((kernel, "return"), (replace(kernel, trampolines=without), "tracer")):
+    far = replace(kernel, trampolines={"ftrace_tramp_text": kernel.trampolines["ftrace_tramp_text"]})
+    for each, expected in ((kernel, "return"), (far, "tracer")):
         boot = boot_kernel(each)
         (group,) = (g for g in report_boot(boot).tightest if boot.area[g.position] == 2)
         unreachable = expected == "tracer"
@@ -208,9 +197,10 @@ def test_known_distances() -> None:
     assert far.check.boot.failure_at[tightest.position].rule == "stub-out-of-range"
 
 
-@pytest.mark.parametrize(
-    "kind", ["healthy", "trapped", "far", "short", "spare", "32-bit", "without a reserve"]
-)
+PLANNED = ["healthy", "trapped", "far", "short", "spare", "32-bit", "without a reserve"]
+
+
+@pytest.mark.parametrize("kind", PLANNED)
 def test_growth_curve_tells_what_the_boots_do(kind: str) -> None:
     curve, planner = reported(kind).result.curve, Planner(reported(kind).boot)
     assert curve is not None
@@ -275,10 +265,8 @@ def test_pictures_have_titles_and_tables(every: Reported) -> None:
 def test_shapes_are_inside_their_pictures(every: Reported) -> None:
     for svg in re.findall(r'<svg class="picture".*?</svg>', every.text, re.DOTALL):
         height = float(re.findall(r'height="([0-9.]+)"', svg)[0])
-        for x, y, width, tall in re.findall(
-            r'<rect class="[a-z ]+" x="([-0-9.]+)%" y="([-0-9.]+)" width="([-0-9.]+)%" height="([-0-9.]+)"',
-            svg,
-        ):
+        shape = r'<rect class="[a-z ]+" x="(N)%" y="(N)" width="(N)%" height="(N)"'.replace("N", "[-0-9.]+")
+        for x, y, width, tall in re.findall(shape, svg):
             assert -0.01 <= float(x) <= float(x) + float(width) <= 100.01
             assert 0 <= float(y) <= float(y) + float(tall) <= height + 0.1
             assert float(width) > 0 or float(tall) == 14  # a reach that ends where the text starts
@@ -347,10 +335,8 @@ def test_cause_is_marked() -> None:
 
 def test_only_failures_are_hatched() -> None:
     """Full areas of a healthy kernel are as they should be; an area that is too small is not."""
-    (healthy,), (short,) = (
-        re.findall(r'id="areas".*?</section>', reported(kind).text, re.DOTALL)
-        for kind in ("healthy", "short")
-    )
+    pages = (reported(kind).text for kind in ("healthy", "short"))
+    (healthy,), (short,) = (re.findall(r'id="areas".*?</section>', text, re.DOTALL) for text in pages)
     assert "all 2 used" in healthy
     assert 'class="bad"' not in healthy
     assert f'<strong class="bad">{reported("short").result.kernel.without:,} too few</strong>' in short
@@ -382,24 +368,12 @@ def test_no_plan_for_damaged_kernels() -> None:
 
 # -- colours ----------------------------------------------------------------------------------------------
 
-# Machado, Oliveira and Fernandes 2009, severity 1.0, linear RGB.
+# Machado, Oliveira and Fernandes 2009, severity 1.0, linear RGB: rows of a matrix.
 DEFICIENCIES = {
-    "none": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
-    "protanopia": (
-        (0.152286, 1.052583, -0.204868),
-        (0.114503, 0.786281, 0.099216),
-        (-0.003882, -0.048116, 1.051998),
-    ),
-    "deuteranopia": (
-        (0.367322, 0.860646, -0.227968),
-        (0.280085, 0.672501, 0.047413),
-        (-0.011820, 0.042940, 0.968881),
-    ),
-    "tritanopia": (
-        (1.255528, -0.076749, -0.178779),
-        (-0.078411, 0.930809, 0.147602),
-        (0.004733, 0.691367, 0.303900),
-    ),
+    "none": "1 0 0  0 1 0  0 0 1",
+    "protanopia": "0.152286 1.052583 -0.204868  0.114503 0.786281 0.099216  -0.003882 -0.048116 1.051998",
+    "deuteranopia": "0.367322 0.860646 -0.227968  0.280085 0.672501 0.047413  -0.011820 0.042940 0.968881",
+    "tritanopia": "1.255528 -0.076749 -0.178779  -0.078411 0.930809 0.147602  0.004733 0.691367 0.303900",
 }
 
 
@@ -407,7 +381,8 @@ def luminance(colour: str, deficiency: str) -> float:
     """Relative luminance (WCAG 2.2) of "#rrggbb" as someone with the deficiency sees it."""
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    seen = (sum(a * b for a, b in zip(row, linear, strict=True)) for row in DEFICIENCIES[deficiency])
+    rows = (row.split() for row in DEFICIENCIES[deficiency].split("  "))
+    seen = (sum(float(a) * b for a, b in zip(row, linear, strict=True)) for row in rows)
     red, green, blue = (max(0.0, min(1.0, part)) for part in seen)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
@@ -485,24 +460,20 @@ def test_damaged_kernels_get_a_page() -> None:
     plain = LinkedKernel(text=spread(30, 0x1000)).kernel()
     addresses = [0, 4, plain.text.start, plain.text.stop, plain.inittext.stop, 1 << 63, (1 << 64) - 4]
     for _ in range(40):
-        damaged = replace(
-            plain,
-            text=range(rng.choice(addresses), plain.text.stop) if rng.random() < 0.3 else plain.text,
-            inittext=range(plain.inittext.start, rng.choice(addresses))
-            if rng.random() < 0.3
-            else plain.inittext,
-            areas=[
-                replace(
-                    area,
-                    address=rng.choice([area.address, *addresses]),
-                    count=rng.choice([area.count, 0, 7, 1 << 20, (1 << 32) - 1]),
-                )
-                for area in plain.areas
-            ],
-            tracers={name: rng.choice([a, *addresses]) for name, a in plain.tracers.items()},
-            trampolines={name: rng.choice([a, *addresses]) for name, a in plain.trampolines.items()},
-        )
-        Reported(damaged)
+        changes: dict[str, Any] = {
+            name: {n: rng.choice([a, *addresses]) for n, a in places.items()}
+            for name, places in (("tracers", plain.tracers), ("trampolines", plain.trampolines))
+        }
+        if rng.random() < 0.3:
+            changes["text"] = range(rng.choice(addresses), plain.text.stop)
+        if rng.random() < 0.3:
+            changes["inittext"] = range(plain.inittext.start, rng.choice(addresses))
+        counts = [0, 7, 1 << 20, (1 << 32) - 1]
+        changes["areas"] = [
+            replace(a, address=rng.choice([a.address, *addresses]), count=rng.choice([a.count, *counts]))
+            for a in plain.areas
+        ]
+        Reported(replace(plain, **changes))
 
 
 # -- the command ------------------------------------------------------------------------------------------
@@ -613,14 +584,7 @@ def test_map_on_a_terminal() -> None:
     lines = area_map(shown, 80)
     assert lines[0].startswith("map: ")
     rows = {line[:14].strip(): line[15:] for line in lines[1:]}
-    assert list(rows) == [
-        "kernel text",
-        "init text",
-        "area text",
-        "area text_end",
-        "area inittext",
-        "tracers",
-    ]
+    assert ", ".join(rows) == "kernel text, init text, area text, area text_end, area inittext, tracers"
     assert set(rows["kernel text"].strip()) == {"="}
     assert rows["area text"].startswith("#.")
     assert ".#" in rows["area text_end"]

@@ -16,9 +16,8 @@ from support.kernelwriter import MIB, LinkedKernel, inline_kernel
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-CELLS = (
-    "Array.from(document.querySelectorAll('#tightest tbody tr:not([hidden])'), r => r.cells[%d].textContent)"
-)
+ROWS = "document.querySelectorAll('#tightest tbody tr:not([hidden])')"
+CELLS = f"Array.from({ROWS}, r => r.cells[%d].textContent)"
 NAMES = CELLS % 0
 HEADROOMS = CELLS % 1
 SORTS = (
@@ -55,9 +54,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory, mini_kernel: MiniKernel) -> 
     """The pages of an exhausted, a healthy, a big-endian and a hostile kernel, and of one without stubs."""
     directory = tmp_path_factory.mktemp("pages")
     healthy = KERNELS["healthy"].save(directory / "healthy")
-    hostile = LinkedKernel(text=[0x1000, 0x2000], counts={"text_end": 0}, reserve=1).save(
-        directory / "hostile"
-    )
+    writer = LinkedKernel(text=[0x1000, 0x2000], counts={"text_end": 0}, reserve=1)
+    hostile = writer.save(directory / "hostile")
     content = hostile.read_bytes()
     for name, other in (("fn0", "<b>"), ("fn1", "'\">")):
         content = content.replace(f"\0{name}\0".encode(), f"\0{other}\0".encode())
@@ -162,9 +160,8 @@ def test_slider_draws_another_reserve(name: str, browser: Browser, pages: dict[s
         failed = sum(not boot.insns[i] for i in text)
         assert (f"fails: {failed:,} functions" in browser.evaluate(tried)) == bool(failed)
         assert browser.evaluate(as_linked) == 0
-        assert bool(browser.evaluate("document.querySelectorAll('#profile .bad.tried').length")) == bool(
-            failed
-        )
+        bad = browser.evaluate("document.querySelectorAll('#profile .bad.tried').length")
+        assert bool(bad) == bool(failed)
         # The highest and the lowest box of each area, from pixels to bytes.
         for area, kind in enumerate(("reserve", "end")):
             distances = [boot.locations[i] - boot.insns[i] for i in text if boot.area[i] == area]
