@@ -22,9 +22,8 @@ OOL = (EXPECTED / "traps-ppc64le-gnu.S").read_text()
 
 def counts(assembly: str) -> dict[str, int]:
     """Symbol of a count -> its value, as the assembly file defines it."""
-    return {
-        name: int(value) for name, value in re.findall(r"SYM_DATA\((\w+)_count, \.long (\d+)\)", assembly)
-    }
+    found = re.findall(r"SYM_DATA\((\w+)_count, \.long (\d+)\)", assembly)
+    return {name: int(value) for name, value in found}
 
 
 def end_area(assembly: str) -> int:
@@ -159,9 +158,8 @@ def test_trap(mib: int, functions: int, reserve: int, exposed: bool, tmp_path: P
     if exposed:
         assert plain.err.startswith(f"{path}: warning: ")
         assert plain.err.count("\n") == 1
-        assert "CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE" in plain.err
-        assert "--spare auto" in plain.err
-        assert f"{min(reserve, functions):,}" in plain.err
+        setting = "CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
+        assert all(word in plain.err for word in (setting, "--spare auto", f"{min(reserve, functions):,}"))
         assert end_area(auto.out) == max(0, functions - reserve) + min(reserve, functions)
     else:
         assert plain.err == ""
@@ -172,15 +170,13 @@ def test_trap(mib: int, functions: int, reserve: int, exposed: bool, tmp_path: P
 
 
 def test_averages_do_not_hide_the_trap(tmp_path: Path) -> None:
-    """Large functions first, small ones after: 700 bytes on average, and exposed."""
-    locations = [i * 2000 for i in range(20000)] + [40_000_000 + i * 64 for i in range(40000)]
-    parts = [(".text", locations, 43 * MIB)]
-    path = trap_object(tmp_path / "vmlinux.o", parts, reserve=20000)
-    assert "warning" in call("generate", path).err
-    # The same functions the other way round are safe.
-    locations = [i * 64 for i in range(40000)] + [40000 * 64 + i * 2000 for i in range(20000)]
-    path = trap_object(tmp_path / "vmlinux.o", [(".text", locations, 43 * MIB)], reserve=20000)
-    assert call("generate", path).err == ""
+    """Large functions first, small ones after: 700 bytes on average, and exposed; the other way round, safe."""
+    large = [*range(0, 40_000_000, 2000), *range(40_000_000, 42_560_000, 64)]
+    small = [*range(0, 2_560_000, 64), *range(2_560_000, 42_560_000, 2000)]
+    for locations, exposed in ((large, True), (small, False)):
+        parts = [(".text", locations, 43 * MIB)]
+        path = trap_object(tmp_path / "vmlinux.o", parts, reserve=20000)
+        assert ("warning" in call("generate", path).err) == exposed
 
 
 @pytest.mark.parametrize("order", "<>")
@@ -194,8 +190,7 @@ def test_trap_to_the_byte(over: int, order: str, tmp_path: Path) -> None:
     parts = [(".text", locations, decisive + 21 * MIB)]
     path = trap_object(tmp_path / "vmlinux.o", parts, reserve=reserve, order=order)
     outcome = call("generate", path)
-    assert outcome.code == 0
-    assert bool(outcome.err) == bool(over)
+    assert (outcome.code, bool(outcome.err)) == (0, bool(over))
 
 
 @pytest.mark.parametrize(
@@ -214,8 +209,7 @@ def test_trap_to_the_byte(over: int, order: str, tmp_path: Path) -> None:
 def test_sections_in_order(parts: list[tuple[str, list[int], int]], exposed: bool, tmp_path: Path) -> None:
     path = trap_object(tmp_path / "vmlinux.o", parts, reserve=50)
     outcome = call("generate", path)
-    assert outcome.code == 0
-    assert bool(outcome.err) == exposed
+    assert (outcome.code, bool(outcome.err)) == (0, exposed)
 
 
 def test_spare_auto_without_the_reserve_in_the_object(tmp_path: Path) -> None:
@@ -230,14 +224,11 @@ def test_pfe_has_no_trap(tmp_path: Path) -> None:
     obj = KernelObject(layout="pfe")
     obj.text(".text", spread(40000, 60 * MIB))
     path = obj.save(tmp_path / "vmlinux.o")
-    plain = call("generate", path)
-    assert (plain.code, plain.err) == (0, "")
-    assert call("generate", "--spare", "auto", path) == plain
+    assert printed("generate", "--spare", "auto", path) == printed("generate", path)
 
 
 def test_spare_stubs_fit_the_count() -> None:
-    assert call("generate", OBJECTS / "ool-ppc64le-gnu.o", "--spare", "4294967288").code == 0
-    assert "the count has 32 bits" in refusal(
-        "generate", OBJECTS / "ool-ppc64le-gnu.o", "--spare", "4294967289"
-    )
-    assert call("generate", OBJECTS / "ool-ppc64le-gnu.o", "--spare", "9" * 5000).code == 2
+    words = ("generate", OBJECTS / "ool-ppc64le-gnu.o", "--spare")
+    assert call(*words, "4294967288").code == 0
+    assert "the count has 32 bits" in refusal(*words, "4294967289")
+    refusal(*words, "9" * 5000)

@@ -11,7 +11,7 @@ import pytest
 from pfestubs.model.findings import Action, Remedy
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules.kernel import sizing
-from support import OBJECTS, call, printed, refusal, validator
+from support import OBJECTS, call, json_of, printed, refusal
 from support.elfwriter import KernelObject
 from test_generate import MIB, spread, trap_object
 
@@ -20,6 +20,10 @@ CONFIG = "CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
 
 def kernel(path: Path, mib: int, functions: int, reserve: int) -> Path:
     return trap_object(path, [(".text", spread(functions, mib * MIB), mib * MIB)], reserve=reserve)
+
+
+def trap_of(path: Path, code: int) -> Any:
+    return json_of("count", "--fail-on-trap", path, code=code)["trap"]
 
 
 EXPOSED = [(40, 38000, 32768), (40, 30000, 32768)]
@@ -38,9 +42,7 @@ def test_an_exposed_kernel(mib: int, functions: int, reserve: int, tmp_path: Pat
     )
     assert f"; up to {served:,} functions may get no stub; " in last
     assert "(limit 33,554,428, margin 1,048,576)" in last
-    document = json.loads(call("count", "--fail-on-trap", "--format", "json", path).out)
-    validator("count").validate(document)
-    trap = document["trap"]
+    trap = trap_of(path, 1)
     assert trap["exposed"] is True
     assert (trap["index"], trap["stubs"]) == (served - 1, served)
     assert trap["distance"] > trap["limit"] - trap["margin"]
@@ -61,13 +63,7 @@ def test_a_file_for_the_figures_a_sentence_for_the_log(tmp_path: Path) -> None:
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err.startswith(f"{path}: error: the reserve may be out of range: ")
     assert json.loads(target.read_text())["trap"]["exposed"] is True
-
-
-def test_a_saved_count_with_it_is_read_back(tmp_path: Path) -> None:
-    path = kernel(tmp_path / "vmlinux.o", *EXPOSED[0])
-    target = tmp_path / "count.json"
-    call("count", "--fail-on-trap", "--format", "json", "-o", target, path)
-    assert call("diff", target, target).code == 0
+    assert call("diff", target, target).code == 0  # it is read back
 
 
 def test_a_safe_kernel(tmp_path: Path) -> None:
@@ -77,26 +73,20 @@ def test_a_safe_kernel(tmp_path: Path) -> None:
         r" 1,048,576\)",
         printed("count", "--fail-on-trap", path).splitlines()[-1],
     )
-    document = json.loads(call("count", "--fail-on-trap", "--format", "json", path).out)
-    validator("count").validate(document)
-    assert document["trap"]["exposed"] is False
-    assert document["trap"]["remedy"] is None
+    trap = trap_of(path, 0)
+    assert (trap["exposed"], trap["remedy"]) == (False, None)
 
 
 @pytest.mark.parametrize("name", ["pfe-ppc64le-gnu", "trapspfe-ppc64le-gnu"])
 def test_a_kernel_without_reserve(name: str) -> None:
-    assert printed("count", "--fail-on-trap", OBJECTS / f"{name}.o").endswith(
-        "reserve: no function depends on one\n"
-    )
-    document: Any = json.loads(call("count", "--fail-on-trap", "--format", "json", OBJECTS / f"{name}.o").out)
-    validator("count").validate(document)
-    assert document["trap"] is None
+    path = OBJECTS / f"{name}.o"
+    assert printed("count", "--fail-on-trap", path).endswith("reserve: no function depends on one\n")
+    assert trap_of(path, 0) is None
 
 
 def test_text_too_large_for_any_reserve(tmp_path: Path) -> None:
-    assert printed(
-        "count", "--fail-on-trap", kernel(tmp_path / "vmlinux.o", 70, 60000, 45000), code=1
-    ).endswith("; make the kernel's text smaller, or disable CONFIG_FUNCTION_TRACER\n")
+    out = printed("count", "--fail-on-trap", kernel(tmp_path / "vmlinux.o", 70, 60000, 45000), code=1)
+    assert out.endswith("; make the kernel's text smaller, or disable CONFIG_FUNCTION_TRACER\n")
 
 
 def test_what_cannot_be_judged_is_an_error(tmp_path: Path) -> None:

@@ -47,15 +47,12 @@ class Boot:
 def boot(m: Machine) -> Boot:
     result = Boot()
     for value in sorted(m.table):
-        if value == 0:
-            result.skipped += 1
-            continue
         is_text = m.text[0] <= value < m.text[1]
         is_init = m.inittext[0] <= value < m.inittext[1]
-        if not is_text and not is_init:
+        if value == 0 or (not is_text and not is_init):
             result.skipped += 1
-            continue
-        result.locations.append(one(m, result, call_adjust(m, value)))
+        else:
+            result.locations.append(one(m, result, call_adjust(m, value)))
     return result
 
 
@@ -72,15 +69,8 @@ def call_adjust(m: Machine, address: int) -> int:
 
 
 def one(m: Machine, result: Boot, ip: int) -> dict[str, Any]:
-    out: dict[str, Any] = {
-        "ip": ip,
-        "area": None,
-        "index": None,
-        "insn0": None,
-        "target": None,
-        "error": None,
-        "distance": None,
-    }
+    out: dict[str, Any] = dict.fromkeys(("area", "index", "insn0", "target", "error", "distance"))
+    out["ip"] = ip
     if m.word(ip) != NOP:
         out["error"] = "location-not-nop"
         return out
@@ -103,12 +93,10 @@ def one(m: Machine, result: Boot, ip: int) -> dict[str, Any]:
     insn0 = base + index * m.stub_size + (8 if m.stub_size == 24 else 0)
     insn3 = insn0 + 12
     out["area"], out["index"], out["insn0"] = name, index, insn0
-    if not inrange(ip - insn0):
-        out["error"], out["distance"] = "stub-out-of-range", ip - insn0
-        return out
-    if not inrange(ip + 4 - insn3):
-        out["error"], out["distance"] = "return-out-of-range", ip + 4 - insn3
-        return out
+    for rule, distance in (("stub-out-of-range", ip - insn0), ("return-out-of-range", ip + 4 - insn3)):
+        if not inrange(distance):
+            out["error"], out["distance"] = rule, distance
+            return out
     site = insn0 + 4
     for tracer in (m.caller, m.regs_caller):
         if inrange(tracer - site):
