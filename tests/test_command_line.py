@@ -279,10 +279,7 @@ def test_text_that_is_not_a_system_map(tmp_path: Path) -> None:
 def test_module_in_place_of_a_kernel(command: str, tmp_path: Path) -> None:
     from support.elfwriter import KernelObject
 
-    obj = KernelObject()
-    obj.text(".text", [8])
-    obj.text(".gnu.linkonce.this_module", [])
-    path = obj.save(tmp_path / "some-module.ko")
+    path = KernelObject({".text": [8], ".gnu.linkonce.this_module": []}).save(tmp_path / "some-module.ko")
     packed = tmp_path / "some-module.ko.xz"
     packed.write_bytes(lzma.compress(path.read_bytes()))
     for file in (path, packed):

@@ -58,9 +58,7 @@ def test_text_for_people() -> None:
 
 
 def test_text_groups_thousands(tmp_path: Path) -> None:
-    obj = KernelObject(reserve=32768)
-    obj.text(".text", range(0, 160000, 4))
-    path = obj.save(tmp_path / "vmlinux.o")
+    path = KernelObject({".text": range(0, 160000, 4)}, reserve=32768).save(tmp_path / "vmlinux.o")
     assert "text 40,000" in call("count", path).out
     assert "text_end 7,232" in call("count", path).out
 
@@ -68,9 +66,9 @@ def test_text_groups_thousands(tmp_path: Path) -> None:
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("bits", [64, 32])
 def test_class_and_byte_order(bits: int, order: str, tmp_path: Path) -> None:
-    obj = KernelObject(bits=bits, order=order, reserve=0x0102)
-    obj.text(".text.unlikely", range(0, 4 * 600, 4))
-    obj.text(".init.text", [0, 8])
+    obj = KernelObject(
+        {".text.unlikely": range(0, 4 * 600, 4), ".init.text": [0, 8]}, bits=bits, order=order, reserve=0x0102
+    )
     document = json_of("count", obj.save(tmp_path / "vmlinux.o"))
     assert document["class"] == bits
     assert document["byte_order"] == ("little" if order == "<" else "big")
@@ -108,9 +106,7 @@ def test_contradiction(command: str, words: list[str], name: str, words_in_messa
 
 
 def test_reserve_not_in_the_object(tmp_path: Path) -> None:
-    obj = KernelObject(reserve=None)
-    obj.text(".text", range(0, 40, 4))
-    path = obj.save(tmp_path / "vmlinux.o")
+    path = KernelObject({".text": range(0, 40, 4)}, reserve=None).save(tmp_path / "vmlinux.o")
     message = refusal("count", path)
     assert "ftrace_ool_stub_text_count" in message
     assert "--reserve" in message

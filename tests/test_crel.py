@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pfestubs.read.vmlinux_o import decode_crel, read_vmlinux_o
 from support import FIXTURES, json_of, refusal
-from support.elfwriter import SHT_CREL, KernelObject, encode_crel
+from support.elfwriter import SHT_CREL, SHT_RELA, KernelObject, Section, encode_crel, section_headers
 
 CASE = FIXTURES / "cases" / "crel.o"
 
@@ -65,9 +65,8 @@ def test_the_same_as_rela(bits: int, order: str, rel: bool, tmp_path: Path) -> N
     """The same object with each kind of relocations; without addends, they are in the section."""
     found = []
     for crel in (False, True):
-        obj = KernelObject(bits=bits, order=order, rel=rel, crel=crel)
-        obj.text(".text.unlikely", [4, 8, 0x1234])
-        obj.text(".init.text", [16])
+        texts = {".text.unlikely": [4, 8, 0x1234], ".init.text": [16]}
+        obj = KernelObject(texts, bits=bits, order=order, rel=rel, crel=crel)
         path = obj.save(tmp_path / f"{crel}.o")
         assert path.read_bytes().count(b".crel") == crel or crel
         found.append([(s.name, s.size, list(s.locations)) for s in read_vmlinux_o(str(path)).sections])
@@ -76,9 +75,7 @@ def test_the_same_as_rela(bits: int, order: str, rel: bool, tmp_path: Path) -> N
 
 
 def test_damaged_section(tmp_path: Path) -> None:
-    obj = KernelObject(crel=True)
-    obj.text(".text", [0, 8, 16])
-    path = obj.save(tmp_path / "vmlinux.o")
+    path = KernelObject({".text": [0, 8, 16]}, crel=True).save(tmp_path / "vmlinux.o")
     table = encode_crel([(i * 8, 1, 38, i * 8) for i in range(3)])
     data = path.read_bytes()
     assert data.count(table) == 1
@@ -90,13 +87,10 @@ def test_damaged_section(tmp_path: Path) -> None:
     ("number", "name"), [(19, "0x13"), (0x60000002, "0x60000002"), (0x40000020, "0x40000020")]
 )
 def test_other_types_are_named(number: int, name: str, tmp_path: Path) -> None:
-    obj = KernelObject()
-    obj.text(".text", [0, 8])
-    path = obj.save(tmp_path / "vmlinux.o")
+    path = KernelObject({".text": [0, 8]}).save(tmp_path / "vmlinux.o")
     data = bytearray(path.read_bytes())
-    shoff = int.from_bytes(data[40:48], "little")
-    for at in range(shoff, len(data), 64):
-        if int.from_bytes(data[at + 4 : at + 8], "little") == 4:
+    for at in section_headers(data):
+        if data[at + 4] == SHT_RELA:
             data[at + 4 : at + 8] = number.to_bytes(4, "little")
     path.write_bytes(data)
     message = refusal("count", path)
@@ -106,11 +100,8 @@ def test_other_types_are_named(number: int, name: str, tmp_path: Path) -> None:
 
 def test_a_type_that_is_none_is_left_alone(tmp_path: Path) -> None:
     """A number in sh_info that happens to be a table's index does not make a section relocations."""
-    obj = KernelObject()
-    obj.text(".text", [0, 8])
+    obj = KernelObject({".text": [0, 8]})
     table = next(s for s in obj.sections if s.relocations)
-    from support.elfwriter import Section
-
     obj.sections.append(Section(".rel.note", b"x", info=table))
     obj.sections.append(Section(".other", b"x", type=SHT_CREL + 1, info=table))
     assert json_of("count", obj.save(tmp_path / "vmlinux.o"))["entries"]["text"] == 2

@@ -45,9 +45,7 @@ def test_mainline_32_bit(out: Path) -> None:
 
 
 def test_mainline_reserve_from_the_arguments(tmp_path: Path) -> None:
-    obj = KernelObject(reserve=None)
-    obj.text(".text", range(0, 40, 4))
-    path = obj.save(tmp_path / "vmlinux.o")
+    path = KernelObject({".text": range(0, 40, 4)}, reserve=None).save(tmp_path / "vmlinux.o")
     assert run_cli("3", "y", "objdump", path, tmp_path / "a.S", executable=OOL).code == 0
     assert ".long 7)" in (tmp_path / "a.S").read_text()
 

@@ -61,9 +61,7 @@ def test_1_objdump_not_found(tmp_path: Path) -> None:
 def test_2_object_missing_or_without_the_section(which: str, tmp_path: Path) -> None:
     path = tmp_path / "vmlinux.o"
     if which == "no section":
-        obj = KernelObject()
-        obj.text(".text", [])
-        obj.save(path)
+        KernelObject({".text": []}).save(path)
     target = tmp_path / "a.S"
     outcome = run_cli("5", "y", "objdump", path, target, executable=OOL)
     assert outcome.code == 2
@@ -111,10 +109,7 @@ def test_5_empty_reserve(tmp_path: Path) -> None:
     ids=["6a", "6b", "7a", "7b", "8a", "8b", "plain"],
 )
 def test_6_7_8_names_that_patterns_mistake(section: str, kind: str, pattern: str, tmp_path: Path) -> None:
-    obj = KernelObject()
-    obj.text(".text", [0, 8])
-    obj.text(section, [0, 8, 16])
-    path = obj.save(tmp_path / "vmlinux.o")
+    path = KernelObject({".text": [0, 8], section: [0, 8, 16]}).save(tmp_path / "vmlinux.o")
     entries = json_of("count", path)["entries"]
     assert (entries["text"], entries["inittext"]) == ((5, 0) if kind == "text" else (2, 3))
     assert pattern_counts(path) == ((5, 0) if pattern == "text" else (2, 3))
@@ -154,10 +149,9 @@ def test_11_one_entries_section_per_function(toolchain: str, mini_kernel: MiniKe
 
 
 def test_12_many_entries_in_one_section(tmp_path: Path) -> None:
-    obj = KernelObject(reserve=32768)
-    obj.text(".text", range(0, 43_000 * 16, 16))
-    obj.text(".init.text", range(0, 2_000 * 16, 16))
-    path = obj.save(tmp_path / "vmlinux.o")
+    path = KernelObject(
+        {".text": range(0, 43_000 * 16, 16), ".init.text": range(0, 2_000 * 16, 16)}, reserve=32768
+    ).save(tmp_path / "vmlinux.o")
     assert json_of("count", path)["stubs"] == {"text": 32768, "text_end": 43_000 - 32768, "inittext": 2_000}
     assert pattern_counts(path) == (43_000, 2_000)
 
@@ -178,11 +172,9 @@ def test_13_6_and_7_together(tmp_path: Path) -> None:
 
 def test_14_exit_entries_are_reserved_for(tmp_path: Path) -> None:
     """The kernel hands out no stubs for them; like the script, we count them as text in the end area."""
-    obj = KernelObject()
-    obj.text(".text", range(0, 40, 4))
-    obj.text(".init.text", [0])
-    obj.text(".exit.text", [0, 4, 8])
-    path = obj.save(tmp_path / "vmlinux.o")
+    path = KernelObject({".text": range(0, 40, 4), ".init.text": [0], ".exit.text": [0, 4, 8]}).save(
+        tmp_path / "vmlinux.o"
+    )
     assert stub_counts(call("generate", path).out) == [8, 1]
     assert pattern_counts(path) == (13, 1)
 

@@ -90,9 +90,7 @@ def test_text_too_large_for_any_reserve(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_judged_is_an_error(tmp_path: Path) -> None:
-    obj = KernelObject(reserve=None)
-    obj.text(".text", range(0, 400, 4))
-    path = obj.save(tmp_path / "vmlinux.o")
+    path = KernelObject({".text": range(0, 400, 4)}, reserve=None).save(tmp_path / "vmlinux.o")
     for words in ([OBJECTS / "plain-ppc32-gnu.o"], ["--reserve", "5", path]):
         assert "--fail-on-trap" in refusal("count", "--fail-on-trap", *words)
 

@@ -17,8 +17,8 @@ A linked file has addresses and segments; a segment maps sections or holds bytes
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -141,9 +141,11 @@ class KernelObject:
     """A `vmlinux.o` in the making: functions with entries, and the symbols that show the layout.
 
     With a reserve, the first section is the architecture's own code: the count at 0, the array at 8.
-    `relocation` is the type of the entries' relocations, by default the machine's own.
+    `texts` are sections of code and the locations in them; `relocation` is the type of the entries'
+    relocations, by default the machine's own.
     """
 
+    texts: InitVar[Mapping[str, Sequence[int]] | None] = None
     bits: int = 64
     order: str = "<"
     layout: str | None = "ool"
@@ -154,7 +156,7 @@ class KernelObject:
     sections: list[Section] = field(default_factory=list)
     symbols: list[Symbol] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, texts: Mapping[str, Sequence[int]] | None) -> None:
         if self.layout == "pfe":
             self.refer("ftrace_pfe_stub_text", "ftrace_pfe_stub_text_count", "ftrace_pfe_stub_inittext")
         elif self.layout == "ool":
@@ -167,6 +169,8 @@ class KernelObject:
                     Symbol("ftrace_ool_stub_text_count", 0, section, 4, STT_OBJECT),
                     Symbol("ftrace_ool_stub_text", 8, section, 24 * self.reserve),
                 ]
+        for name, locations in (texts or {}).items():
+            self.text(name, locations)
 
     @property
     def word(self) -> int:
@@ -251,6 +255,18 @@ def _leb(value: int, *, signed: bool = False) -> bytes:
         data.append(byte | (0 if done else 0x80))
         if done:
             return bytes(data)
+
+
+def section_headers(image: bytes | bytearray) -> range:
+    """Where the section headers are in a little-endian file of 64 bits (sh_type is at 4, sh_size at 32)."""
+    (start,), (count,) = struct.unpack_from("<Q", image, 40), struct.unpack_from("<H", image, 60)
+    return range(start, start + 64 * count, 64)
+
+
+def program_headers(image: bytes | bytearray) -> range:
+    """Where the program headers are in such a file (p_type is at 0, p_offset at 8, p_filesz at 32)."""
+    (start,), (count,) = struct.unpack_from("<Q", image, 32), struct.unpack_from("<H", image, 56)
+    return range(start, start + 56 * count, 56)
 
 
 def note(name: bytes, type_: int, desc: bytes, order: str = "<") -> bytes:
