@@ -213,17 +213,13 @@ def test_sections_in_order(parts: list[tuple[str, list[int], int]], exposed: boo
 
 
 def test_spare_auto_without_the_reserve_in_the_object(tmp_path: Path) -> None:
-    obj = KernelObject(reserve=None)
-    obj.text(".text", range(0, 400, 4))
-    path = obj.save(tmp_path / "vmlinux.o")
+    path = KernelObject({".text": range(0, 400, 4)}, reserve=None).save(tmp_path / "vmlinux.o")
     assert end_area(printed("generate", "--reserve", "5", path)) == 95
     assert "ftrace_ool_stub_text" in refusal("generate", "--reserve", "5", "--spare", "auto", path)
 
 
 def test_pfe_has_no_trap(tmp_path: Path) -> None:
-    obj = KernelObject(layout="pfe")
-    obj.text(".text", spread(40000, 60 * MIB))
-    path = obj.save(tmp_path / "vmlinux.o")
+    path = KernelObject({".text": spread(40000, 60 * MIB)}, layout="pfe").save(tmp_path / "vmlinux.o")
     assert printed("generate", "--spare", "auto", path) == printed("generate", path)
 
 
