@@ -279,8 +279,9 @@ def remedy_details(remedy: Remedy | None) -> list[str]:
         low, high = remedy.working
         reason = "only this value works" if low == high else f"values from {low:,} to {high:,} work"
         if remedy.growth is not None and low != high:
+            sides = ", the same on both sides" if low < remedy.value < high else ""
             reason += (
-                f"; {remedy.value:,} leaves the most room for text to grow, the same on both sides:"
+                f"; {remedy.value:,} leaves the most room for text to grow{sides}:"
                 f" {'more than 1 GiB' if remedy.growth > 1 << 30 else size_text(remedy.growth)}"
             )
         if remedy.growth is not None and remedy.growth < LITTLE_GROWTH:
