@@ -15,6 +15,7 @@ from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.plan import plan_reserve
 from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import Growth, GrowthShape, relink
+from pfestubs.rules.check import Remedies
 from pfestubs.rules.kernel.boot import Boot
 from pfestubs.rules.kernel.replay import replay
 from pfestubs.rules.kernel.simulation import simulate_boot
@@ -103,7 +104,7 @@ def test_the_recommended_reserve_has_the_largest_smallest_growth(linked: Linked)
 def test_boots_with_growth_that_removes_text() -> None:
     """A kernel that no reserve serves: less text does."""
     boot = Linked(10, 20, 100, 40 * MIB, end_pad=40 * MIB).boot()
-    result = plan_reserve(Planner(boot))
+    result = plan_reserve(Remedies(boot))
     assert (result.working, result.recommended) == ([], None)
     assert result.shrink is not None
     size, reserve = result.shrink
@@ -113,7 +114,7 @@ def test_boots_with_growth_that_removes_text() -> None:
 
 def test_init_text_out_of_reach_is_not_a_matter_of_text() -> None:
     far = LinkedKernel(area_at={"inittext": LinkedKernel().init_base + 40 * MIB})
-    result = plan_reserve(Planner(simulate_boot(far.kernel())))
+    result = plan_reserve(Remedies(simulate_boot(far.kernel())))
     assert (result.working, result.recommended, result.shrink) == ([], None, None)
 
 
@@ -124,7 +125,7 @@ def test_init_text_out_of_reach_is_not_a_matter_of_text() -> None:
 def test_layouts_without_a_reserve_have_growth_only(layout: str | None) -> None:
     writer = LinkedKernel(layout=layout, stub_size=16) if layout else inline_kernel()
     boot = simulate_boot(writer.kernel())
-    result = plan_reserve(Planner(boot), growths=[MIB], shape=GrowthShape.LATE)
+    result = plan_reserve(Remedies(boot), growths=[MIB], shape=GrowthShape.LATE)
     assert (result.reserve, result.recommended, result.working) == (None, None, [])
     assert [o.growth for o in result.outcomes] == [Growth(), Growth(MIB, GrowthShape.LATE)]
     for shape, limit in result.outcomes[0].limits.items():
@@ -132,7 +133,7 @@ def test_layouts_without_a_reserve_have_growth_only(layout: str | None) -> None:
             assert not simulate_boot(relink(boot, None, Growth(limit.bytes, shape))).failures
             assert simulate_boot(relink(boot, None, Growth(limit.bytes + 4, shape))).failures
     with pytest.raises(RefusedError, match="a reserve of"):
-        plan_reserve(Planner(boot), reserves=[5])
+        plan_reserve(Remedies(boot), reserves=[5])
 
 
 # -- what is asked -----------------------------------------------------------------------------------------
@@ -140,7 +141,7 @@ def test_layouts_without_a_reserve_have_growth_only(layout: str | None) -> None:
 
 def test_every_reserve_with_every_growth() -> None:
     boot = Linked(2, 10, 10, MIB).boot()
-    result = plan_reserve(Planner(boot), reserves=[0, 5], growths=[0, 8, -4], shape=GrowthShape.EVEN)
+    result = plan_reserve(Remedies(boot), reserves=[0, 5], growths=[0, 8, -4], shape=GrowthShape.EVEN)
     asked = result.outcomes[len(result.outcomes) - result.asked :]
     assert [(o.reserve, o.growth.bytes, o.growth.shape) for o in asked] == [
         (reserve, grown, GrowthShape.EVEN) for reserve in (0, 5) for grown in (0, 8, -4)
@@ -149,7 +150,7 @@ def test_every_reserve_with_every_growth() -> None:
 
 def test_a_first_function_is_named_as_linked() -> None:
     boot = Linked(20, 10, 30, 31 * MIB).boot()
-    (outcome,) = plan_reserve(Planner(boot), reserves=[20], growths=[2 * MIB]).outcomes[-1:]
+    (outcome,) = plan_reserve(Remedies(boot), reserves=[20], growths=[2 * MIB]).outcomes[-1:]
     assert not outcome.ok
     assert outcome.first is not None
     assert outcome.first[1] in set(boot.locations)
@@ -308,6 +309,57 @@ def test_nothing_is_planned_for_a_damaged_kernel(tmp_path: Path) -> None:
         [],
     )
     assert json_of("check", path, code=1)["growth"] is None
+
+
+FAR = [48 * MIB + 16 * i for i in range(20)]
+
+
+@pytest.mark.parametrize(
+    "kernel", [LinkedKernel(), LinkedKernel(text=FAR, reserve=10), inline_kernel(text=range(0, 960, 32))]
+)
+def test_nothing_is_planned_for_a_location_without_a_nop(kernel: LinkedKernel, tmp_path: Path) -> None:
+    location = kernel.locations[0] + (0 if kernel.layout else 4)
+    path = replace(kernel, words={**kernel.words, location: 0x7C0802A6}).save(tmp_path / "vmlinux")
+    document, checked = json_of("plan", path, code=1), json_of("check", path, code=1)
+    (finding,) = (found for found in checked["findings"] if found["rule"] == "location-not-nop")
+    assert document["damage"] == {name: finding[name] for name in ("rule", "message")}
+    assert (document["recommended"], document["working"], document["outcomes"]) == (None, [], [])
+    assert checked["growth"] is None
+    assert (checked["headroom"]["bytes"] is None) == bool(kernel.layout)
+    assert json_of("diff", path, path, code=1)["growth"]["new"] is None
+    assert "Reserves with which" not in printed("plan", path, code=1)
+    call("report", path, "-o", tmp_path / "page.html")
+    assert "must lose" not in (tmp_path / "page.html").read_text()
+
+
+def test_a_wrong_count_has_the_remedy_of_check(tmp_path: Path) -> None:
+    text = [0x1000 + 16 * i for i in range(20)]
+    path = LinkedKernel(text=text, reserve=5, counts={"text_end": 14}).save(tmp_path / "vmlinux")
+    out, (finding,) = (
+        " ".join(printed("plan", path, code=1).split()),
+        json_of("check", path, code=1)["findings"],
+    )
+    remedy = finding["message"].partition("; ")[2]
+    assert finding["remedy"]["action"] == "regenerate-areas"
+    assert f"fn19 (area-exhausted); {remedy} Reserves" in out
+    assert "to 1,397,956, once the areas are generated again Kernel text" in out
+
+
+@pytest.mark.parametrize("counts", [{"end": 3999}, {"reserve": 499}, {}])
+def test_reserves_work_with_areas_generated_for_them(counts: dict[str, int]) -> None:
+    """500 is the least, also where the areas as linked have a wrong count."""
+    linked = Linked(**{"reserve": 500, "low": 500, "high": 4000, "pad": 40 * MIB, **counts})
+    assert Planner(linked.boot()).working[0][0] == 500
+
+
+def test_text_that_is_not_there_cannot_be_removed(tmp_path: Path) -> None:
+    """Early there is the text before the first function that fails, late what follows the last one."""
+    text = [start + 16 * i for start in (0x1000, 40 * MIB) for i in range(12)]
+    far = LinkedKernel(layout="pfe", stub_size=16, text=text, text_size=48 * MIB)
+    growth = json_of("check", far.save(tmp_path / "far"), code=1)["growth"]
+    assert growth == {"early": None, "even": -8_385_620, "late": None}
+    few = LinkedKernel(layout="pfe", text=range(0x1000, 0x100000, 0x1000), counts={"text_end": 200})
+    assert json_of("check", few.save(tmp_path / "few"), code=1)["growth"] is None
 
 
 # -- real kernels ------------------------------------------------------------------------------------------

@@ -15,13 +15,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from pfestubs.formats.findings import remedy_details
 from pfestubs.layouts import RESERVE_CONFIG, AreaRole
 from pfestubs.model import Kernel, ppc
 from pfestubs.model.findings import Action, Remedy
 from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import Growth, GrowthShape, NopMemory, relink, text_entries
-from pfestubs.rules.check import Remedies
-from pfestubs.rules.kernel.boot import Boot
+from pfestubs.rules.check import Remedies, failure_findings
+from pfestubs.rules.kernel.boot import Boot, Failure
 from pfestubs.rules.kernel.replay import replay
 from pfestubs.rules.kernel.simulation import simulate_boot
 from support.kernelwriter import BASE, MIB, Linked, LinkedKernel, WordMemory
@@ -33,7 +34,7 @@ RESTORE_ORDER = Remedy(Action.RESTORE_LINK_ORDER)
 
 def remedy(boot: Boot) -> Remedy:
     assert boot.failures
-    return Remedies(boot).for_rule(boot.failures[0].rule)._replace(working=None, growth=None)
+    return Remedies(boot).for_failure(boot.failures[0])._replace(working=None, growth=None)
 
 
 def lower(reserve: int) -> Remedy:
@@ -75,6 +76,25 @@ def test_functions_out_of_range_of_the_end_area_need_a_larger_reserve() -> None:
 
 def test_a_wrong_count_needs_the_areas_generated_again() -> None:
     assert remedy(Linked(100, 300, 300, 0, end=499).boot()) == REGENERATE
+
+
+def test_each_cause_has_its_remedy() -> None:
+    """Of the trap and a stub out of range, and of too few stubs, which another link has."""
+    far = [48 * MIB + 16 * i for i in range(20)]
+    trap = LinkedKernel(text=far, reserve=10, counts={"inittext": 1})
+    away = LinkedKernel(layout="pfe", text=[0x1000, *far], counts={"text_end": 20})
+    for writer, action in ((trap, Action.LOWER_RESERVE), (away, SHRINK_TEXT)):
+        boot = simulate_boot(writer.kernel())
+        found = [finding.remedy.action for finding in failure_findings(boot, boot.failures) if finding.remedy]
+        assert found == [action, Action.REGENERATE_AREAS]
+
+
+def test_the_end_of_the_values_that_work_is_not_between_two_limits() -> None:
+    """Nothing limits text on the other side of the reserve."""
+    boot = simulate_boot(LinkedKernel(area_at={"text_end": 80 * MIB}).kernel())
+    found = Remedies(boot).for_failure(boot.failures[0])
+    assert found.working is not None and found.value == found.working[0] == 3  # noqa: PT018
+    assert remedy_details(found)[1].endswith("; 3 leaves the most room for text to grow: 32.0 MiB")
 
 
 def test_a_kernel_that_no_reserve_helps_must_shrink() -> None:
@@ -137,9 +157,9 @@ def test_headroom_without_a_reserve() -> None:
 
 @pytest.mark.parametrize("rule", ["tracer-unreachable", "init-trampoline-only"])
 def test_calls_out_of_range_need_the_linker_scripts_order(rule: Any) -> None:
-    assert Remedies(Linked(10, 20, 100, 0).boot()).for_rule(rule) == RESTORE_ORDER
+    assert Remedies(Linked(10, 20, 100, 0).boot()).for_failure(Failure(0, rule)) == RESTORE_ORDER
     inline = simulate_boot(LinkedKernel(layout=None).kernel())
-    assert Remedies(inline).for_rule(rule).action is SHRINK_TEXT
+    assert Remedies(inline).for_failure(Failure(0, rule)).action is SHRINK_TEXT
 
 
 def test_other_words_at_the_locations_need_another_build() -> None:
@@ -273,7 +293,7 @@ def test_a_damaged_count_moves_code_around_the_address_space(base: int, count: i
     boot = simulate_boot(writer.kernel())
     assert boot.failures
     for failure in boot.failures:
-        assert isinstance(Remedies(boot).for_rule(failure.rule), Remedy)
+        assert isinstance(Remedies(boot).for_failure(failure), Remedy)
     for reserve in (0, 1, 32, 0xFFFFFFFF):
         again = relink(boot, reserve)
         assert len(again.table) == len(boot.locations)

@@ -137,7 +137,7 @@ def headroom(distance: int) -> int:
 
 def headrooms(m: Machine, result: Boot) -> dict[str, int]:
     """Return the least headroom of each branch; text may not use tramp_init. None where a function has no stub."""
-    if any(one["error"] == "area-exhausted" for one in result.locations):
+    if any(one["insn0"] is None for one in result.locations):
         return {}
     found: dict[str, list[int]] = {"stub": [], "return": [], "tracer": []}
     for one in result.locations:

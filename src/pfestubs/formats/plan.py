@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pfestubs.formats.address_map import text_sentence
-from pfestubs.formats.findings import LITTLE_GROWTH, config_command, finding_message
+from pfestubs.formats.findings import LITTLE_GROWTH, config_command, finding_message, remedy_sentence
 from pfestubs.formats.markdown import sentence
 from pfestubs.formats.tables import SCREEN, Table, paragraph, table_text, terminal_width
 from pfestubs.formats.text import (
@@ -20,6 +20,7 @@ from pfestubs.formats.text import (
     size_text,
 )
 from pfestubs.layouts import RESERVE_CONFIG
+from pfestubs.model.findings import Action
 from pfestubs.rules.analyses.conditions import GROWTH_MAX
 
 if TYPE_CHECKING:
@@ -51,8 +52,7 @@ def _body(result: PlanResult, options: RenderOptions) -> Iterator[str]:
     if result.text is None:
         return
     if result.reserve is not None:
-        spans = [f"{s[0]:,}" if len(s) == 1 else f"{s[0]:,} to {s[-1]:,}" for s in result.working]
-        working = ", ".join(spans) or "none"
+        working = working_words(result)
         yield paragraph(f"Reserves with which every function gets a working stub: {working}", options)
     yield paragraph(sentence(text_sentence(result.text)), options)
     usual = len(result.outcomes) - result.asked
@@ -118,9 +118,18 @@ def plan_summary(result: PlanResult) -> str:
     return advice if advice.startswith("failed") else f"ok: {advice}"
 
 
+def working_words(result: PlanResult) -> str:
+    """Return the reserves that work, and where it is not so for the linked one, what that takes."""
+    spans = [f"{s[0]:,}" if len(s) == 1 else f"{s[0]:,} to {s[-1]:,}" for s in result.working]
+    again = not result.boots and any(result.reserve in span for span in result.working)
+    return (", ".join(spans) or "none") + (", once the areas are generated again" if again else "")
+
+
 def _advice(result: PlanResult) -> str:
-    linked = result.outcomes[0]
+    linked, remedy = result.outcomes[0], result.remedy
     growth = growth_words(linked.least_growth)
+    if remedy is not None and remedy.action is Action.REGENERATE_AREAS:
+        return f"{_failed(linked)}; {remedy_sentence(remedy)}"
     if result.reserve is None:
         state = "" if linked.ok else f"{_failed(linked)}; "
         return f"{state}layout {result.kernel.layout} has no reserve to set; text can grow by {growth}"
@@ -141,7 +150,7 @@ def _advice(result: PlanResult) -> str:
 
 def _recommendation(result: PlanResult) -> Sequence[str]:
     """Return the command that sets the recommended reserve, and where less text is the only help, that."""
-    if result.recommended is None:
+    if result.recommended is None or (result.remedy and result.remedy.action is Action.REGENERATE_AREAS):
         return []
     keep, left = result.recommended == result.reserve, _recommended_outcome(result).least_growth
     lines = [] if keep else [config_command(RESERVE_CONFIG, result.recommended)]

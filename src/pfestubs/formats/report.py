@@ -16,7 +16,7 @@ from pfestubs.formats import findings
 from pfestubs.formats.address_map import MapScale, part_label
 from pfestubs.formats.check import causes, summary
 from pfestubs.formats.markdown import sentence
-from pfestubs.formats.plan import plan_summary, reserve_words
+from pfestubs.formats.plan import plan_summary, reserve_words, working_words
 from pfestubs.formats.templates import page_part, render_template
 from pfestubs.formats.text import bytes_text, machine_words
 from pfestubs.layouts import RESERVE_CONFIG
@@ -178,6 +178,9 @@ _HELPERS: Final[dict[str, object]] = {
     "map_scale": MapScale,
 } | {
     helper.__name__: helper
-    for helper in (address_ticks, bytes_text, kernel_name, level, part_label, reserve_words, sentence)
+    for helper in (
+        *(address_ticks, bytes_text, kernel_name, level, part_label, reserve_words, sentence),
+        working_words,
+    )
 }
 """What the template calls."""

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pfestubs.rules.kernel.boot import Boot, Failure
 
 _CALL_RULES = frozenset({"tracer-unreachable", "init-trampoline-only"})
-_RANGE_RULES = frozenset({"stub-out-of-range", "return-out-of-range"})
 
 
 class AllowedGrowth(NamedTuple):
@@ -190,7 +189,7 @@ def failure_findings(
     explained: set[tuple[str, int | None]] = set()
     for failure in failures:
         cause = failure.rule, failure.area
-        yield failure_finding(boot, failure, None if cause in explained else remedies.for_rule(failure.rule))
+        yield failure_finding(boot, failure, None if cause in explained else remedies.for_failure(failure))
         explained.add(cause)
 
 
@@ -257,27 +256,29 @@ class Remedies:
     """What to change in the kernel of one boot; a reserve is the one that `plan` recommends."""
 
     def __init__(self, boot: Boot) -> None:
-        self._boot = boot
+        self.boot = boot
 
     @cached_property
     def planner(self) -> Planner:
         """The planner of the boot; imported here, since the check of a healthy kernel needs none."""
         from pfestubs.rules.analyses.planner import Planner
 
-        return Planner(self._boot)
+        return Planner(self.boot)
 
-    def for_rule(self, rule: str) -> Remedy:
-        """Return what to change so that no location fails by `rule`, one of those about locations."""
-        boot = self._boot
+    def for_failure(self, failure: Failure) -> Remedy:
+        """Return what to change so that no location fails for the same cause."""
+        boot, rule = self.boot, failure.rule
         if rule == "location-not-nop":
             return Remedy(Action.REBUILD)
         if rule in _CALL_RULES:
             return Remedy(Action.SHRINK_TEXT if boot.kernel.layout is None else Action.RESTORE_LINK_ORDER)
+        exhausted = None if failure.area is None else boot.kernel.areas[failure.area].role
+        if exhausted is AreaRole.INIT or (exhausted is not None and not boot.reserve_is_trapped):
+            return Remedy(Action.REGENERATE_AREAS)
         reserve = boot.kernel.area(AreaRole.RESERVE)
-        out_of_range = any(failure.rule in _RANGE_RULES for failure in boot.failures)
         if reserve is None or not any(ip in boot.kernel.text for ip in boot.locations):
-            return Remedy(Action.SHRINK_TEXT if out_of_range else Action.REGENERATE_AREAS)
-        if boot.damage or not (out_of_range or boot.reserve_is_trapped):
+            return Remedy(Action.SHRINK_TEXT)
+        if boot.damage:
             return Remedy(Action.REGENERATE_AREAS)
         recommended = self.planner.recommended
         if recommended is None or recommended == reserve.count:

@@ -13,8 +13,8 @@ from pfestubs.model import ppc
 from pfestubs.read.vmlinux import open_kernel
 from pfestubs.rules.analyses.conditions import GROWTH_MAX
 from pfestubs.rules.analyses.plan import plan_reserve
-from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import GrowthShape
+from pfestubs.rules.check import Remedies
 from pfestubs.rules.kernel.simulation import boot_kernel
 
 
@@ -70,7 +70,7 @@ def command(
         place = None if shape is None else GrowthShape(shape)
         with working("planning"):
             result = plan_reserve(
-                Planner(boot_kernel(kernel)),
+                Remedies(boot_kernel(kernel)),
                 reserves=reserves,
                 growths=sizes,
                 shape=place or GrowthShape.EARLY,

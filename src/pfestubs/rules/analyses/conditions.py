@@ -95,14 +95,10 @@ class Conditions:
         self._middle_min_from = _suffixes(middle, min, inf)
         self._after_max_from = _suffixes(after, max, -inf)
 
-    def end_count(self, reserve: int) -> int:
-        """Return the stubs of the end area with that reserve."""
-        return self._end_count if reserve == self._linked else end_stubs(self.entries, reserve)
-
     def limit(self, reserve: int, shape: GrowthShape) -> float:
         """Return the limit of growth with that reserve."""
         most = min(reserve, self.count)
-        least = max(0, self.count - self.end_count(reserve))
+        least = max(0, self.count - end_stubs(self.entries, reserve))
         if least > most:
             return -inf
         # Serving more functions from the reserve lowers their limit and raises that of the others.
@@ -122,7 +118,7 @@ class Conditions:
         """Return what a reserve allows: which functions it serves, and how many get no working stub."""
         room = self._reach - (reserve - self._linked) * self.stub_size
         served = self.moving + bisect_right(self._middle_max, room) - 1
-        end_count = self.end_count(reserve)
+        end_count = end_stubs(self.entries, reserve)
         if served == self.after:
             served += bisect_right(self._after_max, room - (end_count - self._end_count) * self.stub_size) - 1
         served = min(reserve, served)
@@ -151,14 +147,14 @@ class Conditions:
             limit = inf if left >= 0 else -inf
         else:
             limit = self._even_reserve_limit(room, max(0, middle), left)
-        moved += (self.end_count(reserve) - self._end_count) * self.stub_size
+        moved += (end_stubs(self.entries, reserve) - self._end_count) * self.stub_size
         room = self._reach - moved
         return min(limit, room - self._after_max[max(0, served - self.after)])
 
     def end_limit(self, reserve: int, served: int, shape: GrowthShape) -> float:
         """Return the limit at which all but the first `served` functions reach the end area."""
         base = served * self.stub_size - self.end_at
-        changed = (self.end_count(reserve) - self._end_count) * self.stub_size
+        changed = (end_stubs(self.entries, reserve) - self._end_count) * self.stub_size
         place = max(0, served - self.after)
         if self._after_max_from[place] + base + changed > ppc.FORWARD_LIMIT:
             return -inf

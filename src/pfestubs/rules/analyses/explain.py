@@ -398,7 +398,7 @@ class _Explainer:
         remedy = None
         lost = comparison in {Comparison.FUNCTION_LOST, Comparison.RULE_LOST} and self.proved
         if failure is not None and (comparison is Comparison.AGREES or lost):
-            remedy = self._remedies.for_rule(failure.rule)
+            remedy = self._remedies.for_failure(failure)
         return Explanation(
             message,
             comparison,

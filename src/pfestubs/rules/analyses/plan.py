@@ -4,25 +4,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import Refusal, RefusedError
 from pfestubs.rules.analyses.address_map import measure_text
-from pfestubs.rules.analyses.planner import Planner, least_growth
+from pfestubs.rules.analyses.planner import least_growth
 from pfestubs.rules.analyses.relink import (
     Growth,
     GrowthShape,
     text_entries,
 )
+from pfestubs.rules.check import failure_findings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pfestubs.model import KernelIdentity
-    from pfestubs.model.findings import Finding
+    from pfestubs.model.findings import Finding, Remedy
     from pfestubs.rules.analyses.address_map import TextSizes
     from pfestubs.rules.analyses.conditions import Conditions, CurvePoint
-    from pfestubs.rules.analyses.planner import Outcome
+    from pfestubs.rules.analyses.planner import Outcome, Planner
+    from pfestubs.rules.check import Remedies
 
 _CURVE_STEPS: Final = 96
 """Steps of the reserves for which the curve of growth tells the growth."""
@@ -35,9 +38,10 @@ class PlanResult:
     Attributes:
         reserve: as linked, None for a layout without one.
         entries: text functions that need a stub.
-        damage: what is wrong with the table or the areas themselves, whatever the reserve; None if nothing.
+        damage: what is wrong with the table, the areas or a location, whatever the reserve; None if nothing.
+        remedy: of the first failure as linked, that of `check`; None where nothing fails.
         recommended: the reserve whose smallest growth over the shapes is largest, None if none works.
-        working: ranges of reserves with which every function gets a working stub, ascending.
+        working: ranges of reserves with which every function gets a working stub, all areas generated for it.
         shrink: where no reserve works, the bytes that text must lose evenly, and the reserve that works then.
         outcomes: of the linked and the recommended reserve, then of what was asked.
         asked: how many of the outcomes were asked for.
@@ -49,6 +53,7 @@ class PlanResult:
     reserve: int | None
     entries: int
     damage: Finding | None = None
+    remedy: Remedy | None = None
     recommended: int | None = None
     working: Sequence[range] = ()
     shrink: tuple[int, int] | None = None
@@ -79,7 +84,7 @@ class PlanResult:
 
 
 def plan_reserve(
-    planner: Planner,
+    remedies: Remedies,
     *,
     reserves: Sequence[int] = (),
     growths: Sequence[int] = (),
@@ -89,7 +94,7 @@ def plan_reserve(
     """Find the reserves that work and the growth that each allows.
 
     Args:
-        planner: of the boot of the kernel as linked.
+        remedies: of the boot of the kernel as linked.
         reserves: values asked about; none: the linked and the recommended one.
         growths: bytes asked about, for each of the reserves.
         shape: where the growth that is asked about happens.
@@ -98,15 +103,17 @@ def plan_reserve(
     Raises:
         RefusedError: a reserve is asked about and the layout has none.
     """
-    boot, kernel = planner.boot, planner.boot.kernel
+    boot, planner = remedies.boot, remedies.planner
+    kernel, no_nop = boot.kernel, (f for f in boot.failures if f.rule == "location-not-nop")
     if reserves and planner.linked is None:
         raise RefusedError(Refusal.RESERVE_UNEXPECTED, kernel.file, reserves[0], kernel.layout_name)
-    if boot.damage:
+    damage = next(chain(boot.damage, failure_findings(boot, no_nop, remedies)), None)
+    if damage is not None:
         return PlanResult(
             kernel.identity,
             planner.linked,
             text_entries(boot),
-            damage=boot.damage[0],
+            damage=damage,
             required=required,
         )
     usual = [planner.linked]
@@ -124,6 +131,7 @@ def plan_reserve(
         kernel=kernel.identity,
         reserve=planner.linked,
         entries=text_entries(boot),
+        remedy=remedies.for_failure(boot.failures[0]) if boot.failures else None,
         recommended=planner.recommended,
         working=planner.working,
         shrink=planner.shrink if planner.linked is not None and not planner.working else None,

@@ -110,8 +110,16 @@ class Planner:
         if key not in self._boots:
             if len(self._boots) >= _KEPT:
                 del self._boots[next(iter(self._boots))]
-            self._boots[key] = simulate_boot(relink(self.boot, *key))
+            self._boots[key] = simulate_boot(
+                relink(self.boot, None if reserve == self.linked else reserve, key[1])
+            )
         return self._boots[key]
+
+    def _generated(self, reserve: int) -> Boot:
+        """Return the boot with that reserve and all areas generated for it, where the linked ones are not."""
+        if reserve == self.linked and self.boot.needs_rebuild:
+            return simulate_boot(relink(self.boot, reserve))
+        return self.boot_of(reserve)
 
     def works(self, reserve: int | None, growth: Growth | None = None) -> bool:
         """Return whether every function gets a working stub."""
@@ -121,11 +129,15 @@ class Planner:
 
     @cached_property
     def working(self) -> Sequence[range]:
-        """The range of reserves with which every function gets a working stub: one, or none."""
+        """The reserves with which every function gets a working stub, all areas generated for it.
+
+        One range, or none.
+        """
         if self.linked is None:
             return []
         found = self._range_with(0)
-        return [found] if found and self.works(found[0]) and self.works(found[-1]) else []
+        fails = any(self._generated(end).failures for end in (found[0], found[-1])) if found else True
+        return [] if fails else [found]
 
     @cached_property
     def recommended(self) -> int | None:
@@ -191,8 +203,8 @@ class Planner:
 
     def confirmed_limits(self) -> Conditions | None:
         """Return the conditions if they tell what the boots of the linked and the recommended reserve do."""
-        for reserve in {self.linked, self.recommended} - {None}:
-            boot, point = self.boot_of(reserve), self._conditions.point(reserve or 0)
+        for reserve in {r for r in (self.linked, self.recommended) if r is not None}:
+            boot, point = self._generated(reserve), self._conditions.point(reserve)
             needed = boot.needed_of(AreaRole.RESERVE)
             if (point.served, point.without) != (needed, len(boot.failures)):
                 return None
@@ -241,17 +253,30 @@ class Planner:
     def _limit(self, reserve: int | None, shape: GrowthShape) -> GrowthLimit:
         """Return the limit that the conditions name if boots confirm it, else what boots find."""
         guess = inf if reserve is None else self._conditions.limit(reserve, shape)
-        limit: int | None = None
-        if guess > -inf or self.works(reserve):
+        limit, boot = None, self.boot_of(reserve)
+        if not boot.needs_rebuild and (guess > -inf or not boot.failures):
             near = self._near(reserve, shape, guess)
             if (guess == inf or not near) and self.works(reserve, Growth(GROWTH_MAX, shape)):
                 return GrowthLimit(None, works=True)
             limit = self._searched(reserve, shape, near)
+        if limit is not None and limit < -self._removable(boot, shape):
+            limit = None
         beyond = Growth(0 if limit is None else limit + ppc.INSN_SIZE, shape)
         failure = next(iter(self.boot_of(reserve, beyond).failures), None)
         if failure is None:
             return GrowthLimit(limit, works=limit is not None)
         return GrowthLimit(limit, limit is not None, failure.rule, self._function(failure.position)[0])
+
+    def _removable(self, boot: Boot, shape: GrowthShape) -> int:
+        """Return the bytes of text there: early before the first function that fails, late after the last."""
+        span, locations = growth_span(self.boot), self.boot.locations
+        first, last = span.stop, span.start
+        if shape is GrowthShape.EARLY:
+            failing = (locations[failure.position] for failure in boot.failures)
+            first = next((address for address in failing if address in span), first)
+        if shape is GrowthShape.LATE:
+            last = max((address for address in locations if address in span), default=last)
+        return first - last
 
     def _near(self, reserve: int | None, shape: GrowthShape, guess: float) -> int:
         """Return a guess, corrected for functions that come in another order once text is removed."""

@@ -4,8 +4,9 @@
 What is assumed of the linker: the order of sections stays; what is between the reserve and the end area moves
 by the difference of the reserves (by that of the end areas where the end area comes first); the end area is
 sized as the generator sizes it (`arch/powerpc/tools/ftrace-gen-ool-stubs.sh`), so that what follows both in
-.text stays where it is as long as the reserve does not exceed the entries; init text starts at a boundary of
-its own. Assumes a nop at every location and no linker-generated stubs.
+.text stays where it is as long as the reserve does not exceed the entries; the area of init text has a stub
+for each of its locations; init text starts at a boundary of its own. Assumes a nop at every location and no
+linker-generated stubs.
 """
 
 from __future__ import annotations
@@ -106,12 +107,13 @@ def growth_span(boot: Boot) -> range:
 def relink(boot: Boot, reserve: int | None = None, growth: Growth | None = None) -> Kernel:
     """Return the kernel of `boot` as it would be linked with this reserve (stubs) and this growth of text.
 
-    None keeps the value of the kernel.
+    With a reserve, all areas are generated again; None keeps them as they are.
     """
     kernel, growth = boot.kernel, growth or Growth()
     counts, linked = {area.role: area.count for area in kernel.areas}, kernel.area(AreaRole.RESERVE)
-    if reserve is not None and linked is not None and reserve != linked.count:
+    if reserve is not None and linked is not None:
         counts |= {AreaRole.RESERVE: reserve, AreaRole.END: end_stubs(text_entries(boot), reserve)}
+        counts[AreaRole.INIT] = max(counts[AreaRole.INIT], len(boot.locations) - len(text_locations(boot)))
     # Code at the address of an array follows it; a linker script may have the end area first.
     moves = _Moves(
         [

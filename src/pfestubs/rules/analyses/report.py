@@ -141,14 +141,14 @@ def report_boot(
         min_growth: bytes of text that can be added anywhere, at least.
     """
     check = check_boot(boot, CheckOptions())
-    planner = check.remedies.planner
     required = None if min_growth is None else (min_growth, None)
     planned = boot.kernel.layout is not None or required
+    plan = plan_reserve(check.remedies, required=required) if planned else None
     return ReportResult(
         check=check,
         kernel=ReportedKernel(boot),
-        plan=plan_reserve(planner, required=required) if planned else None,
-        curve=None if boot.damage else growth_curve(planner),
+        plan=plan,
+        curve=None if plan is None or plan.damage else growth_curve(check.remedies.planner),
         tightest=_tightest(boot),
         older=older,
     )

@@ -149,8 +149,16 @@ class Boot:
 
     @cached_property
     def without_stub(self) -> int:
-        """How many locations found their area exhausted."""
-        return sum(max(0, n - area.count) for area, n in zip(self.kernel.areas, self.needed, strict=True))
+        """How many locations get no stub in a kernel with stubs: they hold no nop, or no stub was left."""
+        return self.insns.count(0) if self.kernel.layout else 0
+
+    @cached_property
+    def needs_rebuild(self) -> bool:
+        """Whether a function gets no stub wherever text is: it has no nop, or there are too few stubs."""
+        missing = [0, 0]  # of text, of init text
+        for area, _, needed in self.uses:
+            missing[area.role is AreaRole.INIT] += needed - area.count
+        return max(missing) > 0 or any(failure.rule == "location-not-nop" for failure in self.failures)
 
     @cached_property
     def stops_at(self) -> int | None:
