@@ -29,6 +29,11 @@ def errors(document: Any) -> list[tuple[str, str | None]]:
     return [(f["rule"], f["function"]) for f in document["findings"] if f["severity"] == "error"]
 
 
+def assert_failed(document: Any, rule: str, count: int, first: str) -> None:
+    found = errors(document)
+    assert ([each for each, _ in found], found[0][1]) == ([rule] * count, first)
+
+
 # -- healthy kernels: every way to store the table ----------------------------------------------------------
 
 STORAGES = [
@@ -48,29 +53,25 @@ def test_every_storage_of_the_table(
     assert (found["layout"], found["locations"]) == (layout, 16)
     assert found["stub_size"] == (24 if layout == "ool" else 16)
     used = {area["name"]: area["used"] for area in found["areas"]}
-    assert used == (
-        {"text": 5, "text_end": 7, "inittext": 4} if layout == "ool" else {"text_end": 12, "inittext": 4}
-    )
-    stripped = directory / "System.map"
-    other = check(directory / "vmlinux", "--system-map", stripped)
-    assert other == found
+    own = {"text": 5, "text_end": 7} if layout == "ool" else {"text_end": 12}
+    assert used == {**own, "inittext": 4}
+    assert check(directory / "vmlinux", "--system-map", directory / "System.map") == found
 
 
-@pytest.mark.parametrize("toolchain", ["gcc-ppc64le", "llvm-ppc64"])
-def test_table_without_stub_symbols_is_inline(toolchain: str, mini_kernel: MiniKernel) -> None:
-    found = check(mini_kernel(TOOLCHAIN=toolchain, LAYOUT="inline") / "vmlinux")
-    assert (found["layout"], found["stub_size"], found["locations"], found["findings"]) == (
-        "inline",
-        None,
-        16,
-        [],
-    )
-
-
-@pytest.mark.parametrize("relocatable", ["no", "pie"])
-def test_ppc32(relocatable: str, mini_kernel: MiniKernel) -> None:
-    found = check(mini_kernel(TOOLCHAIN="gcc-ppc32", RELOCATABLE=relocatable) / "vmlinux")
-    assert (found["layout"], found["locations"], found["findings"]) == ("inline", 16, [])
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"TOOLCHAIN": "gcc-ppc64le", "LAYOUT": "inline"},
+        {"TOOLCHAIN": "llvm-ppc64", "LAYOUT": "inline"},
+        {"TOOLCHAIN": "gcc-ppc32", "RELOCATABLE": "no"},
+        {"TOOLCHAIN": "gcc-ppc32", "RELOCATABLE": "pie"},
+    ],
+    ids=lambda variables: "-".join(variables.values()),
+)
+def test_table_without_stub_symbols_is_inline(variables: dict[str, str], mini_kernel: MiniKernel) -> None:
+    found = check(mini_kernel(**variables) / "vmlinux")
+    assert (found["layout"], found["stub_size"], found["locations"]) == ("inline", None, 16)
+    assert found["findings"] == []
 
 
 def test_clangs_global_entry_points(mini_kernel: MiniKernel) -> None:
@@ -104,15 +105,10 @@ def test_the_reserve_trap(toolchain: str, mini_kernel: MiniKernel) -> None:
     with open_kernel(str(directory / "vmlinux")) as kernel:
         eighth = sorted(a for a in kernel.table if a in kernel.text)[7]
         name, offset = kernel.symbols.locate(eighth)
-    failed = errors(found)
-    assert [rule for rule, _ in failed] == ["area-exhausted"] * 5
-    assert failed[0][1] == (f"{name}+{offset:#x}" if offset else name)
+    assert_failed(found, "area-exhausted", 5, f"{name}+{offset:#x}" if offset else name)
     remedy = next(f["remedy"] for f in found["findings"] if f["severity"] == "error")
-    assert remedy == {
-        "action": "lower-reserve",
-        "config": "CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE",
-        "value": 0,
-    }
+    config = "CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
+    assert remedy == {"action": "lower-reserve", "config": config, "value": 0}
     relinked = mini_kernel(TOOLCHAIN=toolchain, TEXT_PAD=PAD, RESERVE=0)
     assert check(relinked / "vmlinux")["ok"]
 
@@ -145,9 +141,7 @@ def test_one_function_out_of_reach(mini_kernel: MiniKernel) -> None:
 @pytest.mark.parametrize("toolchain", ["gcc-ppc64", "llvm-ppc64le"])
 def test_init_text_beyond_32_mib(toolchain: str, mini_kernel: MiniKernel) -> None:
     found = check(mini_kernel(TOOLCHAIN=toolchain, INITTEXT_PAD=PAD) / "vmlinux")
-    failed = errors(found)
-    assert [rule for rule, _ in failed] == ["stub-out-of-range"] * 4
-    assert failed[0][1] == "mini_init+0x8"
+    assert_failed(found, "stub-out-of-range", 4, "mini_init+0x8")
 
 
 def test_init_stubs_through_their_own_trampoline(mini_kernel: MiniKernel) -> None:
@@ -155,17 +149,11 @@ def test_init_stubs_through_their_own_trampoline(mini_kernel: MiniKernel) -> Non
 
 
 def test_text_stubs_through_the_trampoline_in_init_memory(mini_kernel: MiniKernel) -> None:
-    half = PAD // 2
-    near = mini_kernel(TRAMP_FIRST=1, RESERVE=0, TEXT_PAD=half, TRAMP_PAD=half)
-    found = check(near / "vmlinux")
-    failed = errors(found)
-    assert [rule for rule, _ in failed] == ["init-trampoline-only"] * 12
-    assert failed[0][1] == "mini_open+0x8"
-    far = mini_kernel(TRAMP_FIRST=1, RESERVE=0, TEXT_PAD=half, TRAMP_PAD=half, INIT_PAD=PAD)
-    found = check(far / "vmlinux")
-    failed = errors(found)
-    assert [rule for rule, _ in failed] == ["tracer-unreachable"] * 12
-    assert failed[0][1] == "mini_open+0x8"
+    half = {"TRAMP_FIRST": 1, "RESERVE": 0, "TEXT_PAD": PAD // 2, "TRAMP_PAD": PAD // 2}
+    found = check(mini_kernel(**half) / "vmlinux")
+    assert_failed(found, "init-trampoline-only", 12, "mini_open+0x8")
+    found = check(mini_kernel(**half, INIT_PAD=PAD) / "vmlinux")
+    assert_failed(found, "tracer-unreachable", 12, "mini_open+0x8")
 
 
 # -- what tools leave of a kernel (changed bytes and symbols: test_check_rules.py) ---------------------------
@@ -177,5 +165,4 @@ def test_zeros_without_their_relocations(mini_kernel: MiniKernel, tmp_path: Path
     objcopy = tool("powerpc64le-linux-gnu-objcopy")
     original = mini_kernel(TOOLCHAIN="llvm-ppc64le", RELOCATABLE="pie") / "vmlinux"
     run_program(objcopy, "-R", ".rela.dyn", original, path, check=True)
-    failed = errors(check(path))
-    assert failed == [("table-damaged", None)]
+    assert errors(check(path)) == [("table-damaged", None)]
