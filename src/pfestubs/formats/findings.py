@@ -169,6 +169,8 @@ SENTENCES: Final[dict[str, str]] = {
     " expected from the size of the areas: nearly all are missing",
     "init-area-unfilled": "the location table at {address:#x} has {found:location|locations} in init text,"
     " {expected:,} are expected from the size of the areas: nearly all are missing",
+    "functions-unlisted": "the location table at {address:#x} has {found:location|locations} of a text in"
+    " which {unlisted:,} more functions begin with the nop for ftrace",
     "table-continues": "the location table continues beyond its symbols, with {address:#x}:"
     " __start_mcount_loc or __stop_mcount_loc is wrong",
     "entry-misaligned": "{where} is not aligned to an instruction",
@@ -186,7 +188,7 @@ SENTENCES: Final[dict[str, str]] = {
     " holds there ({bytes:byte|bytes})",
     "texts-overlap": "kernel text ({text.start:#x} to {text.stop:#x}) and init text ({inittext.start:#x} to"
     " {inittext.stop:#x}) overlap",
-    "target-misplaced": "{symbol} at {stub:#x} is not at an instruction of kernel text",
+    "target-misplaced": "{symbol} at {stub:#x} is in an area, on a traced function, or not in kernel text",
     # count-mismatch
     "area-count": "area {area.name} has {stubs:stub|stubs}, expected {expected:,} from {source}",
     "entry-count": "the location table has {entries:entry|entries}, expected {expected:,} from {source}:"

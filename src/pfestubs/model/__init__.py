@@ -220,6 +220,12 @@ class Area:
         return self.spec.role
 
 
+STUB_SIZES: Final = (16, 24)
+"""sizeof(struct ftrace_ool_stub): four instructions, with CALL_OPS a pointer before them."""
+ENTRY_OFFSETS: Final = (0, 4, 8)
+"""From a function's symbol to its location, in bytes, with stubs: after a global entry's set-up, or at it."""
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A linked kernel as plain values: all that its boot depends on, and names.
@@ -288,14 +294,20 @@ class Kernel:
         return next((area for area in self.areas if area.role is role), None)
 
     def misplaced_targets(self) -> Iterator[tuple[str, int]]:
-        """Yield tracers and trampolines that are not at an instruction of text that stays.
+        """Yield tracers and trampolines that are not at an instruction of text that stays, and is theirs.
 
-        The trampoline of init text is freed with it; kernels without stubs have it after `_einittext`.
+        The boot overwrites an area, and a trampoline would overwrite a traced function. The trampoline of
+        init text is freed with it; kernels without stubs have it after `_einittext`.
         """
-        for name, address in {**self.tracers, **self.trampolines}.items():
+        targets = {**self.tracers, **self.trampolines}
+        areas = [range(area.address, area.address + area.count * min(STUB_SIZES)) for area in self.areas]
+        entries = {name: {address + n for n in ENTRY_OFFSETS} for name, address in targets.items()}
+        traced = set().union(*entries.values()).intersection(self.table)
+        for name, address in targets.items():
             fits = address in self.text
             if name == TRAMPOLINE_FREED:
                 fits = fits or address in self.inittext or self.layout is None
+            fits = fits and traced.isdisjoint(entries[name]) and not any(address in area for area in areas)
             if not fits or address % 4 or self.memory.word(address) is None:
                 yield name, address
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import InputError
 from pfestubs.layouts import AreaRole
-from pfestubs.model import SymbolInfo, ppc
+from pfestubs.model import ENTRY_OFFSETS, STUB_SIZES, SymbolInfo, ppc
 from pfestubs.read.elf import NAME_LIMIT, decode_name
 from pfestubs.read.source import read_document
 from pfestubs.read.symbols import NO_CODE, IndexedSymbols
@@ -38,10 +38,8 @@ _PLACEHOLDER: Final = re.compile(rb"\s*[0-9a-fA-F]+ \S+ .*\bSystem\.map\b.*")
 _RANKS: Final = bytes({84: 0, 87: 1, 116: 2, 119: 1}.get(letter, NO_CODE) for letter in range(256))
 """Of several symbols at one address the one to show: T before W and w before t."""
 _BOM: Final = b"\xef\xbb\xbf"
-_STUB_ENTRIES: Final = frozenset({0, 4, 8})
-"""From a function's symbol to its location, in bytes, with stubs: after a global entry's set-up, or at it."""
 _INLINE_ENTRIES: Final = frozenset({0, 4, 8, 12, 16, 20})
-"""The same for a kernel without stubs: -mprofile-kernel saves LR first."""
+"""ENTRY_OFFSETS for a kernel without stubs: -mprofile-kernel saves LR first."""
 _RUN: Final = 8
 """Functions in a row without a location at their entry; the map of a real kernel has one at most."""
 _PADDING: Final = 0x10000
@@ -158,7 +156,7 @@ def require_matching_map(kernel: Kernel, map_file: str, symbols: IndexedSymbols)
 
 def _problems(kernel: Kernel, symbols: IndexedSymbols) -> Iterator[str]:
     for name, address in kernel.misplaced_targets():
-        yield f"it has {name} at {address:#x}, where {kernel.file} has no instruction of its text"
+        yield f"it has {name} at {address:#x}: in an area, on a traced function, or not in kernel text"
     banner = symbols.find(["linux_banner"]).get("linux_banner")
     if banner is not None and kernel.banner is None:
         yield f"the file has no banner at linux_banner ({banner.address:#x})"
@@ -203,7 +201,7 @@ def _strange_entries(kernel: Kernel, symbols: IndexedSymbols, locations: Sequenc
     Overridden weak functions keep their locations without a symbol: those follow the function before them.
     Where the map is of another build, function after function has none at its entry.
     """
-    offsets = _STUB_ENTRIES if kernel.layout else _INLINE_ENTRIES
+    offsets = ENTRY_OFFSETS if kernel.layout else _INLINE_ENTRIES
     starts = sorted({address for _, address in symbols.code_symbols()})
     fits: dict[int, bool] = {}
     for location in locations:
@@ -230,9 +228,17 @@ def _strange_area(kernel: Kernel, area: Area) -> Iterator[str]:
     if area.address not in text:
         yield f"area {area.name} at {area.address:#x} is outside the text of the map"
         return
-    if not area.count or kernel.layout is None:
+    if kernel.layout is None:
         return
-    smallest, usual, largest = (area.count * size for size in (16, kernel.layout.stub_size, 24))
+    if not area.count:
+        reserve = kernel.area(AreaRole.RESERVE) if area.role is AreaRole.END else None
+        needed = sum(value in text for value in kernel.table) - (reserve.count if reserve else 0)
+        if area.role is not AreaRole.RESERVE and needed > 0:
+            yield f"area {area.name} has no stubs ({area.address:#x}), {needed:,} are needed"
+        return
+    smallest, usual, largest = (
+        area.count * size for size in (STUB_SIZES[0], kernel.layout.stub_size, STUB_SIZES[1])
+    )
     size = usual if area.size is None else area.size
     if not smallest <= size <= largest + _PADDING:
         yield f"area {area.name} has {area.count:,} stubs in {size:,} bytes at {area.address:#x}"

@@ -302,9 +302,9 @@ class _Explainer:
             for number, message in enumerate(self._messages)
             if message.kind is not MessageKind.ALLOCATED
         ]
-        completed = self._messages[self._completed :]
-        if completed and self._stop is not None and not any(e.is_failure for e in done):
-            done.append(self._compared(completed[0], Comparison.NOT_LOGGED, _Place(), self._stop))
+        set_up = [m for m in self._messages if m.row.proof is Proof.HEALTHY][-1:]
+        if set_up and self._stop is not None and not any(e.is_failure for e in done):
+            done.append(self._compared(set_up[0], Comparison.NOT_LOGGED, _Place(), self._stop))
         return done
 
     def _explain(self, number: int, message: LogMessage) -> Explanation:

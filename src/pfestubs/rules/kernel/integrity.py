@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.layouts import AreaRole
-from pfestubs.model import ppc
+from pfestubs.model import ENTRY_OFFSETS, STUB_SIZES, ppc
 from pfestubs.model.findings import Action, Finding, Remedy
 from pfestubs.rules.kernel.stubs import call_adjust
 
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from pfestubs.model import Area, Kernel
     from pfestubs.rules.kernel.boot import Boot
 
-_STUB_SIZES: Final = (16, 24)
-"""sizeof(struct ftrace_ool_stub): four instructions, with CALL_OPS a pointer before them."""
 _MANY: Final = 1_000
 """Stubs that no build leaves unused in an area that is sized exactly."""
+_FEW: Final = 16
+"""Functions that may begin with another nop; in real kernels one in 200 does, such as assembly code."""
 _REGENERATE: Final = Remedy(Action.REGENERATE_AREAS)
 _RESTORE_ORDER: Final = Remedy(Action.RESTORE_LINK_ORDER)
 _APPLY_RELOCATIONS: Final = Remedy(Action.APPLY_RELOCATIONS)
@@ -39,9 +40,9 @@ def measure_stub_size(kernel: Kernel) -> int:
     for area in kernel.areas:
         if not area.count or area.size is None:
             continue
-        sizes = [size for size in _STUB_SIZES if area.size == size * area.count]
+        sizes = [size for size in STUB_SIZES if area.size == size * area.count]
         if not sizes and area.size_is_gap:
-            fitting = [size for size in _STUB_SIZES if size * area.count <= area.size]
+            fitting = [size for size in STUB_SIZES if size * area.count <= area.size]
             sizes = [usual] if usual in fitting else fitting[-1:]
         for size in sizes:
             votes[size] += 1
@@ -57,7 +58,7 @@ def _nearest_size(kernel: Kernel, usual: int) -> int:
     if not sized:
         return usual
     largest = max(sized, key=lambda area: area.count)
-    return min(_STUB_SIZES, key=lambda size: abs((largest.size or 0) - size * largest.count))
+    return min(STUB_SIZES, key=lambda size: abs((largest.size or 0) - size * largest.count))
 
 
 def find_damage(boot: Boot) -> list[Finding]:
@@ -119,6 +120,12 @@ def _lost_entries(boot: Boot) -> Iterator[Finding]:
             if inside and not known & {value, location} and kernel.memory.word(location) == ppc.NOP:
                 yield Finding("table-damaged", "table-continues", {"address": location})
                 return
+        functions = _unlisted_functions(boot)
+        for text in (kernel.text, kernel.inittext):
+            found, unlisted = (sum(map(text.__contains__, places)) for places in (boot.locations, functions))
+            if unlisted > max(_FEW, found // 8):
+                yield _table_damage(kernel, "functions-unlisted", found=found, unlisted=unlisted)
+                return
     # The area of init text is sized exactly, that of text may have spare stubs.
     needed, locations, stubs = boot.needed_of(AreaRole.INIT), len(boot.locations), end.count + init.count
     if is_remnant(needed, init.count):
@@ -126,6 +133,18 @@ def _lost_entries(boot: Boot) -> Iterator[Finding]:
             yield _table_damage(kernel, "init-area-unfilled", found=needed, expected=init.count)
         elif is_remnant(locations, stubs):
             yield _table_damage(kernel, "areas-unfilled", found=locations, expected=stubs)
+
+
+def _unlisted_functions(boot: Boot) -> list[int]:
+    """Return the functions that begin with the nop for ftrace and are not in the table."""
+    kernel, known = boot.kernel, set(boot.locations)
+    starts = sorted({address for _, address in kernel.symbols.code_names()})
+    unlisted: set[int] = set()
+    for offset in (0, 8):  # the local entry of a function with a global one (ELFv2)
+        places = array("Q", [start + offset & ppc.ADDRESS_MASK for start in starts])
+        words = zip(starts, kernel.memory.words_at(places), strict=True)
+        unlisted |= {start for start, word in words if word == ppc.NOP}
+    return [start for start in unlisted if known.isdisjoint(start + n for n in ENTRY_OFFSETS)]
 
 
 def is_remnant(found: int, expected: int) -> bool:
