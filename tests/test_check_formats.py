@@ -623,6 +623,10 @@ MESSAGES: dict[str, tuple[dict[str, Any], str]] = {
         {**HEX, "found": 0, "expected": 1759},
         "has 0 locations in init text, 1,759 are expected from the size of the areas",
     ),
+    "functions-unlisted": (
+        {**HEX, "found": 1, "unlisted": 1759},
+        "at 0x1000 has 1 location of a text in which 1,759 more functions begin with the nop for ftrace",
+    ),
     "table-continues": (HEX, "continues beyond its symbols, with 0x1000"),
     "entry-misaligned": ({}, "fn2+0x8 at 0xc000000000001020 is not aligned to an instruction"),
     "entry-repeated": ({}, "is in the location table more than once"),
@@ -650,7 +654,7 @@ MESSAGES: dict[str, tuple[dict[str, Any], str]] = {
     "texts-overlap": (TEXTS, "kernel text (0x0 to 0x4) and init text (0x2 to 0x8) overlap"),
     "target-misplaced": (
         {"symbol": "ftrace_caller"},
-        "ftrace_caller at 0xc000000000001098 is not at an instruction of kernel text",
+        "ftrace_caller at 0xc000000000001098 is in an area, on a traced function, or not in kernel text",
     ),
     # count-mismatch
     "area-count": (FACTS["count-mismatch"][1], "area text_end has 1 stub, expected 3 from vmlinux.o"),

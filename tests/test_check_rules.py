@@ -696,6 +696,10 @@ LOST = {
         LinkedKernel(text=MANY, table=[*(BASE + at for at in MANY[:35]), *[0] * 7]),
         "entries-skipped",
     ),
+    "a reserve for more": (
+        LinkedKernel(text=MANY, inittext=[], reserve=100, table=[BASE + at for at in MANY[:10]]),
+        "functions-unlisted",
+    ),
     "cut at the end": (cut_short(0, 30), "table-continues"),
     "cut at the start": (cut_short(1, 42), "table-continues"),
     "no init text": (LinkedKernel(counts={"inittext": 1500}, inittext=[0]), "init-area-unfilled"),
@@ -723,6 +727,7 @@ WHOLE = {
     "a large reserve": LinkedKernel(text=[0x20000, 0x20010], reserve=5000),
     "--gc-sections": LinkedKernel(text=MANY, reserve=0, counts={"text_end": 100, "inittext": 6}),
     "no init text": LinkedKernel(text=MANY, inittext=[]),
+    "other nops": LinkedKernel(text=MANY, inittext=[], reserve=100, table=[BASE + at for at in MANY[16:]]),
 }
 
 

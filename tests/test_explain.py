@@ -403,7 +403,8 @@ def test_a_failure_that_the_log_should_have(tmp_path: Path) -> None:
     result = explain(tmp_path, exhausted(), lines)
     assert [e.comparison for e in result.explanations] == [Comparison.AGREES, Comparison.NOT_LOGGED]
     assert (result.failed, result.contradicts) == (False, True)
-    assert explain(tmp_path, exhausted(), lines[:1]).contradicts is False
+    with pytest.raises(RefusedError, match="allocated"):  # the log may end before the failure
+        explain(tmp_path, exhausted(), lines[:1])
 
 
 @pytest.mark.parametrize("offset", [0x400000, 0x2000000, 0x10000000])

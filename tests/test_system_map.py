@@ -143,6 +143,8 @@ def strip(path: Path) -> None:
         ("ftrace_caller", BASE + 0x3000),  # init text: freed after boot
         ("ftrace_tramp_text", BASE + 0x3000),
         ("ftrace_tramp_init", BASE + 0x8000000),
+        ("ftrace_tramp_text", BASE + 0x1000),  # where the first function is
+        ("ftrace_caller", LinkedKernel().area_at["text"]),
     ],
 )
 def test_a_tracer_without_text(name: str, address: int, with_map: bool, tmp_path: Path) -> None:
@@ -158,12 +160,24 @@ def test_a_tracer_without_text(name: str, address: int, with_map: bool, tmp_path
         system_map.write_bytes(map_of(wrong))
         words += ["--system-map", system_map]
     outcome = call(*words)
+    place = "in an area, on a traced function, or not in kernel text"
     if with_map:
         assert (outcome.code, outcome.out) == (2, "")
-        assert f"{name} at {address:#x}, where {vmlinux} has no instruction of its text" in outcome.err
+        assert f"it has {name} at {address:#x}: {place}" in outcome.err
     else:
         assert (outcome.code, outcome.err) == (1, "")
-        assert f"area-damaged: {name} at {address:#x} is not at an instruction of kernel text" in outcome.out
+        assert f"area-damaged: {name} at {address:#x} is {place}" in outcome.out
+
+
+@pytest.mark.parametrize("area", ["text_end", "inittext"])
+def test_a_map_with_the_count_of_an_area_where_zeros_are(area: str, tmp_path: Path) -> None:
+    kernel = with_banner(LinkedKernel())
+    vmlinux, system_map = kernel.save(tmp_path / "vmlinux"), tmp_path / "System.map"
+    strip(vmlinux)
+    kernel.places[f"ftrace_ool_stub_{area}_count"] = kernel.area_at["text"]
+    system_map.write_bytes(map_of(kernel))
+    outcome = refusal("check", vmlinux, "--system-map", system_map, about=system_map)
+    assert f"area {area} has no stubs" in outcome
 
 
 def neighbour(text: str, share: float, shift: int, *, drop: bool = True, data: bool = False) -> str:

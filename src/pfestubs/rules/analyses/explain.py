@@ -164,6 +164,13 @@ def _lacks_proof(boot: Boot, log: BootLog, own: Sequence[LoggedBoot]) -> str | N
             f'shows nothing of ftrace ({log.lines:,} lines); a kernel with ftrace logs "ftrace: allocating'
             ' ... entries" early in its boot: the log may be incomplete'
         )
+    # before 6.15 "allocating" comes before the functions are prepared
+    if boot.stops_at is not None and MessageKind.ALLOCATED not in {
+        m.kind for b in set_up for m in b.messages
+    }:
+        return (
+            'has "ftrace: allocating" but not "ftrace: allocated", and the replay fails: it may be incomplete'
+        )
     if any(_is_proved(boot, logged) for logged in set_up):
         return None
     return (
@@ -302,9 +309,9 @@ class _Explainer:
             for number, message in enumerate(self._messages)
             if message.kind is not MessageKind.ALLOCATED
         ]
-        set_up = [m for m in self._messages if m.row.proof is Proof.HEALTHY][-1:]
-        if set_up and self._stop is not None and not any(e.is_failure for e in done):
-            done.append(self._compared(set_up[0], Comparison.NOT_LOGGED, _Place(), self._stop))
+        completed = self._messages[self._completed :]
+        if completed and self._stop is not None and not any(e.is_failure for e in done):
+            done.append(self._compared(completed[0], Comparison.NOT_LOGGED, _Place(), self._stop))
         return done
 
     def _explain(self, number: int, message: LogMessage) -> Explanation:
