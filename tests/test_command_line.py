@@ -13,7 +13,8 @@ import pytest
 from pfestubs.cli import main, options
 from pfestubs.errors import Exit
 from pfestubs.formats.text import escape_line
-from support import OBJECTS, Kernels, MiniKernel, call, json_of, printed, refusal, run_cli
+from support import OBJECTS, Kernels, MiniKernel, call, json_of, printed, refusal, refused, run_cli
+from support.elfwriter import KernelObject
 
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
 HERE = [name for name in main.COMMANDS if name != "kbuild"]
@@ -75,18 +76,16 @@ def test_examples_are_accepted(name: str) -> None:
             command.make_context(name, words[at + 2 :], **main.cli.context_settings)
 
 
-@pytest.mark.parametrize("words", [[], ["kbuild"]])
-def test_no_command(words: list[str]) -> None:
+def test_no_command() -> None:
     """Exit status 2 with every version of click."""
-    outcome = run_cli(*words)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith(f"Usage: {' '.join(['pfestubs', *words])} ")
-    if words:
-        assert "error: missing command: install, remove, status; see pfestubs help kbuild\n" in outcome.err
-    else:
-        listed = re.findall(r"^  (\w+) ", outcome.err.split("Commands:\n")[1].split("\n\n")[0], re.MULTILINE)
-        assert listed == list(main.COMMANDS)
-        assert listed[:3] == ["check", "explain", "plan"]
+    message = refused(run_cli("kbuild"))
+    assert message.startswith("Usage: pfestubs kbuild ")
+    assert "error: missing command: install, remove, status; see pfestubs help kbuild\n" in message
+    outcome = run_cli()
+    assert (outcome.code, outcome.out, outcome.err[:16]) == (2, "", "Usage: pfestubs ")
+    listed = re.findall(r"^  (\w+) ", outcome.err.split("Commands:\n")[1].split("\n\n")[0], re.MULTILINE)
+    assert listed == list(main.COMMANDS)
+    assert listed[:3] == ["check", "explain", "plan"]
 
 
 def test_help_of_nested_commands() -> None:
@@ -120,11 +119,11 @@ COUNTS = {
     "17000": 17_000,
     "17,000": 17_000,
     "4,294,967,295": 0xFFFFFFFF,
+    "4294967295": 0xFFFFFFFF,
     "32k": 32_768,
     "1M": 1 << 20,
     "0x8000": 0x8000,
     "0XfF": 255,
-    "4294967295": 0xFFFFFFFF,
     "007": 7,
 }
 NO_COUNTS = (
@@ -135,6 +134,7 @@ SIZES = {
     "0": 0,
     "4096": 4096,
     "0x1000": 4096,
+    "6,649,412": 6_649_412,
     "1k": 1 << 10,
     "1K": 1 << 10,
     "3KB": 3 << 10,
@@ -145,7 +145,6 @@ SIZES = {
     "2g": 2 << 30,
     "2GB": 2 << 30,
     "2GIB": 2 << 30,
-    "6,649,412": 6_649_412,
 }
 NO_SIZES = (
     *("", "M", "-1", "1 M", "1.5M", "1T", "1B", "1MBB", "0x10K", "0x", "1e6", "\u0661K", "--1", "9" * 21),
@@ -165,19 +164,17 @@ def test_size(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "problem"),
+    ("kind", "texts", "problem"),
     [
-        *(
-            (kind, text, "0 to 4294967295, decimal or 0x")
-            for kind in (options.count, options.count_or_auto)
-            for text in NO_COUNTS
-        ),
-        *((options.size, text, "decimal or 0x.*KiB, MiB, GiB") for text in NO_SIZES),
+        (options.count, NO_COUNTS, "0 to 4294967295, decimal or 0x"),
+        (options.count_or_auto, NO_COUNTS, "0 to 4294967295, decimal or 0x"),
+        (options.size, NO_SIZES, "decimal or 0x.*KiB, MiB, GiB"),
     ],
 )
-def test_not_a_number(kind: Any, text: str, problem: str) -> None:
-    with pytest.raises(click.BadParameter, match=problem):
-        kind(text)
+def test_not_a_number(kind: Any, texts: tuple[str, ...], problem: str) -> None:
+    for text in texts:
+        with pytest.raises(click.BadParameter, match=problem):
+            kind(text)
 
 
 def test_hexadecimal_on_the_command_line() -> None:
@@ -194,7 +191,7 @@ def test_hexadecimal_on_the_command_line() -> None:
         (["stubs"], "missing argument 'VMLINUX'; see pfestubs help stubs"),
         (
             ["plan", "--reserve", "a", "x"],
-            "use a number from 0 to 4294967295, decimal or 0x...; see pfestubs help plan",
+            "number from 0 to 4294967295, decimal or 0x...; see pfestubs help plan",
         ),
         (["kbuild", "install"], "missing argument 'SRCTREE'; see pfestubs help kbuild install"),
         (["kbuild", "instal", "x"], "ee pfestubs help kbuild"),
@@ -249,9 +246,8 @@ def test_standard_input_is_refused(words: str, label: str) -> None:
 )
 def test_standard_input_is_refused_by_the_drop_ins(words: str, tmp_path: Path) -> None:
     executable, *others = words.split()
-    outcome = run_cli(*others, executable=executable, cwd=tmp_path)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "cannot be standard input" in outcome.err
+    message = refused(run_cli(*others, executable=executable, cwd=tmp_path))
+    assert "cannot be standard input" in message
     assert not list(tmp_path.iterdir())
 
 
@@ -277,16 +273,12 @@ def test_text_that_is_not_a_system_map(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["count", "generate", "check", "stubs"])
 def test_module_in_place_of_a_kernel(command: str, tmp_path: Path) -> None:
-    from support.elfwriter import KernelObject
-
     path = KernelObject({".text": [8], ".gnu.linkonce.this_module": []}).save(tmp_path / "some-module.ko")
     packed = tmp_path / "some-module.ko.xz"
     packed.write_bytes(lzma.compress(path.read_bytes()))
     for file in (path, packed):
-        assert refusal(command, file) == (
-            f"{file}: error: is a kernel module, not the kernel; pfestubs modules shows the stubs that modules"
-            " need\n"
-        )
+        sentence = "is a kernel module, not the kernel; pfestubs modules shows the stubs that modules need"
+        assert refusal(command, file) == f"{file}: error: {sentence}\n"
 
 
 # -- stubs -----------------------------------------------------------------------------------------------------
@@ -307,35 +299,9 @@ def test_stubs_into_a_file(vmlinux: Path, tmp_path: Path) -> None:
 
 def test_nearest_functions(vmlinux: Path) -> None:
     name = json_of("stubs", vmlinux)["stubs"][0]["function"].split("+")[0]
-    assert re.search(
-        rf"{name}x is not a symbol of this kernel; did you mean .*\b{name}\b.*\?\n",
-        refusal("stubs", vmlinux, f"{name}x"),
-    )
+    problem = rf"{name}x is not a symbol of this kernel; did you mean .*\b{name}\b.*\?\n"
+    assert re.search(problem, refusal("stubs", vmlinux, f"{name}x"))
     assert call("stubs", vmlinux, "no_such_thing_at_all").err.endswith("is not a symbol of this kernel\n")
-
-
-def test_address_inside_a_stub(vmlinux: Path) -> None:
-    stub = json_of("stubs", vmlinux)["stubs"][0]
-    insns, name = int(stub["insns_address"], 16), stub["function"]
-    for offset, where in (
-        (0, r"instruction 1 of 4 \(mflr r0\)"),
-        (4, r"instruction 2 of 4 \(bl ftrace_caller\)"),
-        (10, r"byte 2 of instruction 3 of 4 \(mtlr r0\)"),
-        (12, rf"instruction 4 of 4 \(b {re.escape(name.split('+')[0])}\+0x[0-9a-f]+\)"),
-    ):
-        address = f"{insns + offset:#x}"
-        outcome = call("stubs", vmlinux, address)
-        assert outcome.code == 0
-        assert outcome.out == call("stubs", vmlinux, name).out
-        assert re.search(f": {address} is {where} of the stub of {re.escape(name)}\n$", outcome.err)
-        assert call("stubs", "--format", "json", vmlinux, address).out.startswith("{")
-
-
-def test_pointer_of_a_stub(vmlinux: Path) -> None:
-    stub = json_of("stubs", vmlinux)["stubs"][0]
-    if stub["address"] != stub["insns_address"]:
-        outcome = call("stubs", vmlinux, stub["address"])
-        assert f"is in the pointer to the ftrace ops of the stub of {stub['function']}" in outcome.err
 
 
 def test_function_without_a_stub(kernels: Kernels) -> None:
@@ -391,10 +357,9 @@ def test_messages_are_single_lines(words: list[str | Path]) -> None:
     ],
 )
 def test_messages_of_the_drop_ins_are_single_lines(words: list[str], tmp_path: Path) -> None:
-    outcome = run_cli(*words[1:], executable=words[0], cwd=tmp_path)
-    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
-    assert outcome.err.rstrip("\n").isprintable()
-    assert "##[" not in outcome.err
+    message = refused(run_cli(*words[1:], executable=words[0], cwd=tmp_path))
+    assert message.rstrip("\n").isprintable()
+    assert "##[" not in message
 
 
 @pytest.mark.parametrize("text", ["::error::x", " \t::warning::y", "a ##[error]b", "x\n::error::z"])

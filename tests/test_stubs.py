@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support import Kernels, MiniKernel, call, json_of, printed, refusal, run_program, tool, validator
+from support import Kernels, MiniKernel, call, json_of, printed, refusal, run_program, tool
 
 KERNELS = [
     ("gcc-ppc64le", "ool", "pie"),
@@ -31,8 +31,7 @@ def listing(*words: str | Path) -> Any:
 
 
 def test_json_follows_its_schema_and_boot_order(mini: Path) -> None:
-    document = listing(mini)
-    validator("stubs").validate(document)
+    document = json_of("stubs", mini)
     assert (document["schema"], document["layout"], document["stub_size"]) == ("pfestubs/stubs/1", "ool", 24)
     locations = [int(stub["location"], 16) for stub in document["stubs"]]
     assert locations == sorted(locations)
@@ -50,35 +49,27 @@ def test_words_are_what_objdump_says_they_are(
 ) -> None:
     """Put the listed words into memory, let objdump disassemble them, and compare line by line."""
     directory = mini_kernel(TOOLCHAIN=toolchain, LAYOUT=layout, RELOCATABLE=relocatable)
-    outcome = call("stubs", directory / "vmlinux")
-    assert outcome.code == 0
-    lines = LINE.findall(outcome.out)
+    lines = LINE.findall(printed("stubs", directory / "vmlinux"))
     assert len(lines) == 16 * 6
-    little = toolchain.endswith("le")
+    order, option = ("little", "-EL") if toolchain.endswith("le") else ("big", "-EB")
+    disassemble = [
+        tool("powerpc64le-linux-gnu-objdump"),
+        *["-D", "-b", "binary", "-m", "powerpc:common64"],
+        option,
+    ]
+    raw = tmp_path / "word"
     for address, word, mnemonic, operand in lines:
-        raw = tmp_path / "word"
-        raw.write_bytes(int(word, 16).to_bytes(4, "little" if little else "big"))
-        said = run_program(
-            tool("powerpc64le-linux-gnu-objdump"),
-            *("-D", "-b", "binary", "-m", "powerpc:common64", "-EL" if little else "-EB"),
-            *(f"--adjust-vma=0x{address}", str(raw)),
-            check=True,
-        ).out.splitlines()[-1]
-        fields = said.split("\t")
+        raw.write_bytes(int(word, 16).to_bytes(4, order))  # type: ignore[arg-type]
+        said = run_program(*disassemble, f"--adjust-vma=0x{address}", raw, check=True).out
+        fields = said.splitlines()[-1].split("\t")
         assert fields[0].strip(" :") == address
-        theirs = "\t".join(fields[2:]).split()
-        target = operand.split(" <", maxsplit=1)[0]
-        assert [mnemonic, *([target] if target else [])] == [
-            theirs[0],
-            *(t.removeprefix("0x") for t in theirs[1:]),
-        ]
+        theirs = [part.removeprefix("0x") for part in " ".join(fields[2:]).split()]
+        assert [mnemonic, *operand.split(" <", maxsplit=1)[0].split()] == theirs
 
 
 def test_a_branch_names_its_target(mini: Path) -> None:
-    out = call("stubs", mini, "mini_open").out
-    assert "<ftrace_caller>" in out
-    assert "<mini_open+0x" in out
-    assert "<ftrace_ool_stub_text+0x8>" in out
+    for target in ("<ftrace_caller>", "<mini_open+0x", "<ftrace_ool_stub_text+0x8>"):
+        assert target in printed("stubs", mini, "mini_open")
 
 
 def names_of(document: Any) -> set[str]:
@@ -88,21 +79,15 @@ def names_of(document: Any) -> set[str]:
 def test_functions_by_symbol_address_offset_and_pattern(mini: Path) -> None:
     everything = listing(mini)["stubs"]
     one = everything[3]
-    symbol = one["function"].split("+")[0]
-    for word in (
-        symbol,
-        one["location"],
-        one["location"].removeprefix("0x"),
-        one["address"],
-        one["function"],
-    ):
-        found = listing(mini, word)["stubs"]
-        assert one in found, word
-        assert {stub["function"].split("+")[0] for stub in found} == {symbol}, word
+    symbol, location = one["function"].split("+")[0], one["location"]
+    for word in (symbol, location, location.removeprefix("0x"), one["address"], one["function"]):
+        found = listing(mini, word)
+        assert one in found["stubs"], word
+        assert names_of(found) == {symbol}, word
     pattern = listing(mini, "mini_*")
     assert names_of(pattern) == {n for n in names_of({"stubs": everything}) if n.startswith("mini_")}
     assert len(pattern["stubs"]) > 1
-    assert listing(mini, symbol, symbol, one["location"])["stubs"] == [one]
+    assert listing(mini, symbol, symbol, location)["stubs"] == [one]
 
 
 def test_not_traceable_and_not_there_are_different_things(mini: Path) -> None:
@@ -152,38 +137,29 @@ def stub(mini: Path) -> Any:
 
 
 def test_an_address_in_a_stub(mini: Path, stub: Any) -> None:
-    call_address = int(stub["insns_address"], 16) + 4
-    offset = call_address - int(stub["address"], 16) + 2 * 24
-    for word in (
-        f"{call_address:#x}",
-        f"{call_address:x}",
-        f"[{call_address:x}]",
-        f"[<{call_address:x}>]",
-        f"ftrace_ool_stub_text+{offset:#x}",
-        f"ftrace_ool_stub_text+{offset:#x}/0x78",
+    """Of its pointer, of an instruction and in one; as a number, in brackets, as an offset."""
+    start, function = int(stub["address"], 16), stub["function"]
+    symbol = re.escape(function.split("+")[0])
+    for offset, where in (
+        (0, r"in the pointer to the ftrace ops"),
+        (8, r"instruction 1 of 4 \(mflr r0\)"),
+        (12, r"instruction 2 of 4 \(bl ftrace_caller\)"),
+        (18, r"byte 2 of instruction 3 of 4 \(mtlr r0\)"),
+        (20, rf"instruction 4 of 4 \(b {symbol}\+0x[0-9a-f]+\)"),
     ):
-        outcome = call("stubs", mini, word)
-        assert outcome.code == 0, outcome.err
-        assert outcome.out.startswith(f"{stub['function']} at {stub['location']}: ")
-        assert outcome.err == (
-            f"{mini}: {word} is instruction 2 of 4 (bl ftrace_caller) of the stub of {stub['function']}\n"
-        )
+        number, in_area = f"{start + offset:x}", f"ftrace_ool_stub_text+{offset + 2 * 24:#x}"
+        for word in (f"0x{number}", number, f"[{number}]", f"[<{number}>]", in_area, f"{in_area}/0x78"):
+            outcome = call("stubs", mini, word)
+            assert (outcome.code, outcome.out) == (0, printed("stubs", mini, function))
+            assert json.loads(call("stubs", "--format", "json", mini, word).out)["stubs"] == [stub]
+            said = f"{mini}: {re.escape(word)} is {where} of the stub of {re.escape(function)}\n"
+            assert re.fullmatch(said, outcome.err)
 
 
 def test_a_place_in_a_function(mini: Path, stub: Any) -> None:
-    symbol = stub["function"].split("+")[0]
-    assert printed("stubs", mini, f"{symbol}+0x4/0x10").startswith(
-        f"{stub['function']} at {stub['location']}: "
-    )
-
-
-def test_an_offset_that_is_not_a_location(mini: Path, stub: Any) -> None:
-    symbol = stub["function"].split("+")[0]
-    assert refusal("stubs", mini, f"{symbol}+0x2") == (
-        f"{mini}: error: {symbol}+0x2 is not a location, but {stub['function']} is\n"
-    )
-
-
-def test_an_offset_beyond_its_function(mini: Path, stub: Any) -> None:
-    symbol = stub["function"].split("+")[0]
-    assert call("stubs", mini, f"{symbol}+0x44/0x10").code == 2
+    function = stub["function"]
+    symbol = function.split("+")[0]
+    assert printed("stubs", mini, f"{symbol}+0x4/0x10") == printed("stubs", mini, function)
+    not_one = f"{mini}: error: {symbol}+0x2 is not a location, but {function} is\n"
+    assert refusal("stubs", mini, f"{symbol}+0x2") == not_one
+    refusal("stubs", mini, f"{symbol}+0x44/0x10")
