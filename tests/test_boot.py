@@ -378,7 +378,7 @@ def test_rfc_layout_has_no_reserve() -> None:
     assert names(result) == ["text_end", "text_end", "inittext"]
     assert list(result.insns) == [MIDDLE, MIDDLE + 16, INIT_MIDDLE]
     assert result.failures == []
-    assert not result.reserve_is_trapped
+    assert not result.trapped_reserve
 
 
 MCOUNT = 0x4BFFFF01  # bl, backwards
@@ -536,7 +536,7 @@ def test_the_reserve_is_trapped_if_it_is_out_of_range_while_the_end_area_is_exha
 
     def trapped(reserve: int, end: int) -> bool:
         areas = {"text": (BASE, reserve), "text_end": (MIDDLE, end)}
-        return boot(make_kernel(table, areas=areas)).reserve_is_trapped
+        return bool(boot(make_kernel(table, areas=areas)).trapped_reserve)
 
     assert trapped(2, 1)
     assert not trapped(2, 2)  # the end area has what is needed

@@ -51,7 +51,7 @@ def raise_to(reserve: int) -> Remedy:
 def test_a_trap_needs_a_lower_round_reserve() -> None:
     """Uniform text of 50 MiB: the reserve cannot all be used."""
     linked = Linked(32768, 1000, 39000, 40 * MIB)
-    assert linked.boot().reserve_is_trapped
+    assert linked.boot().trapped_reserve
     assert remedy(linked.boot()) == lower(1000)
     assert linked.boots(1000)
 
@@ -116,7 +116,7 @@ def test_a_trap_that_a_lower_reserve_does_not_open() -> None:
     """The functions in the middle are out of range of both areas, whatever the reserve is."""
     linked = Linked(3000, 20, 1000, 40 * MIB, end_pad=40 * MIB, end=10)
     boot = linked.boot()
-    assert boot.reserve_is_trapped
+    assert boot.trapped_reserve
     assert remedy(boot).action is SHRINK_TEXT
 
 

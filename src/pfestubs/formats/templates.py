@@ -48,6 +48,7 @@ def _environment(*, page: bool) -> Environment:
         lstrip_blocks=page,
         autoescape=page,  # noqa: S701 - assembly and makefiles are filled with numbers only
         finalize=_printable if page else None,
+        optimized=False,  # a template is compiled for each run, and rendered once
     )
     environment.filters |= {
         "number": "{:,}".format,

@@ -218,10 +218,8 @@ def _shortage(boot: Boot, position: int) -> tuple[str, dict[str, Any]]:
     """Return by how much the area at that position of the kernel's areas is too small: case and figures."""
     area, needed = boot.kernel.areas[position], boot.needed[position]
     figures = {"area": area.spec, "stubs": area.count, "needed": needed, "missing": needed - area.count}
-    reserve, usable = boot.kernel.area(AreaRole.RESERVE), boot.needed_of(AreaRole.RESERVE)
-    if area.role is not AreaRole.END or reserve is None or usable >= reserve.count:
-        return "", figures
-    return "reserve-trapped", {**figures, "reserve": reserve.count, "usable": usable}
+    trapped = boot.trapped_reserve if area.role is AreaRole.END else {}
+    return "reserve-trapped" if trapped else "", {**figures, **trapped}
 
 
 def _thresholds(boot: Boot, options: CheckOptions, remedies: Remedies) -> Iterator[Finding]:
@@ -273,7 +271,7 @@ class Remedies:
         if rule in _CALL_RULES:
             return Remedy(Action.SHRINK_TEXT if boot.kernel.layout is None else Action.RESTORE_LINK_ORDER)
         exhausted = None if failure.area is None else boot.kernel.areas[failure.area].role
-        if exhausted is AreaRole.INIT or (exhausted is not None and not boot.reserve_is_trapped):
+        if exhausted is AreaRole.INIT or (exhausted is not None and not boot.trapped_reserve):
             return Remedy(Action.REGENERATE_AREAS)
         reserve = boot.kernel.area(AreaRole.RESERVE)
         if reserve is None or not any(ip in boot.kernel.text for ip in boot.locations):

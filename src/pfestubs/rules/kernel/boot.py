@@ -21,7 +21,7 @@ from pfestubs.rules.kernel.integrity import find_damage
 from pfestubs.rules.kernel.stubs import CALL_INSN, RETURN_SHIFT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pfestubs.model import Area, Kernel
     from pfestubs.model.findings import BranchName, Finding
@@ -176,15 +176,16 @@ class Boot:
         return None if self.stops_at is None else self.function(self.stops_at)
 
     @cached_property
-    def reserve_is_trapped(self) -> bool:
-        """Whether stubs of the reserve stay unused, out of range, while the end area is exhausted."""
+    def trapped_reserve(self) -> Mapping[str, int]:
+        """The stubs of the reserve, and those usable, if others are out of range and the end area exhausted.
+
+        Empty where no stub is trapped so.
+        """
         reserve, end = (self.kernel.area(role) for role in (AreaRole.RESERVE, AreaRole.END))
-        return (
-            reserve is not None
-            and end is not None
-            and self.needed_of(AreaRole.RESERVE) < reserve.count
-            and self.needed_of(AreaRole.END) > end.count
-        )
+        usable, needed = self.needed_of(AreaRole.RESERVE), self.needed_of(AreaRole.END)
+        if reserve is None or end is None or usable >= reserve.count or needed <= end.count:
+            return {}
+        return {"reserve": reserve.count, "usable": usable}
 
     @cached_property
     def distances(self) -> Sequence[int]:
