@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`plan`: working reserves and limits of growth, against boots one by one, relinked kernels, real ones."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -182,22 +181,18 @@ def test_json(healthy: Path, trapped: Path) -> None:
 
 
 def test_text_of_a_healthy_kernel(healthy: Path) -> None:
-    outcome = call("plan", healthy)
-    assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out.startswith(f"{healthy}: ok: ")
+    out = printed("plan", healthy)
+    assert out.startswith(f"{healthy}: ok: ")
     for words in ("as linked", "early", "even", "late", "Reserves with which every function gets"):
-        assert words in outcome.out
+        assert words in out
 
 
 def test_text_of_a_trapped_kernel(trapped: Path) -> None:
-    outcome = call("plan", trapped)
-    assert outcome.code == 1
-    first = outcome.out.splitlines()[0]
-    assert first.startswith(
-        f"{trapped}: failed: 4 functions get no working stub, the first is fn6 (area-exhausted);"
-    )
+    out = printed("plan", trapped, code=1)
+    first = out.splitlines()[0]
+    assert first.startswith(f"{trapped}: failed: 4 functions get no working stub, the first is fn6 (area-exh")
     assert f"; set {RESERVE_CONFIG}=0 in .config and link again: text can then grow by " in first
-    assert "    scripts/config --set-val PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE 0\n" in outcome.out
+    assert "    scripts/config --set-val PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE 0\n" in out
 
 
 def test_min_growth(healthy: Path, trapped: Path) -> None:
@@ -276,25 +271,19 @@ def test_working_reserves_of_a_relinked_miniature(mini_kernel: MiniKernel) -> No
                 assert call("check", mini_kernel(TEXT_PAD=pad, RESERVE=reserve) / "vmlinux").code == code
 
 
-@pytest.mark.parametrize(
-    ("words", "left"), [([], "even"), (["--shape", "early"], "early"), (["--shape", "late"], "late")]
-)
-def test_required_growth(tmp_path: Path, words: list[str], left: str) -> None:
+@pytest.mark.parametrize("shape", [None, "early", "late"])
+def test_required_growth(tmp_path: Path, shape: str | None) -> None:
     """Without a shape, the least of all."""
     path = LinkedKernel(text=[0x1000, 0x1010, 0x800000, 0x800010]).save(tmp_path / "vmlinux")
     growth = json_of("plan", path)["outcomes"][0]["growth"]
-    least = growth[left] if words else min(filter(None, growth.values()))
+    least = growth[shape] if shape else min(filter(None, growth.values()))
+    words = ["--shape", shape] if shape else []
     for more in (0, 1):
-        outcome = call("plan", "--format", "json", path, "--min-growth", least + more, *words)
-        assert (outcome.code, outcome.err) == (more, "")
-        required = json.loads(outcome.out)["required"]
-        shape = words[1] if words else None
+        required = json_of("plan", path, "--min-growth", least + more, *words, code=more)["required"]
         assert required == {"growth": least + more, "shape": shape, "left": least, "ok": not more}
-    assert "failed: at least 1,073,741,824 bytes" in " ".join(
-        printed("plan", path, "--min-growth", "1G", code=1).split()
-    )
-    saved = json_of("check", path)
-    assert saved["growth"] == growth
+    out = " ".join(printed("plan", path, "--min-growth", "1G", code=1).split())
+    assert "failed: at least 1,073,741,824 bytes" in out
+    assert json_of("check", path)["growth"] == growth
 
 
 def test_nothing_is_planned_for_a_damaged_kernel(tmp_path: Path) -> None:
@@ -303,11 +292,8 @@ def test_nothing_is_planned_for_a_damaged_kernel(tmp_path: Path) -> None:
     assert "failed: table-damaged: " in out
     assert "fix this first (see pfestubs check)" in " ".join(out.split())
     document = json_of("plan", path, code=1)
-    assert (document["damage"]["rule"], document["outcomes"], document["working"]) == (
-        "table-damaged",
-        [],
-        [],
-    )
+    assert document["damage"]["rule"] == "table-damaged"
+    assert (document["outcomes"], document["working"]) == ([], [])
     assert json_of("check", path, code=1)["growth"] is None
 
 
@@ -375,10 +361,8 @@ def test_growth_of_debians_kernel(kernels: Kernels) -> None:
     words = [word for reserve in ("24000", "20000", "8000") for word in ("--reserve", reserve)]
     document = json_of("plan", kernels(f"{DEBIAN}/vmlinux"), *words)
     found = {o["reserve"]: megabytes(o["growth"]) for o in document["outcomes"]}
-    assert found[32_768] == [18.3, 23.5, 29.2]
-    assert found[24_000] == [21.4, 34.6, 26.1]
-    assert found[20_000] == [23.9, 46.2, 23.5]
-    assert found[8_000] == [30.6, 19.9, 16.9]
+    assert (found[32_768], found[24_000]) == ([18.3, 23.5, 29.2], [21.4, 34.6, 26.1])
+    assert (found[20_000], found[8_000]) == ([23.9, 46.2, 23.5], [30.6, 19.9, 16.9])
     assert min(found[document["recommended"]]) == 23.7
 
 
@@ -407,17 +391,13 @@ def test_growth_of_the_tiny_kernel(kernels: Kernels) -> None:
     words = ("--reserve", "32768", "--reserve", "5000", "--reserve", "1271", "--grow", "0x1d00000")
     document = json_of("plan", kernels(f"{TINY}/vmlinux"), *words)
     found = {o["reserve"]: o for o in document["outcomes"]}
-    grown = found[32_768]
-    assert (grown["unserved"], grown["first"]["function"]) == (75, "__mutex_lock_killable_slowpath+0x8")
-    assert found[32_768]["growth"]["early"] == 0x1CFCB5C
-    assert found[5_000]["growth"]["early"] == 0x1EEC128
-    assert found[1_271]["growth"]["early"] == 0x1FD693C
+    early = {reserve: o["growth"]["early"] for reserve, o in found.items()}
+    assert (early[32_768], early[5_000], early[1_271]) == (0x1CFCB5C, 0x1EEC128, 0x1FD693C)
     assert 0x1E961C0 <= found[5_000]["growth"]["late"] <= 0x1E96200
-    relinked = json_of("plan", kernels(f"{GROWN}/vmlinux"), code=1)
-    assert (relinked["outcomes"][0]["unserved"], relinked["outcomes"][0]["first"]["function"]) == (
-        75,
-        "__mutex_lock_killable_slowpath+0x8",
-    )
+    relinked = json_of("plan", kernels(f"{GROWN}/vmlinux"), code=1)["outcomes"][0]
+    for failing in (found[32_768], relinked):
+        assert failing["unserved"] == 75
+        assert failing["first"]["function"] == "__mutex_lock_killable_slowpath+0x8"
 
 
 @pytest.mark.parametrize("name", [DEBIAN, PSERIES, TRAP, TINY, GROWN])

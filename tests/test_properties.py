@@ -34,14 +34,13 @@ def kernels(draw: st.DrawFn) -> LinkedKernel:
     layout = draw(st.sampled_from(["ool", "pfe"]))
     spare = draw(st.sampled_from([0, 0, 0, 2, 12]))
     text = sorted(gap + offset for offset in offsets)
-    kernel = LinkedKernel(
-        text=text,
-        inittext=sorted(init),
-        layout=layout,
-        stub_size=draw(st.sampled_from([16, 24])),
-        reserve=reserve,
-        counts={"text_end": max(0, len(text) - (reserve if layout == "ool" else 0)) + spare},
-    )
+    counts = {"text_end": max(0, len(text) - (reserve if layout == "ool" else 0)) + spare}
+    values: dict[str, Any] = {
+        "layout": layout,
+        "stub_size": draw(st.sampled_from([16, 24])),
+        "counts": counts,
+    }
+    kernel = LinkedKernel(text=text, inittext=sorted(init), reserve=reserve, **values)
     if draw(st.booleans()):
         kernel.places["ftrace_tramp_text"] = kernel.base + draw(word)
     return kernel
@@ -223,12 +222,8 @@ def test_both_ways_agree_to_the_byte(distances: list[int], reserve: int, end: in
 def test_a_call_finding_disappears_exactly_at_the_limit(direct: int, text: int, init: int) -> None:
     site = BASE + 256 * MIB + 8 + 4
     assume(len({direct, text, init}) == 3)
-    result = simulate_boot(
-        single(
-            tracers={"ftrace_caller": site + direct},
-            trampolines={"ftrace_tramp_text": site + text, "ftrace_tramp_init": site + init},
-        )
-    )
+    trampolines = {"ftrace_tramp_text": site + text, "ftrace_tramp_init": site + init}
+    result = simulate_boot(single(tracers={"ftrace_caller": site + direct}, trampolines=trampolines))
     reach = [-0x2000000 <= d <= 0x1FFFFFC for d in (direct, text, init)]
     if reach[0] or reach[1]:
         expected = []
@@ -258,11 +253,8 @@ def test_headroom_is_the_minimum_over_all_stubs(writer: LinkedKernel) -> None:
 
     def tracer(ip: int) -> int:
         site = by_location[ip] + 4
-        usable = [
-            address
-            for name, address in kernel.trampolines.items()
-            if name != TRAMPOLINE_FREED or ip in kernel.inittext
-        ]
+        own = ip in kernel.inittext
+        usable = [a for name, a in kernel.trampolines.items() if own or name != TRAMPOLINE_FREED]
         return min(max(room(t - site) for t in (tracer, *usable)) for tracer in kernel.tracers.values())
 
     assert found["stub"].bytes == min(room(ip - insn0) for ip, insn0 in served)
@@ -292,13 +284,9 @@ def test_headroom_of_each_location_past_the_end_of_the_address_space(
     shift = (1 << 64) - 256 * MIB - writer.base
     writer = replace(writer, base=writer.base + shift, init_base=writer.init_base + shift, area_at={})
     kernel = writer.kernel()
-    kernel = replace(
-        kernel,
-        tracers={
-            n: 4 * words + i & ppc.ADDRESS_MASK for i, n in ((0, "ftrace_caller"), (64, "ftrace_regs_caller"))
-        },
-    )
-    result = simulate_boot(kernel)
+    places = (("ftrace_caller", 4 * words), ("ftrace_regs_caller", 4 * words + 64))
+    tracers = {name: address & ppc.ADDRESS_MASK for name, address in places}
+    result = simulate_boot(replace(kernel, tracers=tracers))
     each = [room.bytes for area in result.served for i in area for room in result.headrooms_at(i)]
     if result.headroom is not None:
         assert result.headroom.bytes == min(each)

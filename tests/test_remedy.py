@@ -142,9 +142,8 @@ def test_the_planned_reserve_is_named_where_its_headroom_suffices(reserve: int, 
 def test_with_the_planned_reserve_only_less_text_is_left() -> None:
     boot = Linked(100, 100, 100, 30 * MIB).boot()
     assert boot.headroom is not None
-    assert Remedies(boot).for_headroom(boot.headroom.bytes, boot.headroom.bytes + 8) == Remedy(
-        SHRINK_TEXT, value=8
-    )
+    room = boot.headroom.bytes
+    assert Remedies(boot).for_headroom(room, room + 8) == Remedy(SHRINK_TEXT, value=8)
 
 
 def test_headroom_without_a_reserve() -> None:
@@ -169,13 +168,8 @@ def test_other_words_at_the_locations_need_another_build() -> None:
 
 @pytest.mark.parametrize(("distance", "expected"), [(0, Action.REGENERATE_AREAS), (40 * MIB, SHRINK_TEXT)])
 def test_a_layout_without_reserve(distance: int, expected: Action) -> None:
-    writer = LinkedKernel(
-        text=[0x1000, 0x1010],
-        layout="pfe",
-        stub_size=16,
-        counts={"text_end": 2 if distance else 1},
-        area_at={"text_end": 0x2000 + distance},
-    )
+    counts, at = {"text_end": 2 if distance else 1}, {"text_end": 0x2000 + distance}
+    writer = LinkedKernel(text=[0x1000, 0x1010], layout="pfe", stub_size=16, counts=counts, area_at=at)
     assert remedy(simulate_boot(writer.kernel())).action is expected
 
 
@@ -256,18 +250,14 @@ def test_the_tracer_moves_only_where_it_is_after_the_reserve() -> None:
     assert reserve is not None
     tracers = {"ftrace_caller": reserve.address - 4, "ftrace_regs_caller": reserve.address + 240}
     again = relink(simulate_boot(replace(kernel, tracers=tracers)), 11)
-    assert again.tracers == {
-        "ftrace_caller": reserve.address - 4,
-        "ftrace_regs_caller": reserve.address + 264,
-    }
+    assert again.tracers == {**tracers, "ftrace_regs_caller": reserve.address + 264}
     assert again.area(AreaRole.RESERVE) == replace(reserve, count=11, size=11 * 24)
 
 
 def test_an_end_area_before_the_reserve() -> None:
     """A linker script may reverse the two; what is between them moves by the growth of the end area then."""
-    writer = LinkedKernel(
-        text=[0x100, 0x3000, 0x3010, 0x8000, 0x8010], reserve=2, area_at={"text_end": 0x2000, "text": 0x6000}
-    )
+    text = [0x100, 0x3000, 0x3010, 0x8000, 0x8010]
+    writer = LinkedKernel(text=text, area_at={"text_end": 0x2000, "text": 0x6000})
     kernel = writer.kernel()
     again = relink(simulate_boot(kernel), 1)
     base = writer.base
@@ -280,16 +270,10 @@ def test_an_end_area_before_the_reserve() -> None:
 @pytest.mark.parametrize("count", [0xFFFFFFFF, 100_000])
 def test_a_damaged_count_moves_code_around_the_address_space(base: int, count: int) -> None:
     """Addresses wrap, as they do in a machine."""
-    writer = LinkedKernel(
-        text=[0x1000 + i * MIB for i in range(60)],
-        inittext=[0],
-        base=base,
-        reserve=count,
-        counts={"text": count, "text_end": 1},
-        area_at={"text_end": 0x3000000},
-        text_size=0x4000000,
-        init_base=base + 0x5000000,
-    )
+    place: dict[str, Any] = {"base": base, "init_base": base + 0x5000000, "text_size": 0x4000000}
+    counts, at = {"text": count, "text_end": 1}, {"text_end": 0x3000000}
+    text = range(0x1000, 0x1000 + 60 * MIB, MIB)
+    writer = LinkedKernel(text=text, inittext=[0], reserve=count, counts=counts, area_at=at, **place)
     boot = simulate_boot(writer.kernel())
     assert boot.failures
     for failure in boot.failures:
