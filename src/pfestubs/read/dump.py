@@ -237,7 +237,7 @@ def _extents(elf: Elf, file_size: int | None) -> Sequence[Extent]:
     """
     loads = [s for s in elf.segments if s.type == "PT_LOAD" and s.filesz]
     if not loads:
-        raise InputError(elf.path, "is a core without any memory in it")
+        raise elf.error("is a core without any memory in it")
     base = _PAGE_OFFSET[elf.bits]
     extents = []
     for segment in loads:
@@ -246,15 +246,13 @@ def _extents(elf: Elf, file_size: int | None) -> Sequence[Extent]:
         elif segment.vaddr in {0, segment.paddr}:
             extents.append(Extent(base + segment.paddr, segment.offset, segment.filesz))
     if not extents:
-        raise InputError(
-            elf.path,
+        raise elf.error(
             f"is the core of a program, not of a kernel: no memory in it is at {base:#x} or above",
             "give an ELF core of the kernel: of kdump, of QEMU's dump-guest-memory, or /proc/kcore",
         )
     end = max(extent.offset + extent.size for extent in extents)
     if file_size is not None and end > file_size:
-        raise InputError(
-            elf.path,
+        raise elf.error(
             f"is cut short: its memory would end at byte {end:,}, the file has {file_size:,}",
             "copy the dump again",
         )

@@ -12,12 +12,12 @@ from bisect import bisect_left
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pfestubs.errors import InputError
 from pfestubs.read import elf as e
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pfestubs.errors import InputError
     from pfestubs.read.elf import Elf
     from pfestubs.read.memory import Memory
 
@@ -81,9 +81,8 @@ class RelocatedWords:
         # Section headers name the same tables that boot finds.
         for table in self._section_tables() if elf.sections else self._dynamic_tables():
             if table.size % (3 * elf.word):
-                raise InputError(
-                    elf.path,
-                    f"has {table.size} bytes of dynamic relocations, not a multiple of {3 * elf.word}",
+                raise elf.error(
+                    f"has {table.size} bytes of dynamic relocations, not a multiple of {3 * elf.word}"
                 )
             data = elf.file_range(table.offset, table.size, "dynamic relocations")
             columns.append((table, elf.words(data, elf.word)))
@@ -99,8 +98,7 @@ class RelocatedWords:
             for rows in (tables, self._dynamic_tables())
         )
         if (start, size) != (found, found_size):
-            raise InputError(
-                self._elf.path,
+            raise self._elf.error(
                 f"is damaged: its section headers have {size:,} bytes of relocations at byte {start:,}, its"
                 f" dynamic section, which boot reads, {found_size:,} at byte {found:,}",
                 "build it again",
@@ -146,8 +144,7 @@ class RelocatedWords:
         size = min(run.stop - address, self._elf.dynamic_size_max)
         content = self._memory.read(address, size) if size > 0 else None
         if not content:
-            raise InputError(
-                self._elf.path,
+            raise self._elf.error(
                 f"has its dynamic section at {address:#x}, where the file holds none",
                 "is the file truncated?",
             )
@@ -157,8 +154,7 @@ class RelocatedWords:
         for segment in self._elf.segments:
             if segment.type == "PT_LOAD" and 0 <= address - segment.vaddr <= segment.filesz - size:
                 return segment.offset + address - segment.vaddr
-        raise InputError(
-            self._elf.path,
+        raise self._elf.error(
             f"its dynamic section refers to {size:,} bytes at {address:#x}, where the file holds nothing",
             "is the file truncated?",
         )
@@ -192,10 +188,9 @@ class RelocatedWords:
         return values
 
     def _unexpected(self, kind: int, what: str) -> InputError:
-        return InputError(
-            self._elf.path,
+        return self._elf.error(
             f"the location table has a relocation {self._elf.relocation_name(kind)} {what},"
-            " expected only relative ones, one per slot",
+            " expected only relative ones, one per slot"
         )
 
     def _symbol_value(self, table: _Table, info: int) -> int:

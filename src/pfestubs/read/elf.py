@@ -16,7 +16,6 @@ from functools import cached_property, partial
 from itertools import compress, count
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pfestubs.errors import InputError
 from pfestubs.read.headers import Headers
 from pfestubs.read.source import open_source
 
@@ -189,10 +188,7 @@ class Elf(Headers):
             return b""
         data = self.section_data(self.symtab)
         if len(data) % self.symbol_size:
-            raise InputError(
-                self.path,
-                f"has a symbol table of {len(data)} bytes, not a multiple of {self.symbol_size}",
-            )
+            raise self.error(f"has a symbol table of {len(data)} bytes, not a multiple of {self.symbol_size}")
         return data
 
     @cached_property
@@ -202,7 +198,7 @@ class Elf(Headers):
             return b""
         link = self.sections[self.symtab].link
         if not 0 < link < len(self.sections):
-            raise InputError(self.path, f"section {self.symtab} links to section {link}, which is not there")
+            raise self.error(f"section {self.symtab} links to section {link}, which is not there")
         return self.section_data(link)
 
     @cached_property
@@ -236,22 +232,18 @@ class Elf(Headers):
         try:
             name, value, size, info, section = self.symbol_fields(index)
         except struct.error as e:
-            raise InputError(
-                self.path, f"refers to symbol {index}, the symbol table has {self.symbol_count}"
-            ) from e
+            raise self.error(f"refers to symbol {index}, the symbol table has {self.symbol_count}") from e
         reserved = section >= _SHN_LORESERVE
         if section == _SHN_XINDEX:
             try:
                 (section,) = struct.unpack_from(self.order + "I", self._extended_indices, index * 4)
             except struct.error as e:
-                raise InputError(
-                    self.path, f"symbol {index} has its section index in a table that does not hold it"
+                raise self.error(
+                    f"symbol {index} has its section index in a table that does not hold it"
                 ) from e
             reserved = False
         if not reserved and section >= len(self.sections):
-            raise InputError(
-                self.path, f"symbol {index} is in section {section}, the file has {len(self.sections)}"
-            )
+            raise self.error(f"symbol {index} is in section {section}, the file has {len(self.sections)}")
         return Symbol(name, value, size, info & 0xF, info >> 4, section, reserved)
 
     def symbol_name(self, symbol: Symbol) -> str:
@@ -303,10 +295,9 @@ class Elf(Headers):
         data = self.section_data(index)
         columns = 3 if section.type == SHT_RELA else 2
         if len(data) % (columns * self.word):
-            raise InputError(
-                self.path,
+            raise self.error(
                 f"relocation section {self.section_label(index)} has {len(data)} bytes, not a multiple of"
-                f" {columns * self.word}",
+                f" {columns * self.word}"
             )
         words = self.words(data, self.word)
         return Relocations(words[0::columns], words[1::columns], words[2::columns] if columns == 3 else None)

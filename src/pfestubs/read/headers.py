@@ -117,12 +117,12 @@ class Headers:
         head = source.read_up_to(0, HEAD)
         refuse_other_than_elf(self.path, head)
         if len(head) < 16 or head[4] not in {1, 2} or head[5] not in {1, 2}:
-            raise InputError(self.path, "has a damaged ELF header (class or byte order unknown)")
+            raise self.error("has a damaged ELF header (class or byte order unknown)")
         self.bits = 32 * head[4]
         self.byte_order = ByteOrder.LITTLE if head[5] == 1 else ByteOrder.BIG
         header = _decoders(self.byte_order, self.bits, of_all=False).Elf_Ehdr
         if len(head) < header.sizeof():
-            raise InputError(self.path, f"is cut short: {len(head)} bytes do not hold an ELF header")
+            raise self.error(f"is cut short: {len(head)} bytes do not hold an ELF header")
         with _ours(self.path, "ELF header"):
             self._header = struct_parse(header, BytesIO(head))
         self.type: str | int = self._header.e_type
@@ -133,6 +133,10 @@ class Headers:
     def _structs(self) -> Any:
         return _decoders(self.byte_order, self.bits, of_all=True)
 
+    def error(self, problem: str, advice: str = "") -> InputError:
+        """Return the error that the file has a problem."""
+        return InputError(self.path, problem, advice)
+
     def file_range(self, offset: int, size: int, what: str) -> bytes:
         """Return `size` bytes at a file offset."""
         self.require_in_file(offset, size, what)
@@ -141,8 +145,7 @@ class Headers:
     def require_in_file(self, offset: int, size: int, what: str) -> None:
         """Refuse a range that ends after the file, without reading it."""
         if offset + size > self.source.size:
-            raise InputError(
-                self.path,
+            raise self.error(
                 f"is cut short or damaged: its {what} would end at byte {offset + size:,}, the file has"
                 f" {self.source.size:,}",
                 "copy or build it again",
@@ -183,7 +186,7 @@ class Headers:
         number = self._first_section.sh_info if header.e_phnum == _PN_XNUM else header.e_phnum
         self._require_size("program", header.e_phentsize, self._structs.Elf_Phdr.sizeof())
         if number > _SEGMENTS_MAX:
-            raise InputError(self.path, f"has {number:,} program headers, expected at most {_SEGMENTS_MAX:,}")
+            raise self.error(f"has {number:,} program headers, expected at most {_SEGMENTS_MAX:,}")
         table = self.file_range(header.e_phoff, number * header.e_phentsize, "program header table")
         stream = BytesIO(table)
         with _ours(self.path, "program header"):
@@ -192,7 +195,7 @@ class Headers:
 
     def _require_size(self, kind: str, size: int, expected: int) -> None:
         if size != expected:
-            raise InputError(self.path, f"has {kind} headers of {size} bytes, expected {expected}")
+            raise self.error(f"has {kind} headers of {size} bytes, expected {expected}")
 
     # -- notes and the dynamic section -------------------------------------------------------------------
 
@@ -237,6 +240,6 @@ class Headers:
         """
         total = sum(sizes)
         if total > self.source.size:
-            raise InputError(
-                self.path, f"is damaged: its {what} claim {total:,} bytes, the file has {self.source.size:,}"
+            raise self.error(
+                f"is damaged: its {what} claim {total:,} bytes, the file has {self.source.size:,}"
             )

@@ -49,8 +49,8 @@ def open_kernel(path: str, system_map: str | None = None) -> Iterator[Kernel]:
         require_kind(elf, "kernel")
         if system_map is None:
             if elf.symtab is None:
-                raise InputError(
-                    elf.path, "has no symbol table: it was stripped", "give its System.map with --system-map"
+                raise elf.error(
+                    "has no symbol table: it was stripped", "give its System.map with --system-map"
                 )
             yield _read(elf, ElfSymbols(elf), elf.path)
         else:
@@ -95,8 +95,7 @@ def _read(elf: Elf, symbols: SymbolView, source: str) -> Kernel:
     if 2 * table.count(0) <= len(table):  # else the check says that the table is damaged
         relocated.require_agreement()
     if table and not any(table) and not relocated.is_known:
-        raise InputError(
-            elf.path,
+        raise elf.error(
             "has no section headers and no dynamic section, and its location table holds only zeros: its"
             " relocations cannot be found",
             "give the vmlinux with its section headers",
@@ -187,9 +186,7 @@ def build_id_of(
 def _require_elfv2(elf: Elf) -> None:
     """ELFv1 kernels have neither patchable entries nor stubs (arch/powerpc/Kconfig, Makefile.postlink)."""
     if elf.machine == "EM_PPC64" and (elf.flags & 3 == 1 or elf.sections_named(".opd")):
-        raise InputError(
-            elf.path, "uses the 64-bit ELF ABI v1, whose kernels have no ftrace stubs", "nothing to check"
-        )
+        raise elf.error("uses the 64-bit ELF ABI v1, whose kernels have no ftrace stubs", "nothing to check")
 
 
 def _extents(elf: Elf) -> list[Extent]:
@@ -216,8 +213,7 @@ def _require_loaded(elf: Elf, name: str, address: int) -> None:
     named = {section.offset - section.addr for section in sections}
     loaded = {s.offset - s.vaddr for s in loads if s.vaddr <= address < s.vaddr + s.filesz}
     if named.isdisjoint(loaded):
-        raise InputError(
-            elf.path,
+        raise elf.error(
             f"is damaged: its program headers do not load what its section headers have at {name},"
             f" {address:#x}",
             "build it again",

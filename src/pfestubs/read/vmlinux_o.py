@@ -6,7 +6,6 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.errors import InputError
 from pfestubs.layouts import LAYOUTS, STUB_SYMBOLS
 from pfestubs.model import ReserveArray, TextSection, VmlinuxO, ppc
 from pfestubs.read import elf as e
@@ -35,9 +34,7 @@ def read_vmlinux_o(path: str) -> VmlinuxO:
     with e.open_elf(path) as elf:
         require_kind(elf, "object")
         if elf.symtab is None:
-            raise InputError(
-                elf.path, "has no symbol table: it was stripped", "give vmlinux.o as the linker wrote it"
-            )
+            raise elf.error("has no symbol table: it was stripped", "give vmlinux.o as the linker wrote it")
         locations = _locations(elf)
         code = [
             i
@@ -81,8 +78,7 @@ def _relocation_sections(elf: Elf) -> dict[int, list[int]]:
             if section.type in _RELOCATION_TYPES:
                 relocations[section.info].append(i)
             elif section.type != e.SHT_PROGBITS and elf.section_name(i).startswith((".rel", ".crel")):
-                raise InputError(
-                    elf.path,
+                raise elf.error(
                     f"the relocations of section {elf.section_label(section.info)} are in section"
                     f" {elf.section_label(i)} of the unsupported type {section.type:#x}",
                     "link without packed relocations; SHT_RELA, SHT_REL and SHT_CREL are supported",
@@ -111,8 +107,8 @@ class _LocationReader:
         for index in sections:
             offsets, infos, addends = _relocations(elf, index)
             if elf.sections[index].link != elf.symtab:
-                raise InputError(
-                    elf.path, f"relocation section {elf.section_label(index)} does not use the symbol table"
+                raise elf.error(
+                    f"relocation section {elf.section_label(index)} does not use the symbol table"
                 )
             slots.extend(_as_array(offsets))
             if addends is None:
@@ -155,7 +151,7 @@ class _LocationReader:
         target = _target(self._elf, info)
         if isinstance(target, str):
             entry = f"{self._elf.section_label(table)}+{offsets[infos.index(info)]:#x}"
-            raise InputError(self._elf.path, f"entry {entry} {target}")
+            raise self._elf.error(f"entry {entry} {target}")
         section, value = target
         self._targets[info] = self.found.setdefault(section, array("Q")), value
 
@@ -177,15 +173,13 @@ def _as_array(values: array[int]) -> array[int]:
 def _refuse_bad_table(elf: Elf, table: int) -> None:
     section = elf.sections[table]
     if section.is_nobits:
-        raise InputError(
-            elf.path,
+        raise elf.error(
             f"holds no data: section {elf.section_label(table)} is empty space",
             "it looks like a file of debug information (--only-keep-debug); give the object itself",
         )
     if section.size % elf.word:
-        raise InputError(
-            elf.path,
-            f"section {elf.section_label(table)} has {section.size} bytes, not a multiple of {elf.word}",
+        raise elf.error(
+            f"section {elf.section_label(table)} has {section.size} bytes, not a multiple of {elf.word}"
         )
 
 
@@ -194,9 +188,7 @@ def _addends_in_place(elf: Elf, table: int, words: array[int], offsets: array[in
     try:
         return array("Q", [words[offset // elf.word] for offset in offsets])
     except IndexError as error:
-        raise InputError(
-            elf.path, f"a relocation of section {elf.section_label(table)} lies outside it"
-        ) from error
+        raise elf.error(f"a relocation of section {elf.section_label(table)} lies outside it") from error
 
 
 def _target(elf: Elf, info: int) -> tuple[int, int] | str:
@@ -228,18 +220,16 @@ def _compare_slots(elf: Elf, table: int, slots: array[int]) -> None:
         advice = ""
         if not slots:
             advice = "its relocations were stripped or applied; give vmlinux.o as the linker wrote it"
-        raise InputError(
-            elf.path,
+        raise elf.error(
             f"section {label} has room for {expected:,} entries and {len(slots):,} relocations;"
             " they must be equal",
             advice,
         )
     for slot, entry in zip(sorted(slots), wanted, strict=True):
         if slot != entry:
-            raise InputError(
-                elf.path,
+            raise elf.error(
                 f"a relocation at {label}+{slot:#x} fills no entry of its own ({size} bytes, entries of"
-                f" {elf.word})",
+                f" {elf.word})"
             )
 
 
@@ -266,7 +256,7 @@ def _reserve(elf: Elf, stubs: dict[str, Symbol]) -> int | None:
             or symbol.size not in {0, _COUNT_SIZE}
             or symbol.value + _COUNT_SIZE > section.size
         ):
-            raise InputError(elf.path, f"{name} is not a {_COUNT_SIZE}-byte number in a section")
+            raise elf.error(f"{name} is not a {_COUNT_SIZE}-byte number in a section")
         elf.require_in_file(section.offset, section.size, f"section {symbol.section}")
         content = elf.source.read(section.offset + symbol.value, _COUNT_SIZE)
         return int.from_bytes(content, elf.byte_order.value)
@@ -291,8 +281,8 @@ def _relocations(elf: Elf, index: int) -> Relocations:
     try:
         offsets, symbols, types, addends = decode_crel(elf.section_data(index), elf.bits)
     except ValueError as error:
-        raise InputError(
-            elf.path, f"relocation section {elf.section_label(index)} (CREL) is damaged: {error}"
+        raise elf.error(
+            f"relocation section {elf.section_label(index)} (CREL) is damaged: {error}"
         ) from error
     shift = 32 if elf.bits == 64 else 8
     infos = array("Q", [symbol << shift | kind for symbol, kind in zip(symbols, types, strict=True)])
