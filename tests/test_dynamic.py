@@ -63,7 +63,7 @@ def image(
 
 def words(elf: Elf, slots: int = 4, dynamic: int | None = None) -> list[int] | None:
     extents = [Extent(s.vaddr, s.offset, s.filesz) for s in elf.segments if s.type == "PT_LOAD"]
-    relocated = RelocatedWords(elf, Memory(elf.source.read, extents, elf.order), dynamic)
+    relocated = RelocatedWords(elf, Memory(elf.source.read, extents, elf.byte_order), dynamic)
     found = relocated.words(range(BASE, BASE + slots * elf.word))
     return None if found is None else list(found)
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from pfestubs.errors import PfestubsError, RefusedError
 from pfestubs.formats import FORMATS, RenderOptions, render
-from pfestubs.formats.explain import MEANINGS, explain_summary, explanation_text
+from pfestubs.formats.explain import MEANINGS, explain_summary, explanation_sentences
 from pfestubs.model.boot_log import BootLog, BugPhase, CodeAddress, Comparison, MessageKind, Proof
 from pfestubs.model.findings import Action, Remedy
 from pfestubs.read import boot_log
@@ -390,8 +390,8 @@ def test_how_a_failure_compares(
     assert result.failed
     for e in result.explanations:
         assert (e.comparison, e.agrees, e.function, e.rule) == (comparison, agrees, function, rule)
-        assert text in explanation_text(e)
-        assert text != AWAY or "(limit 33,554,432)" in explanation_text(e)
+        assert text in "; ".join(explanation_sentences(e, with_remedy=True))
+        assert text != AWAY or "(limit 33,554,432)" in "; ".join(explanation_sentences(e, with_remedy=True))
         lost = comparison in {Comparison.FUNCTION_LOST, Comparison.RULE_LOST}
         assert (e.remedy is not None) is (agrees is True or lost)
     if comparison is Comparison.RULE_LOST:
@@ -455,7 +455,7 @@ def test_the_tracer_against_the_toc(tmp_path: Path, toc: int | None, where: str,
     if agrees:
         assert explanation.remedy == Remedy(Action.SHRINK_TEXT)
         figures = "2,147,483,649 bytes from the TOC pointer (limit 2,147,483,648)"
-        assert figures in explanation_text(explanation)
+        assert figures in "; ".join(explanation_sentences(explanation, with_remedy=True))
 
 
 OTHER_KERNEL = r"boot\.log: error: is of another kernel: '7\.2\.1-other #7 SMP Tue Nov  3 12:00:00 UTC 2026', .* '7\.2\.0-small #1 SMP Mon Nov  2 12:00:00 UTC 2026'"

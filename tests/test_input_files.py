@@ -250,16 +250,16 @@ def test_labels_are_visited_once(tmp_path: Path) -> None:
         assert symbols.locate(0x800) == ("0x800", 0)
 
 
-@pytest.mark.parametrize("order", list(ByteOrder))
+@pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("bits", [64, 32])
-def test_a_search_names_what_the_index_names(bits: int, order: ByteOrder, tmp_path: Path) -> None:
+def test_a_search_names_what_the_index_names(bits: int, order: str, tmp_path: Path) -> None:
     """The first names are searched for in the table's bytes, the rest come from an index: the same."""
     text = Section(".text", size=0x40000, flags=AX, addr=0xC0000000)
     symbols = [Symbol("local", 0xC0000100, text, bind=0, type=2)]
     symbols += [Symbol("data", 0xC0000180, text, type=1), Symbol("weak", 0xC0000100, text, bind=2, type=2)]
     symbols += [Symbol("global", 0xC0000100, text, type=2), Symbol(".L1", 0xC0000200, text)]
     symbols += [Symbol("far", 0xC0010000, text, type=2), Symbol("again", 0xC0010000, text, type=2)]
-    options = {"bits": bits, "order": order.struct, "machine": 21 if bits == 64 else 20}
+    options = {"bits": bits, "order": order, "machine": 21 if bits == 64 else 20}
     path = save_elf(tmp_path / "vmlinux", [text], symbols, type_=ET_EXEC, **options)
     addresses = [0xC0000000 + offset for offset in (0, 0x100, 0x104, 0x1F0, 0x204, 0xFFFC, 0x10000, 0x30000)]
     with open_elf(str(path)) as elf:
@@ -409,8 +409,8 @@ def test_compressed_code(tmp_path: Path) -> None:
     assert "SHF_COMPRESSED" in refusal("check", path)
 
 
-@pytest.mark.parametrize("order", "<>")
-def test_words_at_the_end_of_an_extent(order: str) -> None:
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_words_at_the_end_of_an_extent(order: ByteOrder) -> None:
     """A word that begins in the last three bytes is known only where the next extent continues."""
     content = bytes(range(1, 33))
     for second, known in ((0x1010, True), (0x1011, False)):
@@ -418,7 +418,7 @@ def test_words_at_the_end_of_an_extent(order: str) -> None:
         memory = Memory(lambda at, size: content[at : at + size], extents, order)
         for address in range(0x100C, 0x1011):
             fits = address == 0x100C or known
-            want = struct.unpack_from(order + "I", content, address - 0x1000)[0] if fits else None
+            want = int.from_bytes(content[address - 0x1000 :][:4], order) if fits else None
             assert memory.word(address) == want, hex(address)
             assert memory.words_at(array("Q", [0x1000, address]))[1] == want
             assert memory.words_at(array("Q", [address, 0x1000]))[0] == want
@@ -436,7 +436,7 @@ def test_words_at_the_end_of_an_extent(order: str) -> None:
 )
 def test_extents_that_overlap_hide_nothing(extents: list[Extent]) -> None:
     content = bytes(range(1, 33))
-    memory = Memory(lambda at, size: content[at : at + size], extents, "<")
+    memory = Memory(lambda at, size: content[at : at + size], extents, "little")
     assert memory.read(0x1000, 32) == content
     assert memory.runs == [range(0x1000, 0x1020)]
     assert [memory.word(0x1000 + i) for i in range(0, 32, 4)] == list(struct.unpack("<8I", content))

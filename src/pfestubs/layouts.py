@@ -40,11 +40,6 @@ class AreaSpec(NamedTuple):
         """The symbol of the 4-byte stub count."""
         return self.symbol + "_count"
 
-    @property
-    def generated(self) -> bool:
-        """Whether the generated assembly reserves it, not the kernel's own `ftrace_entry.S`."""
-        return self.role is not AreaRole.RESERVE
-
 
 class Layout(NamedTuple):
     """The names and sizes of one generation of kernels; `areas` in the order of their addresses."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pfestubs.layouts import LAYOUTS, Layout
-from pfestubs.model import Area, ByteOrder, Kernel, SymbolInfo, ppc
+from pfestubs.model import Area, Kernel, SymbolInfo, ppc
 from pfestubs.rules.kernel.boot import Boot
 from pfestubs.rules.kernel.replay import replay
 from pfestubs.rules.kernel.simulation import simulate_boot
@@ -115,7 +115,7 @@ def kernel_of(
     usual: dict[str, Any] = {
         "file": "vmlinux",
         "bits": 64,
-        "byte_order": ByteOrder.LITTLE,
+        "byte_order": "little",
         "layout": layout,
         "table_address": BASE + 1024 * MIB,
         "table": table,
@@ -266,7 +266,7 @@ class LinkedKernel:
         return Kernel(
             file="vmlinux",
             bits=self.bits,
-            byte_order=ByteOrder.LITTLE if self.order == "<" else ByteOrder.BIG,
+            byte_order="little" if self.order == "<" else "big",
             layout=layout,
             table_address=self.data_address,
             table=array("Q", values[: table_bytes * 8 // self.bits]),

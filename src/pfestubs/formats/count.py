@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfestubs.formats import RenderOptions
-    from pfestubs.model import ObjectCounts
     from pfestubs.rules.kernel.sizing import SizedObject, Trap
 
 
@@ -23,15 +22,14 @@ def render_text(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  #
     counts = sized.counts
     layout = f"layout {counts.layout.name}" if counts.layout else "layout unknown (no stub symbols)"
     entries = counts.entries
-    machine = f"{ppc.MACHINES[counts.bits]}, {counts.byte_order.value}-endian"
+    machine = f"{ppc.MACHINES[counts.bits]}, {counts.byte_order}-endian"
     yield f"{escape_line(counts.file)}: {machine}, {layout}\n"
     yield (
         f"entries: {entries.total:,} (text {entries.text:,}, inittext {entries.inittext:,},"
         f" exittext {entries.exittext:,})\n"
     )
-    stubs = _stub_counts(counts)
-    if stubs is not None:
-        yield "stubs:   " + ", ".join(f"{name} {number:,}" for name, number in stubs.items()) + "\n"
+    if counts.stubs is not None:
+        yield "stubs:   " + ", ".join(f"{name} {number:,}" for name, number in counts.stubs.items()) + "\n"
     if sized.trap is not None and not sized.ok:
         yield f"{escape_line(counts.file)}: error: {trap_error(sized.trap)}\n"
     elif sized.judged:
@@ -58,7 +56,7 @@ def render_json(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  #
             "class": counts.bits,
             "layout": counts.layout.name if counts.layout else None,
             "entries": {**counts.entries._asdict(), "total": counts.entries.total},
-            "stubs": _stub_counts(counts),
+            "stubs": counts.stubs,
             **({"trap": trap} if sized.judged else {}),
         }
     )
@@ -85,10 +83,3 @@ def _trap_distance(trap: Trap) -> str:
         f"text location {trap.index + 1:,} is {abs(trap.distance):,} bytes from its stub (limit"
         f" {abs(ppc.branch_limit(trap.distance)):,}, margin {TRAP_MARGIN:,})"
     )
-
-
-def _stub_counts(counts: ObjectCounts) -> dict[str, int] | None:
-    """Return the stubs by the names of their areas, None where the layout is unknown."""
-    if counts.layout is None or counts.stubs is None:
-        return None
-    return {area.name: counts.stubs.of(area.role) for area in counts.layout.areas}

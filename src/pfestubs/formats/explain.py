@@ -96,11 +96,6 @@ def explanation_sentences(explanation: Explanation, *, with_remedy: bool = False
     return [*sentences, comparison]
 
 
-def explanation_text(explanation: Explanation) -> str:
-    """Return an explanation in one line."""
-    return "; ".join(explanation_sentences(explanation, with_remedy=True))
-
-
 def explain_summary(result: ExplainResult) -> str:
     """Return the outcome in one sentence, without the log's name; what to do is in it."""
     file = result.boot.kernel.file
@@ -219,6 +214,6 @@ def _values(explanation: Explanation) -> dict[str, Any]:
         },
         "logged_address": optional_address(message.code.address if message.code else None),
         "predicted": finding and keys_of(finding, "rule function location distance limit"),
-        "text": explanation_text(explanation),
+        "text": "; ".join(explanation_sentences(explanation, with_remedy=True)),
         "remedy": remedy_values(explanation.remedy),
     }

@@ -71,7 +71,7 @@ def machine_words(kernel: KernelIdentity) -> list[str]:
     """Return what kind of kernel it is, as far as known: "64-bit", "little-endian", "layout ool"."""
     words = [] if kernel.bits is None else [f"{kernel.bits}-bit"]
     if kernel.byte_order is not None:
-        words.append(f"{kernel.byte_order.value}-endian")
+        words.append(f"{kernel.byte_order}-endian")
     return [*words, f"layout {kernel.layout or 'unknown'}"]
 
 

@@ -44,14 +44,10 @@ class KernelTree:
     @property
     def states(self) -> dict[str, BlockState]:
         """Return what each makefile contains."""
-        return {
-            name: "absent"
-            if text == self.stripped[name]
-            else "current"
-            if text == self.edited[name]
-            else "other"
-            for name, text in self.found.items()
+        known: Mapping[str, Mapping[str, BlockState]] = {
+            name: {self.edited[name]: "current", self.stripped[name]: "absent"} for name in self.found
         }
+        return {name: known[name].get(text, "other") for name, text in self.found.items()}
 
     def vendored_version(self) -> str | None:
         """Return the version of the copy of pfestubs in the tree, "" if it has none, None without a copy."""

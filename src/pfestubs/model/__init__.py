@@ -8,17 +8,14 @@ bytes, counts are numbers of entries or stubs.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
-
-from pfestubs.layouts import AreaRole
 
 if TYPE_CHECKING:
     from array import array
     from collections import Counter
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from pfestubs.layouts import AreaSpec, Layout
+    from pfestubs.layouts import AreaRole, AreaSpec, Layout
 
 COUNT_SCHEMA: Final = "pfestubs/count/1"
 CHECK_SCHEMA: Final = "pfestubs/check/1"
@@ -27,16 +24,7 @@ TRAMPOLINE_FREED: Final = "ftrace_tramp_init"
 """The trampoline that is freed with init memory."""
 
 
-class ByteOrder(Enum):
-    """The byte order of a file; the value is used in documents."""
-
-    LITTLE = "little"
-    BIG = "big"
-
-    @property
-    def struct(self) -> str:
-        """The prefix of a `struct` format in this byte order."""
-        return "<" if self is ByteOrder.LITTLE else ">"
+ByteOrder = Literal["little", "big"]
 
 
 # -- views of memory and symbols -----------------------------------------------------------------------------
@@ -129,19 +117,6 @@ class EntryCounts(NamedTuple):
         return self.text + self.inittext + self.exittext
 
 
-class AreaCounts(NamedTuple):
-    """Stubs by the role of their area; `reserve` is None for a layout without one."""
-
-    reserve: int | None
-    end: int
-    init: int
-
-    def of(self, role: AreaRole) -> int:
-        """Return the count for an area of that role."""
-        counts = {AreaRole.RESERVE: self.reserve or 0, AreaRole.END: self.end, AreaRole.INIT: self.init}
-        return counts[role]
-
-
 class ObjectCounts(NamedTuple):
     """The counts of an object, as `pfestubs count` finds or an earlier run saved them.
 
@@ -149,6 +124,7 @@ class ObjectCounts(NamedTuple):
         file: the object, or the saved document.
         bits: 64 or 32.
         layout: None where the object has no stub symbols; then `stubs` is None too.
+        stubs: by the area's name.
     """
 
     file: str
@@ -156,7 +132,7 @@ class ObjectCounts(NamedTuple):
     byte_order: ByteOrder
     layout: Layout | None
     entries: EntryCounts
-    stubs: AreaCounts | None
+    stubs: Mapping[str, int] | None
 
 
 class TextSection(NamedTuple):

@@ -120,12 +120,12 @@ class _Dump:
     def linked_memory(self, offset: int) -> Memory:
         """Return the memory by linked addresses, for a kernel that runs `offset` bytes above them."""
         extents = [Extent(e.address - offset, e.offset, e.size) for e in self._extents]
-        return Memory(self._read, extents, self._kernel.byte_order.struct)
+        return Memory(self._read, extents, self._kernel.byte_order)
 
     def number(self, address: int, size: int) -> int | None:
         """Return the unsigned number of 4 or 8 bytes at a virtual address."""
         content = self._memory.read(address, size)
-        return None if content is None else int.from_bytes(content, self._kernel.byte_order.value)
+        return None if content is None else int.from_bytes(content, self._kernel.byte_order)
 
     # -- matching dump and kernel ------------------------------------------------------------------------
 

@@ -201,7 +201,7 @@ class RelocatedWords:
             raise self._unexpected(kind, f"with symbol {number}")
         offset = table.symbols + number * elf.symbol_size + elf.symbol_value_offset
         content = elf.file_range(offset, elf.word, "dynamic symbols")
-        return int.from_bytes(content, elf.byte_order.value)
+        return int.from_bytes(content, elf.byte_order)
 
 
 def _positions_within(offsets: array[int], span: range) -> Sequence[int]:

@@ -119,7 +119,7 @@ class Elf(Headers):
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self.word = self.bits // 8
-        self.order = self.byte_order.struct
+        self.order = "<" if self.byte_order == "little" else ">"
         is_64 = self.bits == 64
         self._section_struct = struct.Struct(self.order + ("IIQQQQIIQQ" if is_64 else "10I"))
         self._symbol_struct = struct.Struct(self.order + ("IBBHQQ" if is_64 else "IIIBBH"))
@@ -133,7 +133,7 @@ class Elf(Headers):
         """Return `data` as unsigned words of `size` bytes (4 or 8) in the file's byte order, in bulk."""
         column = array({4: "I", 8: "Q"}[size])
         column.frombytes(data)
-        if (self.order == "<") != (sys.byteorder == "little"):
+        if self.byte_order != sys.byteorder:
             column.byteswap()
         return column
 

@@ -21,7 +21,6 @@ from elftools.elf.notes import iter_notes
 from elftools.elf.structs import ELFStructs
 
 from pfestubs.errors import InputError
-from pfestubs.model import ByteOrder
 from pfestubs.read.file_types import HEAD, refuse_other_than_elf
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from elftools.elf.elffile import ELFFile
 
+    from pfestubs.model import ByteOrder
     from pfestubs.read.source import Source
 
 _SHN_XINDEX: Final = 0xFFFF
@@ -88,7 +88,7 @@ def build_id_in(data: bytes, byte_order: ByteOrder, bits: int) -> str | None:
 @lru_cache(maxsize=8)
 def _decoders(byte_order: ByteOrder, bits: int, *, of_all: bool) -> Any:
     """Return pyelftools' decoders: of the ELF header, or of all that it leads to, which takes 5 ms more."""
-    structs = ELFStructs(little_endian=byte_order is ByteOrder.LITTLE, elfclass=bits)
+    structs = ELFStructs(little_endian=byte_order == "little", elfclass=bits)
     structs.create_basic_structs()
     if of_all:
         # Without the type of the file: the notes of a core are named like those of a kernel.
@@ -119,7 +119,7 @@ class Headers:
         if len(head) < 16 or head[4] not in {1, 2} or head[5] not in {1, 2}:
             raise self.error("has a damaged ELF header (class or byte order unknown)")
         self.bits = 32 * head[4]
-        self.byte_order = ByteOrder.LITTLE if head[5] == 1 else ByteOrder.BIG
+        self.byte_order: ByteOrder = "little" if head[5] == 1 else "big"
         header = _decoders(self.byte_order, self.bits, of_all=False).Elf_Ehdr
         if len(head) < header.sizeof():
             raise self.error(f"is cut short: {len(head)} bytes do not hold an ELF header")

@@ -14,6 +14,8 @@ from pfestubs.model.ppc import offsets_in_word
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from pfestubs.model import ByteOrder
+
 _WINDOW_BITS: Final = 15
 """Words one by one are taken from windows of 32 KiB: a function and its stub each stay in one."""
 _WINDOWS: Final = 64
@@ -42,7 +44,7 @@ class _Window(NamedTuple):
 
 
 class Memory:
-    """Extents of memory in one byte order ("<" or ">"), in the order of their addresses.
+    """Extents of memory in one byte order, in the order of their addresses.
 
     Of extents that overlap, the one that begins first holds what they share. Where one ends, the next may
     continue: what is read may span both.
@@ -50,15 +52,17 @@ class Memory:
     Args:
         read: returns the bytes at a file offset; missing bytes are unknown.
         extents: in any order.
-        order: "<" or ">".
+        byte_order: of the words.
     """
 
-    def __init__(self, read: Callable[[int, int], bytes], extents: Iterable[Extent], order: str) -> None:
+    def __init__(
+        self, read: Callable[[int, int], bytes], extents: Iterable[Extent], byte_order: ByteOrder
+    ) -> None:
         self._read = read
         self._extents = list(_disjoint(extents))
         self._starts = [extent.address for extent in self._extents]
-        self._word = struct.Struct(order + "I")
-        self._is_native = (order == "<") == (sys.byteorder == "little")
+        self._word = struct.Struct("<I" if byte_order == "little" else ">I")
+        self._is_native = byte_order == sys.byteorder
         self._windows: dict[int, _Window] = {}
 
     @property

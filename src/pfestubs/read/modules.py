@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import InputError, PfestubsError, ToolError
-from pfestubs.model import ByteOrder, EntriesTable, ModuleFile, ppc
+from pfestubs.model import EntriesTable, ModuleFile, ppc
 from pfestubs.read import elf as e
 from pfestubs.read.file_types import require_kind
 from pfestubs.read.vmlinux_o import ENTRIES
@@ -147,7 +147,7 @@ def _abi(elf: Elf) -> int | None:
     """Return the version of the 64-bit ELF ABI: as the header says, else what the byte order means."""
     if elf.bits == 32:
         return None
-    usual = 1 if elf.byte_order is ByteOrder.BIG else 2
+    usual = 1 if elf.byte_order == "big" else 2
     return 1 if elf.sections_named(".opd") else {1: 1, 2: 2}.get(elf.flags & 3, usual)
 
 

@@ -15,14 +15,12 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pfestubs.errors import InputError, InstallationError
-from pfestubs.layouts import LAYOUTS, AreaRole
+from pfestubs.layouts import LAYOUTS
 from pfestubs.model import (
     CHECK_SCHEMA,
     COUNT_SCHEMA,
     STUBS_SCHEMA,
-    AreaCounts,
     AreaFigures,
-    ByteOrder,
     EntryCounts,
     KernelFigures,
     KernelIdentity,
@@ -228,12 +226,11 @@ def _counts(document: _Document) -> ObjectCounts:
     layout, stubs = LAYOUTS.get(values.get("layout", "")), None
     if layout is not None:
         reserved = document.need(values, "stubs")
-        counts = {area.role: document.need(reserved, area.name, "stubs.") for area in layout.areas}
-        stubs = AreaCounts(counts.get(AreaRole.RESERVE), counts[AreaRole.END], counts[AreaRole.INIT])
+        stubs = {area.name: document.need(reserved, area.name, "stubs.") for area in layout.areas}
     return ObjectCounts(
         file=document.path,
         bits=document.need(values, "class"),
-        byte_order=ByteOrder(document.need(values, "byte_order")),
+        byte_order=document.need(values, "byte_order"),
         layout=layout,
         entries=entries,
         stubs=stubs,
@@ -264,14 +261,13 @@ def _check_figures(document: _Document) -> KernelFigures:
     # The findings of a damaged table hide those of its locations.
     unserved = None if _TABLE_RULE in rules or "findings" not in values else failing
     damage = next((rule for rule in rules if rule in _DAMAGE_RULES), None)
-    order = values.get("byte_order")  # since 0.2, and the class, and which kernel it is
-    kernel = values.get("kernel") or {}
+    kernel = values.get("kernel") or {}  # since 0.2, and byte order and class
     return KernelFigures(
         KernelIdentity(
             document.path,
             name,
             values.get("class"),
-            None if order is None else ByteOrder(order),
+            values.get("byte_order"),
             kernel.get("release"),
             build_id=kernel.get("build_id"),
         ),
@@ -287,16 +283,13 @@ def _check_figures(document: _Document) -> KernelFigures:
 
 def _count_figures(document: _Document) -> KernelFigures:
     counts = _counts(document)
-    layout, stubs = counts.layout, counts.stubs
-    areas = {}
-    if layout is not None and stubs is not None:
-        areas = {spec.name: AreaFigures(stubs.of(spec.role), None) for spec in layout.areas}
+    layout = counts.layout
     return KernelFigures(
         KernelIdentity(counts.file, layout.name if layout else None, counts.bits, counts.byte_order),
         source="count",
         locations=counts.entries.text + counts.entries.inittext,
         entries=counts.entries,
-        areas=areas,
+        areas={name: AreaFigures(number, None) for name, number in (counts.stubs or {}).items()},
     )
 
 

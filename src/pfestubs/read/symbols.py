@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, Final
 
-from pfestubs.model import ByteOrder, SymbolInfo, SymbolView
+from pfestubs.model import SymbolInfo, SymbolView
 from pfestubs.read import elf as e
 from pfestubs.read.elf import decode_name, raw_string_at
 
@@ -169,8 +169,8 @@ class ElfSymbols(IndexedSymbols):
     def _symbols_near(self, address: int) -> Iterator[int]:
         """Yield, ascending, the symbols at addresses that differ from `address` in the last 16 bits only."""
         elf = self._elf
-        high = (address >> 16).to_bytes(elf.word - 2, elf.byte_order.value)
-        place = elf.symbol_value_offset + (2 if elf.byte_order is ByteOrder.LITTLE else 0)
+        high = (address >> 16).to_bytes(elf.word - 2, elf.byte_order)
+        place = elf.symbol_value_offset + (2 if elf.byte_order == "little" else 0)
         table, size = elf.symbols, elf.symbol_size
         at = table.find(high, place)
         while at >= 0:

@@ -73,7 +73,7 @@ def _read(elf: Elf, symbols: SymbolView, source: str) -> Kernel:
     """Read a kernel with the symbols of `source`, the file itself or a System.map."""
     found = symbols.find([*_KNOWN, *_IDENTITY])
     layout = _layout(elf, found, source)
-    memory = Memory(elf.source.read, _extents(elf), elf.order)
+    memory = Memory(elf.source.read, _extents(elf), elf.byte_order)
     for name in (*_BRACKETS[::2], TABLE_SYMBOLS[0]):
         _require_loaded(elf, name, found[name].address)
     start, stop = (found[name].address for name in TABLE_SYMBOLS)

@@ -259,7 +259,7 @@ def _reserve(elf: Elf, stubs: dict[str, Symbol]) -> int | None:
             raise elf.error(f"{name} is not a {_COUNT_SIZE}-byte number in a section")
         elf.require_in_file(section.offset, section.size, f"section {symbol.section}")
         content = elf.source.read(section.offset + symbol.value, _COUNT_SIZE)
-        return int.from_bytes(content, elf.byte_order.value)
+        return int.from_bytes(content, elf.byte_order)
     return None
 
 

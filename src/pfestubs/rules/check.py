@@ -129,7 +129,7 @@ def _require_same_kind(kernel: Kernel, options: CheckOptions) -> None:
 def _require_machine(kernel: Kernel, file: str, bits: int, byte_order: ByteOrder) -> None:
     if (bits, byte_order) != (kernel.bits, kernel.byte_order):
         theirs, own = (
-            f"{width}-bit {order.value}-endian"
+            f"{width}-bit {order}-endian"
             for width, order in ((bits, byte_order), (kernel.bits, kernel.byte_order))
         )
         raise RefusedError(Refusal.MACHINE_DIFFERS, file, theirs, kernel.file, own)
@@ -141,7 +141,7 @@ def _compared_with_object(boot: Boot, expected: ObjectCounts | None) -> Iterator
     source, remedy = expected.file, Remedy(Action.REGENERATE_AREAS)
     if expected.stubs is not None:
         for area in boot.kernel.areas:
-            wanted = expected.stubs.of(area.role)
+            wanted = expected.stubs[area.name]
             if area.count != wanted:
                 figures = {"area": area.spec, "stubs": area.count, "expected": wanted, "source": source}
                 yield Finding("count-mismatch", "area-count", figures, stub=area.address, remedy=remedy)

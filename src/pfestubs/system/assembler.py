@@ -139,11 +139,11 @@ def _read_object(tool: str, path: str, source: str, kernel: VmlinuxO) -> bytes:
     try:
         with open_source(path, raw=True) as made:
             elf = Elf(made)
-            found = (elf.bits, elf.byte_order.value, elf.machine, elf.type)
+            found = (elf.bits, elf.byte_order, elf.machine, elf.type)
             content = made.read(0, made.size)
     except InputError as error:
         raise ToolError(tool, f"succeeded but wrote no object for {source}: it {error.problem}") from error
-    expected = (kernel.bits, kernel.byte_order.value, f"EM_{ppc.MACHINES[kernel.bits].upper()}", "ET_REL")
+    expected = (kernel.bits, kernel.byte_order, f"EM_{ppc.MACHINES[kernel.bits].upper()}", "ET_REL")
     if found != expected:
         shown = ["{}-bit {}-endian, {}, {}".format(*kind) for kind in (found, expected)]
         raise ToolError(

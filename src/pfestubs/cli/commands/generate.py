@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Unpack
 from pfestubs.cli import options
 from pfestubs.errors import InputError, UsageError
 from pfestubs.formats.templates import render_template
-from pfestubs.layouts import RESERVE_CONFIG
+from pfestubs.layouts import RESERVE_CONFIG, AreaRole
 from pfestubs.read.vmlinux_o import read_vmlinux_o
 from pfestubs.rules.kernel import sizing
 from pfestubs.system.files import print_messages, write_output
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pfestubs.layouts import Layout
-    from pfestubs.model import AreaCounts, VmlinuxO
+    from pfestubs.model import VmlinuxO
 
 
 @options.command(
@@ -57,13 +59,14 @@ def generate(obj: VmlinuxO, spare: int | str | None = None, **sizes: Unpack[opti
             "give it with --layout (and --reserve for ool)",
         )
     stubs = _with_spare(obj, count.layout, count.stubs, spare)
-    areas = (area for area in count.layout.areas if area.generated)
-    return render_template(f"{count.layout.name}.S.j2", {area.name: stubs.of(area.role) for area in areas})
+    return render_template(f"{count.layout.name}.S.j2", stubs)
 
 
-def _with_spare(obj: VmlinuxO, layout: Layout, stubs: AreaCounts, spare: int | str | None) -> AreaCounts:
+def _with_spare(
+    obj: VmlinuxO, layout: Layout, stubs: Mapping[str, int], spare: int | str | None
+) -> Mapping[str, int]:
     if not isinstance(spare, int):
-        trap = sizing.measure_reserve(obj, layout, stubs.reserve or 0)
+        trap = sizing.measure_reserve(obj, layout, stubs)
         if trap == "unknown" and spare == "auto":
             raise InputError(
                 obj.file,
@@ -79,7 +82,8 @@ def _with_spare(obj: VmlinuxO, layout: Layout, stubs: AreaCounts, spare: int | s
             print_messages(f"{obj.file}: warning: {trap_sentence(trap)}; {advice}")
             return stubs
         spare = trap.stubs
-    total = stubs.end + spare
+    end = next(area.name for area in layout.areas if area.role is AreaRole.END)
+    total = stubs[end] + spare
     if total > options.COUNT_LIMIT:
         raise UsageError("--spare", f"{spare:,} stubs more make {total:,}, the count has 32 bits")
-    return stubs._replace(end=total)
+    return {**stubs, end: total}

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from pfestubs import __version__
@@ -14,9 +12,6 @@ from pfestubs.formats.text import escape_line
 from pfestubs.kbuild import tree as kbuild
 from pfestubs.kbuild.makefiles import VENDORED
 from pfestubs.system.files import print_messages, write_output
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _srctree = click.argument("srctree", type=click.Path())
 
@@ -70,10 +65,6 @@ def install(srctree: str, print_: bool, vendor: bool) -> None:
         changed = [name for name, state in tree.states.items() if state != "current"]
     else:
         changed = tree.install()
-    _report_install(srctree, tree, changed, print_=print_)
-
-
-def _report_install(srctree: str, tree: kbuild.KernelTree, changed: Sequence[str], *, print_: bool) -> None:
     if not changed:
         print_messages(f"{srctree}: already installed ({tree.generation})")
     elif not print_:

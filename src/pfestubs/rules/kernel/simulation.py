@@ -21,7 +21,7 @@ from pfestubs.rules.kernel.replay import InlineSites, ReplayState, call_target, 
 from pfestubs.rules.kernel.stubs import CALL_INSN, INSNS_SIZE, RETURN_SHIFT, call_adjust
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from pfestubs.model import Kernel
     from pfestubs.rules.kernel.boot import Boot
@@ -135,12 +135,10 @@ class _Runs:
         )
 
     def hand_out_all(self, start: int, stop: int) -> None:
-        """Hand out the stubs of the locations at positions [start, stop)."""
-        for area, first, last in self._areas(start, stop):
-            self._hand_out(area, first, last)
+        """Hand out the stubs of the locations at positions [start, stop), in runs of one area.
 
-    def _areas(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-        """Yield runs of one area (`ReplayState.choose_area`), each handed out before the next is chosen."""
+        Each is handed out before the next is chosen (`ReplayState.choose_area`).
+        """
         inittext, ips = self._kernel.inittext, self._ips
         while start < stop:
             ip = ips[start]
@@ -150,7 +148,7 @@ class _Runs:
             else:
                 end = bisect_left(ips, inittext.start, start, stop) if ip < inittext.start else stop
                 area, end = self._text_run(start, end)
-            yield area, start, end
+            self._hand_out(area, start, end)
             start = end
 
     def _text_run(self, start: int, stop: int) -> tuple[int, int]:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from pfestubs.errors import Refusal, RefusedError
-from pfestubs.layouts import LAYOUTS, RESERVE_CONFIG, Layout, detect_layout
-from pfestubs.model import AreaCounts, EntryCounts, ObjectCounts, ppc
+from pfestubs.layouts import LAYOUTS, RESERVE_CONFIG, AreaRole, Layout, detect_layout
+from pfestubs.model import EntryCounts, ObjectCounts, ppc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pfestubs.model import VmlinuxO
     from pfestubs.model.findings import Remedy
@@ -91,12 +91,11 @@ def count_entries(obj: VmlinuxO) -> EntryCounts:
     return EntryCounts(**counts)
 
 
-def size_areas(layout: Layout, entries: EntryCounts, reserve: int) -> AreaCounts:
+def size_areas(layout: Layout, entries: EntryCounts, reserve: int) -> Mapping[str, int]:
     """Return the stubs per area: exit text counts as text; the end area takes what the reserve does not."""
-    text = entries.text + entries.exittext
-    return AreaCounts(
-        reserve=reserve if layout.reserve else None, end=max(0, text - reserve), init=entries.inittext
-    )
+    end = max(0, entries.text + entries.exittext - reserve)
+    counts = {AreaRole.RESERVE: reserve, AreaRole.END: end, AreaRole.INIT: entries.inittext}
+    return {area.name: counts[area.role] for area in layout.areas}
 
 
 def count(
@@ -142,7 +141,9 @@ def _known_reserve(obj: VmlinuxO, layout: Layout, asked: int | None) -> int:
     return obj.reserve if obj.reserve is not None else asked or 0
 
 
-def measure_reserve(obj: VmlinuxO, layout: Layout, reserve: int) -> Trap | Literal["unknown"] | None:
+def measure_reserve(
+    obj: VmlinuxO, layout: Layout, stubs: Mapping[str, int]
+) -> Trap | Literal["unknown"] | None:
     """Return the location that decides whether every stub of the reserve can be used.
 
     `arch/powerpc/kernel/trace/ftrace.c: ftrace_init_ool_stub` skips reserve stubs that are out of range of
@@ -152,7 +153,8 @@ def measure_reserve(obj: VmlinuxO, layout: Layout, reserve: int) -> Trap | Liter
     Returns:
         None without a reserve or text locations; "unknown" where the object does not hold the reserve.
     """
-    text = _place_text(obj, layout, reserve) if layout.reserve is not None and reserve else None
+    reserve = stubs[layout.reserve.name] if layout.reserve else 0
+    text = _place_text(obj, layout, reserve) if reserve else None
     if text is None or not text.locations:
         return None
     if text.reserve_at is None:
@@ -170,12 +172,11 @@ def judge_reserve(obj: VmlinuxO, counts: ObjectCounts) -> SizedObject:
     """
     if counts.layout is None or counts.stubs is None:
         raise RefusedError(Refusal.LAYOUT_UNTESTABLE, obj.file)
-    reserve = counts.stubs.reserve or 0
-    trap = measure_reserve(obj, counts.layout, reserve)
+    trap = measure_reserve(obj, counts.layout, counts.stubs)
     if trap == "unknown":
         raise RefusedError(Refusal.RESERVE_UNTESTABLE, obj.file, "ftrace_ool_stub_text")
     if trap is not None and trap.exposed:
-        trap = replace(trap, remedy=suggest_reserve(obj, counts.layout, reserve))
+        trap = replace(trap, remedy=suggest_reserve(obj, counts.layout, trap.reserve))
     return SizedObject(counts, judged=True, trap=trap)
 
 
