@@ -128,25 +128,21 @@ def require_kind(elf: Elf, wanted: Literal["kernel", "object", "module", "core"]
     types, name, advice = _WANTED[wanted]
     if elf.machine not in {"EM_PPC", "EM_PPC64"}:
         machine = str(elf.machine).removeprefix("EM_").replace("_", "-").lower()
-        raise InputError(elf.path, f"is for machine {machine}, not for powerpc")
+        raise elf.error(f"is for machine {machine}, not for powerpc")
     if elf.bits != (64 if elf.machine == "EM_PPC64" else 32):
-        raise InputError(
-            elf.path, f"is a {elf.bits}-bit file for {elf.machine}: invalid combination for a kernel"
-        )
+        raise elf.error(f"is a {elf.bits}-bit file for {elf.machine}: invalid combination for a kernel")
     if wanted in {"kernel", "object"}:
         if any(elf.section_name(i).startswith(".kernel:") for i in range(min(len(elf.sections), 64))):
-            raise InputError(elf.path, "is a boot image (zImage) with the kernel packed inside", _WHERE)
+            raise elf.error("is a boot image (zImage) with the kernel packed inside", _WHERE)
         if elf.sections_named(".gnu.linkonce.this_module"):
-            raise InputError(
-                elf.path,
-                "is a kernel module, not the kernel",
-                "pfestubs modules shows the stubs that modules need",
+            raise elf.error(
+                "is a kernel module, not the kernel", "pfestubs modules shows the stubs that modules need"
             )
     if elf.type not in types:
         kind = _KINDS.get(str(elf.type), f"an ELF file of type {elf.type}")
         if wanted == "object" and elf.type in _LINKED:
             kind = "a linked kernel"
-        raise InputError(elf.path, f"is {kind}, not {name}", advice)
+        raise elf.error(f"is {kind}, not {name}", advice)
     if wanted != "core":
         _refuse_unusable_code(elf)
 
@@ -154,12 +150,9 @@ def require_kind(elf: Elf, wanted: Literal["kernel", "object", "module", "core"]
 def _refuse_unusable_code(elf: Elf) -> None:
     code = [s for s in elf.sections if s.is_code and s.size]
     if code and all(s.is_nobits for s in code):
-        raise InputError(
-            elf.path,
+        raise elf.error(
             "holds debug information only (--only-keep-debug): its code sections are empty",
             "give the file with the code",
         )
     if any(s.is_compressed for s in code):
-        raise InputError(
-            elf.path, "has code in compressed sections (SHF_COMPRESSED), which no kernel can run"
-        )
+        raise elf.error("has code in compressed sections (SHF_COMPRESSED), which no kernel can run")
