@@ -256,13 +256,7 @@ class Kernel:
     def identity(self) -> KernelIdentity:
         """Which kernel it is, for results: those outlive the open file."""
         return KernelIdentity(
-            self.file,
-            self.layout_name,
-            self.bits,
-            self.byte_order,
-            self.release,
-            self.banner,
-            self.build_id,
+            self.file, self.layout_name, self.bits, self.byte_order, self.release, self.banner, self.build_id
         )
 
     def area(self, role: AreaRole) -> Area | None:

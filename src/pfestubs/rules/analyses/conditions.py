@@ -16,13 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
-from pfestubs.rules.analyses.relink import (
-    GrowthShape,
-    end_stubs,
-    growth_span,
-    text_entries,
-    text_locations,
-)
+from pfestubs.rules.analyses.relink import GrowthShape, end_stubs, growth_span, text_entries, text_locations
 from pfestubs.rules.kernel.stubs import INSNS_SIZE, RETURN_SHIFT
 
 if TYPE_CHECKING:

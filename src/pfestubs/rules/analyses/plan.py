@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pfestubs.errors import Refusal, RefusedError
 from pfestubs.rules.analyses.address_map import measure_text
 from pfestubs.rules.analyses.planner import least_growth
-from pfestubs.rules.analyses.relink import (
-    Growth,
-    GrowthShape,
-    text_entries,
-)
+from pfestubs.rules.analyses.relink import Growth, GrowthShape, text_entries
 from pfestubs.rules.check import failure_findings
 
 if TYPE_CHECKING:
@@ -110,11 +106,7 @@ def plan_reserve(
     damage = next(chain(boot.damage, failure_findings(boot, no_nop, remedies)), None)
     if damage is not None:
         return PlanResult(
-            kernel.identity,
-            planner.linked,
-            text_entries(boot),
-            damage=damage,
-            required=required,
+            kernel.identity, planner.linked, text_entries(boot), damage=damage, required=required
         )
     usual = [planner.linked]
     if planner.recommended not in {planner.linked, None}:

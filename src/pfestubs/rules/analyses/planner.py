@@ -16,12 +16,7 @@ from typing import TYPE_CHECKING, Final
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
 from pfestubs.rules.analyses.conditions import GROWTH_MAX, Conditions
-from pfestubs.rules.analyses.relink import (
-    Growth,
-    GrowthShape,
-    growth_span,
-    relink,
-)
+from pfestubs.rules.analyses.relink import Growth, GrowthShape, growth_span, relink
 from pfestubs.rules.kernel.simulation import simulate_boot
 from pfestubs.rules.kernel.stubs import INSNS_SIZE
 
