@@ -16,9 +16,10 @@ from support import (
     OBJECTS,
     MiniKernel,
     call,
-    clean_environment,
     executable_path,
+    printed,
     refusal,
+    refused,
     run_cli,
     run_program,
 )
@@ -29,60 +30,63 @@ OLD = 1_000_000_000
 
 @pytest.fixture(scope="module")
 def assembly() -> str:
-    outcome = run_cli("generate", OBJECT)
-    assert outcome.code == 0
-    return outcome.out
+    return run_cli("generate", OBJECT, check=True).out
 
 
 def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def test_unchanged_content_keeps_its_time(assembly: str, tmp_path: Path) -> None:
-    target = tmp_path / "a.S"
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """A file of another time."""
+    path = tmp_path / "a.S"
+    path.write_text("old")
+    os.utime(path, (OLD, OLD))
+    return path
+
+
+def generate(target: Path | str) -> None:
+    assert printed("generate", OBJECT, "-o", target) == ""
+
+
+def test_unchanged_content_keeps_its_time(assembly: str, target: Path) -> None:
     target.write_text(assembly)
     os.utime(target, (OLD, OLD))
     inode = target.stat().st_ino
-    assert call("generate", OBJECT, "-o", target).code == 0
-    assert int(target.stat().st_mtime) == OLD
-    assert target.stat().st_ino == inode
+    generate(target)
+    assert (int(target.stat().st_mtime), target.stat().st_ino) == (OLD, inode)
 
 
 @pytest.mark.parametrize("change", ["shorter", "longer", "same length"])
-def test_changed_content_is_replaced(change: str, assembly: str, tmp_path: Path) -> None:
-    target = tmp_path / "a.S"
+def test_changed_content_is_replaced(change: str, assembly: str, target: Path) -> None:
     old = {"shorter": "", "longer": assembly + "\n", "same length": assembly.replace("7", "8")}[change]
     target.write_text(old)
     os.utime(target, (OLD, OLD))
-    assert call("generate", OBJECT, "-o", target).code == 0
+    generate(target)
     assert target.read_text() == assembly
     assert target.stat().st_mtime > OLD
-    assert names(tmp_path) == ["a.S"]
+    assert names(target.parent) == ["a.S"]
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o755])
-def test_mode_is_kept(mode: int, tmp_path: Path) -> None:
-    target = tmp_path / "a.S"
-    target.write_text("old")
+def test_mode_is_kept(mode: int, target: Path) -> None:
     target.chmod(mode)
-    assert call("generate", OBJECT, "-o", target).code == 0
+    generate(target)
     assert stat.S_IMODE(target.stat().st_mode) == mode
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_owner_is_kept(tmp_path: Path) -> None:
-    target = tmp_path / "a.S"
-    target.write_text("old")
+def test_owner_is_kept(target: Path) -> None:
     os.chown(target, 1234, 5678)
-    assert call("generate", OBJECT, "-o", target).code == 0
+    generate(target)
     assert (target.stat().st_uid, target.stat().st_gid) == (1234, 5678)
 
 
 def test_new_file_follows_the_umask(assembly: str, tmp_path: Path) -> None:
     for umask in (0o022, 0o077):
         target = tmp_path / f"{umask:o}.S"
-        done = run_program(executable_path("pfestubs"), "generate", OBJECT, "-o", target, umask=umask)
-        assert done.code == 0
+        run_cli("generate", OBJECT, "-o", target, umask=umask, check=True)
         assert target.read_text() == assembly
         assert stat.S_IMODE(target.stat().st_mode) == 0o666 & ~umask
 
@@ -95,7 +99,7 @@ def test_symbolic_link_is_followed(exists: bool, assembly: str, tmp_path: Path) 
         (real / "a.S").write_text("old")
     link = tmp_path / "a.S"
     link.symlink_to("real/a.S")
-    assert call("generate", OBJECT, "-o", link).code == 0
+    generate(link)
     assert link.is_symlink()
     assert (real / "a.S").read_text() == assembly
     assert names(real) == ["a.S"]
@@ -123,8 +127,7 @@ def test_fifo_is_written_directly(assembly: str, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     with subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE, text=True) as reader:
-        done = run_program(executable_path("pfestubs"), "generate", OBJECT, "-o", fifo)
-        assert done.code == 0
+        run_cli("generate", OBJECT, "-o", fifo, check=True)
         assert reader.stdout is not None
         assert reader.stdout.read() == assembly
     assert stat.S_ISFIFO(fifo.stat().st_mode)
@@ -134,15 +137,10 @@ def test_fifo_is_written_directly(assembly: str, tmp_path: Path) -> None:
 def test_inherited_descriptor(assembly: str, tmp_path: Path) -> None:
     """As in `-o >(less)`: bash makes /dev/fd/63 of it."""
     read, write = os.pipe()
-    with subprocess.Popen(
-        [executable_path("pfestubs"), "generate", OBJECT, "-o", f"/dev/fd/{write}"],
-        env=clean_environment(),
-        pass_fds=[write],
-    ) as process:
-        os.close(write)
-        with os.fdopen(read) as stream:
-            assert stream.read() == assembly
-        assert process.wait(timeout=60) == 0
+    run_cli("generate", OBJECT, "-o", f"/dev/fd/{write}", pass_fds=[write], check=True)
+    os.close(write)
+    with os.fdopen(read) as stream:
+        assert stream.read() == assembly
 
 
 @pytest.mark.parametrize("length", [244, 250, 255])
@@ -151,32 +149,20 @@ def test_long_names(letter: str, length: int, assembly: str, tmp_path: Path) -> 
     name = letter * (length // len(letter.encode()))
     target = tmp_path / name
     for _ in range(2):
-        assert call("generate", OBJECT, "-o", target).code == 0
+        generate(target)
         assert target.read_text() == assembly
         target.write_text("other")
     assert names(tmp_path) == [name]
     assert call("generate", OBJECT, "-o", f"{target}{'n' * (256 - len(name.encode()))}").code == 2
 
 
-def test_file_that_is_too_large_for_the_disk(assembly: str, tmp_path: Path) -> None:
+def test_file_that_is_too_large_for_the_disk(target: Path) -> None:
     """The file size limit of a process has the effect of a full disk: nothing is lost, nothing is left."""
-    target = tmp_path / "a.S"
-    target.write_text("old")
-    done = run_program(
-        "sh",
-        "-c",
-        'ulimit -f 0; exec "$@"',
-        "sh",
-        executable_path("pfestubs"),
-        "generate",
-        OBJECT,
-        "-o",
-        target,
-    )
-    assert done.code == 2
-    assert done.err == f"{target}: error: cannot be written: File too large\n"
+    command = [executable_path("pfestubs"), "generate", OBJECT, "-o", target]
+    done = run_program("sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *command)
+    assert refused(done) == f"{target}: error: cannot be written: File too large\n"
     assert target.read_text() == "old"
-    assert names(tmp_path) == ["a.S"]
+    assert names(target.parent) == ["a.S"]
 
 
 def test_large_documents_are_streamed(tmp_path: Path) -> None:
@@ -200,10 +186,7 @@ def test_large_documents_are_streamed(tmp_path: Path) -> None:
         assert target.read_bytes()[-len(last) :].decode() == last
 
 
-def test_error_while_a_document_is_made(tmp_path: Path) -> None:
-    target = tmp_path / "a"
-    target.write_text("old")
-
+def test_error_while_a_document_is_made(target: Path) -> None:
     def document() -> Iterator[str]:
         yield "half"
         raise ValueError
@@ -211,11 +194,11 @@ def test_error_while_a_document_is_made(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         write_output(str(target), document())
     assert target.read_text() == "old"
-    assert names(tmp_path) == ["a"]
+    assert names(target.parent) == ["a.S"]
 
 
 def test_dev_null() -> None:
-    assert call("generate", OBJECT, "-o", "/dev/null").code == 0
+    generate("/dev/null")
     assert not stat.S_ISREG(Path("/dev/null").stat().st_mode)
 
 
@@ -227,35 +210,30 @@ def test_target_that_cannot_be_written(target: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
     (tmp_path / "loop").symlink_to("loop")
     before = names(tmp_path)
-    outcome = run_cli("generate", OBJECT, "-o", target, cwd=tmp_path)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith(f"{target}: error: cannot be written: ")
-    assert outcome.err.count("\n") == 1
+    message = refused(run_cli("generate", OBJECT, "-o", target, cwd=tmp_path))
+    assert message.startswith(f"{target}: error: cannot be written: ")
     assert names(tmp_path) == before
     assert names(tmp_path / "directory") == []
     assert (tmp_path / "file").read_text() == "old"
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["generate", OBJECT],
-        ["count", OBJECT],
-        ["count", "--format", "json", OBJECT],
-        ["--version"],
-        ["--help"],
-    ],
-)
+PRINTING = [
+    ["generate", OBJECT],
+    ["count", OBJECT],
+    ["count", "--format", "json", OBJECT],
+    ["--version"],
+    ["--help"],
+]
+
+
+@pytest.mark.parametrize("words", PRINTING)
 @pytest.mark.parametrize("stream", [">&-", ">/dev/full"])
 def test_standard_output_that_cannot_be_written(words: list[str | Path], stream: str) -> None:
-    command = ["sh", "-c", f'"$0" "$@" {stream}', executable_path("pfestubs"), *words]
-    done = run_program(*command)
-    assert done.code == 2
-    assert done.err.startswith("standard output: error: cannot be written")
-    assert done.err.count("\n") == 1
+    done = run_program("sh", "-c", f'"$0" "$@" {stream}', executable_path("pfestubs"), *words)
+    assert refused(done).startswith("standard output: error: cannot be written")
 
 
-@pytest.mark.parametrize("words", [["generate", OBJECT], ["count", OBJECT], ["--version"], ["--help"]])
+@pytest.mark.parametrize("words", PRINTING)
 def test_broken_pipe(words: list[str | Path]) -> None:
     """The reader has gone away (`| head -1`): no traceback, and not success."""
     read, write = os.pipe()
@@ -264,8 +242,7 @@ def test_broken_pipe(words: list[str | Path]) -> None:
         outcome = run_cli(*words, stdout=write)
     finally:
         os.close(write)
-    assert outcome.code == 2
-    assert outcome.err == ""
+    assert (outcome.code, outcome.err) == (2, "")
 
 
 @pytest.mark.parametrize("command", ["generate", "check"])
