@@ -7,18 +7,7 @@ from typing import Any
 
 import pytest
 
-from support import (
-    FIXTURES,
-    OBJECTS,
-    ROOT,
-    MiniKernel,
-    assert_strict,
-    call,
-    json_of,
-    printed,
-    refusal,
-    run_cli,
-)
+from support import FIXTURES, OBJECTS, MiniKernel, assert_strict, call, json_of, printed, refusal, run_cli
 from support.elfwriter import KernelObject
 
 NAMES = sorted(path.stem for path in OBJECTS.glob("*.o"))
@@ -31,7 +20,7 @@ def test_every_fixture_object_has_an_expectation() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_fixture_object(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(FIXTURES.parent)
     json_of("count", f"fixtures/objects/{name}.o")  # fits its schema
     out = printed("count", "--format", "json", f"fixtures/objects/{name}.o")
     assert out == (FIXTURES / "expected" / f"{name}.json").read_text()

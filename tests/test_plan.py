@@ -41,7 +41,6 @@ LAYOUTS_OF_TEXT = st.builds(
     before=st.integers(0, 3),
     end_pad=st.sampled_from([0, 1024, 31 * MIB, 32 * MIB - 9000, 32 * MIB - 6000, 32 * MIB - 5000]),
     spare=st.integers(0, 3),
-    tail=st.just(256),
     init=st.integers(0, 2),
     stub_size=st.sampled_from([16, 24]),
 )

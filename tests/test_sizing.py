@@ -9,16 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pfestubs.errors import InputError
-from pfestubs.layouts import LAYOUTS, Layout, detect_layout
+from pfestubs.layouts import LAYOUTS, detect_layout
 from pfestubs.model import EntryCounts, ReserveArray, TextSection, VmlinuxO
-from pfestubs.rules.kernel.sizing import (
-    Trap,
-    classify_section,
-    count,
-    count_entries,
-    measure_reserve,
-    size_areas,
-)
+from pfestubs.rules.kernel.sizing import Trap, classify_section, count, measure_reserve, size_areas
 
 MIB = 1 << 20
 
@@ -50,11 +43,10 @@ def test_kinds(name: str, kind: str) -> None:
     assert by_pattern(name) == kind
 
 
-@given(
-    st.lists(
-        st.sampled_from([".text", ".init", ".exit", ".startup", ".", "_", "x", ".text.exit"]), max_size=6
-    )
-)
+PARTS = st.sampled_from([".text", ".init", ".exit", ".startup", ".", "_", "x", ".text.exit"])
+
+
+@given(st.lists(PARTS, max_size=6))
 def test_kinds_are_the_linker_scripts(parts: list[str]) -> None:
     name = "".join(parts)
     assert classify_section(name) == by_pattern(name)
@@ -82,11 +74,10 @@ def an_object(*sections: tuple[str, int, list[int]], **values: Any) -> VmlinuxO:
 
 
 def test_count_entries() -> None:
-    obj = an_object(
-        (".text", 99, [0, 4]), (".init.text", 99, [0]), (".text", 99, [8]), (".text.exit", 9, [0])
-    )
-    assert count_entries(obj) == EntryCounts(3, 1, 1)
-    assert count_entries(obj).total == 5
+    texts = (".text", 99, [0, 4]), (".init.text", 99, [0]), (".text", 99, [8]), (".text.exit", 9, [0])
+    obj = an_object(*texts)
+    found = count(obj, reserve=0).entries
+    assert (found, found.total) == (EntryCounts(3, 1, 1), 5)
 
 
 @pytest.mark.parametrize("reserve", [0, 1, 3, 4, 100])
@@ -102,13 +93,9 @@ def test_reserve_from_option_or_object(reserve: int) -> None:
 
 def test_reserve_zero_contradicts_another() -> None:
     """0 is a value, not an absence."""
-    section = (".text", 99, [0])
-    with pytest.raises(InputError):
-        count(an_object(section, reserve=5), reserve=0)
-    with pytest.raises(InputError):
-        count(an_object(section, reserve=0), reserve=5)
-    with pytest.raises(InputError):
-        count(an_object(section))
+    for known, asked in ((5, 0), (0, 5), (None, None)):
+        with pytest.raises(InputError):
+            count(an_object((".text", 99, [0]), reserve=known), reserve=asked)
 
 
 def test_an_unknown_layout_is_not_an_error() -> None:
@@ -129,9 +116,9 @@ def test_every_symbol_shows_its_layout(name: str) -> None:
                 detect_layout("vmlinux.o", {symbol}, other)
 
 
-def find_trap(obj: VmlinuxO, layout: Layout, reserve: int) -> Trap | str | None:
+def find_trap(obj: VmlinuxO, reserve: int, layout: str = "ool") -> Trap | str | None:
     """The trap, None if the kernel is safe."""
-    trap = measure_reserve(obj, layout, {"text": reserve})
+    trap = measure_reserve(obj, LAYOUTS[layout], {"text": reserve})
     return trap if not isinstance(trap, Trap) or trap.exposed else None
 
 
@@ -147,17 +134,14 @@ def test_stub_size_counts(stub: int, side: int) -> None:
     reserve = 1_000
     last = 0x1FFFFFC - MIB + (reserve - 1) * stub - reserve * stub + side
     obj = with_reserve(reserve, (".text", last + 4, [*range(0, 4 * (reserve - 1), 4), last]), stub=stub)
-    trap = find_trap(obj, LAYOUTS["ool"], reserve)
-    if side:
-        assert trap == Trap(reserve, reserve - 1, 0x1FFFFFC - MIB + side, reserve)
-    else:
-        assert trap is None
+    trap = find_trap(obj, reserve)
+    assert trap == (Trap(reserve, reserve - 1, 0x1FFFFFC - MIB + side, reserve) if side else None)
 
 
 def test_fewer_functions_than_reserve() -> None:
     """The last function decides then, and no more than all of them can go without a stub."""
     obj = with_reserve(1000, (".text", 40 * MIB, [0, 39 * MIB]))
-    trap = find_trap(obj, LAYOUTS["ool"], 1000)
+    trap = find_trap(obj, 1000)
     assert isinstance(trap, Trap)
     assert (trap.index, trap.stubs) == (1, 2)
 
@@ -165,13 +149,9 @@ def test_fewer_functions_than_reserve() -> None:
 def test_reserve_after_the_text() -> None:
     """Backward branches have their limit too."""
     reserve = 10
-    obj = an_object(
-        (".text", 40 * MIB, list(range(0, 400, 4))),
-        (".tail.text", 240, []),
-        reserve=reserve,
-        reserve_array=ReserveArray(1, 0, 240),
-    )
-    trap = find_trap(obj, LAYOUTS["ool"], reserve)
+    texts = (".text", 40 * MIB, list(range(0, 400, 4))), (".tail.text", 240, list[int]())
+    obj = an_object(*texts, reserve=reserve, reserve_array=ReserveArray(1, 0, 240))
+    trap = find_trap(obj, reserve)
     assert isinstance(trap, Trap)
     assert trap.distance < -0x2000000
 
@@ -179,16 +159,16 @@ def test_reserve_after_the_text() -> None:
 @pytest.mark.parametrize("layout", ["pfe", "ool"])
 def test_no_reserve_no_trap(layout: str) -> None:
     obj = with_reserve(0, (".text", 60 * MIB, [0, 59 * MIB]))
-    assert find_trap(obj, LAYOUTS[layout], 0) is None
+    assert find_trap(obj, 0, layout) is None
 
 
 def test_no_text_no_trap() -> None:
-    assert find_trap(with_reserve(5, (".init.text", 60 * MIB, [59 * MIB])), LAYOUTS["ool"], 5) is None
+    assert find_trap(with_reserve(5, (".init.text", 60 * MIB, [59 * MIB])), 5) is None
 
 
 def test_unknown_without_the_array() -> None:
     obj = an_object((".text", 60 * MIB, [59 * MIB]), reserve=None)
-    assert find_trap(obj, LAYOUTS["ool"], 5) == "unknown"
+    assert find_trap(obj, 5) == "unknown"
 
 
 def boot(locations: list[int], slots: int, stub: int = 24) -> int:
@@ -214,10 +194,7 @@ def test_safe_means_that_boot_uses_every_stub(reserve: int, runs: list[tuple[int
             at += distance * 4
     base = reserve * 24
     obj = with_reserve(reserve, (".text", at - base, [x - base for x in locations]))
-    trap = find_trap(obj, LAYOUTS["ool"], reserve)
+    trap = find_trap(obj, reserve)
     lost = min(reserve, len(locations)) - boot(locations, reserve)
-    if trap is None:
-        assert lost == 0
-    else:
-        assert isinstance(trap, Trap)
-        assert lost <= trap.stubs
+    assert not isinstance(trap, str)
+    assert lost <= (trap.stubs if trap else 0)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from pfestubs.layouts import LAYOUTS
 from support import FIXTURES, OBJECTS, call
 from support.dumps import kdump, linked_memory, qemu, vmcoreinfo, with_banner, write_stubs
 from support.elfwriter import AX, EM_PPC, EM_PPC64, ENTRIES, SHT_NOBITS, WA, Section, write_elf
@@ -98,17 +99,13 @@ def kernels(directory: Path) -> tuple[KernelSeed, ...]:
 
 
 def map_of(kernel: LinkedKernel) -> bytes:
-    """Return the System.map of a written kernel."""
-    places = {name: value for name, value in kernel.places.items() if value is not None}
+    """Return the System.map of a written kernel; what its `places` say goes first."""
     data = kernel.data_address
-    places |= {"__start_mcount_loc": data, "__stop_mcount_loc": data + 8 * len(kernel.table_values)}
-    prefix = {"ool": "ftrace_ool_stub", "pfe": "ftrace_pfe_stub"}.get(kernel.layout or "")
-    if prefix:
-        names = ("text", "text_end", "inittext") if kernel.layout == "ool" else ("text_end", "inittext")
-        for number, name in enumerate(names):
-            label = f"{prefix}_{'text' if kernel.layout == 'pfe' and name == 'text_end' else name}"
-            places[label] = kernel.area_address(name)
-            places[f"{label}_count"] = data + 0x800000 + 4 * number
+    places = {"__start_mcount_loc": data, "__stop_mcount_loc": data + 8 * len(kernel.table_values)}
+    for number, area in enumerate(LAYOUTS[kernel.layout].areas if kernel.layout else ()):
+        places[area.symbol] = kernel.area_address(area.name)
+        places[area.count_symbol] = data + 0x800000 + 4 * number
+    places |= {name: value for name, value in kernel.places.items() if value is not None}
     rows = sorted((address, name) for name, address in (places | kernel.function_names()).items())
     return "".join(f"{address:016x} T {name}\n" for address, name in rows).encode()
 

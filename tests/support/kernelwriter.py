@@ -24,22 +24,7 @@ from pfestubs.model import Area, Kernel, SymbolInfo, ppc
 from pfestubs.rules.kernel.boot import Boot
 from pfestubs.rules.kernel.replay import replay
 from pfestubs.rules.kernel.simulation import simulate_boot
-from support.elfwriter import (
-    ABS,
-    AX,
-    EM_PPC,
-    EM_PPC64,
-    ET_EXEC,
-    R_PPC64_RELATIVE,
-    SHF_ALLOC,
-    SHT_RELA,
-    STT_FUNC,
-    STT_OBJECT,
-    WA,
-    Section,
-    Symbol,
-    save_elf,
-)
+from support import elfwriter as elf
 from support.naive_boot import Machine
 
 MIB = 1 << 20
@@ -93,14 +78,6 @@ class NamedAddresses:
         return name, address - start
 
 
-def areas_of(layout: Layout | None, places: Mapping[str, tuple[int, int]], stub_size: int) -> list[Area]:
-    """Return the areas of a layout; `places` are their addresses and counts by name."""
-    return [
-        Area(spec, *places[spec.name], size=places[spec.name][1] * stub_size)
-        for spec in (layout.areas if layout else ())
-    ]
-
-
 def kernel_of(
     table: Iterable[int],
     places: Mapping[str, tuple[int, int]],
@@ -120,7 +97,10 @@ def kernel_of(
         "table_address": BASE + 1024 * MIB,
         "table": table,
         "table_bytes": 8 * len(table),
-        "areas": areas_of(layout, places, stub_size),
+        "areas": [
+            Area(spec, *places[spec.name], size=places[spec.name][1] * stub_size)
+            for spec in (layout.areas if layout else ())
+        ],
         "memory": WordMemory(lambda address: ppc.NOP if nops is None or address in nops else 0),
         "symbols": NamedAddresses({}),
     }
@@ -289,9 +269,9 @@ class LinkedKernel:
 
     def save(self, path: Path) -> Path:
         """Write the ELF file; text is full of holes, so that 100 MiB of it cost nothing."""
-        text = Section(".text", self._content(self.base, self.text), flags=AX, addr=self.base)
+        text = elf.Section(".text", self._content(self.base, self.text), flags=elf.AX, addr=self.base)
         text.size = self.text_size
-        init = Section(".init.text", self._content(self.init_base, self.inittext), flags=AX)
+        init = elf.Section(".init.text", self._content(self.init_base, self.inittext), flags=elf.AX)
         init.addr, init.size = self.init_base, self.init_size
         data_at = self.data_address
         values = self.table_values
@@ -299,52 +279,50 @@ class LinkedKernel:
         stored = [0] * len(values) if self.zeros else values
         table = struct.pack(f"{self.order}{len(values)}{word}", *stored)
         table = table[: len(table) - self.cut]
-        data = Section(".init.data", table, flags=WA, addr=data_at)
+        data = elf.Section(".init.data", table, flags=elf.WA, addr=data_at)
         sections = [text, init, data]
         symbols = [
-            Symbol(name, value, ABS if name == "_stext" else text)
+            elf.Symbol(name, value, elf.ABS if name == "_stext" else text)
             for name, value in self.places.items()
             if value is not None
         ]
-        symbols += [
-            Symbol(name, address, data)
-            for name, address in (
-                ("__start_mcount_loc", data_at),
-                ("__stop_mcount_loc", data_at + len(table)),
-            )
-            if name not in self.symbols
-        ]
+        ends = {"__start_mcount_loc": data_at, "__stop_mcount_loc": data_at + len(table)}
+        symbols += [elf.Symbol(name, at, data) for name, at in ends.items() if name not in self.symbols]
         counts = bytearray()
         for area in LAYOUTS[self.layout].areas if self.layout else ():
             size = self.sizes.get(area.name, self.counts[area.name] * self.stub_size)
-            symbols += [
-                symbol
-                for symbol in (
-                    Symbol(area.symbol, self.area_address(area.name), text, size),
-                    Symbol(area.count_symbol, data_at + 0x800000 + len(counts), data, 4, STT_OBJECT),
-                )
-                if symbol.name not in self.symbols
-            ]
+            stubs = elf.Symbol(area.symbol, self.area_address(area.name), text, size)
+            number = elf.Symbol(area.count_symbol, data_at + 0x800000 + len(counts), data, 4, elf.STT_OBJECT)
+            symbols += [symbol for symbol in (stubs, number) if symbol.name not in self.symbols]
             counts += struct.pack(self.order + "I", self.counts[area.name])
         if counts:
-            sections.append(Section(".data", counts, flags=WA, addr=data_at + 0x800000))
+            sections.append(elf.Section(".data", counts, flags=elf.WA, addr=data_at + 0x800000))
         for name, address in self.function_names().items():
-            symbols.append(Symbol(name, address, init if name.startswith("init") else text, 16, STT_FUNC))
+            symbols.append(
+                elf.Symbol(name, address, init if name.startswith("init") else text, 16, elf.STT_FUNC)
+            )
         if self.zeros:
             entry = struct.Struct(self.order + word * 3)
             rows = b"".join(
-                entry.pack(data_at + i * self.bits // 8, R_PPC64_RELATIVE, value)
+                entry.pack(data_at + i * self.bits // 8, elf.R_PPC64_RELATIVE, value)
                 for i, value in enumerate(values)
             )
             sections.append(
-                Section(".rela.dyn", rows, SHT_RELA, SHF_ALLOC, addr=data_at + 0x400000, entsize=entry.size)
+                elf.Section(
+                    ".rela.dyn",
+                    rows,
+                    elf.SHT_RELA,
+                    elf.SHF_ALLOC,
+                    addr=data_at + 0x400000,
+                    entsize=entry.size,
+                )
             )
-        return save_elf(
+        return elf.save_elf(
             path,
             sections,
             symbols,
-            type_=ET_EXEC,
-            machine=EM_PPC64 if self.bits == 64 else EM_PPC,
+            type_=elf.ET_EXEC,
+            machine=elf.EM_PPC64 if self.bits == 64 else elf.EM_PPC,
             bits=self.bits,
             order=self.order,
             flags=self.elf_flags if self.bits == 64 else 0,
@@ -375,7 +353,7 @@ def _up(value: int, align: int = 8) -> int:
 @dataclass(frozen=True)
 class Linked:
     """A kernel: `before` functions, reserve, `low` functions of 256 bytes, `pad` bytes, `high` functions,
-    `end_pad`, trampoline, end area, `tail` bytes; init text with `init` functions at a fixed address.
+    `end_pad`, trampoline, end area, 256 bytes; init text with `init` functions at a fixed address.
 
     `end` overrides the stubs of the end area; without it they are what the generator reserves. `spare` adds
     to them.
@@ -389,7 +367,6 @@ class Linked:
     end_pad: int = 0
     end: int | None = None
     spare: int = 0
-    tail: int = 256
     init: int = 0
     stub_size: int = 24
 
@@ -399,30 +376,20 @@ class Linked:
         first = reserve_at + self.reserve * self.stub_size
         second = first + self.low * 256 + self.pad
         trampoline = second + self.high * 256 + self.end_pad
-        end_area = trampoline + 40
-        functions = self.before + self.low + self.high
-        generated = max(0, functions + self.spare - self.reserve)
+        generated = max(0, self.before + self.low + self.high + self.spare - self.reserve)
         count = generated if self.end is None else self.end
-        etext = end_area + count * self.stub_size + self.tail
-        init = BASE + 256 * MIB
-        table = [
-            *(before + 256 * i for i in range(self.before)),
-            *(first + 256 * i for i in range(self.low)),
-            *(second + 256 * i for i in range(self.high)),
-            *(init + 256 * i for i in range(self.init)),
-        ]
+        end_area, init = trampoline + 40, BASE + 256 * MIB
+        runs = (before, self.before), (first, self.low), (second, self.high), (init, self.init)
+        table = [start + 256 * i for start, number in runs for i in range(number)]
         values: dict[str, Any] = {
-            "text": range(BASE, etext),
+            "text": range(BASE, end_area + count * self.stub_size + 256),
             "inittext": range(init, init + 2 * MIB),
             "tracers": {"ftrace_caller": BASE + 0x100, "ftrace_regs_caller": BASE + 0x80},
             "trampolines": {"ftrace_tramp_text": trampoline, "ftrace_tramp_init": init + MIB - 64},
             **changes,
         }
-        places = {
-            "text": (reserve_at, self.reserve),
-            "text_end": (end_area, count),
-            "inittext": (init + MIB, self.init),
-        }
+        places = {"text": (reserve_at, self.reserve), "text_end": (end_area, count)}
+        places["inittext"] = (init + MIB, self.init)
         return kernel_of(table, places, stub_size=self.stub_size, nops=frozenset(table), **values)
 
     def boot(self, **changes: Any) -> Boot:
