@@ -300,7 +300,8 @@ FAR = [48 * MIB + 16 * i for i in range(20)]
 
 
 @pytest.mark.parametrize(
-    "kernel", [LinkedKernel(), LinkedKernel(text=FAR, reserve=10), inline_kernel(text=range(0, 960, 32))]
+    "kernel",
+    [LinkedKernel(), LinkedKernel(text=FAR, reserve=10), inline_kernel(text=range(0x1000, 0x1400, 32))],
 )
 def test_nothing_is_planned_for_a_location_without_a_nop(kernel: LinkedKernel, tmp_path: Path) -> None:
     location = kernel.locations[0] + (0 if kernel.layout else 4)

@@ -176,11 +176,10 @@ _HELPERS: Final[dict[str, object]] = {
     "findings": findings,
     "ppc": ppc,
     "map_scale": MapScale,
+    "reserve_words": reserve_words,
+    "working_words": working_words,
 } | {
     helper.__name__: helper
-    for helper in (
-        *(address_ticks, bytes_text, kernel_name, level, part_label, reserve_words, sentence),
-        working_words,
-    )
+    for helper in (address_ticks, bytes_text, kernel_name, level, part_label, sentence)
 }
 """What the template calls."""

@@ -105,9 +105,8 @@ class Planner:
         if key not in self._boots:
             if len(self._boots) >= _KEPT:
                 del self._boots[next(iter(self._boots))]
-            self._boots[key] = simulate_boot(
-                relink(self.boot, None if reserve == self.linked else reserve, key[1])
-            )
+            changed = None if reserve == self.linked else reserve
+            self._boots[key] = simulate_boot(relink(self.boot, changed, key[1]))
         return self._boots[key]
 
     def _generated(self, reserve: int) -> Boot:
@@ -124,15 +123,12 @@ class Planner:
 
     @cached_property
     def working(self) -> Sequence[range]:
-        """The reserves with which every function gets a working stub, all areas generated for it.
-
-        One range, or none.
-        """
+        """The reserves that work, with all areas generated for each: one range, or none."""
         if self.linked is None:
             return []
         found = self._range_with(0)
-        fails = any(self._generated(end).failures for end in (found[0], found[-1])) if found else True
-        return [] if fails else [found]
+        works = found and not any(self._generated(end).failures for end in (found[0], found[-1]))
+        return [found] if works else []
 
     @cached_property
     def recommended(self) -> int | None:
