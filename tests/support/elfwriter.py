@@ -101,7 +101,6 @@ class Segment:
     align: int = 0x1000
     sections: Sequence[Section] = ()
     data: bytes = b""
-    memsz: int | None = None
 
 
 def write_elf(
@@ -309,7 +308,6 @@ def _pieces(
     bits: int = 64,
     order: str = "<",
     flags: int = 2,
-    entry: int = 0,
     segments: Sequence[Segment] = (),
     rel: bool = False,
     crel: bool = False,
@@ -355,46 +353,28 @@ def _pieces(
                 end = max(end, offset + section.length)
             memory = max(memory, offset + section.length - at)
         paddr = segment.vaddr if segment.paddr is None else segment.paddr
-        sizes = end - at, memory if segment.memsz is None else segment.memsz
-        if wide:
-            program += struct.pack(
-                order + "IIQQQQQQ", segment.type, segment.flags, at, segment.vaddr, paddr, *sizes, align
-            )
-        else:
-            program += struct.pack(
-                order + "8I", segment.type, at, segment.vaddr, paddr, *sizes, segment.flags, align
-            )
+        place = at, segment.vaddr, paddr, end - at, memory
+        row = (segment.flags, *place) if wide else (*place, segment.flags)
+        program += struct.pack(order + ("IIQQQQQQ" if wide else "8I"), segment.type, *row, align)
         at = end
     pieces.append((ehsize, program))
 
     header_code = struct.Struct(order + ("IIQQQQIIQQ" if wide else "10I"))
     headers = bytearray(header_code.size)
     for section in sections:
-        size = section.length
         offset = offsets.get(id(section), -1)
         if offset < 0:
             offset = at = _up(at, section.align)
             if section.type != SHT_NOBITS:
-                at += size
+                at += section.length
         data = patched.get(id(section), section.data)
         if data and section.type != SHT_NOBITS:
             pieces.append((offset, data))
-        headers += header_code.pack(
-            names.at[section.name],
-            section.type,
-            section.flags,
-            section.addr,
-            offset,
-            size,
-            number(section.link),
-            number(section.info),
-            section.align,
-            section.entsize,
-        )
+        where = section.addr, offset, section.length
+        links = number(section.link), number(section.info), section.align, section.entsize
+        headers += header_code.pack(names.at[section.name], section.type, section.flags, *where, *links)
 
-    count, shstrndx, phnum = (
-        (len(sections) + 1, len(sections), len(segments)) if sections else (0, 0, len(segments))
-    )
+    count, shstrndx, phnum = len(sections) + bool(sections), len(sections), len(segments)
     escapes = [0] * 10
     if count >= _LORESERVE:
         escapes[5], count = count, 0
@@ -407,15 +387,9 @@ def _pieces(
     if sections:
         pieces.append((shoff, headers))
     ident = b"\x7fELF" + bytes([2 if wide else 1, 1 if order == "<" else 2, 1]) + bytes(9)
-    pieces.append((
-        0,
-        ident
-        + struct.pack(
-            order + "HHI" + word * 3 + "I6H",
-            *(type_, machine, 1, entry, ehsize if segments else 0, shoff, flags),
-            *(ehsize, phsize if segments else 0, phnum, shsize, count, shstrndx),
-        ),
-    ))  # fmt: skip
+    values = type_, machine, 1, 0, ehsize if segments else 0, shoff, flags
+    sizes = ehsize, phsize if segments else 0, phnum, shsize, count, shstrndx
+    pieces.append((0, ident + struct.pack(order + "HHI" + word * 3 + "I6H", *values, *sizes)))
     return pieces, max((o + len(p) for o, p in pieces), default=0) if not sections else shoff + len(headers)
 
 
@@ -429,16 +403,10 @@ def _symbol_tables(
     for symbol in symbols:
         section = number(symbol.section)
         info = symbol.bind << 4 | symbol.type
-        if isinstance(symbol.section, Section) and section >= _LORESERVE:
-            extended.append(section)
-            section = _XINDEX
-        else:
-            extended.append(0)
-            section &= 0xFFFF
-        if wide:
-            table += pack(names.at[symbol.name], info, 0, section, symbol.value, symbol.size)
-        else:
-            table += pack(names.at[symbol.name], symbol.value, symbol.size, info, 0, section)
+        is_far = isinstance(symbol.section, Section) and section >= _LORESERVE
+        extended.append(section if is_far else 0)
+        kind, value = (info, 0, _XINDEX if is_far else section & 0xFFFF), (symbol.value, symbol.size)
+        table += pack(names.at[symbol.name], *((*kind, *value) if wide else (*value, *kind)))
     strings = Section(".strtab", names.data, SHT_STRTAB)
     first_global = 1 + next((i for i, s in enumerate(symbols) if s.bind != STB_LOCAL), len(symbols))
     symtab = Section(
@@ -485,15 +453,11 @@ def _relocation_sections(
             rows.append((relocation.offset, symbol, relocation.type, relocation.addend))
         if rel:
             patched[id(section)] = bytes(content)
-        size = struct.calcsize(order + word)
-        kind, data, align, entsize = (
-            (".crel", encode_crel(rows, addends=not rel), 1, 1)
-            if crel
-            else ((".rel", table, size, 2 * size) if rel else (".rela", table, size, 3 * size))
-        )
-        number = {".crel": SHT_CREL, ".rel": SHT_REL, ".rela": SHT_RELA}[kind]
-        name = kind + section.name
-        made.append(
-            Section(name, data, number, flags=0x40, align=align, entsize=entsize, link=symtab, info=section)
-        )
+        kind, number, columns = (".rel", SHT_REL, 2) if rel else (".rela", SHT_RELA, 3)
+        if crel:
+            kind, number, table = ".crel", SHT_CREL, bytearray(encode_crel(rows, addends=not rel))
+        size = 1 if crel else struct.calcsize(order + word)
+        row = Section(kind + section.name, table, number, flags=0x40, align=size, link=symtab, info=section)
+        row.entsize = 1 if crel else columns * size
+        made.append(row)
     return made
