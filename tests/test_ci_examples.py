@@ -32,20 +32,33 @@ BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
 def run(
     script: str, directory: Path, environment: Mapping[str, str] | None = None, shell: tuple[str, ...] = BASH
 ) -> Outcome:
-    tools = directory / "tools"
-    tools.mkdir(exist_ok=True)
-    if not (tools / "pfestubs").exists():
-        (tools / "pfestubs").symlink_to(executable_path("pfestubs"))
-    path = f"{tools}:{clean_environment()['PATH']}"
+    path = f"{directory / 'tools'}:{clean_environment()['PATH']}"
     return run_program(*shell, "-c", script, env={**(environment or {}), "PATH": path}, cwd=directory)
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """A working directory with a kernel that boots with tracing, and one that does not."""
-    (tmp_path / "healthy").write_bytes((FIXTURES / "linked" / "healthy-ppc64le").read_bytes())
+    """A working directory with a kernel that boots with tracing, and one that does not; tools in PATH."""
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools/pfestubs").symlink_to(executable_path("pfestubs"))
+    shutil.copy(FIXTURES / "linked" / "healthy-ppc64le", tmp_path / "healthy")
     unpack(FIXTURES / "linked" / "trapped-ppc64le.xz", tmp_path / "trapped")
     return tmp_path
+
+
+def read_json(directory: Path, name: str) -> Any:
+    return json.loads((directory / name).read_text())
+
+
+def save_trap(path: Path) -> None:
+    """An object whose reserve may be out of range."""
+    trap_object(path, [(".text", spread(38000, 40 * MIB), 40 * MIB)], reserve=32768)
+
+
+def use_as(directory: Path, kernel: str, name: str) -> None:
+    """Give a kernel that is there another name."""
+    if (directory / kernel).exists():
+        (directory / kernel).rename(directory / name)
 
 
 # -- GitHub -----------------------------------------------------------------------------------------------
@@ -91,8 +104,7 @@ def test_action_is_composite(action: Any) -> None:
     assert action["runs"]["using"] == "composite"
     for part in action["runs"]["steps"]:
         assert part["shell"] == "bash"
-        syntax = run_program("bash", "-n", "-c", part["run"])
-        assert syntax.code == 0, syntax.err
+        run_program("bash", "-n", "-c", part["run"], check=True)
     for name, row in action["inputs"].items():
         assert row["description"], name
     for name, row in action["outputs"].items():
@@ -105,6 +117,7 @@ def test_action_uses_every_input(action: Any) -> None:
     assert used == action["inputs"].keys()
 
 
+MISSING = Outcome(2, "", "missing: error: cannot be read: No such file or directory\n")
 HEADROOM = "33553464"
 """Of the healthy kernel, in bytes; its text can grow by as much."""
 
@@ -119,10 +132,9 @@ def test_action_on_a_healthy_kernel(step: Step, directory: Path) -> None:
     assert done.out.startswith("::notice file=healthy,title=pfestubs check::healthy: ok: all ")
     assert outputs(step) == {"status": "0", "verdict": "ok", "headroom": HEADROOM, "growth": HEADROOM}
     assert step.summary.read_text().startswith("### Out-of-line ftrace stubs: `healthy`\n\n**Ok: all ")
-    assert json.loads((directory / "out.json").read_text())["ok"] is True
-    assert json.loads((directory / "out.sarif").read_text())["runs"][0]["automationDetails"] == {
-        "id": "pfestubs/healthy/"
-    }
+    assert read_json(directory, "out.json")["ok"] is True
+    (run_,) = read_json(directory, "out.sarif")["runs"]
+    assert run_["automationDetails"] == {"id": "pfestubs/healthy/"}
 
 
 def test_action_on_a_kernel_that_fails(step: Step, directory: Path) -> None:
@@ -133,14 +145,13 @@ def test_action_on_a_kernel_that_fails(step: Step, directory: Path) -> None:
     assert (found["status"], found["verdict"]) == ("1", "failed")
     assert int(found["growth"]) < 0
     assert "\n```\nCONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE=" in step.summary.read_text()
-    assert json.loads((directory / "out.json").read_text())["ok"] is False
-    assert json.loads((directory / "out.sarif").read_text())["runs"][0]["results"]
+    assert read_json(directory, "out.json")["ok"] is False
+    assert read_json(directory, "out.sarif")["runs"][0]["results"]
 
 
 def test_action_on_a_kernel_that_cannot_be_read(step: Step, directory: Path) -> None:
     done = step.run(vmlinux="missing", json="out.json")
-    assert done.code == 2
-    assert done.err == "missing: error: cannot be read: No such file or directory\n"
+    assert (done.code, done.err) == (2, MISSING.err)
     assert outputs(step) == {"status": "2"}
     assert step.summary.read_text() == ""
     assert not (directory / "out.json").exists()
@@ -154,8 +165,8 @@ def test_action_without_and_with_a_baseline(step: Step, directory: Path) -> None
     assert second.code == 0
     assert "::warning" not in second.out
     assert "against base.json: locations +0" in second.out
-    saved = json.loads((directory / "base.json").read_text())
-    (directory / "base.json").write_text(json.dumps({**saved, "locations": 1}))
+    saved = {**read_json(directory, "base.json"), "locations": 1}
+    (directory / "base.json").write_text(json.dumps(saved))
     assert step.run(vmlinux="healthy", baseline="base.json", max_growth="0").code == 1
 
 
@@ -170,7 +181,7 @@ def test_action_writes_a_page_and_a_comment(step: Step, directory: Path, name: s
 
 
 def test_action_before_the_link(step: Step, directory: Path) -> None:
-    trap_object(directory / "bad.o", [(".text", spread(38000, 40 * MIB), 40 * MIB)], reserve=32768)
+    save_trap(directory / "bad.o")
     shutil.copy(FIXTURES / "objects" / "ool-ppc64le-gnu.o", directory / "good.o")
     for name, status in (("good.o", 0), ("bad.o", 1), ("missing.o", 2)):
         done = step.run("object", object=name)
@@ -215,23 +226,27 @@ SHELLS = [BASH, ("dash", "-e")]
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda words: words[0])
 def test_gitlab_job(job: Any, directory: Path, shell: tuple[str, ...]) -> None:
+    reports = job["artifacts"]["reports"]
+
+    def cases() -> set[tuple[str | None, str | None]]:
+        root = ET.parse(directory / reports["junit"]).getroot()
+        return {(case.get("classname"), case.get("name")) for case in root.iter("testcase")}
+
     good = run_job(job, directory, shell, PFESTUBS_VMLINUX="healthy", PFESTUBS_FLAGS="--min-headroom 1MiB")
     assert (good.code, good.err) == (0, "")
     assert good.out.startswith("healthy: ok: all 40 functions get a working stub")
-    environment = (directory / job["artifacts"]["reports"]["dotenv"]).read_text()
+    environment = (directory / reports["dotenv"]).read_text()
     assert environment == f"PFESTUBS_VERDICT=ok\nPFESTUBS_HEADROOM={HEADROOM}\nPFESTUBS_GROWTH={HEADROOM}\n"
-    assert json.loads((directory / "gl-code-quality-report.json").read_text()) == []
-    suites = [ET.parse(directory / job["artifacts"]["reports"]["junit"]).getroot()]
+    assert read_json(directory, "gl-code-quality-report.json") == []
+    good_cases = cases()
     bad = run_job(job, directory, shell, PFESTUBS_VMLINUX="trapped")
     assert bad.code == 1
     assert "trapped: error: area-exhausted: " in bad.out
-    assert "PFESTUBS_VERDICT=failed\n" in (directory / job["artifacts"]["reports"]["dotenv"]).read_text()
-    suites.append(ET.parse(directory / job["artifacts"]["reports"]["junit"]).getroot())
-    names = [{(c.get("classname"), c.get("name")) for c in suite.iter("testcase")} for suite in suites]
-    assert names[0].isdisjoint(names[1])
-    for path in (*job["artifacts"]["paths"], *job["artifacts"]["reports"].values()):
+    assert "PFESTUBS_VERDICT=failed\n" in (directory / reports["dotenv"]).read_text()
+    assert good_cases.isdisjoint(cases())
+    for path in (*job["artifacts"]["paths"], *reports.values()):
         assert (directory / path).stat().st_size
-    issues = json.loads((directory / job["artifacts"]["reports"]["codequality"]).read_text())
+    issues = read_json(directory, reports["codequality"])
     # The keys that GitLab requires, and the severities it knows.
     assert issues
     for issue in issues:
@@ -256,21 +271,20 @@ def test_gitlab_job_with_a_baseline(job: Any, directory: Path, shell: tuple[str,
     assert (second.code, second.err) == (0, "")
     assert "against base.json: locations +0" in second.out
     assert (directory / "pfestubs.md").read_text().startswith("### Out-of-line ftrace stubs\n")
-    assert json.loads((directory / "pfestubs.json").read_text())["baseline"]["file"] == "base.json"
+    assert read_json(directory, "pfestubs.json")["baseline"]["file"] == "base.json"
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda words: words[0])
 def test_gitlab_job_that_cannot_check(job: Any, directory: Path, shell: tuple[str, ...]) -> None:
-    done = run_job(job, directory, shell, PFESTUBS_VMLINUX="missing")
-    assert done.code == 2
-    assert done.err == "missing: error: cannot be read: No such file or directory\n"
-    done = run_job(job, directory, shell, PFESTUBS_VMLINUX="healthy", PFESTUBS_FLAGS="--prelink missing")
-    assert done.code == 2
-    assert done.err == "missing: error: cannot be read: No such file or directory\n"
+    for variables in (
+        {"PFESTUBS_VMLINUX": "missing"},
+        {"PFESTUBS_VMLINUX": "healthy", "PFESTUBS_FLAGS": "--prelink missing"},
+    ):
+        assert run_job(job, directory, shell, **variables) == MISSING
 
 
 def test_gitlab_job_before_the_link(jobs: Any, directory: Path) -> None:
-    trap_object(directory / "vmlinux.o", [(".text", spread(38000, 40 * MIB), 40 * MIB)], reserve=32768)
+    save_trap(directory / "vmlinux.o")
     done = run_job(jobs[".pfestubs-object"], directory, BASH)
     assert done.code == 1
     assert "vmlinux.o: error: the reserve may be out of range" in done.out
@@ -332,7 +346,7 @@ def test_the_step_without_the_action(directory: Path) -> None:
 def test_every_shell_block_is_correct() -> None:
     assert len(blocks("sh")) >= 9
     for block in blocks("sh"):
-        assert run_program("dash", "-n", "-c", block).code == 0, block
+        run_program("dash", "-n", "-c", block, check=True)
 
 
 def test_formats_one_after_the_other(directory: Path) -> None:
@@ -357,7 +371,7 @@ def test_the_first_run(directory: Path) -> None:
 
 
 def test_the_gate_before_the_link(directory: Path) -> None:
-    trap_object(directory / "vmlinux.o", [(".text", spread(38000, 40 * MIB), 40 * MIB)], reserve=32768)
+    save_trap(directory / "vmlinux.o")
     done = run(block_with("make vmlinux.o").replace("make", "true"), directory, shell=("dash", "-e"))
     assert done.code == 1
     message = " ".join(re.findall(r"^    (vmlinux\.o: error: .*(?:\n    .*)+)$", DOCUMENT, re.MULTILINE))
@@ -369,9 +383,7 @@ def calls(directory: Path) -> Callable[[str], str]:
     """Put a command into PATH that writes its arguments, one a line, to a file of its name and `.calls`."""
 
     def fake(name: str) -> str:
-        path = directory / "tools" / name
-        path.parent.mkdir(exist_ok=True)
-        shell_script(path, f'printf "%s\\n" "$@" >{directory}/{name}.calls')
+        shell_script(directory / "tools" / name, f'printf "%s\\n" "$@" >{directory}/{name}.calls')
         return f"{name}.calls"
 
     return fake
@@ -381,21 +393,14 @@ def test_the_comments(directory: Path, calls: Callable[[str], str]) -> None:
     documents = [yaml.safe_load(block) for block in blocks("yaml")]
     (github,) = [document["jobs"]["comment"] for document in documents if "jobs" in document]
     (gitlab,) = [document["comment"] for document in documents if "comment" in document]
+    url = "https://lab/api/projects/1/merge_requests/7/notes"
     for name, script, words in (
         (
             "gh",
             github["steps"][-1]["run"],
             ["pr", "comment", "7", "--repo", "a/b", "--body-file", "pfestubs.md"],
         ),
-        (
-            "curl",
-            "\n".join(gitlab["script"]),
-            [
-                "PRIVATE-TOKEN: secret",
-                "body@pfestubs.md",
-                "https://lab/api/projects/1/merge_requests/7/notes",
-            ],
-        ),
+        ("curl", "\n".join(gitlab["script"]), ["PRIVATE-TOKEN: secret", "body@pfestubs.md", url]),
     ):
         log = calls(name)
         environment = {"NUMBER": "7", "GITHUB_REPOSITORY": "a/b", "PFESTUBS_TOKEN": "secret"}
@@ -418,8 +423,7 @@ def test_the_comments(directory: Path, calls: Callable[[str], str]) -> None:
 def test_the_rule_of_a_package(directory: Path, kernel: str, limit: str, status: int) -> None:
     """make's exit status is 2 for any recipe that fails."""
     (directory / "rules").write_text(blocks("make")[0])
-    if (directory / kernel).exists():
-        (directory / kernel).rename(directory / "vmlinux")
+    use_as(directory, kernel, "vmlinux")
     script = f"make -s -f rules check-ftrace-stubs BUILD_DIR=. FTRACE_MIN_GROWTH={limit}"
     done = run(script, directory)
     assert done.code == status, done.err
@@ -438,11 +442,8 @@ def test_around_the_test_of_ci_scripts(
     directory: Path, kernel: str, log: str, status: int, booted: bool
 ) -> None:
     (directory / "out").mkdir()
-    if (directory / kernel).exists():
-        (directory / kernel).rename(directory / "out/vmlinux")
-    program = directory / "scripts/test/qemu-ftrace"
-    program.parent.mkdir(parents=True)
-    shell_script(program, f"printf '%s\\n' '{log}' >console.log")
+    use_as(directory, kernel, "out/vmlinux")
+    shell_script(directory / "scripts/test/qemu-ftrace", f"printf '%s\\n' '{log}' >console.log")
     done = run(block_with("qemu-ftrace"), directory, {"KBUILD_OUTPUT": "out"})
     assert done.code == status, done.out + done.err
     assert (directory / "console.log").exists() == booted
@@ -496,8 +497,7 @@ def test_git_bisect(directory: Path) -> None:
     [("healthy", "", 0), ("trapped", "", 1), ("missing", "", 125), ("healthy", "--min-headroom 40M", 1)],
 )
 def test_exit_status_for_bisect(directory: Path, kernel: str, words: str, status: int) -> None:
-    script = BISECT.replace("make -s olddefconfig && make -s", "true && true").replace(
-        "check vmlinux", f"check {kernel}"
-    )
+    script = BISECT.replace("make -s olddefconfig && make -s", "true && true")
+    script = script.replace("check vmlinux", f"check {kernel}")
     (directory / "stubs-bisect").write_text(script)
     assert run(f"sh ./stubs-bisect {words}", directory).code == status

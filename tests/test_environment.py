@@ -7,15 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support import (
-    OBJECTS,
-    MiniKernel,
-    Outcome,
-    clean_environment,
-    executable_path,
-    run_program,
-    shell_script,
-)
+from support import OBJECTS, MiniKernel, Outcome, executable_path, refused, run_cli, run_program, shell_script
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "pfestubs"
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
@@ -44,16 +36,13 @@ getattr(entry, function)()
 
 
 def drive(function: str, *words: object, hidden: str = "", version: str = "", **environment: str) -> Outcome:
-    return run_program(
-        sys.executable, "-c", DRIVER, function, hidden, version, *map(str, words), env=environment
-    )
+    return run_program(sys.executable, "-c", DRIVER, function, hidden, version, *words, env=environment)
 
 
-def shell(redirections: str, *words: object) -> Outcome:
-    """Run the installed `pfestubs WORDS` with redirections of a shell."""
-    return run_program(
-        "sh", "-c", f'"$@" {redirections}', "sh", executable_path("pfestubs"), *map(str, words)
-    )
+def shell(redirections: str, *words: object, program: str = "pfestubs", **environment: str) -> Outcome:
+    """Run an installed program with redirections of a shell."""
+    command = ("sh", "-c", f'"$@" {redirections}', "sh", executable_path(program), *words)
+    return run_program(*command, env=environment)
 
 
 # -- packages --------------------------------------------------------------------------------------------------
@@ -75,18 +64,15 @@ PACKAGES = ("click", "jinja2")
 )
 def test_missing_package(function: str, module: str, tmp_path: Path) -> None:
     words = [tmp_path / word if word == "a.o" else word for word in CALLS[function]]
-    outcome = drive(function, *words, hidden=module, CC="false")
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.count("\n") == 1
-    assert f"error: the Python package {module} is missing; install it with: " in outcome.err
-    assert f"-m pip install --upgrade {module} (Debian: apt-get install python3-" in outcome.err
+    message = refused(drive(function, *words, hidden=module, CC="false"))
+    assert f"error: the Python package {module} is missing; install it with: " in message
+    assert f"-m pip install --upgrade {module} (Debian: apt-get install python3-" in message
     assert not list(tmp_path.iterdir())
 
 
 def test_missing_package_that_a_package_needs() -> None:
     outcome = drive("main", "generate", OBJECT, hidden="markupsafe")
-    assert outcome.code == 2
-    assert "the Python package markupsafe is missing" in outcome.err
+    assert "the Python package markupsafe is missing" in refused(outcome)
 
 
 def test_unused_package_is_not_missed() -> None:
@@ -105,10 +91,8 @@ def test_a_passing_check_needs_neither_rich_nor_jinja2(function: str, mini_kerne
 
 @pytest.mark.parametrize("function", list(CALLS))
 def test_old_python(function: str) -> None:
-    outcome = drive(function, *CALLS[function], version="3.10.4")
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.endswith(f"needs Python 3.11 or later, {sys.executable} is 3.10\n")
-    assert outcome.err.count("\n") == 1
+    message = refused(drive(function, *CALLS[function], version="3.10.4"))
+    assert message.endswith(f"needs Python 3.11 or later, {sys.executable} is 3.10\n")
 
 
 START = {
@@ -128,30 +112,19 @@ def test_old_python_can_read_what_refuses_it(name: str) -> None:
 
 @pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full"])
 @pytest.mark.parametrize(
-    ("words", "code"),
-    [
-        (["count", MISSING], 2),
-        (["chek"], 2),
-        (["generate", "--layout", "ool", "--reserve", "9", OBJECT], 2),
-        ([], 2),
-    ],
+    "words", [["count", MISSING], ["chek"], ["generate", "--layout", "ool", "--reserve", "9", OBJECT], []]
 )
-def test_standard_error_does_not_change_the_status(words: list[str | Path], code: int, stderr: str) -> None:
-    outcome = shell(stderr, *words)
-    assert (outcome.code, outcome.out, outcome.err) == (code, "", "")
+def test_standard_error_does_not_change_the_status(words: list[str | Path], stderr: str) -> None:
+    assert shell(stderr, *words) == Outcome(2, "", "")
 
 
 @pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full"])
 def test_standard_error_does_not_change_the_output(stderr: str, tmp_path: Path) -> None:
     """The report of a check that fails, and an assembly file that comes with a warning, are written."""
-    for name, words in {
-        "direct": ["generate", OBJECT],
-        "file": ["generate", OBJECT, "-o", tmp_path / "file"],
-    }.items():
-        expected = shell("", "generate", OBJECT).out
-        outcome = shell(stderr, *words)
-        assert outcome.code == 0
-        assert (outcome.out or (tmp_path / name).read_text()) == expected
+    expected = run_cli("generate", OBJECT).out
+    assert shell(stderr, "generate", OBJECT) == Outcome(0, expected, "")
+    assert shell(stderr, "generate", OBJECT, "-o", tmp_path / "file") == Outcome(0, "", "")
+    assert (tmp_path / "file").read_text() == expected
 
 
 @pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full"])
@@ -159,32 +132,20 @@ def test_standard_error_of_the_compiler(stderr: str, tmp_path: Path) -> None:
     cc = tmp_path / "cc"
     shell_script(cc, f'while [ "$1" != -o ]; do shift; done\necho chatter >&2\ncp {OBJECT} "$2"')
     (tmp_path / "out").mkdir()
-    done = run_program(
-        "sh",
-        "-c",
-        f'"$@" {stderr}',
-        "sh",
-        executable_path("pfestubs"),
-        "hook",
-        OBJECT,
-        tmp_path / "out/a.o",
-        env={"CC": str(cc)},
-    )
-    assert done.code == 0
+    assert shell(stderr, "hook", OBJECT, tmp_path / "out/a.o", CC=str(cc)).code == 0
     assert (tmp_path / "out/a.o").read_bytes() == OBJECT.read_bytes()
-    assert (tmp_path / "out/a.S").read_text() == shell("", "generate", OBJECT).out
+    assert (tmp_path / "out/a.S").read_text() == run_cli("generate", OBJECT).out
 
 
 def test_module_and_link_names(tmp_path: Path) -> None:
     """`python -m pfestubs` is the program; under the name of a drop-in, by a link, it is that drop-in."""
-    environment = clean_environment()
-    plain = run_program(sys.executable, "-m", "pfestubs", "--help", check=True, env=environment)
+    plain = run_program(sys.executable, "-m", "pfestubs", "--help", check=True)
     assert plain.out.startswith("Usage: pfestubs ")
     script = tmp_path / "run.py"
     script.write_text("from pfestubs.cli.entry import main\nmain()\n")
     link = tmp_path / "ftrace-check"
     link.symlink_to(script)
-    done = run_program(sys.executable, link, "--help", check=True, env=environment)
+    done = run_program(sys.executable, link, "--help", check=True)
     assert done.out == "usage: ftrace-check NM VMLINUX\n"
 
 
@@ -195,9 +156,8 @@ def test_start_up_imports_little() -> None:
         " print(*sorted(set(sys.modules) - before))"
     )
     done = run_program(sys.executable, "-I", "-c", code, check=True)
-    names = {
-        f"pfestubs/{name}".removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in START
-    }
+    paths = (f"pfestubs/{name}".removesuffix(".py").removesuffix("/__init__") for name in START)
+    names = {path.replace("/", ".") for path in paths}
     assert set(done.out.split()) == {"__future__", "gc", *names}
 
 
@@ -209,6 +169,6 @@ def test_standard_error_does_not_change_the_verdict_of_the_drop_in(
     data = (mini_kernel() / "vmlinux").read_bytes()
     vmlinux = tmp_path / "vmlinux"
     vmlinux.write_bytes(data.replace((0x60000000).to_bytes(4, "little"), b"\0\0\0\1"))
-    done = run_program("sh", "-c", f'"$@" {stderr}', "sh", executable_path("ftrace-check"), "nm", vmlinux)
+    done = shell(stderr, "nm", vmlinux, program="ftrace-check")
     assert (done.code, done.out) == (1, "")
     assert ("location-not-nop" in done.err) == (not stderr)
