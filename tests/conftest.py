@@ -3,7 +3,6 @@
 
 import contextlib
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import support
-from support import FIXTURES, Kernels, MiniKernel, clean_environment, executable_path
+from support import FIXTURES, Kernels, MiniKernel, executable_path, run_program
 
 # Hypothesis draws the same examples in every run; in `make fuzz`, new ones.
 settings.register_profile(
@@ -71,28 +70,15 @@ def mini_kernel(tmp_path_factory: pytest.TempPathFactory) -> MiniKernel:
     cache.mkdir(exist_ok=True)
 
     def build(goal: str = "all", **variables: str | int) -> Path:
-        key = "-".join([goal, *(f"{name}={value}" for name, value in sorted(variables.items()))]).replace(
-            "/", "_"
-        )
+        key = "-".join([goal, *(f"{name}={value}" for name, value in sorted(variables.items()))])
+        key = key.replace("/", "_")
         done = cache / key
         if done.is_dir():
             return done
         words = {"HOOK": f"{executable_path('pfestubs')} hook", **variables}
         with tempfile.TemporaryDirectory(dir=base) as scratch:
-            process = subprocess.run(
-                [
-                    FIXTURES / "mini" / "build.sh",
-                    goal,
-                    f"OUT={scratch}/new",
-                    *(f"{name}={value}" for name, value in words.items()),
-                ],
-                env=clean_environment(),
-                capture_output=True,
-                text=True,
-                timeout=120,
-                check=False,
-            )
-            assert process.returncode == 0, process.stdout + process.stderr
+            made = [f"OUT={scratch}/new", *(f"{name}={value}" for name, value in words.items())]
+            run_program(FIXTURES / "mini" / "build.sh", goal, *made, check=True)
             with contextlib.suppress(OSError):  # another worker was faster
                 Path(scratch, "new").rename(done)
         return done

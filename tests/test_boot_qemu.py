@@ -89,9 +89,8 @@ def test_a_relocated_kernel_is_found(kernels: Kernels, tmp_path: Path) -> None:
 
 def test_another_kernels_dump_is_refused(kernels: Kernels) -> None:
     with boot(kernels(f"{DEBIAN}/vmlinux")) as guest:
-        assert "is of another kernel: '7.2.13+deb14-powerpc64le #1 SMP" in refusal(
-            "verify", kernels(f"{PSERIES}/vmlinux"), guest.dump
-        )
+        sentence = refusal("verify", kernels(f"{PSERIES}/vmlinux"), guest.dump)
+        assert "is of another kernel: '7.2.13+deb14-powerpc64le #1 SMP" in sentence
         with guest.dump.open("r+b") as file:
             file.truncate(guest.dump.stat().st_size - 4096)
         assert "is cut short" in refusal("verify", kernels(f"{DEBIAN}/vmlinux"), guest.dump)
@@ -103,10 +102,7 @@ def test_a_kernel_that_gives_tracing_up(kernels: Kernels) -> None:
     with boot(vmlinux) as guest:
         assert "dev_create+0x8" in guest.console
         document = json_of("verify", vmlinux, guest.dump, code=1)
-    assert (document["ok"], document["stops_at"], document["ftrace_disabled"]) == (
-        False,
-        "dev_create+0x8",
-        True,
-    )
+    assert (document["ok"], document["ftrace_disabled"]) == (False, True)
+    assert document["stops_at"] == "dev_create+0x8"
     assert document["as_predicted"] == 17883 + 42043
     assert document["findings"][0]["function"] == "dev_create+0x8"

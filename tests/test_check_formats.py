@@ -66,32 +66,26 @@ def check_result(
     return CheckResult(boot, options or CheckOptions(), list(findings), Remedies(boot))
 
 
-# One of each rule; what a message is made from.
-FACTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "table-damaged": ("entry-misaligned", {}),
-    "area-damaged": (
-        "area-size",
-        {"area": TEXT_END, "bytes": 25, "expected": 24, "stubs": 1, "stub_size": 24},
-    ),
-    "count-mismatch": ("area-count", {"area": TEXT_END, "stubs": 1, "expected": 3, "source": "vmlinux.o"}),
-    "location-not-nop": ("", {"word": 0x7C0802A6}),
-    "area-exhausted": ("", {"area": TEXT_END, "stubs": 1, "needed": 3, "missing": 2}),
-    "stub-out-of-range": ("", {}),
-    "return-out-of-range": ("", {}),
-    "tracer-unreachable": ("", {"tracer": "ftrace_caller"}),
-    "init-trampoline-only": ("", {"tracer": "ftrace_caller"}),
-    "low-headroom": ("", {"bytes": -4, "branch": "stub", "minimum": 1024}),
-    "growth": ("", {"locations": 5, "grown": 2, "source": "old.json", "baseline": 3, "allowed": Decimal(1)}),
-    "location-skipped": ("", {}),
-    "area-unused": ("", {"area": TEXT, "unused": 1, "stubs": 2}),
+# What sentences are made from, more than any of them needs.
+FIGURES: dict[str, Any] = (
+    {"area": TEXT_END, "other": TEXT, "end": 0x20, "outer": range(0x100, 0x200), "alignment": 8}
+    | {"text": range(4), "inittext": range(2, 8), "address": 0x1000, "word": 0x7C0802A6, "bytes": 1200}
+    | {"stubs": 1, "stub_size": 24, "needed": 3, "missing": 2, "unused": 1, "found": 1, "expected": 1759}
+    | {"entries": 16, "skipped": 15, "unlisted": 1759, "source": "c.json", "locations": 5, "grown": 2}
+    | {"baseline": 3, "allowed": Decimal("2.5"), "minimum": 1024, "branch": "stub"}
+    | dict.fromkeys(("symbol", "tracer"), "ftrace_caller")
+)
+FIRST_CASES = {
+    "table-damaged": "entry-misaligned",
+    "area-damaged": "area-size",
+    "count-mismatch": "area-count",
 }
 
 
 def finding(rule: str, **changes: Any) -> Finding:
-    name, figures = FACTS[rule]
     place = {"function": "fn2+0x8", "location": 0xC000000000001020, "stub": 0xC000000000001098}
-    values = {"case": name, "figures": figures, **place, "distance": -33554436, "limit": -33554432}
-    return Finding(rule, **{**values, **changes})
+    values = {"case": FIRST_CASES.get(rule, ""), "figures": FIGURES, **place, "distance": -33554436}
+    return Finding(rule, **{**values, "limit": -33554432, **changes})
 
 
 NOTES = [rule.name for rule in RULES.values() if rule.severity == "note"]
@@ -595,110 +589,64 @@ def test_text_never_wraps() -> None:
 # -- sentences --------------------------------------------------------------------------------------------
 
 
-HEX = {"address": 0x1000}
-TEXTS = {"text": range(4), "inittext": range(2, 8)}
-MESSAGES: dict[str, tuple[dict[str, Any], str]] = {
-    "table-length": ({**HEX, "bytes": 1, "word": 8}, "has 1 byte, not a multiple of 8"),
-    "table-empty": ({**HEX, "entries": 5}, "all 5 entries of the location table at 0x1000 are empty"),
-    "no-entries": ({**HEX, "entries": 0}, "has no entries: no function can be traced"),
-    "no-locations": (
-        {**HEX, "entries": 1},
-        "none of the 1 entry of the location table at 0x1000 is in kernel text or init text: no function can"
-        " be traced",
-    ),
-    "entries-skipped": (
-        {**HEX, "skipped": 15, "entries": 16, "locations": 1},
-        "15 of 16 entries of the location table at 0x1000 are empty, or outside kernel text and init text: 1"
-        " location left",
-    ),
-    "table-short": (
-        {**HEX, "found": 1, "expected": 16, "source": "c.json"},
-        "at 0x1000 has 1 location, 16 are expected from c.json: nearly all are missing",
-    ),
-    "areas-unfilled": (
-        {**HEX, "found": 2, "expected": 16},
-        "at 0x1000 has 2 locations, 16 are expected from the size of the areas: nearly all are missing",
-    ),
-    "init-area-unfilled": (
-        {**HEX, "found": 0, "expected": 1759},
-        "has 0 locations in init text, 1,759 are expected from the size of the areas",
-    ),
-    "functions-unlisted": (
-        {**HEX, "found": 1, "unlisted": 1759},
-        "at 0x1000 has 1 location of a text in which 1,759 more functions begin with the nop for ftrace",
-    ),
-    "table-continues": (HEX, "continues beyond its symbols, with 0x1000"),
-    "entry-misaligned": ({}, "fn2+0x8 at 0xc000000000001020 is not aligned to an instruction"),
-    "entry-repeated": ({}, "is in the location table more than once"),
-    "area-size": (
-        FACTS["area-damaged"][1],
-        "area text_end at 0xc000000000001098 has 25 bytes, expected 24 (1 stub of 24)",
-    ),
-    "area-outside-text": (
-        {"area": TEXT_END, "end": 0x20, "outer": range(0x100, 0x200)},
-        "area text_end (0xc000000000001098 to 0x20) is outside kernel text (0x100 to 0x200)",
-    ),
-    "area-outside-init": (
-        {"area": INITTEXT, "end": 0x20, "outer": range(0x100, 0x200)},
-        "area inittext (0xc000000000001098 to 0x20) is outside init text (0x100 to 0x200)",
-    ),
-    "area-misaligned": (
-        {"area": TEXT, "alignment": 8},
-        "area text at 0xc000000000001098 is not aligned to 8 bytes",
-    ),
-    "area-overlap": (
-        {"area": TEXT, "end": 0x200, "other": TEXT_END},
-        "area text ends at 0x200, after area text_end starts (0xc000000000001098)",
-    ),
-    "area-occupied": ({"area": TEXT, "bytes": 1200}, "the file holds there (1,200 bytes)"),
-    "texts-overlap": (TEXTS, "kernel text (0x0 to 0x4) and init text (0x2 to 0x8) overlap"),
-    "target-misplaced": (
-        {"symbol": "ftrace_caller"},
-        "ftrace_caller at 0xc000000000001098 is in an area, on a traced function, or not in kernel text",
-    ),
-    # count-mismatch
-    "area-count": (FACTS["count-mismatch"][1], "area text_end has 1 stub, expected 3 from vmlinux.o"),
-    "entry-count": (
-        {"entries": 6, "expected": 5, "source": "vmlinux.o"},
-        "the location table has 6 entries, expected 5 from vmlinux.o: objects were linked that were not counted",
-    ),
-    "nothing-to-count": (
-        {"expected": 5, "source": "vmlinux.o"},
-        "the location table has no locations to compare with the 5 entries of vmlinux.o",
-    ),
-    "location-not-nop": (FACTS["location-not-nop"][1], "holds 0x7c0802a6, expected what the compiler leaves"),
-    "location-unreadable": ({}, "holds nothing, expected what the compiler leaves"),
-    "area-exhausted": ({}, "fn2+0x8 at 0xc000000000001020 gets no stub"),
-    "reserve-trapped": ({}, "fn2+0x8 at 0xc000000000001020 gets no stub"),
-    "stub-out-of-range": ({}, "33,554,436 bytes from its stub at 0xc000000000001098 (limit 33,554,432)"),
-    "return-out-of-range": ({}, "33,554,436 bytes from the last branch of its stub at 0xc000000000001098"),
-    "tracer-unreachable": (
-        FACTS["tracer-unreachable"][1],
-        "the stub at 0xc000000000001098 of fn2+0x8 at 0xc000000000001020 is 33,554,436 bytes from"
-        " ftrace_caller (limit 33,554,432), and no trampoline is in range",
-    ),
-    "init-trampoline-only": (FACTS["init-trampoline-only"][1], "which is freed after boot"),
-    "low-headroom": (FACTS["low-headroom"][1], "the headroom is -4 bytes (stub branch of fn2+0x8), at least"),
-    "no-headroom": ({"minimum": 1024}, "there is no headroom to measure, at least 1,024 bytes are required"),
-    "growth": (FACTS["growth"][1], "5 locations, 2 more than in old.json (3); at most 1 more are allowed"),
-    "growth-in-percent": (
-        {**FACTS["growth"][1], "allowed": Decimal("2.5")},
-        "5 locations, 2 more than in old.json (3); at most 2.5% more are allowed",
-    ),
-    "nothing-to-compare": (
-        {"source": "old.json", "baseline": 3},
-        "there are no locations to compare with old.json (3)",
-    ),
-    "location-skipped": ({}, "is neither in kernel text nor in init text"),
-    "entry-empty": ({}, "an entry of the location table is empty"),
-    "area-unused": (FACTS["area-unused"][1], "1 of 2 stubs of area text are unused"),
+MESSAGES = {
+    "table-length": "has 1,200 bytes, not a multiple of 2080899750",
+    "table-empty": "all 16 entries of the location table at 0x1000 are empty",
+    "no-entries": "has no entries: no function can be traced",
+    "no-locations": "none of the 16 entries of the location table at 0x1000 is in kernel text or init text: no"
+    " function can be traced",
+    "entries-skipped": "15 of 16 entries of the location table at 0x1000 are empty, or outside kernel text and"
+    " init text: 5 locations left",
+    "table-short": "at 0x1000 has 1 location, 1,759 are expected from c.json: nearly all are missing",
+    "areas-unfilled": "0x1000 has 1 location, 1,759 are expected from the size of the areas: nearly all are",
+    "init-area-unfilled": "has 1 location in init text, 1,759 are expected from the size of the areas",
+    "functions-unlisted": "has 1 location of a text in which 1,759 more functions begin with the nop for ftrace",
+    "table-continues": "continues beyond its symbols, with 0x1000",
+    "entry-misaligned": "fn2+0x8 at 0xc000000000001020 is not aligned to an instruction",
+    "entry-repeated": "is in the location table more than once",
+    "area-size": "text_end at 0xc000000000001098 has 1,200 bytes, expected 1,759 (1 stub of 24)",
+    "area-outside-text": "text_end (0xc000000000001098 to 0x20) is outside kernel text (0x100 to 0x200)",
+    "area-outside-init": "text_end (0xc000000000001098 to 0x20) is outside init text (0x100 to 0x200)",
+    "area-misaligned": "area text_end at 0xc000000000001098 is not aligned to 8 bytes",
+    "area-overlap": "area text_end ends at 0x20, after area text starts (0xc000000000001098)",
+    "area-occupied": "the file holds there (1,200 bytes)",
+    "texts-overlap": "kernel text (0x0 to 0x4) and init text (0x2 to 0x8) overlap",
+    "target-misplaced": "ftrace_caller at 0xc000000000001098 is in an area, on a traced function, or not in",
+    "area-count": "area text_end has 1 stub, expected 1,759 from c.json",
+    "entry-count": "the location table has 16 entries, expected 1,759 from c.json: objects were linked that were",
+    "nothing-to-count": "the location table has no locations to compare with the 1,759 entries of c.json",
+    "location-not-nop": "holds 0x7c0802a6, expected what the compiler leaves",
+    "location-unreadable": "holds nothing, expected what the compiler leaves",
+    "area-exhausted": "fn2+0x8 at 0xc000000000001020 gets no stub",
+    "reserve-trapped": "fn2+0x8 at 0xc000000000001020 gets no stub",
+    "stub-out-of-range": "33,554,436 bytes from its stub at 0xc000000000001098 (limit 33,554,432)",
+    "return-out-of-range": "33,554,436 bytes from the last branch of its stub at 0xc000000000001098",
+    "tracer-unreachable": "the stub at 0xc000000000001098 of fn2+0x8 at 0xc000000000001020 is 33,554,436 bytes"
+    " from ftrace_caller (limit 33,554,432), and no trampoline is in range",
+    "init-trampoline-only": "which is freed after boot",
+    "low-headroom": "the headroom is 1,200 bytes (stub branch of fn2+0x8), at least 1,024 are required",
+    "no-headroom": "there is no headroom to measure, at least 1,024 bytes are required",
+    "growth": "5 locations, 2 more than in c.json (3); at most 2 more are allowed",
+    "growth-in-percent": "5 locations, 2 more than in c.json (3); at most 2.5% more are allowed",
+    "nothing-to-compare": "there are no locations to compare with c.json (3)",
+    "location-skipped": "is neither in kernel text nor in init text",
+    "entry-empty": "an entry of the location table is empty",
+    "area-unused": "1 of 1 stubs of area text_end are unused",
 }
 
 
 @pytest.mark.parametrize("case", SENTENCES)
 def test_messages(case: str) -> None:
-    figures, message = MESSAGES[case]
-    assert message in finding_message(finding("growth", case=case, figures=figures))
+    assert MESSAGES[case] in finding_message(finding("growth", case=case))
+
+
+def test_figures_of_messages() -> None:
+    for case, number, message in (
+        ("table-length", 1, "has 1 byte, not"),
+        ("low-headroom", -4, "the headroom is -4 bytes (stub"),
+        ("area-size", 0, "has 0 bytes, expected"),
+    ):
+        assert message in finding_message(finding("growth", case=case, figures={**FIGURES, "bytes": number}))
 
 
 @pytest.mark.parametrize("action", Action)

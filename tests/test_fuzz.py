@@ -101,13 +101,11 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz") / "vmlinux.o"
 
 
+MAGIC = st.sampled_from([b"", b"\x7fELF", b"\x7fELF\2\1\1", b"\x7fELF\1\2\1", b"!<arch>\n", b"\x1f\x8b"])
+
+
 @settings(max_examples=300)
-@given(
-    st.binary(max_size=300),
-    st.sampled_from(
-        [b"", b"\x7fELF", b"\x7fELF\x02\x01\x01", b"\x7fELF\x01\x02\x01", b"!<arch>\n", b"\x1f\x8b"]
-    ),
-)
+@given(st.binary(max_size=300), MAGIC)
 def test_random_bytes(scratch: Path, content: bytes, magic: bytes) -> None:
     assert count_and_generate(scratch, magic + content) == 2
 

@@ -24,7 +24,6 @@ class ElfFields(NamedTuple):
 
     groups: dict[str, list[Field]]
     byte_order: str
-    bits: int
 
 
 def elf_fields(data: bytes) -> ElfFields:
@@ -70,7 +69,7 @@ def elf_fields(data: bytes) -> ElfFields:
     groups: dict[str, list[Field]] = {}
     for field in fields:
         groups.setdefault(field.group, []).append(field)
-    return ElfFields(groups, order, bits)
+    return ElfFields(groups, order)
 
 
 def _content(data: bytes, offset: int, size: int, bits: int) -> list[Field]:

@@ -83,16 +83,14 @@ class Runner:
                 raise Violation(f"{what}\n{line}\nexit status {outcome.code}: {shown}")
 
         require(outcome.code in {0, 1, 2}, "exit status outside the contract")
-        require("Traceback" not in err, "traceback")
-        require("internal error" not in err, f"internal error {err[-300:]}")
+        require("Traceback" not in err and "internal error" not in err, f"internal error {err[-300:]}")
         require("out of memory" not in err and "fit into memory" not in err, "memory out of proportion")
         require(all(part.isprintable() for part in err.split("\n")), "unprintable message")
         require(not err or err.endswith("\n"), "message without an end")
         require(not any(part.lstrip().startswith("::") for part in err.split("\n")), "forged annotation")
         require(outcome.code != 2 or err, "exit status 2 without a message")
-        size = sum(
-            path.stat().st_size for path in map(self._inputs.joinpath, _named(words)) if path.is_file()
-        )
+        named = (self._inputs / word for word in words if "/" in word)
+        size = sum(path.stat().st_size for path in named if path.is_file())
         limit = _OUTPUT_BASE + _OUTPUT_FACTOR * size
         require(len(outcome.out) + len(err) <= limit, f"output out of proportion to {size:,} bytes")
         if "json" in words and outcome.out:
@@ -108,10 +106,6 @@ class Runner:
             require(problem is None, f"{command}'s document does not fit its schema: {problem}"[:2000])
         if command in {"check", "verify"}:
             require(document["ok"] == (outcome.code == 0), "document and exit status disagree")
-
-
-def _named(words: list[str]) -> list[str]:
-    return [word for word in words if "/" in word]
 
 
 def _kind(text: str) -> str:
