@@ -7,16 +7,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from support import OBJECTS, clean_environment, executable_path, shell_script
+from support import OBJECTS, Outcome, clean_environment, executable_path, run_cli, run_program, shell_script
 
 OBJECT = OBJECTS / "ool-ppc64le-gnu.o"
 OLD = 1_000_000_000
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 TRIES = 6
+TO_OUTPUT = 'while [ "$1" != -o ]; do shift; done'
 
 # Sends a signal to itself when the program imports its n-th module, counted from its own first.
 DRIVER = """
@@ -77,10 +79,6 @@ def alive(pid: int) -> bool:
         return False
 
 
-def pids(path: Path) -> list[int]:
-    return [int(word) for word in path.read_text().split()] if path.exists() else []
-
-
 def contents(directory: Path) -> dict[str, tuple[bytes, int]]:
     """All but the assembly file, which is written before the compiler starts."""
     return {
@@ -123,20 +121,15 @@ def test_signal_at_any_time(number: signal.Signals) -> None:
         assert err == ""
 
 
+def hook_ignoring(number: signal.Signals, cc: Path, out: Path) -> Outcome:
+    ignore = partial(signal.signal, number, signal.SIG_IGN)
+    return run_cli("hook", OBJECT, out / "a.o", env={"CC": str(cc)}, preexec_fn=ignore)
+
+
 def test_ignored_signal_stays_ignored(out: Path) -> None:
     """Under nohup a hang-up changes nothing."""
-    script = out.parent / "cc"
-    script.write_text(
-        f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\nkill -HUP $PPID\nsleep 0.2\ncp {OBJECT} "$2"\n'
-    )
-    script.chmod(0o755)
-    done = subprocess.run(
-        [executable_path("pfestubs"), "hook", OBJECT, out / "a.o"],
-        env=clean_environment({"CC": str(script)}),
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
-        check=False,
-    )
-    assert done.returncode == 0
+    script = shell_script(out.parent / "cc", f'{TO_OUTPUT}\nkill -HUP $PPID\nsleep 0.2\ncp {OBJECT} "$2"')
+    assert hook_ignoring(signal.SIGHUP, script, out).code == 0
     assert sorted(path.name for path in out.iterdir()) == ["a.S", "a.o"]
 
 
@@ -163,28 +156,16 @@ with signals.deferred():
     say("outer ")
 say("never ")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) in {
-        (143, "inner outer last first ", ""),
-        (129, "inner outer last first ", ""),  # the kernel delivers both at once, the lower number first
-    }
+    done = run_program(sys.executable, "-c", code)
+    assert (done.out, done.err) == ("inner outer last first ", "")
+    assert done.code in {143, 129}  # the kernel delivers both at once, the lower number first
 
 
 def test_ignored_end_of_children(tmp_path: Path, out: Path) -> None:
     """A caller may have SIGCHLD ignored: the compiler's status is known all the same."""
-    script = tmp_path / "cc"
-    for body, code in ((f'while [ "$1" != -o ]; do shift; done; cp {OBJECT} "$2"', 0), ("exit 7", 2)):
-        shell_script(script, f"{body}")
-        done = subprocess.run(
-            [executable_path("pfestubs"), "hook", OBJECT, out / "a.o"],
-            env=clean_environment({"CC": str(script)}),
-            preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == code
-        assert ("status 7" in done.stderr) == bool(code)
+    for body, code in ((f'{TO_OUTPUT}; cp {OBJECT} "$2"', 0), ("exit 7", 2)):
+        done = hook_ignoring(signal.SIGCHLD, shell_script(tmp_path / "cc", body), out)
+        assert (done.code, "status 7" in done.err) == (code, bool(code))
 
 
 # -- the compiler ----------------------------------------------------------------------------------------------
@@ -192,15 +173,7 @@ def test_ignored_end_of_children(tmp_path: Path, out: Path) -> None:
 
 def compiler(directory: Path, body: str) -> Path:
     """A compiler that notes the processes it consists of and leaves files wherever it may."""
-    script = directory / "cc"
-    script.write_text(
-        "#!/bin/sh\n"
-        'while [ "$1" != -o ]; do shift; done\n'
-        'echo half >"$2"; echo side >"${2%.o}.dwo"\n'
-        f"{body}\n"
-    )
-    script.chmod(0o755)
-    return script
+    return shell_script(directory / "cc", f'{TO_OUTPUT}\necho half >"$2"; echo side >"${{2%.o}}.dwo"\n{body}')
 
 
 TREES = {
@@ -222,9 +195,9 @@ def hook(cc: Path, out: Path, *numbers: signal.Signals) -> tuple[int, str]:
             process.send_signal(number)
             time.sleep(0.05 if len(numbers) > 1 else 0)
         _, err = process.communicate(timeout=60)
-    started = pids(Path(f"{cc}.pids"))
+    started = Path(f"{cc}.pids").read_text().split()
     assert started
-    assert not [pid for pid in started if alive(pid)]
+    assert not [pid for pid in started if alive(int(pid))]
     return process.returncode, err
 
 
