@@ -612,6 +612,7 @@ MESSAGES = {
     "area-occupied": "the file holds there (1,200 bytes)",
     "texts-overlap": "kernel text (0x0 to 0x4) and init text (0x2 to 0x8) overlap",
     "target-misplaced": "ftrace_caller at 0xc000000000001098 is in an area, on a traced function, or not in",
+    # count-mismatch
     "area-count": "area text_end has 1 stub, expected 1,759 from c.json",
     "entry-count": "the location table has 16 entries, expected 1,759 from c.json: objects were linked that were",
     "nothing-to-count": "the location table has no locations to compare with the 1,759 entries of c.json",
