@@ -35,15 +35,12 @@ class MemoryView(Protocol):
 
     def word(self, address: int) -> int | None:
         """Return the 4-byte word at `address`, None where the file holds none."""
-        ...
 
     def words_at(self, addresses: array[int]) -> Sequence[int | None]:
         """Return the words at `addresses`, in their order; fastest for ascending addresses."""
-        ...
 
     def read(self, address: int, size: int) -> bytes | None:
         """Return `size` bytes at `address`, None unless the file holds them all."""
-        ...
 
 
 class SymbolInfo(NamedTuple):
@@ -58,22 +55,18 @@ class SymbolView(Protocol):
 
     def find(self, names: Sequence[str]) -> Mapping[str, SymbolInfo]:
         """Return where each of `names` is; absent ones are left out, a global symbol wins over a local."""
-        ...
 
     def gap(self, address: int) -> int | None:
         """Return the bytes from `address` to the next symbol, None after the last."""
-        ...
 
     def code_names(self) -> Iterator[tuple[str, int]]:
         """Yield every symbol of code with its address, aliases too, in no order."""
-        ...
 
     def locate(self, address: int) -> tuple[str, int]:
         """Return the code symbol at or before `address` and the distance to it in bytes.
 
         An address before every symbol is named by itself, at distance 0.
         """
-        ...
 
 
 def symbolic(name: str, offset: int) -> str:

@@ -84,10 +84,7 @@ class IndexedSymbols(SymbolView):
         return sorted(best), best
 
     def locate(self, address: int) -> tuple[str, int]:
-        """Return the code symbol at or before `address` and the distance to it in bytes.
-
-        An address before every symbol is named by itself, at distance 0.
-        """
+        """Return the code symbol at or before `address` and the distance to it (`SymbolView`)."""
         if self._searches_left:
             self._searches_left -= 1
             found = self._search(address)

@@ -135,7 +135,9 @@ def _layout(elf: Elf, found: Mapping[str, SymbolInfo], source: str) -> Layout | 
             advice if source == elf.path else "give the whole System.map of this kernel",
         )
     layout = detect_layout(source, found, None)
-    _require_elfv2(elf)
+    # ELFv1 kernels have neither patchable entries nor stubs (arch/powerpc/Kconfig, Makefile.postlink).
+    if elf.machine == "EM_PPC64" and (elf.flags & 3 == 1 or elf.sections_named(".opd")):
+        raise elf.error("uses the 64-bit ELF ABI v1, whose kernels have no ftrace stubs", "nothing to check")
     required = [*TABLE_SYMBOLS, *_BRACKETS, *_TRACERS, *_TRAMPOLINES, *(layout.symbols if layout else ())]
     if layout is None:
         required = [*TABLE_SYMBOLS, *_BRACKETS, _TRACERS[0]]
@@ -181,12 +183,6 @@ def build_id_of(
     start, stop = (found[name].address for name in NOTE_SYMBOLS)
     content = memory.read(start, min(max(stop - start, 0), _NOTES_MAX))
     return None if content is None else build_id_in(content, byte_order, bits)
-
-
-def _require_elfv2(elf: Elf) -> None:
-    """ELFv1 kernels have neither patchable entries nor stubs (arch/powerpc/Kconfig, Makefile.postlink)."""
-    if elf.machine == "EM_PPC64" and (elf.flags & 3 == 1 or elf.sections_named(".opd")):
-        raise elf.error("uses the 64-bit ELF ABI v1, whose kernels have no ftrace stubs", "nothing to check")
 
 
 def _extents(elf: Elf) -> list[Extent]:

@@ -322,7 +322,9 @@ class _Explainer:
         if kind is MessageKind.TRACER_TOO_FAR:
             return self._explain_toc(message)
         bug = self._bug_of(number)
-        place = self._place(message, None if bug is None else self._messages[bug])
+        place = self._find(message.code)
+        if place.position < 0 and bug is not None and self._messages[bug].code:
+            place = self._find(self._messages[bug].code)
         if place.verdict is not None:
             return self._compared(message, place.verdict, place)
         phase = None if bug is None else self._messages[bug].phase
@@ -416,11 +418,6 @@ class _Explainer:
             finding=None if failure is None else failure_finding(self._boot, failure, remedy),
             remedy=remedy,
         )
-
-    def _place(self, message: LogMessage, bug: LogMessage | None) -> _Place:
-        """Return where a message's code is: from the message if a location, else from its ftrace_bug."""
-        own = self._find(message.code)
-        return self._find(bug.code) if own.position < 0 and bug is not None and bug.code else own
 
     def _find(self, code: CodeAddress | None) -> _Place:
         if code is None:

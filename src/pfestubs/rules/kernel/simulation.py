@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 _WINDOW_LOW: Final = ppc.BACKWARD_LIMIT - RETURN_SHIFT
 """The least distance location - first instruction for which both branches, to the stub and back, reach."""
 _WINDOW_HIGH: Final = ppc.FORWARD_LIMIT
-
-
 _STUB_SYMBOLS: Final = ", ".join(f"{layout.areas[0].symbol}*" for layout in LAYOUTS.values())
 
 
