@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pfestubs.errors import Refusal, RefusedError
 from pfestubs.layouts import RESERVE_CONFIG, AreaRole
+from pfestubs.model import KernelIdentity
 from pfestubs.model.findings import Action, Finding, Remedy
 from pfestubs.rules.kernel.integrity import is_remnant
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from decimal import Decimal
 
-    from pfestubs.model import ByteOrder, Kernel, KernelFigures, ObjectCounts
+    from pfestubs.model import Kernel, KernelFigures, ObjectCounts
     from pfestubs.model.findings import Rule
     from pfestubs.rules.analyses.planner import Planner
     from pfestubs.rules.kernel.boot import Boot, Failure
@@ -111,28 +112,19 @@ def _require_same_kind(kernel: Kernel, options: CheckOptions) -> None:
     Raises:
         RefusedError: class, byte order or layout differ.
     """
-    expected, baseline, layout = options.expected, options.baseline, kernel.layout_name
-    if expected is not None:
-        _require_machine(kernel, expected.file, expected.bits, expected.byte_order)
-        # The object of a kernel with stubs refers to their symbols.
-        if expected.layout is not kernel.layout:
-            name = expected.layout.name if expected.layout else "inline"
-            raise RefusedError(Refusal.LAYOUT_DIFFERS, expected.file, name, kernel.file, layout)
-    if baseline is not None:
-        file, theirs, bits, byte_order, *_ = baseline.kernel
-        if bits is not None and byte_order is not None:
-            _require_machine(kernel, file, bits, byte_order)
-        if theirs != layout:
-            raise RefusedError(Refusal.LAYOUT_DIFFERS, file, str(theirs), kernel.file, layout)
-
-
-def _require_machine(kernel: Kernel, file: str, bits: int, byte_order: ByteOrder) -> None:
-    if (bits, byte_order) != (kernel.bits, kernel.byte_order):
-        theirs, own = (
-            f"{width}-bit {order}-endian"
-            for width, order in ((bits, byte_order), (kernel.bits, kernel.byte_order))
-        )
-        raise RefusedError(Refusal.MACHINE_DIFFERS, file, theirs, kernel.file, own)
+    expected, others = options.expected, [options.baseline.kernel] if options.baseline else []
+    if expected is not None:  # the object of a kernel with stubs refers to their symbols
+        name = expected.layout.name if expected.layout else "inline"
+        others.insert(0, KernelIdentity(expected.file, name, expected.bits, expected.byte_order))
+    own = [kernel.bits, kernel.byte_order]
+    for other in others:
+        machine = [other.bits, other.byte_order]
+        if None not in machine and machine != own:
+            words = "{}-bit {}-endian".format
+            raise RefusedError(Refusal.MACHINE_DIFFERS, other.file, words(*machine), kernel.file, words(*own))
+        if other.layout != kernel.layout_name:
+            facts = other.layout, kernel.file, kernel.layout_name
+            raise RefusedError(Refusal.LAYOUT_DIFFERS, other.file, *facts)
 
 
 def _compared_with_object(boot: Boot, expected: ObjectCounts | None) -> Iterator[Finding]:
