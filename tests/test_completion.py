@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pfestubs.cli.main import COMMANDS
-from support import executable_path, run_cli, run_program, tool
+from support import executable_path, refused, run_cli, run_program, tool
 from support.kernelwriter import LinkedKernel
 
 SHELLS = ("bash", "zsh", "fish")
@@ -28,20 +28,14 @@ def test_script(shell: str) -> None:
     outcome = run_cli(env={"_PFESTUBS_COMPLETE": f"{shell}_source"})
     assert (outcome.code, outcome.err) == (0, "")
     assert f"_PFESTUBS_COMPLETE={shell}_complete" in outcome.out
-    assert "pfestubs" in outcome.out.splitlines()[-1] or "pfestubs" in outcome.out
-
-
-def test_script_is_valid_bash() -> None:
-    script = run_cli(env={"_PFESTUBS_COMPLETE": "bash_source"}).out
-    run_program(tool("bash"), "-n", check=True, input=script)
+    if shell == "bash":
+        run_program(tool("bash"), "-n", check=True, input=outcome.out)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_commands(shell: str) -> None:
     found = "\n".join(complete("c", shell=shell))
-    assert "check" in found
-    assert "count" in found
-    assert "generate" not in found
+    assert [name in found for name in ("check", "count", "generate")] == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -114,10 +108,8 @@ def test_bash_completes(tmp_path: Path) -> None:
     "instruction", ["bash", "tcsh_source", "bash_nothing", "bash_complete", "fish_complete"]
 )
 def test_unknown_instruction(instruction: str) -> None:
-    outcome = run_cli(env={"_PFESTUBS_COMPLETE": instruction})
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith("pfestubs: error: _PFESTUBS_COMPLETE is ")
-    assert outcome.err.count("\n") == 1
+    message = refused(run_cli(env={"_PFESTUBS_COMPLETE": instruction}))
+    assert message.startswith("pfestubs: error: _PFESTUBS_COMPLETE is ")
 
 
 def test_empty_instruction_is_none() -> None:

@@ -12,7 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from support import FIXTURES, OBJECTS, ROOT, clean_environment, executable_path, run_program, shell_script
+from pfestubs import __version__
+from support import (
+    FIXTURES,
+    OBJECTS,
+    ROOT,
+    clean_environment,
+    executable_path,
+    refused,
+    run_program,
+    shell_script,
+)
 
 NAMES = ("traps-ppc64le-gnu", "trapspfe-ppc64le-gnu")
 MAINLINE = FIXTURES / "trees" / "mainline-7.2"
@@ -20,9 +30,7 @@ EXECUTABLES = ("pfestubs", "gen-ftrace-pfe-stubs", "ftrace-gen-ool-stubs", "ftra
 
 
 def run(*words: str | Path, cwd: Path, **extra: str) -> str:
-    done = run_program(*words, env=extra, cwd=cwd)
-    assert done.code == 0, done.out + done.err
-    return done.out
+    return run_program(*words, env=extra, cwd=cwd, check=True).out
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +112,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_source_distribution_builds_the_same_wheel(
     wheel: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    first, second = (
-        build("--sdist", ROOT, tmp_path_factory.mktemp("sdist")),
-        build("--sdist", ROOT, tmp_path_factory.mktemp("sdist")),
-    )
+    first, second = (build("--sdist", ROOT, tmp_path_factory.mktemp("sdist")) for _ in range(2))
     assert first.read_bytes() == second.read_bytes()
     unpacked = tmp_path_factory.mktemp("unpacked")
     run("tar", "-xf", first, "-C", unpacked, cwd=unpacked)
@@ -121,13 +126,9 @@ def test_an_incomplete_installation_is_named(words: list[str | Path], tmp_path: 
     shutil.copytree(ROOT / "src" / "pfestubs", tmp_path / "pfestubs")
     name = {"generate": "ool.S.j2", "kbuild": "kbuild-tool.mk.j2"}[str(words[0])]
     (tmp_path / "pfestubs" / "templates" / name).unlink()
-    done = run_program(sys.executable, "-m", "pfestubs", *words, cwd=tmp_path)
-    assert (done.code, done.out, done.err) == (
-        2,
-        "",
-        f"pfestubs: error: pfestubs is not installed completely: template {name} is missing;"
-        " install it again\n",
-    )
+    message = refused(run_program(sys.executable, "-m", "pfestubs", *words, cwd=tmp_path))
+    missing = f"pfestubs is not installed completely: template {name} is missing; install it again"
+    assert message == f"pfestubs: error: {missing}\n"
 
 
 def test_wheel(wheel: Path, environment: Path, expected: list[str], tmp_path: Path) -> None:
@@ -135,8 +136,6 @@ def test_wheel(wheel: Path, environment: Path, expected: list[str], tmp_path: Pa
     assert location(environment, tmp_path).is_relative_to(environment)
     assert generated([environment / "bin" / "pfestubs"], tmp_path) == expected
     assert generated([environment / "bin" / "python", "-m", "pfestubs"], tmp_path) == expected
-    from pfestubs import __version__
-
     for name in EXECUTABLES:
         assert (environment / "bin" / name).is_file()
     assert run(environment / "bin" / "pfestubs", "--version", cwd=tmp_path) == f"{__version__}\n"
@@ -164,9 +163,8 @@ def test_make_without_venv_says_how_to_go_on(tmp_path: Path) -> None:
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     programs = tmp_path / "bin"
-    programs.mkdir()
     for name, script in (("python3", "exit 1"), ("id", "echo 1000")):
-        shell_script((programs / name), f"{script}")
+        shell_script(programs / name, script)
     env = clean_environment()
     done = run_program("make", "demo", env={**env, "PATH": f"{programs}:{env['PATH']}"}, cwd=tmp_path)
     assert (done.code, done.out) == (2, "")

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,8 @@ def test_install_and_remove(tree: Path, archive: bytes) -> None:
     assert after[VENDORED] == archive
     for name in MAKEFILES:
         assert b"PFESTUBS ?= $(PYTHON3) $(srctree)/arch/powerpc/tools/pfestubs.pyz\n" in after[name]
-    status = call("kbuild", "status", tree).out
-    assert "installed (" in status
-    assert status.endswith(f", calls {VENDORED} (version {__version__})\n")
+    calls = f", calls {VENDORED} (version {__version__})\n"
+    assert re.search(rf"installed \(.*{re.escape(calls)}", call("kbuild", "status", tree).out)
     assert "already installed" in call("kbuild", "install", "--vendor", tree).err
     assert contents(tree) == after
     removed = call("kbuild", "remove", tree)
@@ -127,16 +127,14 @@ def test_a_copy_that_cannot_be_removed_leaves_the_tree_installed(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", fail)
-        outcome = call("kbuild", "remove", tree)
-    assert outcome.code == 2
-    assert "cannot be removed: Operation not permitted" in outcome.err
+        message = refusal("kbuild", "remove", tree)
+    assert "cannot be removed: Operation not permitted" in message
     assert contents(tree) == before
 
 
 def test_print_takes_no_copy(tree: Path) -> None:
-    assert "--vendor: error: cannot be combined with --print" in refusal(
-        "kbuild", "install", "--vendor", "--print", tree
-    )
+    message = refusal("kbuild", "install", "--vendor", "--print", tree)
+    assert "--vendor: error: cannot be combined with --print" in message
 
 
 @pytest.mark.slow
@@ -146,21 +144,19 @@ def test_the_tree_builds_where_nothing_is_installed(tmp_path: Path) -> None:
     # Only what the build itself calls is in PATH, and the interpreter sees no packages.
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name in re.findall(
-        r"\w+", "make sh cat cp mv rm mkdir cmp grep sort tail find touch echo printf true"
-    ):
+    names = "make sh cat cp mv rm mkdir cmp grep sort tail find touch echo printf true"
+    for name in re.findall(r"\w+", names):
         (programs / name).symlink_to(tool(name))
-    python = f"PYTHON3={os.path.realpath(sys.executable)} -S -s"
-    variables = [python, "PFESTUBS_CHECK=off"]
-    env = {"PATH": str(programs)}
-    outcome = build.make(*variables, env=env, pfestubs=None)
+    variables = [f"PYTHON3={os.path.realpath(sys.executable)} -S -s", "PFESTUBS_CHECK=off"]
+    make = partial(build.make, *variables, env={"PATH": str(programs)}, pfestubs=None)
+    outcome = make()
     assert outcome.code == 0, outcome.err
     expected = call("generate", build.object).out
     assert (build.out / "arch/powerpc/tools/vmlinux.arch.S").read_text() == expected
-    again = build.make(*variables, env=env, pfestubs=None)
+    again = make()
     assert (again.code, again.out) == (0, "")
     call("kbuild", "remove", build.tree)
-    assert build.make(*variables, env=env, pfestubs=None).code == 0
+    assert make().code == 0
 
 
 @pytest.mark.slow
@@ -168,15 +164,12 @@ def test_a_python_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     build = Build("mainline-7.2", tmp_path)
     assert call("kbuild", "install", "--vendor", build.tree).code == 0
     outcome = build.make("PYTHON3=no-such-python3", pfestubs=None)
-    assert outcome.code == 2
-    assert re.search(
+    says = (
         r'"no-such-python3 .*/pfestubs\.pyz --version" says ".*not found"; install Python 3\.11 or newer or'
-        r" name its command with PYTHON3=\.\.\., or ",
-        outcome.err,
     )
+    assert outcome.code == 2
+    assert re.search(rf"{says} name its command with PYTHON3=\.\.\., or ", outcome.err)
     (build.tree / VENDORED).unlink()
     outcome = build.make(pfestubs=None)
-    assert outcome.code == 2
-    assert (
-        f"{VENDORED} is gone: write it again with pfestubs kbuild install --vendor, or build" in outcome.err
-    )
+    gone = f"{VENDORED} is gone: write it again with pfestubs kbuild install --vendor, or build"
+    assert (outcome.code, gone in outcome.err) == (2, True)
