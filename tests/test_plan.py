@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pfestubs.errors import RefusedError
@@ -61,6 +61,7 @@ def test_working_reserves_are_those_that_boot(linked: Linked) -> None:
 
 
 @given(LAYOUTS_OF_TEXT, st.sampled_from(GrowthShape), st.integers(0, 40))
+@example(Linked(5, 6, 6, 32 * MIB - 9000, spare=3), GrowthShape.LATE, 13)  # either area serves those between
 @settings(max_examples=150)
 def test_growth_is_exact_to_the_instruction(linked: Linked, shape: GrowthShape, reserve: int) -> None:
     boot = linked.boot()
