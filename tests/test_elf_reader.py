@@ -26,38 +26,8 @@ from support import (
     run_program,
     tool,
 )
-from support.elfwriter import (
-    ABS,
-    AX,
-    COMMON,
-    EM_386,
-    EM_PPC,
-    EM_PPC64,
-    EM_X86_64,
-    ENTRIES,
-    ET_CORE,
-    ET_EXEC,
-    PT_LOAD,
-    PT_NOTE,
-    R_PPC64_ADDR32,
-    R_PPC64_REL64,
-    R_PPC64_UADDR64,
-    R_PPC_UADDR32,
-    SHT_NOBITS,
-    SHT_RELA,
-    STB_LOCAL,
-    STT_SECTION,
-    UNDEF,
-    WA,
-    KernelObject,
-    Relocation,
-    Section,
-    Segment,
-    Symbol,
-    note,
-    section_headers,
-    write_elf,
-)
+from support import elfwriter as elf
+from support.elfwriter import ENTRIES, KernelObject, Relocation, Section, Segment, Symbol
 
 ADVICE = "vmlinux.o"
 
@@ -81,7 +51,7 @@ def sentence_about(obj: KernelObject, tmp_path: Path) -> str:
 # -- sound objects ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("bits", "relocation"), [(64, R_PPC64_UADDR64), (32, R_PPC_UADDR32)])
+@pytest.mark.parametrize(("bits", "relocation"), [(64, elf.R_PPC64_UADDR64), (32, elf.R_PPC_UADDR32)])
 def test_unaligned_spelling(bits: int, relocation: int, tmp_path: Path) -> None:
     obj = KernelObject({".text": [0, 8], ".init.text": [0]}, bits=bits, relocation=relocation)
     document = json_of("count", saved(obj, tmp_path))
@@ -97,7 +67,7 @@ def test_two_relocation_sections_for_one_table(tmp_path: Path) -> None:
     second = table.relocations.pop()
     assert isinstance(second.symbol, Symbol)
     # By hand: the writer makes one for each section.
-    locals_first = [s for s in obj.symbols if s.bind == STB_LOCAL]
+    locals_first = [s for s in obj.symbols if s.bind == elf.STB_LOCAL]
     number = locals_first.index(second.symbol) + 1
     data = struct.pack("<QQQ", 8, number << 32 | second.type, 8)
     symtab = len(obj.sections) + 1 + 1 + 1  # after this section and the writer's own
@@ -157,7 +127,7 @@ def test_one_entries_section_per_function(bits: int, order: str, tmp_path: Path)
 def test_section_index_that_looks_reserved(tmp_path: Path) -> None:
     """Sections 0xff00 to 0xffff are real ones where the index is an extended one."""
     obj = KernelObject(layout=None)
-    init = [Section(f".init.text.{i}", flags=AX, size=8) for i in range(0x100)]
+    init = [Section(f".init.text.{i}", flags=elf.AX, size=8) for i in range(0x100)]
     obj.sections += [*(Section("", b"") for _ in range(0xFF00 - 1)), *init]
     for section in init:
         obj.table(section, [0])
@@ -171,9 +141,9 @@ def test_section_index_that_looks_reserved(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bits", "relocation", "name"),
     [
-        (64, R_PPC64_ADDR32, "R_PPC64_ADDR32"),
-        (64, R_PPC64_REL64, "R_PPC64_REL64"),
-        (64, R_PPC_UADDR32, "R_PPC64_UADDR32"),
+        (64, elf.R_PPC64_ADDR32, "R_PPC64_ADDR32"),
+        (64, elf.R_PPC64_REL64, "R_PPC64_REL64"),
+        (64, elf.R_PPC_UADDR32, "R_PPC64_UADDR32"),
         (64, 200, "200"),
         # Named since pyelftools 0.30.
         (32, 26, "R_PPC_REL32" if hasattr(enums, "ENUM_RELOC_TYPE_PPC") else "26"),
@@ -190,7 +160,7 @@ def test_wrong_relocation_type(bits: int, relocation: int, name: str, tmp_path: 
 
 @pytest.mark.parametrize(
     ("section", "word"),
-    [(UNDEF, "undefined"), (ABS, "absolute"), (COMMON, "common"), (0xFF05 - 0x10000, "0xff05")],
+    [(elf.UNDEF, "undefined"), (elf.ABS, "absolute"), (elf.COMMON, "common"), (0xFF05 - 0x10000, "0xff05")],
 )
 @pytest.mark.parametrize("bits", [64, 32])
 def test_target_that_is_no_code(bits: int, section: int, word: str, tmp_path: Path) -> None:
@@ -205,7 +175,7 @@ def test_target_that_is_no_code(bits: int, section: int, word: str, tmp_path: Pa
 
 def test_target_section_without_code(tmp_path: Path) -> None:
     obj = KernelObject({".text": [0]})
-    obj.text(".data.rel.ro", [0], flags=WA)
+    obj.text(".data.rel.ro", [0], flags=elf.WA)
     sentence = sentence_about(obj, tmp_path)
     for words in (".data.rel.ro", "no code", f"{ENTRIES}+0x0"):
         assert words in sentence
@@ -279,8 +249,8 @@ def test_a_disagreement_in_one_of_many_tables(tmp_path: Path) -> None:
 def test_relocations_through_another_symbol_table(tmp_path: Path) -> None:
     path = saved(KernelObject({".text": [0, 8]}), tmp_path)
     data = bytearray(path.read_bytes())
-    for at in section_headers(data):
-        if data[at + 4] == SHT_RELA:
+    for at in elf.section_headers(data):
+        if data[at + 4] == elf.SHT_RELA:
             struct.pack_into("<I", data, at + 40, 1)
     path.write_bytes(data)
     assert "symbol table" in refused(path)
@@ -288,11 +258,11 @@ def test_relocations_through_another_symbol_table(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["nobits", "absolute", "outside", "size"])
 def test_reserve_count_that_is_no_number(how: str, tmp_path: Path) -> None:
-    where = Section(".data", bytes(8), flags=WA)
-    nowhere = Section(".data", b"", SHT_NOBITS, WA, size=8)
+    where = Section(".data", bytes(8), flags=elf.WA)
+    nowhere = Section(".data", b"", elf.SHT_NOBITS, elf.WA, size=8)
     rows: dict[str, tuple[int, Section | int, int]] = {
         "nobits": (0, nowhere, 4),
-        "absolute": (32768, ABS, 4),
+        "absolute": (32768, elf.ABS, 4),
         "outside": (6, where, 4),
         "size": (0, where, 8),
     }
@@ -307,26 +277,28 @@ def test_reserve_count_that_is_no_number(how: str, tmp_path: Path) -> None:
 
 
 def _x86() -> bytes:
-    sections = [Section(".text", bytes(16), flags=AX), Section(ENTRIES, bytes(8), flags=WA)]
-    symbol = Symbol("", section=sections[0], type=STT_SECTION, bind=STB_LOCAL)
+    sections = [Section(".text", bytes(16), flags=elf.AX), Section(ENTRIES, bytes(8), flags=elf.WA)]
+    symbol = Symbol("", section=sections[0], type=elf.STT_SECTION, bind=elf.STB_LOCAL)
     sections[1].relocations = [Relocation(0, symbol, 1)]
-    return write_elf(sections, [symbol], machine=EM_X86_64, flags=0)
+    return elf.write_elf(sections, [symbol], machine=elf.EM_X86_64, flags=0)
 
 
 def _zimage() -> bytes:
     """As arch/powerpc/boot/wrapper makes it: the kernel in a section of a small 32-bit program."""
     sections = [
-        Section(".text", bytes(64), flags=AX, addr=0x400000),
-        Section(".kernel:vmlinux.strip", gzip.compress(b"a kernel"), flags=WA, addr=0x401000),
+        Section(".text", bytes(64), flags=elf.AX, addr=0x400000),
+        Section(".kernel:vmlinux.strip", gzip.compress(b"a kernel"), flags=elf.WA, addr=0x401000),
     ]
-    load = Segment(PT_LOAD, 0x400000, flags=7, sections=sections)
-    options = {"type_": ET_EXEC, "machine": EM_PPC, "bits": 32, "order": ">", "flags": 0}
-    return write_elf(sections, [], segments=[load], **options)
+    load = Segment(elf.PT_LOAD, 0x400000, flags=7, sections=sections)
+    options = {"type_": elf.ET_EXEC, "machine": elf.EM_PPC, "bits": 32, "order": ">", "flags": 0}
+    return elf.write_elf(sections, [], segments=[load], **options)
 
 
 def _core() -> bytes:
-    notes = Segment(PT_NOTE, data=note(b"CORE", 1, bytes(64)), align=4)
-    return write_elf(symbols=None, type_=ET_CORE, segments=[notes, Segment(PT_LOAD, data=bytes(4096))])
+    notes = Segment(elf.PT_NOTE, data=elf.note(b"CORE", 1, bytes(64)), align=4)
+    return elf.write_elf(
+        symbols=None, type_=elf.ET_CORE, segments=[notes, Segment(elf.PT_LOAD, data=bytes(4096))]
+    )
 
 
 def _by_tool(*words: str) -> Callable[[Path, Path], object]:
@@ -374,10 +346,12 @@ def test_wrong_files(mini_kernel: MiniKernel, tmp_path: Path) -> None:
     assert len(sentences) == len(WRONG_FILES), "each has its own sentence"
 
 
-@pytest.mark.parametrize(("machine", "bits"), [(EM_386, 32), (EM_PPC, 64), (EM_PPC64, 32)])
+@pytest.mark.parametrize(("machine", "bits"), [(elf.EM_386, 32), (elf.EM_PPC, 64), (elf.EM_PPC64, 32)])
 def test_other_machines(machine: int, bits: int, tmp_path: Path) -> None:
     path = tmp_path / "file"
-    path.write_bytes(write_elf([Section(".text", b"x" * 8, flags=AX)], [], machine=machine, bits=bits))
+    path.write_bytes(
+        elf.write_elf([Section(".text", b"x" * 8, flags=elf.AX)], [], machine=machine, bits=bits)
+    )
     assert refused(path)
 
 

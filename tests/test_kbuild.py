@@ -486,6 +486,7 @@ def test_a_pfestubs_that_is_too_old_is_one_sentence(
 
 def test_a_pfestubs_that_is_not_there_is_one_sentence(build: Build) -> None:
     outcome = build.make("PFESTUBS=no-such-pfestubs")
+    assert outcome.code == 2
     assert re.search(r'"no-such-pfestubs --version" says ".*not found"; install it', outcome.err)
     assert "no-such-pfestubs" not in build.make("PFESTUBS=no-such-pfestubs", "clean").err
 

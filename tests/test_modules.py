@@ -32,25 +32,8 @@ from support import (
     tool,
     validator,
 )
-from support.elfwriter import (
-    AX,
-    EM_386,
-    EM_PPC,
-    EM_PPC64,
-    ENTRIES,
-    ET_EXEC,
-    R_PPC64_ADDR64,
-    R_PPC_ADDR32,
-    SHT_NOBITS,
-    SHT_PROGBITS,
-    STB_LOCAL,
-    STT_SECTION,
-    WA,
-    Relocation,
-    Section,
-    Symbol,
-    write_elf,
-)
+from support import elfwriter as elf
+from support.elfwriter import ENTRIES, Relocation, Section, Symbol
 
 MIB = 1 << 20
 
@@ -62,8 +45,8 @@ def module(
     text: int = 0x100,
     extra: bytes = b"",
     relocated: int | None = None,
-    flags: int = WA,
-    kind: int = SHT_PROGBITS,
+    flags: int = elf.WA,
+    kind: int = elf.SHT_PROGBITS,
     code: bytes = b"",
     more: Sequence[Section] = (),
     symbols: Sequence[Symbol] = (),
@@ -73,20 +56,22 @@ def module(
 ) -> bytes:
     """A module with that many entries in each section of the name; its code takes no space in the file."""
     word = bits // 8
-    start = Symbol("", type=STT_SECTION, bind=STB_LOCAL)
-    kind_of_text = SHT_PROGBITS if code else SHT_NOBITS
-    start.section = Section(".text", code, kind_of_text, AX, size=None if code else text, align=16)
+    start = Symbol("", type=elf.STT_SECTION, bind=elf.STB_LOCAL)
+    kind_of_text = elf.SHT_PROGBITS if code else elf.SHT_NOBITS
+    start.section = Section(".text", code, kind_of_text, elf.AX, size=None if code else text, align=16)
     sections = [start.section, Section(".rodata", b"something", flags=2), Section(".comment", b"GCC")]
     for number in tables:
         found = range(number if relocated is None else relocated)
-        type_of_word = R_PPC64_ADDR64 if bits == 64 else R_PPC_ADDR32
+        type_of_word = elf.R_PPC64_ADDR64 if bits == 64 else elf.R_PPC_ADDR32
         rows = [Relocation(word * i, start, type_of_word, 16 * i) for i in found] if has_symbols else []
         data, size = bytes(word * number) + extra, word * number + len(extra)
-        content = b"" if kind == SHT_NOBITS else data
+        content = b"" if kind == elf.SHT_NOBITS else data
         sections.append(Section(ENTRIES, content, kind, flags, size=size, align=8, relocations=rows))
-    sections += [Section(".init.text", bytes(16), flags=AX), *more]
-    options = {"machine": EM_PPC64 if bits == 64 else EM_PPC, **options}
-    return write_elf(sections, [start, *symbols] if has_symbols else None, bits=bits, flags=abi, **options)
+    sections += [Section(".init.text", bytes(16), flags=elf.AX), *more]
+    options = {"machine": elf.EM_PPC64 if bits == 64 else elf.EM_PPC, **options}
+    return elf.write_elf(
+        sections, [start, *symbols] if has_symbols else None, bits=bits, flags=abi, **options
+    )
 
 
 def save(path: Path, content: bytes) -> Path:
@@ -162,7 +147,7 @@ def test_reserved(
         ({"extra": bytes(5)}, "partial-entry", 7, 0, 168, 1),
         ({"relocated": 0}, "no-relocations", 0, 7, 168, 1),
         ({"relocated": 6}, "no-relocations", 6, 1, 168, 1),
-        ({"kind": SHT_NOBITS}, "no-contents", 0, 7, 168, 1),
+        ({"kind": elf.SHT_NOBITS}, "no-contents", 0, 7, 168, 1),
         ({"flags": 1}, "not-allocated", 0, 7, 168, 1),
         ({"has_symbols": False}, "stripped", 0, 7, 0, 1),
         ({"has_symbols": False, "tables": []}, "stripped", 0, 0, 0, 1),
@@ -203,12 +188,16 @@ def words(*values: int) -> bytes:
         ({"code": words(MFLR, 0, 0, 0) * 3}, "stubs", {"nops": None}),
         ({"order": ">", "abi": 1}, "elf-v1", {"abi": 1}),
         ({"order": ">", "abi": 0}, "elf-v1", {"abi": 1}),
-        ({"more": [Section(".opd", bytes(24), flags=WA)]}, "elf-v1", {"abi": 1}),
+        ({"more": [Section(".opd", bytes(24), flags=elf.WA)]}, "elf-v1", {"abi": 1}),
         ({"abi": 0}, "stubs", {"abi": 2}),
         ({"abi": 3}, "stubs", {"abi": 2}),
         ({"bits": 32, "order": ">"}, "32-bit", {"abi": None}),
         ({"tables": [], "symbols": [Symbol("_mcount")]}, "mcount", {"mcount": True}),
-        ({"tables": [], "more": [Section("__mcount_loc", bytes(8), flags=WA)]}, "mcount", {"mcount": True}),
+        (
+            {"tables": [], "more": [Section("__mcount_loc", bytes(8), flags=elf.WA)]},
+            "mcount",
+            {"mcount": True},
+        ),
         ({"tables": []}, None, {"mcount": False, "vermagic": None}),
         (
             {"more": [Section(".modinfo", b"license=GPL\0vermagic=7.2.13 SMP \0", flags=2)]},
@@ -389,8 +378,8 @@ def test_an_empty_directory_is_an_error(document: Any, tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (b"text", "ELF file ("),
-        (module(type_=ET_EXEC), "is a linked file, not a kernel module"),
-        (module(machine=EM_386, bits=32), "not for powerpc"),
+        (module(type_=elf.ET_EXEC), "is a linked file, not a kernel module"),
+        (module(machine=elf.EM_386, bits=32), "not for powerpc"),
         (module()[:-1], "is cut short"),
         (module([9])[:200], "is cut short"),
     ],
