@@ -388,20 +388,15 @@ def test_count_lowered_by_one(area: str, check: Check) -> None:
     assert errors(check(kernel)) == [("area-damaged", None), ("area-exhausted", last)]
 
 
-@pytest.mark.parametrize(
-    ("area", "at"),
-    [(RESERVE, -0x1000), (END, 0x100000), (INIT, BASE + 0x40)],
-    ids=lambda x: getattr(x, "name", ""),
-)
+@pytest.mark.parametrize(("area", "at"), [(RESERVE, -0x1000), (END, 0x100000), (INIT, BASE + 0x40)])
 def test_areas_outside_their_text(area: AreaSpec, at: int, check: Check) -> None:
     kernel = LinkedKernel()
     kernel.area_at[area.name] = at
     (outside,) = [x for x in check(kernel).errors if x.case.startswith("area-outside")]
     address, inside = kernel.area_address(area.name), kernel.kernel()
     end = address + kernel.counts[area.name] * 24
-    name, outer = (
-        ("area-outside-init", inside.inittext) if area is INIT else ("area-outside-text", inside.text)
-    )
+    name = "area-outside-init" if area is INIT else "area-outside-text"
+    outer = inside.inittext if area is INIT else inside.text
     assert (outside.rule, facts(outside)) == ("area-damaged", case(name, area=area, end=end, outer=outer))
     assert (outside.stub, outside.remedy) == (address, RESTORE_ORDER)
 

@@ -207,7 +207,5 @@ def assert_strict(command: str, good: dict[str, Any], changes: Iterable[dict[str
 def hook_environment(**variables: str | int) -> dict[str, str]:
     """The variables that kbuild would export for the miniature kernel, and PATH."""
     words = [f"{name}={value}" for name, value in variables.items()]
-    done = subprocess.run(
-        [FIXTURES / "mini" / "build.sh", "env", *words], capture_output=True, text=True, check=True
-    )
-    return clean_environment(dict(line.split("=", 1) for line in done.stdout.splitlines()))
+    done = run_program(FIXTURES / "mini" / "build.sh", "env", *words, check=True)
+    return clean_environment(dict(line.split("=", 1) for line in done.out.splitlines()))
