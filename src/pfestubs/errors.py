@@ -5,8 +5,6 @@ Every member means exit status 2. Something wrong with the kernel itself is not 
 finding (`pfestubs.model.findings`), exit status 1.
 """
 
-from __future__ import annotations
-
 from enum import Enum, IntEnum
 
 

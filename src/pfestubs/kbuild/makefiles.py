@@ -7,8 +7,6 @@ that any version of pfestubs can remove it bit for bit, whatever else the makefi
 that it was edited by hand. A makefile with such a block, or whose rules differ, is refused (`InputError`).
 """
 
-from __future__ import annotations
-
 import difflib
 import hashlib
 import re

@@ -82,7 +82,8 @@ class _Dump:
         self._source = source
         self._kernel = kernel
         self._is_live = _is_live(source)
-        elf = Elf(self._head() if self._is_live else source)
+        head = self._read(0, _HEAD) if self._is_live else b""  # it looks as large as the address space
+        elf = Elf(Source(source.path, BytesIO(head), len(head)) if head else source)
         require_kind(elf, "core")
         if elf.bits != kernel.bits:
             raise InputError(
@@ -92,11 +93,6 @@ class _Dump:
         self._memory = self.linked_memory(0)
         self._info = _vmcoreinfo(elf)
         self.symbols: Mapping[str, SymbolInfo] = kernel.symbols.find(_SYMBOLS)
-
-    def _head(self) -> Source:
-        """Return the beginning of a file that looks as large as the address space."""
-        content = self._read(0, _HEAD)
-        return Source(self._file, BytesIO(content), len(content))
 
     def _read(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes at a file offset, fewer where the file has no more of them.

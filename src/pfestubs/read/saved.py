@@ -12,26 +12,17 @@ import json
 import re
 from collections import Counter
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
+from pfestubs import model
 from pfestubs.errors import InputError, InstallationError
 from pfestubs.layouts import LAYOUTS
-from pfestubs.model import (
-    CHECK_SCHEMA,
-    COUNT_SCHEMA,
-    STUBS_SCHEMA,
-    AreaFigures,
-    EntryCounts,
-    KernelFigures,
-    KernelIdentity,
-    ObjectCounts,
-)
 from pfestubs.model.findings import RULES, Scope
 from pfestubs.read.file_types import is_document
 from pfestubs.read.source import read_document, read_head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _OFFSET: Final = re.compile(r"\+0x[0-9a-f]+\Z")
 _TABLE_RULE: Final = "table-damaged"
@@ -52,17 +43,17 @@ def is_saved(path: str) -> bool:
     return is_document(read_head(path))
 
 
-def read_saved_count(path: str) -> ObjectCounts:
+def read_saved_count(path: str) -> model.ObjectCounts:
     """Read the counts of an object from the document that `pfestubs count --format json` wrote."""
-    return _counts(_Document(path, [COUNT_SCHEMA], "give vmlinux.o or its saved count"))
+    return _counts(_Document(path, [model.COUNT_SCHEMA], "give vmlinux.o or its saved count"))
 
 
-def read_baseline(path: str) -> KernelFigures:
+def read_baseline(path: str) -> model.KernelFigures:
     """Read an earlier kernel's figures from the document that `pfestubs check --format json` wrote."""
-    return _check_figures(_Document(path, [CHECK_SCHEMA], "save one with pfestubs check --format json"))
+    return _check_figures(_Document(path, [model.CHECK_SCHEMA], "save one with pfestubs check --format json"))
 
 
-def read_saved_figures(path: str) -> KernelFigures:
+def read_saved_figures(path: str) -> model.KernelFigures:
     """Read a kernel's figures from a document of `check`, `count` or `stubs`."""
     document = _Document(path, list(_FIGURES), "save one with --format json")
     return _FIGURES[document.values["schema"]](document)
@@ -73,6 +64,7 @@ class _Document:
 
     Raises:
         InputError: it is something else, with the first value that is not as its schema says.
+        InstallationError: the schema's file is missing.
     """
 
     def __init__(self, path: str, schemas: Sequence[str], advice: str) -> None:
@@ -90,9 +82,16 @@ class _Document:
         name = self.values.get("schema")
         if name not in schemas:
             raise self.wrong("schema", name, wanted)
-        mismatch = _Schema(str(name)).test(self.values)
-        if mismatch is not None:
-            raise self.wrong(*mismatch)
+        _, kind, version = str(name).split("/")
+        try:
+            schema = json.loads(
+                files("pfestubs").joinpath(f"schemas/{kind}-{version}.json").read_text("utf-8")
+            )
+        except OSError as error:
+            raise InstallationError(f"the schema {name}") from error
+        for keys, found, expected in _mismatches(self.values, schema, schema):
+            key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in keys)
+            raise self.wrong(key.removeprefix("."), found, expected)
 
     def wrong(self, key: str, found: object, expected: str) -> InputError:
         problem = f"'{key}' is missing" if found is None else f"'{key}' is {_short(found)}"
@@ -124,110 +123,82 @@ def _short(value: object) -> str:
 # -- as the schema says ------------------------------------------------------------------------------------
 
 
-class _Mismatch(NamedTuple):
-    """The first value that is not as described: its name, the value (None if missing), what was expected."""
-
-    name: str
-    found: object
-    expected: str
+_Path = tuple[str | int, ...]
+"""The keys and indices that lead to a value."""
 
 
-class _Schema:
-    """One of the shipped schemas, by the name in a document: "pfestubs/check/1".
-
-    Raises:
-        InstallationError: the file is missing.
-    """
-
-    def __init__(self, name: str) -> None:
-        _, kind, version = name.split("/")
-        try:
-            text = files("pfestubs").joinpath("schemas", f"{kind}-{version}.json").read_text("utf-8")
-        except OSError as error:
-            raise InstallationError(f"the schema {name}") from error
-        self._root: Mapping[str, Any] = json.loads(text)
-
-    def test(self, value: Any, schema: Any = None, name: str = "") -> _Mismatch | None:
-        """Return what is wrong with a document, or with a part of it that `schema` describes, if anything."""
-        schema = self._root if schema is None else schema
-        if schema is False:
-            return _Mismatch(name, value, "no such key")
-        if "$ref" in schema:
-            schema = self._root["$defs"][schema["$ref"].rpartition("/")[2]]
-        if "type" in schema:
-            types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
-            if not any(_TYPES[type_][1](value) for type_ in types):
-                return _Mismatch(name, value, " or ".join(_TYPES[type_][0] for type_ in types))
-        return (
-            _test_scalar(value, schema, name)
-            or (self._test_object(value, schema, name) if isinstance(value, dict) else None)
-            or (self._test_list(value, schema, name) if isinstance(value, list) else None)
-            or self._test_combined(value, schema, name)
-        )
-
-    def _test_object(self, value: Mapping[str, Any], schema: Any, name: str) -> _Mismatch | None:
+def _mismatches(
+    value: Any, schema: Any, root: Mapping[str, Any], path: _Path = ()
+) -> Iterator[tuple[_Path, object, str]]:
+    """Yield what is not as `schema`, a part of `root`, describes it, and what was expected."""
+    if schema is False:
+        yield path, value, "no such key"
+        return
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    types = [schema["type"]] if isinstance(schema.get("type"), str) else schema.get("type", _TYPES)
+    if not any(_TYPES[type_][1](value) for type_ in types):
+        yield path, value, " or ".join(_TYPES[type_][0] for type_ in types)
+        return
+    yield from ((path, value, expected) for expected in _expected(value, schema, root))
+    if isinstance(value, dict):
         for key, part in schema.get("properties", {}).items():
             if key in value:
-                found = self.test(value[key], part, key)
-                if found is not None:  # the whole name is made only now: lists have thousands of items
-                    return found._replace(name=f"{name}{name and '.'}{found.name}")
-        return None
-
-    def _test_list(self, value: list[Any], schema: Any, name: str) -> _Mismatch | None:
-        if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
-            wanted = schema.get("maxItems", schema.get("minItems"))
-            return _Mismatch(name, value, f"{wanted} items" if wanted else "no items")
-        if "contains" in schema and all(self.test(item, schema["contains"], "") for item in value):
-            return _Mismatch(name, value, "a list with one of another kind")
-        for number, item in enumerate(value) if "items" in schema else ():
-            found = self.test(item, schema["items"], "")
-            if found is not None:
-                return found._replace(name=f"{name}[{number}]{found.name and '.'}{found.name}")
-        return None
-
-    def _test_combined(self, value: Any, schema: Any, name: str) -> _Mismatch | None:
-        for part in schema.get("allOf", ()):
-            found = self.test(value, part, name)
-            if found is not None:
-                return found
-        if "anyOf" in schema:
-            tests = [self.test(value, part, name) for part in schema["anyOf"]]
-            if None not in tests:
-                return tests[0]
-        if "if" in schema:
-            branch = "else" if self.test(value, schema["if"], name) else "then"
-            return self.test(value, schema.get(branch, {}), name)
-        return None
+                yield from _mismatches(value[key], part, root, (*path, key))
+    for number, item in enumerate(value) if isinstance(value, list) and "items" in schema else ():
+        yield from _mismatches(item, schema["items"], root, (*path, number))
+    for part in _chosen(value, schema, root):
+        yield from _mismatches(value, part, root, path)
 
 
-def _test_scalar(value: Any, schema: Any, name: str) -> _Mismatch | None:
+def _expected(value: Any, schema: Any, root: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a value of the right type should be and is not."""
     allowed = schema.get("enum", [schema["const"]] if "const" in schema else None)
     if allowed is not None and not any(type(value) is type(one) and value == one for one in allowed):
         named = ", ".join("null" if one is None else str(one) for one in allowed)
-        return _Mismatch(name, value, named if "const" in schema else f"one of {named}")
+        yield named if "const" in schema else f"one of {named}"
     if "minimum" in schema and type(value) is int and value < schema["minimum"]:
-        return _Mismatch(name, value, f"at least {schema['minimum']}")
+        yield f"at least {schema['minimum']}"
     if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
-        return _Mismatch(name, value, f"text such as {schema['pattern']}")
-    return None
+        yield f"text such as {schema['pattern']}"
+    if isinstance(value, list):
+        if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
+            wanted = schema.get("maxItems", schema.get("minItems"))
+            yield f"{wanted} items" if wanted else "no items"
+        if "contains" in schema and not any(_conforms(item, schema["contains"], root) for item in value):
+            yield "a list with one of another kind"
+
+
+def _chosen(value: Any, schema: Any, root: Mapping[str, Any]) -> Sequence[Any]:
+    """Return the parts of a schema that describe the same value."""
+    parts = list(schema.get("allOf", ()))
+    if "anyOf" in schema and not any(_conforms(value, part, root) for part in schema["anyOf"]):
+        parts.append(schema["anyOf"][0])
+    if "if" in schema:
+        parts.append(schema.get("then" if _conforms(value, schema["if"], root) else "else", {}))
+    return parts
+
+
+def _conforms(value: Any, schema: Any, root: Mapping[str, Any]) -> bool:
+    return next(_mismatches(value, schema, root), None) is None
 
 
 # -- what the documents say ----------------------------------------------------------------------------------
 
 
-def _counts(document: _Document) -> ObjectCounts:
+def _counts(document: _Document) -> model.ObjectCounts:
     values = document.values
     table = document.need(values, "entries")
     names = ("text", "inittext", "exittext", "total")
     *kinds, total = (document.need(table, name, "entries.") for name in names)
-    entries = EntryCounts(*kinds)
+    entries = model.EntryCounts(*kinds)
     if total != entries.total:
         raise document.wrong("entries.total", total, f"the sum of the kinds, {entries.total}")
     layout, stubs = LAYOUTS.get(values.get("layout", "")), None
     if layout is not None:
         reserved = document.need(values, "stubs")
         stubs = {area.name: document.need(reserved, area.name, "stubs.") for area in layout.areas}
-    return ObjectCounts(
+    return model.ObjectCounts(
         file=document.path,
         bits=document.need(values, "class"),
         byte_order=document.need(values, "byte_order"),
@@ -237,7 +208,7 @@ def _counts(document: _Document) -> ObjectCounts:
     )
 
 
-def _check_figures(document: _Document) -> KernelFigures:
+def _check_figures(document: _Document) -> model.KernelFigures:
     values = document.values
     headroom = document.need(values, "headroom")
     if "bytes" not in headroom:  # null where no branch is measured
@@ -245,14 +216,14 @@ def _check_figures(document: _Document) -> KernelFigures:
     name = document.need(values, "layout")
     layout = LAYOUTS.get(name)
     known = [spec.name for spec in layout.areas] if layout else []
-    areas: dict[str, AreaFigures] = {}
+    areas: dict[str, model.AreaFigures] = {}
     for i, area in enumerate(values.get("areas") or ()):
         own, reserved, used = (
             document.need(area, key, f"areas[{i}].") for key in ("name", "reserved", "used")
         )
         if own not in known or own in areas:
             raise document.wrong(f"areas[{i}].name", own, f"each of {', '.join(known)} once")
-        areas[own] = AreaFigures(reserved, used)
+        areas[own] = model.AreaFigures(reserved, used)
     rules = [
         document.need(finding, "rule", f"findings[{i}].")
         for i, finding in enumerate(values.get("findings") or ())
@@ -262,8 +233,8 @@ def _check_figures(document: _Document) -> KernelFigures:
     unserved = None if _TABLE_RULE in rules or "findings" not in values else failing
     damage = next((rule for rule in rules if rule in _DAMAGE_RULES), None)
     kernel = values.get("kernel") or {}  # since 0.2, and byte order and class
-    return KernelFigures(
-        KernelIdentity(
+    return model.KernelFigures(
+        model.KernelIdentity(
             document.path,
             name,
             values.get("class"),
@@ -281,19 +252,19 @@ def _check_figures(document: _Document) -> KernelFigures:
     )
 
 
-def _count_figures(document: _Document) -> KernelFigures:
+def _count_figures(document: _Document) -> model.KernelFigures:
     counts = _counts(document)
     layout = counts.layout
-    return KernelFigures(
-        KernelIdentity(counts.file, layout.name if layout else None, counts.bits, counts.byte_order),
+    return model.KernelFigures(
+        model.KernelIdentity(counts.file, layout.name if layout else None, counts.bits, counts.byte_order),
         source="count",
         locations=counts.entries.text + counts.entries.inittext,
         entries=counts.entries,
-        areas={name: AreaFigures(number, None) for name, number in (counts.stubs or {}).items()},
+        areas={name: model.AreaFigures(number, None) for name, number in (counts.stubs or {}).items()},
     )
 
 
-def _stubs_figures(document: _Document) -> KernelFigures:
+def _stubs_figures(document: _Document) -> model.KernelFigures:
     layout = LAYOUTS[document.need(document.values, "layout")]
     functions: Counter[str] = Counter()
     indices: dict[str, set[int]] = {spec.name: set() for spec in layout.areas}
@@ -310,16 +281,20 @@ def _stubs_figures(document: _Document) -> KernelFigures:
     # In a whole listing only a location without a stub can leave a gap.
     gaps = sum(max(used) + 1 - len(used) for used in indices.values() if used)
     partial = gaps > unserved
-    return KernelFigures(
-        KernelIdentity(document.path, layout.name),
+    return model.KernelFigures(
+        model.KernelIdentity(document.path, layout.name),
         source="stubs",
         locations=functions.total(),
         stub_size=document.need(document.values, "stub_size"),
         functions=functions,
         unserved=unserved or None,  # a function whose stub fails after boot (init-trampoline-only) has one
-        areas={} if partial else {name: AreaFigures(None, len(used)) for name, used in indices.items()},
+        areas={} if partial else {name: model.AreaFigures(None, len(used)) for name, used in indices.items()},
         partial=partial,
     )
 
 
-_FIGURES: Final = {CHECK_SCHEMA: _check_figures, COUNT_SCHEMA: _count_figures, STUBS_SCHEMA: _stubs_figures}
+_FIGURES: Final = {
+    model.CHECK_SCHEMA: _check_figures,
+    model.COUNT_SCHEMA: _count_figures,
+    model.STUBS_SCHEMA: _stubs_figures,
+}

@@ -12,8 +12,6 @@ from pfestubs.read import elf as e
 from pfestubs.read.file_types import require_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pfestubs.read.elf import Elf, Relocations, Symbol
 
 ENTRIES: Final = "__patchable_function_entries"
@@ -98,8 +96,6 @@ class _LocationReader:
 
     def read_table(self, table: int, sections: list[int]) -> None:
         """Read the entries section `table` with its relocation sections."""
-        if len(sections) == 1 and self._read_one_entry(table, sections[0]):
-            return
         elf = self._elf
         _refuse_bad_table(elf, table)
         slots = array("Q")
@@ -116,44 +112,15 @@ class _LocationReader:
                     stored = elf.words(elf.section_data(table), elf.word)
                 addends = _addends_in_place(elf, table, stored, offsets)
             kinds = dict.fromkeys(infos)
-            for info in kinds:
-                self._read_target(info, table, offsets, infos)
+            for info in (info for info in kinds if info not in self._targets):
+                target = _target(elf, info)
+                if isinstance(target, str):
+                    entry = f"{elf.section_label(table)}+{offsets[infos.index(info)]:#x}"
+                    raise elf.error(f"entry {entry} {target}")
+                section, value = target
+                self._targets[info] = self.found.setdefault(section, array("Q")), value
             self._add(infos, addends, is_uniform=len(kinds) == 1)
         _compare_slots(elf, table, slots)
-
-    def _read_one_entry(self, table: int, index: int) -> bool:
-        """Read a table with a single entry, the fast path; return False for any other.
-
-        Kernels built with -ffunction-sections have tens of thousands: as columns they take twice the time.
-        """
-        elf = self._elf
-        section, relocations = elf.sections[table], elf.sections[index]
-        if (
-            section.size != elf.word
-            or section.is_nobits
-            or relocations.type != e.SHT_RELA
-            or relocations.size != elf.rela_struct.size
-            or relocations.link != elf.symtab
-        ):
-            return False
-        offset, info, addend = elf.rela_struct.unpack(elf.section_data(index))
-        if offset:
-            return False
-        self._read_target(info, table, (offset,), (info,))
-        target, value = self._targets[info]
-        target.append(value + addend & self._mask)
-        return True
-
-    def _read_target(self, info: int, table: int, offsets: Sequence[int], infos: Sequence[int]) -> None:
-        """Find what an r_info points to; the table with its columns is for messages."""
-        if info in self._targets:
-            return
-        target = _target(self._elf, info)
-        if isinstance(target, str):
-            entry = f"{self._elf.section_label(table)}+{offsets[infos.index(info)]:#x}"
-            raise self._elf.error(f"entry {entry} {target}")
-        section, value = target
-        self._targets[info] = self.found.setdefault(section, array("Q")), value
 
     def _add(self, infos: array[int], addends: array[int], *, is_uniform: bool) -> None:
         mask = self._mask

@@ -160,17 +160,16 @@ def _unused(boot: Boot) -> Iterator[Finding]:
 def _by_location(boot: Boot, remedies: Remedies) -> list[Finding]:
     """Return skipped entries and failures, merged by address: boot order. One finding per location."""
     known = {finding.location for finding in boot.damage if finding.location is not None}
-    found = [(address, _skipped(boot.kernel, address)) for address in boot.skipped if address not in known]
+    found: list[tuple[int, Finding]] = []
+    for address in boot.skipped:
+        if address not in known:
+            function, case = (boot.kernel.name(address), "") if address else (None, "entry-empty")
+            found.append((address, Finding("location-skipped", case, function=function, location=address)))
     failures = [f for f in boot.failures if boot.locations[f.position] not in known]
     for failure, finding in zip(failures, failure_findings(boot, failures, remedies), strict=True):
         found.append((boot.locations[failure.position], finding))
     found.sort(key=lambda pair: pair[0])
     return [finding for _, finding in found]
-
-
-def _skipped(kernel: Kernel, address: int) -> Finding:
-    function, case = (kernel.name(address), "") if address else (None, "entry-empty")
-    return Finding("location-skipped", case, function=function, location=address)
 
 
 def failure_findings(

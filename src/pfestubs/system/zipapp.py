@@ -6,8 +6,6 @@ archive: a zip archive has no `__pycache__`, so each run would compile what it i
 times as long. The same sources, built by the same Python, give the same bytes.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import re

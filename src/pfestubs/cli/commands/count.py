@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`pfestubs count`."""
 
-from __future__ import annotations
-
 from typing import Unpack
 
 import click

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`pfestubs report`."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 
 import click

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`pfestubs stubs`."""
 
-from __future__ import annotations
-
 import click
 
 from pfestubs.cli import options

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`pfestubs verify`."""
 
-from __future__ import annotations
-
 from pfestubs.cli import options
 from pfestubs.cli.progress import track
 from pfestubs.formats.verify import verify_summary

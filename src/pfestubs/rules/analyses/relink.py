@@ -193,19 +193,13 @@ class _Moves(NamedTuple):
             stop = bisect_left(addresses, at)
             piece = addresses[start:stop]
             if piece and even and span.start <= since and at <= span.stop:
-                shifts = even_shifts(grown, piece, span)
-                pairs = zip(piece, shifts, strict=True)
-                moved.extend([(address + by + shift) & ppc.ADDRESS_MASK for address, by in pairs])
+                size, insn = ppc.span_size(span), ppc.INSN_SIZE
+                evenly = ((a, grown * (a - span.start) // size // insn * insn) for a in piece)
+                moved.extend([(a + by + shift) & ppc.ADDRESS_MASK for a, by in evenly])
             else:
                 moved.extend(_shifted(piece, shift))
             shift, since, start = shift + change, at, stop
         return moved
-
-
-def even_shifts(grown: int, addresses: array[int], span: range) -> list[int]:
-    """Return how far addresses in `span` move when `grown` bytes are spread evenly: whole instructions."""
-    start, size, insn = span.start, ppc.span_size(span), ppc.INSN_SIZE
-    return [grown * (address - start) // size // insn * insn for address in addresses]
 
 
 def _init_shift(kernel: Kernel, text_stop: int) -> int:
