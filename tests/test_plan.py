@@ -310,7 +310,10 @@ def test_nothing_is_planned_for_a_location_without_a_nop(kernel: LinkedKernel, t
     document, checked = json_of("plan", path, code=1), json_of("check", path, code=1)
     (finding,) = (found for found in checked["findings"] if found["rule"] == "location-not-nop")
     assert document["damage"] == {name: finding[name] for name in ("rule", "message")}
-    assert (document["recommended"], document["working"], document["outcomes"]) == (None, [], [])
+    assert (document["recommended"], document["working"]) == (None, [])
+    (linked,) = document["outcomes"]
+    assert (linked["ok"], linked["first"]["function"]) == (False, finding["function"])
+    assert set(linked["growth"].values()) == {None}
     assert checked["growth"] is None
     assert (checked["headroom"]["bytes"] is None) == bool(kernel.layout)
     assert json_of("diff", path, path, code=1)["growth"]["new"] is None

@@ -39,7 +39,7 @@ class PlanResult:
         recommended: the reserve whose smallest growth over the shapes is largest, None if none works.
         working: ranges of reserves with which every function gets a working stub, all areas generated for it.
         shrink: where no reserve works, the bytes that text must lose evenly, and the reserve that works then.
-        outcomes: of the linked and the recommended reserve, then of what was asked.
+        outcomes: of the linked and the recommended reserve, then of what was asked; none if damaged.
         asked: how many of the outcomes were asked for.
         text: how large the texts are as linked, None of a damaged kernel.
         required: bytes of text that must be left to grow, and where, None for anywhere; None if nothing is.
@@ -105,8 +105,9 @@ def plan_reserve(
         raise RefusedError(Refusal.RESERVE_UNEXPECTED, kernel.file, reserves[0], kernel.layout_name)
     damage = next(chain(boot.damage, failure_findings(boot, no_nop, remedies)), None)
     if damage is not None:
+        linked = () if boot.damage else (planner.outcome(planner.linked, Growth()),)
         return PlanResult(
-            kernel.identity, planner.linked, text_entries(boot), damage=damage, required=required
+            kernel.identity, planner.linked, text_entries(boot), damage, outcomes=linked, required=required
         )
     usual = [planner.linked]
     if planner.recommended not in {planner.linked, None}:
