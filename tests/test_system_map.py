@@ -172,13 +172,14 @@ def test_a_tracer_without_text(name: str, address: int, with_map: bool, tmp_path
 @pytest.mark.parametrize("area", ["text_end", "inittext"])
 def test_a_map_with_the_count_of_an_area_where_zeros_are(area: str, tmp_path: Path) -> None:
     kernel = with_banner(LinkedKernel())
+    kernel.words[kernel.area_address(area) - 8] = kernel.counts[area]  # where kbuild's assembly has it
     vmlinux, system_map = kernel.save(tmp_path / "vmlinux"), tmp_path / "System.map"
     strip(vmlinux)
     zeros = b"%016x T" % kernel.area_address("text")
     count = b" ftrace_ool_stub_%s_count\n" % area.encode()
     system_map.write_bytes(re.sub(rb".* T(?=%s)" % count, zeros, map_of(kernel)))
     outcome = refusal("check", vmlinux, "--system-map", system_map, about=system_map)
-    assert f"area {area} has no stubs" in outcome
+    assert f"area {area} has no stubs, but the file counts {kernel.counts[area]} at " in outcome
 
 
 def neighbour(text: str, share: float, shift: int, *, drop: bool = True, data: bool = False) -> str:

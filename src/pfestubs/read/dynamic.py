@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.read import elf as e
+from pfestubs.read.headers import DYNAMIC_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -141,7 +142,7 @@ class RelocatedWords:
     def _dynamic_entries(self, address: int) -> Mapping[str | int, int]:
         """Return the values of the dynamic section by tag."""
         run = next((run for run in self._memory.runs if address in run), range(0))
-        size = min(run.stop - address, self._elf.dynamic_size_max)
+        size = min(run.stop - address, DYNAMIC_MAX)
         content = self._memory.read(address, size) if size > 0 else None
         if not content:
             raise self._elf.error(

@@ -37,8 +37,8 @@ _SEGMENTS_MAX: Final = 1 << 16
 """Program headers that are read; `/proc/kcore` and kdump have one for each piece of memory."""
 _NOTES_MAX: Final = 20_000
 """Notes that are read; a dump has five for each processor."""
-_DYNAMIC_MAX: Final = 256
-"""Entries of the dynamic section that are read; kernels have about 20."""
+DYNAMIC_MAX: Final = 4096
+"""Bytes of the dynamic section that are read; kernels have about 20 entries of 16."""
 
 
 class Segment(NamedTuple):
@@ -207,11 +207,6 @@ class Headers:
             content = self.file_range(segment.offset, segment.filesz, "notes")
             with _ours(self.path, "note"):
                 yield from _notes_in(content, self._structs)
-
-    @property
-    def dynamic_size_max(self) -> int:
-        """Bytes of the dynamic section that are read."""
-        return _DYNAMIC_MAX * int(self._structs.Elf_Dyn.sizeof())
 
     def dynamic_in(self, data: bytes) -> Mapping[str | int, int]:
         """Return the values of the dynamic section by tag ("DT_RELA"), up to DT_NULL or the end of `data`."""

@@ -44,6 +44,8 @@ _RUN: Final = 8
 """Functions in a row without a location at their entry; the map of a real kernel has one at most."""
 _PADDING: Final = 0x10000
 """Bytes that may follow an area before the next symbol: alignment to the largest page."""
+_NEAR: Final = 0x400
+"""Bytes by which a neighbouring build may have an area elsewhere; its count is right before it."""
 _ENOUGH: Final = 0.75
 """Share of locations that must fit; overridden weak functions keep theirs without a symbol."""
 _ADVICE: Final = (
@@ -233,12 +235,12 @@ def _strange_area(kernel: Kernel, area: Area) -> Iterator[str]:
     if not area.count:
         reserve = kernel.area(AreaRole.RESERVE) if area.role is AreaRole.END else None
         needed = sum(value in text for value in kernel.table) - (reserve.count if reserve else 0)
-        if area.role is not AreaRole.RESERVE and needed > 0:
-            yield f"area {area.name} has no stubs ({area.address:#x}), {needed:,} are needed"
+        for place in range(area.address - _NEAR, area.address + _NEAR, 4) if needed > 0 else ():
+            if kernel.memory.word(place) == needed:  # the area's `.long` count: no instruction is so small
+                yield f"area {area.name} has no stubs, but the file counts {needed:,} at {place:#x}"
         return
-    smallest, usual, largest = (
-        area.count * size for size in (STUB_SIZES[0], kernel.layout.stub_size, STUB_SIZES[1])
-    )
+    usual = area.count * kernel.layout.stub_size
+    smallest, largest = (area.count * size for size in STUB_SIZES)
     size = usual if area.size is None else area.size
     if not smallest <= size <= largest + _PADDING:
         yield f"area {area.name} has {area.count:,} stubs in {size:,} bytes at {area.address:#x}"
