@@ -135,16 +135,17 @@ def _lost_entries(boot: Boot) -> Iterator[Finding]:
             yield _table_damage(kernel, "areas-unfilled", found=locations, expected=stubs)
 
 
-def _unlisted_functions(boot: Boot) -> list[int]:
+def _unlisted_functions(boot: Boot) -> set[int]:
     """Return the functions that begin with the nop for ftrace and are not in the table."""
-    kernel, known = boot.kernel, set(boot.locations)
-    starts = sorted({address for _, address in kernel.symbols.code_names()})
+    kernel = boot.kernel
+    listed = {location - offset for location in boot.locations for offset in ENTRY_OFFSETS}
+    starts = sorted({address for _, address in kernel.symbols.code_names()} - listed)
     unlisted: set[int] = set()
     for offset in (0, 8):  # the local entry of a function with a global one (ELFv2)
         places = array("Q", [start + offset & ppc.ADDRESS_MASK for start in starts])
         words = zip(starts, kernel.memory.words_at(places), strict=True)
         unlisted |= {start for start, word in words if word == ppc.NOP}
-    return [start for start in unlisted if known.isdisjoint(start + n for n in ENTRY_OFFSETS)]
+    return unlisted
 
 
 def is_remnant(found: int, expected: int) -> bool:
