@@ -165,12 +165,10 @@ def _lacks_proof(boot: Boot, log: BootLog, own: Sequence[LoggedBoot]) -> str | N
             ' ... entries" early in its boot: the log may be incomplete'
         )
     # before 6.15 "allocating" comes before the functions are prepared
-    if boot.stops_at is not None and MessageKind.ALLOCATED not in {
-        m.kind for b in set_up for m in b.messages
-    }:
-        return (
-            'has "ftrace: allocating" but not "ftrace: allocated", and the replay fails: it may be incomplete'
-        )
+    kinds = {message.kind for logged in set_up for message in logged.messages}
+    if boot.stops_at is not None and MessageKind.ALLOCATED not in kinds:
+        shown = 'shows "ftrace: allocating" but not "ftrace: allocated"'
+        return f"{shown}, and the replay fails: the log may be incomplete"
     if any(_is_proved(boot, logged) for logged in set_up):
         return None
     return (
