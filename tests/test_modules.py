@@ -220,7 +220,7 @@ def test_what_a_module_is_for(
     assert ("for another kind of kernel" in call("modules", path).out) == ("no-stubs" in row["flags"])
 
 
-@pytest.mark.tools
+@pytest.mark.cross
 @pytest.mark.parametrize(
     ("compiler", "flags", "tracing"),
     [
