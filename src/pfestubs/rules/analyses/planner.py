@@ -295,9 +295,9 @@ class Planner:
                 low, high, step = high, min(high + step, GROWTH_MAX), 8 * step
         else:
             lowest = -ppc.span_size(growth_span(self.boot))
-            while low >= lowest and not works(low):
-                high, low, step = low, low - step, 8 * step
-            if low < lowest:
+            while low > lowest and not works(low):
+                high, low, step = low, max(low - step, lowest), 8 * step
+            if not works(low):
                 return None
         beyond = _first(lambda more: not works(low + more * ppc.INSN_SIZE), 1, (high - low) // ppc.INSN_SIZE)
         return low + ((beyond or 1) - 1) * ppc.INSN_SIZE
