@@ -346,11 +346,11 @@ def test_sarif_has_one_result_per_cause() -> None:
     results = sarif(given)["results"]
     assert [r["ruleId"] for r in results] == ["growth", "area-exhausted", "area-exhausted", "area-damaged"]
     assert results[1]["message"]["text"] == (
-        "f0 at 0xc000000000001020 gets no stub; 50 functions fail so, also f1, f2, f3 and 46 more"
+        "f0 at 0xc000000000001020 gets no stub; 50 functions fail in this way, also f1, f2, f3 and 46 more"
     )
     related = results[1]["relatedLocations"]
     assert [where["logicalLocations"][0]["fullyQualifiedName"] for where in related] == ["f1", "f2", "f3"]
-    assert "fail so" not in results[0]["message"]["text"] + results[2]["message"]["text"]
+    assert "fail in this way" not in results[0]["message"]["text"] + results[2]["message"]["text"]
     every = sarif(given, show_all=True)
     assert len(every["results"]) == 53
     assert not any("relatedLocations" in result for result in every["results"])
@@ -423,7 +423,7 @@ def test_github_aggregate_first_then_one_per_cause() -> None:
     )
     assert lines[1] == (
         "::error file=vmlinux,title=area-exhausted::f0 at 0xc000000000001020 gets no stub;"
-        " 50 functions fail so, also f1, f2, f3 and 46 more"
+        " 50 functions fail in this way, also f1, f2, f3 and 46 more"
     )
     damaged = [finding("area-damaged", **EMPTY)] * 20
     assert len(github(check_result(damaged))) == 10
@@ -597,8 +597,8 @@ MESSAGES = {
     " function can be traced",
     "entries-skipped": "15 of 16 entries of the location table at 0x1000 are empty, or outside kernel text and"
     " init text: 5 locations left",
-    "table-short": "at 0x1000 has 1 location, 1,759 are expected from c.json: nearly all are missing",
-    "areas-unfilled": "0x1000 has 1 location, 1,759 are expected from the size of the areas: nearly all are",
+    "table-short": "at 0x1000 has 1 location, 1,759 are expected from c.json: most are missing",
+    "areas-unfilled": "0x1000 has 1 location, 1,759 are expected from the size of the areas: most are missing",
     "init-area-unfilled": "has 1 location in init text, 1,759 are expected from the size of the areas",
     "functions-unlisted": "has 1 location of a text in which 1,759 more functions begin with the nop for ftrace",
     "table-continues": "continues beyond its symbols, with 0x1000",

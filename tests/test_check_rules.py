@@ -311,7 +311,7 @@ def test_damaged_tables(
     first = result.errors[0]
     assert first.rule == "table-damaged"
     assert facts(first) == case(damage, address=kernel.data_address, **figures)
-    assert (first.remedy == Remedy(Action.APPLY_RELOCATIONS)) == (damage == "table-empty")
+    assert first.remedy == Remedy(Action.APPLY_RELOCATIONS)
     assert len(result.boot.locations) == locations
     if not locations:
         assert (len(result.errors), result.boot.headroom, result.boot.stop_function) == (1, None, None)
@@ -323,6 +323,7 @@ def test_misaligned_and_duplicate_entries(check: Check) -> None:
     result = check(kernel)
     assert errors(result) == [("table-damaged", "fn1"), ("table-damaged", "fn0+0x2")]
     assert list(map(facts, result.errors)) == [case("entry-repeated"), case("entry-misaligned")]
+    assert [finding.remedy for finding in result.errors] == [Remedy(Action.APPLY_RELOCATIONS), None]
     assert result.errors[0].location == kernel.locations[1]
     assert result.errors[1].location == kernel.locations[0] + 2
 
@@ -604,7 +605,10 @@ MISSING = [*LinkedKernel().places, *TABLE, "ftrace_ool_stub_inittext_count"]
 @pytest.mark.parametrize(
     ("kernel", "message"),
     [
-        *((LinkedKernel(symbols={name: None}), f"has no symbol {name}") for name in MISSING),
+        *(
+            (LinkedKernel(symbols={name: None}), f"has no symbol {name}; give the vmlinux with")
+            for name in MISSING
+        ),
         (LinkedKernel(symbols=dict.fromkeys(TABLE)), "has no location table"),
         (LinkedKernel(layout=None, table=[]), "empty location table"),
         (LinkedKernel(elf_flags=1, order=">"), "ABI v1"),
@@ -739,6 +743,7 @@ def test_a_table_with_far_fewer_entries_than_the_object(expected: int, check: Ch
     address = LinkedKernel().data_address
     short = case("table-short", address=address, found=5, expected=21, source="vmlinux.o")
     assert list(map(facts, result.errors)) == ([short] if expected == 21 else [])
+    assert all(finding.remedy == Remedy(Action.APPLY_RELOCATIONS) for finding in result.errors)
 
 
 @pytest.mark.parametrize("area", LAYOUTS["ool"].areas, ids=lambda area: area.name)

@@ -166,8 +166,8 @@ def test_size(text: str, size: int) -> None:
 @pytest.mark.parametrize(
     ("kind", "texts", "problem"),
     [
-        (options.count, NO_COUNTS, "0 to 4294967295, decimal or 0x"),
-        (options.count_or_auto, NO_COUNTS, "0 to 4294967295, decimal or 0x"),
+        (options.count, NO_COUNTS, "0 to 4,294,967,295, decimal or 0x.*, or with K, M, G"),
+        (options.count_or_auto, NO_COUNTS, "0 to 4,294,967,295, decimal or 0x.*, or with K, M, G"),
         (options.size, NO_SIZES, "decimal or 0x.*KiB, MiB, GiB"),
     ],
 )
@@ -191,11 +191,12 @@ def test_hexadecimal_on_the_command_line() -> None:
         (["stubs"], "missing argument 'VMLINUX'; see pfestubs help stubs"),
         (
             ["plan", "--reserve", "a", "x"],
-            "number from 0 to 4294967295, decimal or 0x...; see pfestubs help plan",
+            "number from 0 to 4,294,967,295, decimal or 0x..., or with K, M, G; see pfestubs help plan",
         ),
         (["kbuild", "install"], "missing argument 'SRCTREE'; see pfestubs help kbuild install"),
         (["kbuild", "instal", "x"], "ee pfestubs help kbuild"),
         (["check", "--formt", "x"], " See pfestubs help check"),
+        (["help", "check", "install"], "check has no command 'install'; see pfestubs help check"),
     ],
 )
 def test_a_mistake_names_the_help(words: list[str], problem: str) -> None:

@@ -362,7 +362,7 @@ STUBS: dict[str, Any] = {
         ({**CHECK, "areas": CHECK["areas"][:1]}, "'areas' is a list, expected 2 items"),
         ({**CHECK, "layout": "inline"}, "'areas' is a list, expected no items"),
         ({**CHECK, "ok": True, "findings": [{"rule": "growth", "severity": "error"}]}, "is 'error'"),
-        ({**CHECK, "headroom": {}}, "'headroom.bytes' is missing"),
+        ({**CHECK, "headroom": {}}, "'headroom.bytes' is missing; save one"),
         ('{"schema": "pfestubs/check/1", "schema": "pfestubs/check/1"}', "has the key 'schema' twice"),
         ({**CHECK, "headroom": 5}, "'headroom' is 5"),
         ({**CHECK, "headroom": {"bytes": 1.5}}, "'headroom.bytes' is 1.5"),
@@ -400,7 +400,7 @@ def test_the_output_is_not_an_input(old: Path, new: Path, tmp_path: Path) -> Non
 def test_a_system_map_is_of_a_kernel(old: Path, tmp_path: Path) -> None:
     saved = save_document("check", old, tmp_path / "old.json")
     words = ("diff", saved, old, "--old-system-map", tmp_path / "System.map")
-    assert "has no use for a System.map" in refusal(*words)
+    assert "needs no System.map; omit it" in refusal(*words)
 
 
 # -- markdown ------------------------------------------------------------------------------------------------

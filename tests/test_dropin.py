@@ -57,7 +57,7 @@ def test_mainline_reserve_from_the_arguments(tmp_path: Path) -> None:
         ("32768 y objdump", OBJECT, "32,768"),
         ("5 y ", OBJECT, "OBJDUMP is empty"),
         *(
-            (f"{words} objdump", OBJECT, "NUM_RESERVE")
+            (f"{words} objdump", OBJECT, "pass $(CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE)")
             for words in ("y 5", "-5 y", "5x y", "\u0665 y", "0x5 y")
         ),
         ("5 y objdump", OBJECTS / "pfe-ppc64le-gnu.o", "ftrace_pfe_stub"),

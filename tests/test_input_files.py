@@ -131,7 +131,7 @@ def test_a_document_beyond_all_measure(tmp_path: Path, monkeypatch: pytest.Monke
     path = tmp_path / "System.map"
     with path.open("wb") as file:
         file.truncate(3 << 20)
-    with pytest.raises(InputError, match="more than 1,048,576 bytes"):
+    with pytest.raises(InputError, match="more than 1 MiB, the limit for a map"):
         read_document(str(path))
 
 

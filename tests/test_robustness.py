@@ -284,13 +284,13 @@ def fifo(tmp_path: Path) -> Path:
 
 
 def test_an_endless_log_ends(fifo: Path, vmlinux: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boot_log, "BYTES_MAX", 1000)
+    monkeypatch.setattr(boot_log, "BYTES_MAX", 1 << 20)
     descriptor = os.open(fifo, os.O_RDWR)
     with subprocess.Popen(["yes"], stdout=descriptor, stderr=subprocess.DEVNULL) as endless:
         outcome = call("explain", vmlinux, fifo)
         endless.kill()
     os.close(descriptor)
-    assert "is longer than 1,000 bytes" in refused(outcome, fifo)
+    assert "is longer than 1 MiB; give one boot" in refused(outcome, fifo)
 
 
 @pytest.mark.timeout(60)

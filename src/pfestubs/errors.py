@@ -86,8 +86,7 @@ class Refusal(Enum):
         "give it with --reserve (the value of CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE)",
     )
     LAYOUT_UNTESTABLE = (
-        "references neither ftrace_ool_stub_* nor ftrace_pfe_stub_* symbols, so its layout is unknown,"
-        " and --fail-on-trap cannot test its reserve",
+        "references no ftrace_ool_stub_* or ftrace_pfe_stub_* symbols: --fail-on-trap has no reserve to test",
         "give the vmlinux.o of a kernel with CONFIG_PPC_FTRACE_OUT_OF_LINE",
     )
     # A symbol.
@@ -129,7 +128,7 @@ class Refusal(Enum):
     # What the log lacks: it shows neither a failure of ftrace nor that this kernel has set it up.
     LOG_UNPROVED = ("{}", "give the whole log of the boot: dmesg, journalctl -k -b, a console")
     # What the log shows, the kernel's file, what that has.
-    LOG_OF_OTHER_KERNEL = ("is of another kernel: {!r}, {} is {!r}", "give the vmlinux that was booted")
+    LOG_OF_OTHER_KERNEL = ("is of another kernel: {!r}, {} has {!r}", "give the vmlinux that was booted")
 
 
 class RefusedError(InputError):

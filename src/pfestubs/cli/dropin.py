@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pfestubs import __version__
 from pfestubs.cli.options import input_file
 from pfestubs.errors import Exit, InputError, UsageError
+from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.system.files import print_messages, refuse_input, write_output
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _generate_ool(num_reserve: str, is_64bit: str, _objdump: str, vmlinux_o: str
     from pfestubs.read.vmlinux_o import read_vmlinux_o
 
     if not (num_reserve.isascii() and num_reserve.isdigit() and len(num_reserve) <= 10):
-        raise UsageError("ftrace-gen-ool-stubs", f"NUM_RESERVE is {num_reserve!r}, not a number")
+        raise UsageError("NUM_RESERVE", f"is {num_reserve!r}, not a number", f"pass $({RESERVE_CONFIG})")
     obj = read_vmlinux_o(vmlinux_o)
     asked = 64 if is_64bit else 32
     if obj.bits != asked:

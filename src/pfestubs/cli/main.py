@@ -24,7 +24,7 @@ _COMPLETE: Final = "_PFESTUBS_COMPLETE"
 
 # A command's module is imported only when it is used: the tool runs on every link of a kernel.
 COMMANDS: Final = {
-    "check": "replay the boot of a kernel and fail if it would fail",
+    "check": "replay the boot of a kernel and fail if ftrace would fail",
     "explain": "what ftrace's messages in a boot log mean, and the remedy",
     "plan": "which reserves work, and how much text can still grow",
     "stubs": "each function's stub: instructions before and after boot",
@@ -86,7 +86,7 @@ def _unknown_command(word: str) -> str:
 @click.command(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Count, generate and check the out-of-line ftrace stubs of a powerpc kernel.",
+    help="Tell whether a powerpc kernel will boot with ftrace working, and which setting fixes it.",
     epilog=EXIT_STATUS,
 )
 @click.version_option(__version__, message="%(version)s")

@@ -171,7 +171,7 @@ def count(text: str, problem: str = "is not a count") -> int:
     """Return a count of 32 bits: decimal, also 32,768 or 32K, or hexadecimal."""
     match = _NUMBER.fullmatch(text)
     if match is None or match["sign"] or match["bytes"] or (number := _value(match)) > COUNT_LIMIT:
-        expected = f"use a number from 0 to {COUNT_LIMIT}, decimal or 0x..."
+        expected = f"use a number from 0 to {COUNT_LIMIT:,}, decimal or 0x..., or with K, M, G"
         raise click.BadParameter(f"{text!r} {problem}: {expected}")
     return number
 

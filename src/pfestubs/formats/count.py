@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pfestubs.formats.findings import remedy_sentence, remedy_values
+from pfestubs.formats.tables import paragraph
 from pfestubs.formats.text import dump_json, escape_line, keys_of
 from pfestubs.model import COUNT_SCHEMA, ppc
 from pfestubs.rules.kernel.sizing import TRAP_MARGIN
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pfestubs.rules.kernel.sizing import SizedObject, Trap
 
 
-def render_text(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - nothing to choose
+def render_text(sized: SizedObject, options: RenderOptions) -> Iterator[str]:
     """Yield the lines; what is wrong with the reserve is the last one."""
     counts = sized.counts
     layout = f"layout {counts.layout.name}" if counts.layout else "layout unknown (no stub symbols)"
@@ -31,10 +32,10 @@ def render_text(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  #
     if counts.stubs is not None:
         yield "stubs:   " + ", ".join(f"{name} {number:,}" for name, number in counts.stubs.items()) + "\n"
     if sized.trap is not None and not sized.ok:
-        yield f"{escape_line(counts.file)}: error: {trap_error(sized.trap)}\n"
+        yield paragraph(f"{escape_line(counts.file)}: error: {trap_error(sized.trap)}", options)
     elif sized.judged:
-        yield "reserve: "
-        yield f"ok: {_trap_distance(sized.trap)}\n" if sized.trap else "no function depends on one\n"
+        judgement = f"ok: {_trap_distance(sized.trap)}" if sized.trap else "no function depends on one"
+        yield paragraph(f"reserve: {judgement}", options)
 
 
 def render_json(sized: SizedObject, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - nothing to choose

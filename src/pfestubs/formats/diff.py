@@ -39,7 +39,7 @@ def render_text(result: DiffResult, options: RenderOptions) -> Iterator[str]:
     old, new = escape_line(result.old.kernel.file), escape_line(result.new.kernel.file)
     if not result.same:
         for title, side in (("old", result.old), ("new", result.new)):
-            yield f"{title}: {escape_line(side.kernel.file)} ({_describe(side)})\n"
+            yield paragraph(f"{title}: {escape_line(side.kernel.file)} ({_describe(side)})", options)
         if not result.same_kind:
             yield paragraph(_OTHER_KIND, options)
         yield table_text(_figures(result), options)

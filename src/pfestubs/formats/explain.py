@@ -14,7 +14,7 @@ from pfestubs.formats.findings import (
     remedy_values,
 )
 from pfestubs.formats.tables import paragraph
-from pfestubs.formats.text import dump_json, escape_line, hex_address, keys_of, optional_address
+from pfestubs.formats.text import dump_json, escape_line, hex_address, keys_of, optional_address, plural
 from pfestubs.model.boot_log import Comparison, MessageKind, Proof
 from pfestubs.rules.analyses.explain import TOC_REACH
 
@@ -35,9 +35,9 @@ MEANINGS: Final = {
     MessageKind.MODULE_SKIPPED: "the kernel had no memory for its records of this module's functions",
     MessageKind.BUG: "the kernel could not prepare this function for tracing",
     MessageKind.BUG_WARNING: "the kernel disables ftrace here (ftrace_kill), after the first failure",
-    MessageKind.ARCH_WARNING: "a test of the powerpc code failed that names no function, such as: is a stub"
-    " left in the area",
-    MessageKind.CORE_WARNING: "a test of the common ftrace code failed; not each of them disables ftrace",
+    MessageKind.ARCH_WARNING: "a test of the powerpc code failed that names no function, for example that a"
+    " stub is left in the area",
+    MessageKind.CORE_WARNING: "a test of the common ftrace code failed; not every such test disables ftrace",
     MessageKind.STUB_OUT_OF_RANGE: "the branches to the stub and back have to span less than 32 MiB",
     MessageKind.NO_TRAMPOLINE: "the stub has to reach the tracer, or a trampoline, within 32 MiB",
     MessageKind.WRONG_INSTRUCTION: "the kernel tests that the instruction is the one it is about to replace",
@@ -52,7 +52,7 @@ MEANINGS: Final = {
 _DISAGREE: Final = "log and replay disagree: the replay ends at {predicted}"
 _COMPARISONS: Final = {
     Comparison.AGREES: "log and replay agree",
-    Comparison.NOT_PREDICTED: "log and replay disagree: in the replay of this vmlinux nothing fails so",
+    Comparison.NOT_PREDICTED: "log and replay disagree: nothing fails in this way in the replay",
     Comparison.OTHER_FUNCTION: _DISAGREE,
     Comparison.OTHER_RULE: _DISAGREE,
     Comparison.OTHER_COUNT: "log and file disagree: the file has {locations:,}",
@@ -128,9 +128,9 @@ def _notes(result: ExplainResult) -> Iterator[str]:
     """Yield what concerns the whole log: what was left out, what follows, what to do where they disagree."""
     file, others = result.boot.kernel.file, len(result.log.boots) - result.boots
     if result.log.omitted:
-        yield f"{result.log.omitted:,} more messages of ftrace are not explained"
+        yield f"left out: {plural(result.log.omitted, 'more message')} of ftrace"
     if others:
-        yield f"{others:,} boots of other kernels are left out"
+        yield f"left out: {plural(others, 'boot')} of other kernels"
     if result.offset:
         yield f"the kernel is relocated by {result.offset:+#x}"
     if Proof.DISABLED in result.proofs:

@@ -21,7 +21,7 @@ _REMEDIES: Final = {
     Action.RESTORE_LINK_ORDER: "restore the position of .tramp.ftrace.text and .tramp.ftrace.init in the"
     " linker script",
     Action.REBUILD: "build with -fpatchable-function-entry, and do not patch the kernel afterwards",
-    Action.APPLY_RELOCATIONS: "link with relocations, or apply them",
+    Action.APPLY_RELOCATIONS: "link the kernel again, and do not strip its relocations (.rela.dyn)",
     Action.SHRINK_TEXT: "make the kernel's text smaller{by}, or disable CONFIG_FUNCTION_TRACER",
 }
 """What to do, with the line of a setting, and by how many bytes."""
@@ -164,11 +164,11 @@ SENTENCES: Final[dict[str, str]] = {
     "entries-skipped": "{skipped:,} of {entries:,} entries of the location table at {address:#x} are empty,"
     " or outside kernel text and init text: {locations:location|locations} left",
     "table-short": "the location table at {address:#x} has {found:location|locations}, {expected:,} are"
-    " expected from {source}: nearly all are missing",
+    " expected from {source}: most are missing",
     "areas-unfilled": "the location table at {address:#x} has {found:location|locations}, {expected:,} are"
-    " expected from the size of the areas: nearly all are missing",
+    " expected from the size of the areas: most are missing",
     "init-area-unfilled": "the location table at {address:#x} has {found:location|locations} in init text,"
-    " {expected:,} are expected from the size of the areas: nearly all are missing",
+    " {expected:,} are expected from the size of the areas: most are missing",
     "functions-unlisted": "the location table at {address:#x} has {found:location|locations} of a text in"
     " which {unlisted:,} more functions begin with the nop for ftrace",
     "table-continues": "the location table continues beyond its symbols, with {address:#x}:"
@@ -231,7 +231,7 @@ _EXHAUSTED: Final = (
 )
 CAUSES: Final[dict[str, str]] = {
     "area-exhausted": _EXHAUSTED,
-    "reserve-trapped": _EXHAUSTED + "; of the {reserve:,} stubs of the reserve only {usable:,} are in range",
+    "reserve-trapped": _EXHAUSTED + "; of the {reserve:,} stubs of the reserve only {usable:is|are} in range",
 }
 """What a sentence says in addition where it has the remedy: the cause of all findings of the case."""
 

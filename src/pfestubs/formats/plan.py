@@ -21,7 +21,6 @@ from pfestubs.formats.text import (
 )
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.model.findings import Action
-from pfestubs.rules.analyses.conditions import GROWTH_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -131,8 +130,8 @@ def _advice(result: PlanResult) -> str:
     if remedy is not None and remedy.action is Action.REGENERATE_AREAS:
         return f"{_failed(linked)}; {remedy_sentence(remedy)}"
     if result.reserve is None:
-        state = "" if linked.ok else f"{_failed(linked)}; "
-        return f"{state}layout {result.kernel.layout} has no reserve to set; text can grow by {growth}"
+        state = f"text can grow by {growth}" if linked.ok else _failed(linked)
+        return f"{state}; layout {result.kernel.layout} has no reserve to set"
     if result.recommended is None:
         failed = f"{_failed(linked)}; no reserve changes that"
         if result.shrink is None:
@@ -169,11 +168,7 @@ def growth_words(growth: int | None) -> str:
     """Return a growth for a sentence: "23,783,196 bytes (22.7 MiB) wherever it is added"."""
     if growth is None or growth < 0:
         return "nothing"
-    if growth >= GROWTH_MAX:
-        return "any number of bytes"
-    if growth > 1 << 30:
-        return "more than 1 GiB"
-    return f"{bytes_text(growth)} wherever it is added"
+    return "more than 1 GiB" if growth > 1 << 30 else f"{bytes_text(growth)} wherever it is added"
 
 
 def _failed(outcome: Outcome) -> str:

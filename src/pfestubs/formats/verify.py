@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
+from pfestubs.formats.tables import paragraph
 from pfestubs.formats.text import dump_json_list, escape_line, hex_address, hex_word, keys_of
 from pfestubs.model import ppc
 from pfestubs.rules.analyses.stubs import StubState
@@ -28,11 +29,11 @@ def render_text(result: Verification, options: RenderOptions) -> Iterator[str]:
     for stub in result.stubs:
         seen[stub.state] += 1
         if options.show_all or seen[stub.state] <= SHOWN_PER_STATE:
-            yield f"{file}: {_sentence(stub)}\n"
+            yield paragraph(f"{file}: {_sentence(stub)}", options)
     for state, count in seen.items():
         if count > SHOWN_PER_STATE and not options.show_all:
             yield f"{file}: {count - SHOWN_PER_STATE:,} more {state.value} (--all shows all)\n"
-    yield f"{file}: {verify_summary(result)}\n"
+    yield paragraph(f"{file}: {verify_summary(result)}", options)
 
 
 def _sentence(stub: ComparedStub) -> str:

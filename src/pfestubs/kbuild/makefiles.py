@@ -13,6 +13,7 @@ import re
 from typing import Final, NamedTuple
 
 from pfestubs.errors import InputError
+from pfestubs.formats.text import plural
 
 TOOLS_MAKEFILE: Final = "arch/powerpc/tools/Makefile"
 POSTLINK_MAKEFILE: Final = "arch/powerpc/Makefile.postlink"
@@ -104,8 +105,8 @@ def strip(file: str, text: str) -> str:
     if left:
         raise InputError(
             file,
-            f"has {left[0]!r} outside the blocks that pfestubs writes: was a marker edited by hand?",
-            "undo the edit, or remove what is left of the block, or that call, by hand",
+            f"has {left[0]!r} outside the blocks that pfestubs writes",
+            "if a marker was edited by hand, undo that; else remove what is left of the block, or the call",
         )
     is_undefined = _CHECK_CALL in stripped and not _CHECK_ASSIGNMENT.search(stripped)
     if stripped != text and (is_undefined or not _is_balanced(stripped)):
@@ -240,7 +241,7 @@ def edit_postlink(postlink: str, check: str) -> str:
     if not number == is_called == bool(definition) or at > rule.start:
         raise InputError(
             POSTLINK_MAKEFILE,
-            f"defines cmd_ftrace_check {number} times and {'calls' if is_called else 'does not call'} it;"
+            f"has {plural(number, 'definition')} of cmd_ftrace_check and {'a' if is_called else 'no'} call;"
             " expected one definition before the rule with the call, or neither",
             _ADVICE,
         )

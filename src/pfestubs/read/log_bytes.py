@@ -84,8 +84,7 @@ def clean_chunks(stream: IO[bytes], name: str, bytes_max: int) -> Iterator[bytes
             raw = raw.removeprefix(codecs.BOM_UTF8)
         size += len(raw)
         if size > bytes_max:
-            advice = "give the part with the boot, or journalctl -k -b"
-            raise InputError(name, f"is longer than {bytes_max:,} bytes", advice)
+            raise InputError(name, f"is longer than {bytes_max >> 20} MiB", "give one boot: journalctl -k -b")
         text = rest + (raw if decoder is None else decoder.decode(raw).encode("utf-8", "replace"))
         cut = text.rfind(b"\n", max(0, len(text) - _LOOK_BACK)) + 1 or len(text)
         cut -= len(_OPEN_ESCAPE.search(text, max(0, cut - 16), cut)[0])  # type: ignore[index]

@@ -93,14 +93,14 @@ class _Document:
             key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in keys)
             raise self.wrong(key.removeprefix("."), found, expected)
 
-    def wrong(self, key: str, found: object, expected: str) -> InputError:
+    def wrong(self, key: str, found: object, expected: str = "") -> InputError:
         problem = f"'{key}' is missing" if found is None else f"'{key}' is {_short(found)}"
-        return InputError(self.path, f"{problem}, expected {expected}", self._advice)
+        return InputError(self.path, problem + (f", expected {expected}" if expected else ""), self._advice)
 
     def need(self, table: Mapping[str, Any], key: str, where: str = "") -> Any:
         """Return the value of a key that every version writes."""
         if table.get(key) is None:
-            raise self.wrong(f"{where}{key}", None, "it")
+            raise self.wrong(f"{where}{key}", None)
         return table[key]
 
 
@@ -212,7 +212,7 @@ def _check_figures(document: _Document) -> model.KernelFigures:
     values = document.values
     headroom = document.need(values, "headroom")
     if "bytes" not in headroom:  # null where no branch is measured
-        raise document.wrong("headroom.bytes", None, "it")
+        raise document.wrong("headroom.bytes", None)
     name = document.need(values, "layout")
     layout = LAYOUTS.get(name)
     known = [spec.name for spec in layout.areas] if layout else []

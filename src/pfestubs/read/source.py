@@ -127,7 +127,7 @@ def read_document(path: str) -> bytes:
         while len(content) <= DOCUMENT_MAX and (piece := source.read_up_to(len(content), 1 << 20)):
             content += piece
     if len(content) > DOCUMENT_MAX:
-        raise InputError(path, f"has more than {DOCUMENT_MAX:,} bytes")
+        raise InputError(path, f"has more than {DOCUMENT_MAX >> 20} MiB, the limit for a map or document")
     return bytes(content)
 
 

@@ -35,6 +35,8 @@ _NOTES_MAX: Final = 1 << 20
 """Bytes of notes that are read."""
 BANNER: Final = b"Linux version "
 BANNER_MAX: Final = 512
+_WITH_SYMBOLS: Final = "give the vmlinux with its full symbol table, or its System.map with --system-map"
+_WHOLE_MAP: Final = "give the whole System.map of this kernel"
 
 
 @contextmanager
@@ -132,7 +134,7 @@ def _layout(elf: Elf, found: Mapping[str, SymbolInfo], source: str) -> Layout | 
         raise InputError(
             source,
             f"has no location table (no {' and '.join(TABLE_SYMBOLS)})",
-            advice if source == elf.path else "give the whole System.map of this kernel",
+            advice if source == elf.path else _WHOLE_MAP,
         )
     layout = detect_layout(source, found, None)
     # ELFv1 kernels have neither patchable entries nor stubs (arch/powerpc/Kconfig, Makefile.postlink).
@@ -143,11 +145,10 @@ def _layout(elf: Elf, found: Mapping[str, SymbolInfo], source: str) -> Layout | 
         required = [*TABLE_SYMBOLS, *_BRACKETS, _TRACERS[0]]
     missing = [name for name in required if name not in found]
     if missing:
-        several = len(missing) > 1
         raise InputError(
             source,
-            f"has no {'symbols' if several else 'symbol'} {', '.join(missing)}",
-            f"{'these symbols are' if several else 'this symbol is'} required",
+            f"has no {'symbols' if len(missing) > 1 else 'symbol'} {', '.join(missing)}",
+            _WITH_SYMBOLS if source == elf.path else _WHOLE_MAP,
         )
     return layout
 
@@ -221,13 +222,10 @@ def _areas(
 ) -> list[Area]:
     areas = []
     for spec in layout.areas:
-        count = memory.word(found[spec.count_symbol].address)
+        place = found[spec.count_symbol].address
+        count = memory.word(place)
         if count is None:
-            raise InputError(
-                source,
-                f"has {spec.count_symbol} at {found[spec.count_symbol].address:#x}, where the kernel holds"
-                " nothing",
-            )
+            raise InputError(source, f"has {spec.count_symbol} at {place:#x}, where the kernel holds nothing")
         address, size = found[spec.symbol]
         areas.append(Area(spec, address, count, size or symbols.gap(address), size_is_gap=size is None))
     return areas

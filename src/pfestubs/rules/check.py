@@ -11,7 +11,7 @@ from pfestubs.errors import Refusal, RefusedError
 from pfestubs.layouts import RESERVE_CONFIG, AreaRole
 from pfestubs.model import KernelIdentity
 from pfestubs.model.findings import Action, Finding, Remedy
-from pfestubs.rules.kernel.integrity import is_remnant
+from pfestubs.rules.kernel.integrity import APPLY_RELOCATIONS, is_remnant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -146,7 +146,7 @@ def _compared_with_object(boot: Boot, expected: ObjectCounts | None) -> Iterator
     if is_remnant(found, wanted) and not any(finding.rule == "table-damaged" for finding in boot.damage):
         address = boot.kernel.table_address
         figures = {"address": address, "found": found, "expected": wanted, "source": source}
-        yield Finding("table-damaged", "table-short", figures)
+        yield Finding("table-damaged", "table-short", figures, remedy=APPLY_RELOCATIONS)
 
 
 def _unused(boot: Boot) -> Iterator[Finding]:

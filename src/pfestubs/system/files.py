@@ -33,7 +33,7 @@ def refuse_input(output: str | None, *inputs: str | None) -> None:
     for name in inputs:
         with suppress(OSError):  # a missing file is never the same
             if output is not None and name is not None and os.path.samefile(output, name):
-                raise UsageError(output, "is an input of this command; it is not overwritten")
+                raise UsageError(output, "is an input of this command", "name another file")
 
 
 # -- standard output and standard error ----------------------------------------------------------------------

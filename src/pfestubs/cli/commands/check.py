@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @options.command(
     "check",
-    """Simulate the boot of VMLINUX and fail if ftrace would fail.
+    """Replay the boot of VMLINUX and fail if ftrace would fail.
 
     Each location gets its stub as the kernel would hand it out, and each branch is measured. Of several
     kernels, each gets one line, and the exit status is the worst.
@@ -84,7 +84,7 @@ def command(
     if max_growth is not None and baseline is None:
         raise click.UsageError("--max-growth requires --baseline.")
     if len(vmlinux) > 1 and (output.format != "text" or system_map or prelink or baseline):
-        raise click.UsageError("several kernels take --format text only, and no file that belongs to one.")
+        raise click.UsageError("several kernels: text only, without --system-map, --prelink and --baseline.")
     check_options = CheckOptions(
         expected=None if prelink is None else _expected_counts(prelink),
         min_headroom=min_headroom,

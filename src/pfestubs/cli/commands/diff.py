@@ -50,7 +50,7 @@ def command(
 def _figures(path: str, system_map: str | None) -> KernelFigures:
     if is_saved(path):
         if system_map is not None:
-            raise UsageError(path, "is a saved document, which has no use for a System.map")
+            raise UsageError(path, "is a saved document, which needs no System.map", "omit it")
         return read_saved_figures(path)
     from pfestubs.read.vmlinux import open_kernel
     from pfestubs.rules.kernel.simulation import boot_kernel

@@ -19,8 +19,8 @@ from pfestubs.system.files import print_messages
     """Explain the messages of ftrace in the boot log LOG of the kernel VMLINUX, and what to change.
 
     LOG is the output of dmesg, of journalctl -k or of a serial console; standard input if it is missing or
-    "-". It fails if the log shows that ftrace failed. A log of another kernel is an error, also one that does
-    not show that ftrace was set up.
+    "-". Exit status 1 if the log shows that ftrace failed, 2 if it is of another kernel or does not show that
+    ftrace was set up.
     """,
     "pfestubs explain vmlinux console.log",
     "dmesg | pfestubs explain vmlinux",

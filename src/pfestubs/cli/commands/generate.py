@@ -85,5 +85,5 @@ def _with_spare(
     end = next(area.name for area in layout.areas if area.role is AreaRole.END)
     total = stubs[end] + spare
     if total > options.COUNT_LIMIT:
-        raise UsageError("--spare", f"{spare:,} stubs more make {total:,}, the count has 32 bits")
+        raise UsageError("--spare", f"{spare:,} more stubs make {total:,}; a count has 32 bits")
     return {**stubs, end: total}

@@ -26,7 +26,7 @@ def command(ctx: click.Context, words: tuple[str, ...]) -> None:
     found = ctx.find_root()
     for word in words:
         if not isinstance(found.command, click.Group):
-            ctx.fail(f"{found.command.name} has no commands, so not {word!r}")
+            found.fail(f"{found.command.name} has no command {word!r}")
         _, command_, _ = found.command.resolve_command(found, [word])
         assert command_ is not None  # noqa: S101 - an unknown one has failed
         found = click.Context(command_, info_name=word, parent=found)

@@ -50,7 +50,7 @@ from pfestubs.rules.kernel.simulation import boot_kernel
 @click.option(
     "--shape",
     type=click.Choice([shape.value for shape in GrowthShape]),
-    help="Where --grow adds text (early if not given), and --min-growth asks (anywhere if not given).",
+    help="Where --grow adds text (default: early), and --min-growth requires room (default: anywhere).",
 )
 @options.min_growth("")
 def command(
@@ -80,5 +80,5 @@ def command(
 def _instructions(size: int) -> int:
     """Return a size rounded up to whole instructions."""
     if abs(size) > GROWTH_MAX:
-        raise UsageError("--grow", f"{size:,} bytes are more than {GROWTH_MAX:,}")
+        raise UsageError("--grow", f"{size:,} bytes is beyond the limit of {GROWTH_MAX >> 30} GiB")
     return -(-size // ppc.INSN_SIZE) * ppc.INSN_SIZE

@@ -27,8 +27,8 @@ def _complete_function(ctx: click.Context, _param: click.Parameter, incomplete: 
     """Show each function's stub in VMLINUX: the instructions before boot, at boot and with tracing on.
 
     FUNCTION is a symbol, an address (of a function or a stub, as in an oops) or a shell pattern; all
-    functions if none is named. Exit status 1 if a function has no stub, 2 if a FUNCTION names none that is
-    traceable.
+    functions if none is named. Exit status 1 if a function has no stub, 2 if a FUNCTION names no traceable
+    function.
     """,
     "pfestubs stubs vmlinux vfs_read 'ext4_*'",
     "pfestubs stubs --format json -o s.json vmlinux",

@@ -142,7 +142,7 @@ def cause_message(cause: Cause) -> str:
         return message
     names = ", ".join(f.function or hex_address(f.location or 0) for f in others)
     more = f" and {cause.more:,} more" if cause.more else ""
-    return f"{message}; {len(cause.shown) + cause.more:,} functions fail so, also {names}{more}"
+    return f"{message}; {len(cause.shown) + cause.more:,} functions fail in this way, also {names}{more}"
 
 
 def annotation(level: str, file: str, message: str, title: str = "pfestubs check") -> str:

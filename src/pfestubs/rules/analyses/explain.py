@@ -152,12 +152,12 @@ def _lacks_proof(boot: Boot, log: BootLog, own: Sequence[LoggedBoot]) -> str | N
     for logged in own:
         for number, text in logged.lost:
             if not logged.messages or number <= logged.messages[-1].line:
-                return f'line {number:,}, "{text}", stands where ftrace is set up'
+                return f'line {number:,}, "{text}": messages are missing where ftrace is set up'
         line = logged.doubtful or (None if boot.stops_at is None else logged.mentioned)
         if line is not None:
-            return f"line {line:,} is of a failure, but not whole, or not in the form of the kernel's lines"
+            return f"line {line:,} has a part of a failure, or one in another form than the kernel's lines"
     if log.omitted:
-        return f"has {log.omitted:,} more messages of ftrace than are read"
+        return f"has more messages of ftrace than are read ({log.omitted:,} more)"
     set_up = [logged for logged in own if _count(logged) is not None]
     if not set_up:
         return (
@@ -232,7 +232,7 @@ def _difference(boot: Boot, logged: LoggedBoot) -> tuple[str, str] | None:
             return other[0], boot.kernel.release or ""
     # before 6.15 the kernel counts the entries that it skips
     if count is not None and count not in {len(boot.locations), len(boot.kernel.table)}:
-        return f"allocating {count:,} entries", f"one with {len(boot.locations):,}"
+        return f"allocating {count:,} entries", f"allocating {len(boot.locations):,} entries"
     return None
 
 

@@ -25,7 +25,7 @@ _FEW: Final = 16
 """Functions that may begin with another nop; in real kernels one in 200 does, such as assembly code."""
 _REGENERATE: Final = Remedy(Action.REGENERATE_AREAS)
 _RESTORE_ORDER: Final = Remedy(Action.RESTORE_LINK_ORDER)
-_APPLY_RELOCATIONS: Final = Remedy(Action.APPLY_RELOCATIONS)
+APPLY_RELOCATIONS: Final = Remedy(Action.APPLY_RELOCATIONS)
 
 
 def measure_stub_size(kernel: Kernel) -> int:
@@ -81,7 +81,7 @@ def _damaged_table(boot: Boot) -> Iterator[Finding]:
     if kernel.table_bytes % word:
         yield _table_damage(kernel, "table-length", bytes=kernel.table_bytes, word=word)
     if entries and not any(kernel.table):
-        yield _table_damage(kernel, "table-empty", _APPLY_RELOCATIONS, entries=entries)
+        yield _table_damage(kernel, "table-empty", entries=entries)
     elif not locations:
         yield _table_damage(kernel, "no-locations" if entries else "no-entries", entries=entries)
     elif skipped > locations or _have_lost_locations(boot):
@@ -92,8 +92,9 @@ def _damaged_table(boot: Boot) -> Iterator[Finding]:
     yield from _damaged_entries(kernel)
 
 
-def _table_damage(kernel: Kernel, case: str, remedy: Remedy | None = None, **figures: int) -> Finding:
-    return Finding("table-damaged", case, {"address": kernel.table_address, **figures}, remedy=remedy)
+def _table_damage(kernel: Kernel, case: str, **figures: int) -> Finding:
+    figures = {"address": kernel.table_address, **figures}
+    return Finding("table-damaged", case, figures, remedy=APPLY_RELOCATIONS)
 
 
 def _have_lost_locations(boot: Boot) -> bool:
@@ -118,7 +119,7 @@ def _lost_entries(boot: Boot) -> Iterator[Finding]:
             location = call_adjust(value, kernel.memory.word)
             inside = value in kernel.text or value in kernel.inittext
             if inside and not known & {value, location} and kernel.memory.word(location) == ppc.NOP:
-                yield Finding("table-damaged", "table-continues", {"address": location})
+                yield _table_damage(kernel, "table-continues", address=location)
                 return
         functions = _unlisted_functions(boot)
         for text in (kernel.text, kernel.inittext):
@@ -159,10 +160,12 @@ def _damaged_entries(kernel: Kernel) -> Iterator[Finding]:
     if distinct and ppc.offsets_in_word(kernel.table) <= {0}:
         return
     seen: set[int] = set()
+    remedy: Remedy | None = APPLY_RELOCATIONS
     for value in kernel.table:
         if value % 4 or (value and value in seen):
             case = "entry-misaligned" if value % 4 else "entry-repeated"
-            yield Finding("table-damaged", case, function=kernel.name(value), location=value)
+            yield Finding("table-damaged", case, function=kernel.name(value), location=value, remedy=remedy)
+            remedy = None
         seen.add(value)
 
 
