@@ -433,8 +433,10 @@ def test_a_kernel_without_kallsyms(tmp_path: Path) -> None:
 
 
 def test_another_link_of_the_same_kernel(tmp_path: Path) -> None:
-    result = explain(tmp_path, exhausted(), bug("c000000000101028 fn2+0x0/0x10"))
-    (explanation,) = result.explanations
+    result = explain(tmp_path, exhausted(), [OUT_OF_STUBS_NOW, *bug("c000000000101028 fn2+0x0/0x10")])
+    warning, explanation = result.explanations
+    assert (warning.comparison, warning.message.code) == (Comparison.OTHER_ADDRESS, None)
+    assert "the file has it at 0xc000000000001020\n" in shown(result)
     assert (explanation.comparison, explanation.agrees) == (Comparison.OTHER_ADDRESS, False)
     assert "the file has it at 0xc000000000001020, the log at 0xc000000000101028" in shown(result)
     assert "another link of this kernel, or another kernel; give the vmlinux that was booted" in shown(result)

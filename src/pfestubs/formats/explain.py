@@ -56,8 +56,7 @@ _COMPARISONS: Final = {
     Comparison.OTHER_FUNCTION: _DISAGREE,
     Comparison.OTHER_RULE: _DISAGREE,
     Comparison.OTHER_COUNT: "log and file disagree: the file has {locations:,}",
-    Comparison.OTHER_ADDRESS: "log and file disagree: the file has it at {location:#x}, the log"
-    " at {logged:#x}",
+    Comparison.OTHER_ADDRESS: "log and file disagree: the file has it at {location:#x}{logged}",
     Comparison.NOT_LOGGED: f"{_DISAGREE}, the log shows no failure",
     Comparison.FUNCTION_LOST: "the function is not in the log; the replay ends at {predicted}",
     Comparison.RULE_LOST: "it is the function where the replay ends; which test failed is not in the log",
@@ -89,7 +88,7 @@ def explanation_sentences(explanation: Explanation, *, with_remedy: bool = False
         predicted=finding and f"{finding.function} at {finding.location or 0:#x}, {finding.rule}",
         locations=explanation.locations or 0,
         location=explanation.location or 0,
-        logged=(message.code and message.code.address) or 0,
+        logged=f", the log at {message.code.address:#x}" if message.code and message.code.address else "",
     )
     if explanation.comparison.contradicts and not explanation.proved:
         comparison += "; the log does not prove that it is of this kernel"

@@ -127,15 +127,14 @@ def working_words(result: PlanResult) -> str:
 def _advice(result: PlanResult) -> str:
     linked, remedy = result.outcomes[0], result.remedy
     growth = growth_words(linked.least_growth)
-    if remedy is not None and remedy.action is Action.REGENERATE_AREAS:
+    if remedy is not None and (result.reserve is None or remedy.action is Action.REGENERATE_AREAS):
         return f"{_failed(linked)}; {remedy_sentence(remedy)}"
     if result.reserve is None:
-        state = f"text can grow by {growth}" if linked.ok else _failed(linked)
-        return f"{state}; layout {result.kernel.layout} has no reserve to set"
+        return f"text can grow by {growth}; layout {result.kernel.layout} has no reserve to set"
     if result.recommended is None:
         failed = f"{_failed(linked)}; no reserve changes that"
         if result.shrink is None:
-            return f"{failed}; see pfestubs check"
+            return f"{failed}; {remedy_sentence(remedy)}" if remedy else failed
         less = f"remove {bytes_text(result.shrink[0])} of text, spread evenly"
         return f"{failed}: {less}, and set {RESERVE_CONFIG}={result.shrink[1]}"
     setting = f"{RESERVE_CONFIG}={result.recommended}"
