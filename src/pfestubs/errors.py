@@ -115,7 +115,7 @@ class Refusal(Enum):
     )
     # Locations whose memory the dump lacks although it was not freed, all locations, name and address of one.
     MEMORY_MISSING = (
-        "lacks memory of {:,} of {:,} functions or their stubs, first {} at {:#x}",
+        "lacks memory of {:,} of {:,} functions or their stubs, the first is {} at {:#x}",
         "dump with kernel memory included",
     )
     # The rule of `check` that is broken, for a command that predicts stubs.

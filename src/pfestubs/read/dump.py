@@ -192,7 +192,7 @@ class _Dump:
             )
         if own == found:
             found, own = _text(others[0] if others else b""), _text(banner)
-        raise InputError(self._file, f"is of another kernel: {found!r}, {file} is {own!r}", _WANTED)
+        raise InputError(self._file, f"is of another kernel: {found!r}, {file} has {own!r}", _WANTED)
 
     def require_same_build(self, offset: int) -> None:
         """Refuse a dump of another build: the same banner can come from two, the build id cannot."""

@@ -39,7 +39,7 @@ _OTHER_FORMATS = (".pdf", ".png", ".svg", ".jpg", ".json", ".xml", ".md", ".txt"
     help="Also show the figures and the distances of the kernel OLD.",
 )
 @options.old_system_map
-@options.min_growth(", wherever")
+@options.min_growth(", wherever it is added")
 def command(
     vmlinux: str,
     output: str,
