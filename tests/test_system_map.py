@@ -11,7 +11,7 @@ from fuzz.seeds import map_of
 from pfestubs.errors import InputError, PfestubsError
 from pfestubs.read.system_map import read_system_map
 from pfestubs.read.vmlinux import open_kernel
-from support import FIXTURES, Kernels, MiniKernel, call, printed, refusal, run_program, tool
+from support import FIXTURES, Kernels, MiniKernel, call, json_of, printed, refusal, run_program, tool
 from support.dumps import with_banner
 from support.elfwriter import SHT_PROGBITS, SHT_SYMTAB, section_headers
 from support.kernelwriter import BASE, LinkedKernel
@@ -123,6 +123,16 @@ def test_a_run_of_functions_without_a_location_at_their_entry(run: int, code: in
     outcome = call("check", vmlinux, "--system-map", system_map)
     assert outcome.code == code, outcome
     assert (f"{run} functions of the map from" in outcome.err) == (code == 2)
+
+
+def test_a_banner_at_the_end_of_its_section(tmp_path: Path) -> None:
+    """A map has no sizes: the banner ends where its zero is, not where so much could be read."""
+    kernel = LinkedKernel()
+    vmlinux = with_banner(kernel, at=kernel.text_size - 84).save(tmp_path / "vmlinux")
+    strip(vmlinux)
+    (tmp_path / "System.map").write_bytes(map_of(kernel))
+    document = json_of("check", vmlinux, "--system-map", tmp_path)
+    assert document["kernel"]["release"] == "7.2.0-mini"
 
 
 def strip(path: Path) -> None:

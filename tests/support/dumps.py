@@ -24,9 +24,9 @@ def with_text(kernel: LinkedKernel, offset: int, text: bytes) -> int:
     return address
 
 
-def with_banner(kernel: LinkedKernel, banner: bytes = BANNER) -> LinkedKernel:
+def with_banner(kernel: LinkedKernel, banner: bytes = BANNER, at: int = 0x800) -> LinkedKernel:
     """Return the kernel with `linux_banner` in its text, which matches it with maps and dumps."""
-    kernel.places["linux_banner"] = with_text(kernel, 0x800, banner)
+    kernel.places["linux_banner"] = with_text(kernel, at, banner)
     return kernel
 
 

@@ -166,13 +166,12 @@ def _banner(memory: Memory, found: Mapping[str, SymbolInfo]) -> str | None:
     """Return `linux_banner` (init/version-timestamp.c): release, builder, compiler, number and time."""
     if "linux_banner" not in found:
         return None
-    address, size = found["linux_banner"]
-    for length in (min(size or BANNER_MAX, BANNER_MAX), BANNER_MAX):
-        content = memory.read(address, length)
-        if content is not None and content.startswith(BANNER):
-            text = content.split(b"\0")[0].decode("utf-8", "backslashreplace")
-            return text.removesuffix("\n")
-    return None
+    address = found["linux_banner"].address
+    end = next((run.stop for run in memory.runs if address in run), address)
+    content = memory.read(address, min(BANNER_MAX, end - address))
+    if content is None or not content.startswith(BANNER):
+        return None
+    return content.split(b"\0")[0].decode("utf-8", "backslashreplace").removesuffix("\n")
 
 
 def build_id_of(
