@@ -74,6 +74,13 @@ def module(
     )
 
 
+def with_comment_of(size: int) -> bytes:
+    """A module with that size in the header of .comment, which is not loaded."""
+    content = module()
+    at = elf.section_headers(content)[3] + 32
+    return content[:at] + size.to_bytes(8, "little") + content[at + 8 :]
+
+
 def save(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -173,6 +180,8 @@ def test_what_the_loader_sees(
 
 
 NOP, MFLR = 0x60000000, 0x7C0802A6
+GLOBAL_ENTRY = (0x3C4C0000, 0x38420000)
+"""The location that clang records; the nops are after it."""
 
 
 def words(*values: int) -> bytes:
@@ -185,6 +194,9 @@ def words(*values: int) -> bytes:
         ({"code": words(NOP, MFLR, 0, 0) * 3}, "stubs", {"nops": 1, "abi": 2}),
         ({"code": words(NOP, NOP, MFLR, 0) * 3}, "two-nops", {"nops": 2, "abi": 2}),
         ({"code": words(NOP, NOP, 0, 0) * 2 + words(NOP, MFLR, 0, 0)}, "stubs", {"nops": 1}),
+        ({"code": words(NOP, NOP, MFLR, 0) * 2 + words(NOP, NOP, MFLR)}, "two-nops", {"nops": 2}),
+        ({"code": words(*GLOBAL_ENTRY, NOP, MFLR) * 3}, "stubs", {"nops": 1}),
+        ({"code": words(*GLOBAL_ENTRY, NOP, NOP) * 3}, "two-nops", {"nops": 2}),
         ({"code": words(MFLR, 0, 0, 0) * 3}, "stubs", {"nops": None}),
         ({"order": ">", "abi": 1}, "elf-v1", {"abi": 1}),
         ({"order": ">", "abi": 0}, "elf-v1", {"abi": 1}),
@@ -382,6 +394,7 @@ def test_an_empty_directory_is_an_error(document: Any, tmp_path: Path) -> None:
         (module(machine=elf.EM_386, bits=32), "not for powerpc"),
         (module()[:-1], "is cut short"),
         (module([9])[:200], "is cut short"),
+        (with_comment_of(1 << 20), "is cut short"),
     ],
 )
 def test_other_files_are_named_and_the_rest_is_counted(

@@ -89,15 +89,13 @@ def read_module(path: str) -> ModuleFile:
     """
     with e.open_elf(path) as elf:
         require_kind(elf, "module")
-        loaded = [i for i, section in enumerate(elf.sections) if section.flags & e.SHF_ALLOC]
-        for index in loaded:  # kernel/module/main.c: elf_validity_cache_sechdrs
-            section = elf.sections[index]
-            if not section.is_nobits:
-                elf.require_in_file(section.offset, section.size, f"section {elf.section_label(index)}")
         end = 0
-        for section in (elf.sections[i] for i in loaded if elf.sections[i].is_code):
-            # kernel/module/main.c: module_get_offset_and_type
-            end += -end % max(section.align, 1) + section.size
+        for index, section in enumerate(elf.sections):
+            if section.type and not section.is_nobits:  # kernel/module/main.c: elf_validity_cache_sechdrs
+                elf.require_in_file(section.offset, section.size, f"section {elf.section_label(index)}")
+            if section.is_code and section.flags & e.SHF_ALLOC:
+                # kernel/module/main.c: module_get_offset_and_type
+                end += -end % max(section.align, 1) + section.size
         relocations = _relocations(elf)
         return ModuleFile(
             file=elf.path,
@@ -161,7 +159,9 @@ def _nops(elf: Elf, relocations: Sequence[int]) -> int | None:
             section = elf.sections[0 if symbol.reserved else symbol.section]
             at = (symbol.value + addend) % (1 << elf.bits)
             if section.is_code and not section.is_nobits and at + 2 * ppc.INSN_SIZE <= section.size:
-                content = elf.source.read_up_to(section.offset + at, 2 * ppc.INSN_SIZE)
-                words = elf.words(content, ppc.INSN_SIZE)
-                counts.append(2 if list(words) == [ppc.NOP] * 2 else list(words[:1]).count(ppc.NOP))
+                size = min(4, (section.size - at) // ppc.INSN_SIZE) * ppc.INSN_SIZE
+                words = elf.words(elf.source.read(section.offset + at, size), ppc.INSN_SIZE).tolist()
+                if len(words) == 4 and ppc.is_global_entry(*words[:2]):  # clang records it
+                    words = words[2:]
+                counts.append(2 if words[:2] == [ppc.NOP] * 2 else words[:1].count(ppc.NOP))
     return min(counts, default=0) or None
