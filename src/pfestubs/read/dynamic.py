@@ -91,12 +91,11 @@ class RelocatedWords:
 
     def require_agreement(self) -> None:
         """Refuse a file whose section headers and dynamic section name different relocations."""
-        tables = self._section_tables()
-        if not tables or self._dynamic_address is None:
+        if not self._elf.sections or self._dynamic_address is None:
             return
         (start, size), (found, found_size) = (
             (min((t.offset for t in rows), default=0), sum(t.size for t in rows))
-            for rows in (tables, self._dynamic_tables())
+            for rows in (self._section_tables(), self._dynamic_tables())
         )
         if (start, size) != (found, found_size):
             raise self._elf.error(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SHT_PROGBITS, _SHT_SYMTAB, SHT_RELA, SHT_DYNAMIC, SHT_NOBITS, SHT_REL = 1, 2, 4, 6, 8, 9
 _SHT_SYMTAB_SHNDX, SHT_CREL = 18, 0x40000014
-SHF_ALLOC, SHF_EXECINSTR, _SHF_COMPRESSED = 0x2, 0x4, 0x800
+SHF_ALLOC, SHF_EXECINSTR, _LOADED_PACKED = 0x2, 0x4, 0x802
 SHN_UNDEF, _SHN_LORESERVE, SHN_ABS, SHN_COMMON, _SHN_XINDEX = 0, 0xFF00, 0xFFF1, 0xFFF2, 0xFFFF
 STT_NOTYPE, STT_FUNC = 0, 2
 STB_LOCAL, STB_GLOBAL, STB_WEAK = 0, 1, 2
@@ -65,8 +65,8 @@ class Section(NamedTuple):
 
     @property
     def is_compressed(self) -> bool:
-        """Whether its bytes are packed."""
-        return bool(self.flags & _SHF_COMPRESSED)
+        """Whether its bytes are packed, although they are to be loaded."""
+        return self.flags & _LOADED_PACKED == _LOADED_PACKED
 
 
 class Symbol(NamedTuple):

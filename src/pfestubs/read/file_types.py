@@ -154,5 +154,5 @@ def _refuse_unusable_code(elf: Elf) -> None:
             "holds debug information only (--only-keep-debug): its code sections are empty",
             "give the file with the code",
         )
-    if any(s.is_compressed for s in code):
-        raise elf.error("has code in compressed sections (SHF_COMPRESSED), which no kernel can run")
+    if any(s.is_compressed for s in elf.sections):
+        raise elf.error("has compressed sections that would be loaded (SHF_COMPRESSED), which ELF forbids")

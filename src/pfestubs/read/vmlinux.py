@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from contextlib import contextmanager, suppress
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from pfestubs.errors import InputError
@@ -76,9 +78,8 @@ def _read(elf: Elf, symbols: SymbolView, source: str) -> Kernel:
     found = symbols.find([*_KNOWN, *_IDENTITY])
     layout = _layout(elf, found, source)
     memory = Memory(elf.source.read, _extents(elf), elf.byte_order)
-    for name in (*_BRACKETS[::2], TABLE_SYMBOLS[0]):
-        _require_loaded(elf, name, found[name].address)
     start, stop = (found[name].address for name in TABLE_SYMBOLS)
+    _require_loaded(elf, start)
     dynamic = {} if elf.sections else symbols.find(DYNAMIC_SYMBOLS)
     relocated = RelocatedWords(elf, memory, next((place.address for place in dynamic.values()), None))
     table = relocated.words(range(start, stop)) if stop > start else array("Q")
@@ -200,20 +201,20 @@ def _extents(elf: Elf) -> list[Extent]:
     return extents
 
 
-def _require_loaded(elf: Elf, name: str, address: int) -> None:
-    """Refuse a file whose program headers load other bytes to `address` than its section headers name."""
-    sections = [s for s in elf.sections if s.flags & e.SHF_ALLOC and s.addr <= address < s.addr + s.size]
-    loads = [s for s in elf.segments if s.type == "PT_LOAD"]
-    if not sections or not loads:
-        return
-    named = {section.offset - section.addr for section in sections}
-    loaded = {s.offset - s.vaddr for s in loads if s.vaddr <= address < s.vaddr + s.filesz}
-    if named.isdisjoint(loaded):
-        raise elf.error(
-            f"is damaged: its program headers do not load what its section headers have at {name},"
-            f" {address:#x}",
-            "build it again",
-        )
+def _require_loaded(elf: Elf, table: int) -> None:
+    """Refuse a file whose program headers do not load its code, or the section of `table`, as it is read."""
+    loads = sorted((s for s in elf.segments if s.type == "PT_LOAD"), key=attrgetter("vaddr"))
+    for i, s in enumerate(elf.sections) if loads else ():
+        if not s.flags & e.SHF_ALLOC or not s.size or s.is_nobits:
+            continue
+        load = loads[bisect_right(loads, s.addr, key=attrgetter("vaddr")) - 1]
+        inside = load.vaddr <= s.addr and s.addr + s.size <= load.vaddr + load.filesz
+        as_read = inside and load.offset - load.vaddr == s.offset - s.addr
+        if not as_read and (s.is_code or s.addr <= table < s.addr + s.size):
+            raise elf.error(
+                f"is damaged: its program headers do not load section {elf.section_label(i)} to {s.addr:#x}",
+                "build it again",
+            )
 
 
 def _areas(
