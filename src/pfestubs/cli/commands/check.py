@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @click.argument("vmlinux", nargs=-1, required=True, metavar="VMLINUX...", type=options.InputFile("vmlinux"))
 @options.output("check")
 @options.system_map
-@options.show_all("Show every finding, not only the first of each cause.")
+@options.show_all("Show every finding, not only the first four of each cause.")
 @click.option(
     "-v",
     "--verbose",
