@@ -192,6 +192,25 @@ def test_a_map_with_the_count_of_an_area_where_zeros_are(area: str, tmp_path: Pa
     assert f"area {area} has no stubs, but the file counts {kernel.counts[area]} at " in outcome
 
 
+def test_a_reserve_without_stubs_near_the_count_of_the_end_area(tmp_path: Path) -> None:
+    kernel = with_banner(LinkedKernel(text=[0x240, 0x250], reserve=0))
+    kernel.words[kernel.area_address("text_end") - 8] = 2
+    vmlinux = kernel.save(tmp_path / "vmlinux")
+    strip(vmlinux)
+    (tmp_path / "System.map").write_bytes(map_of(kernel))
+    assert json_of("check", vmlinux, "--system-map", tmp_path)["ok"]
+
+
+def test_the_one_area_without_padding_tells_the_size_of_a_stub(tmp_path: Path) -> None:
+    """The gaps after the other areas, to the ends of their texts, have room for larger ones."""
+    kernel = with_banner(LinkedKernel(text=range(0x230, 0x300, 0x10), reserve=3, stub_size=16))
+    vmlinux = kernel.save(tmp_path / "vmlinux")
+    strip(vmlinux)
+    (tmp_path / "System.map").write_bytes(map_of(kernel))
+    document = json_of("check", vmlinux, "--system-map", tmp_path)
+    assert (document["ok"], document["stub_size"]) == (True, 16)
+
+
 def neighbour(text: str, share: float, shift: int, *, drop: bool = True, data: bool = False) -> str:
     """The map of a build with a function less (`shift` bytes), or more (-`shift`), at a share of the text."""
     rows = [(int(line[:16], 16), line[17:]) for line in text.splitlines()]

@@ -233,6 +233,8 @@ def _strange_area(kernel: Kernel, area: Area) -> Iterator[str]:
     if kernel.layout is None:
         return
     if not area.count:
+        if area.role is AreaRole.RESERVE:  # legal: then the end area serves all
+            return
         reserve = kernel.area(AreaRole.RESERVE) if area.role is AreaRole.END else None
         needed = sum(value in text for value in kernel.table) - (reserve.count if reserve else 0)
         for place in range(area.address - _NEAR, area.address + _NEAR, 4) if needed > 0 else ():

@@ -31,8 +31,9 @@ APPLY_RELOCATIONS: Final = Remedy(Action.APPLY_RELOCATIONS)
 def measure_stub_size(kernel: Kernel) -> int:
     """Return the bytes of one stub: size by count, as the majority of the areas that have stubs say.
 
-    A tie goes to the area with more stubs. Where a size is a gap between symbols, it may hold padding: then
-    the layout's own size counts if it fits. 0 for a kernel without stubs.
+    A tie goes to the area with more stubs. Where a size is a gap between symbols, it may hold padding: one
+    that fits every size says nothing, and the layout's own size counts if no area says more. 0 for a kernel
+    without stubs.
     """
     usual = kernel.layout.stub_size if kernel.layout else 0
     votes: Counter[int] = Counter()
@@ -42,19 +43,18 @@ def measure_stub_size(kernel: Kernel) -> int:
             continue
         sizes = [size for size in STUB_SIZES if area.size == size * area.count]
         if not sizes and area.size_is_gap:
-            fitting = [size for size in STUB_SIZES if size * area.count <= area.size]
-            sizes = [usual] if usual in fitting else fitting[-1:]
-        for size in sizes:
-            votes[size] += 1
-            weight[size] += area.count
+            sizes = [size for size in STUB_SIZES if size * area.count <= area.size]
+        if len(sizes) == 1:
+            votes[sizes[0]] += 1
+            weight[sizes[0]] += area.count
     if votes:
         return max(votes, key=lambda size: (votes[size], weight[size]))
     return _nearest_size(kernel, usual)
 
 
 def _nearest_size(kernel: Kernel, usual: int) -> int:
-    """Return the size that the largest area comes closest to, `usual` where no area has a size."""
-    sized = [area for area in kernel.areas if area.count and area.size]
+    """Return the size that the largest area comes closest to, `usual` where no area has a size of its own."""
+    sized = [area for area in kernel.areas if area.count and area.size and not area.size_is_gap]
     if not sized:
         return usual
     largest = max(sized, key=lambda area: area.count)
