@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`plan`: working reserves and limits of growth, against boots one by one, relinked kernels, real ones."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pfestubs.errors import RefusedError
 from pfestubs.layouts import RESERVE_CONFIG
 from pfestubs.read.vmlinux import open_kernel
+from pfestubs.rules.analyses.conditions import Conditions
 from pfestubs.rules.analyses.plan import plan_reserve
 from pfestubs.rules.analyses.planner import Planner
 from pfestubs.rules.analyses.relink import Growth, GrowthShape, relink
@@ -28,6 +30,21 @@ TINY, GROWN = "tiny-7.3-ppc64le", "tiny-7.3-grown"
 def works(boot: Boot, reserve: int, growth: Growth) -> bool:
     """Boot the relinked kernel one location after the other."""
     return not replay(relink(boot, reserve, growth)).failures
+
+
+def test_a_limit_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many functions that are closer than stubs make each search as long as a boot."""
+    asked: Counter[tuple[int, GrowthShape]] = Counter()
+    limit = Conditions.limit
+
+    def counted(self: Conditions, reserve: int, shape: GrowthShape) -> float:
+        asked[reserve, shape] += 1
+        return limit(self, reserve, shape)
+
+    monkeypatch.setattr(Conditions, "limit", counted)
+    assert Planner(Linked(5, 6, 6, 4096).boot()).recommended is not None
+    assert len(asked) > 10
+    assert max(asked.values()) == 1
 
 
 # -- against boots one by one ------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ assume.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -97,6 +97,11 @@ class Planner:
     def _conditions(self) -> Conditions:
         return Conditions(self.boot)
 
+    @cached_property
+    def _limit_of(self) -> Callable[[int, GrowthShape], float]:
+        """The limit by the conditions, remembered: it can take as long as a boot."""
+        return cache(self._conditions.limit)
+
     def boot_of(self, reserve: int | None, growth: Growth | None = None) -> Boot:
         """Return the boot with that reserve and growth, the original one if nothing changes."""
         key = (reserve, growth if growth and growth.bytes else Growth())
@@ -158,7 +163,7 @@ class Planner:
 
     def _allows(self, reserve: int, growth: float) -> bool:
         """Return whether growth of any shape works with that reserve, by the conditions."""
-        return all(self._conditions.limit(reserve, shape) >= growth for shape in _CHEAPEST_FIRST)
+        return all(self._limit_of(reserve, shape) >= growth for shape in _CHEAPEST_FIRST)
 
     def _range_with(self, growth: float) -> range:
         """Return the reserves with which that growth of any shape works, by the conditions.
@@ -243,7 +248,7 @@ class Planner:
 
     def _limit(self, reserve: int | None, shape: GrowthShape) -> GrowthLimit:
         """Return the limit that the conditions name if boots confirm it, else what boots find."""
-        guess = inf if reserve is None else self._conditions.limit(reserve, shape)
+        guess = inf if reserve is None else self._limit_of(reserve, shape)
         limit, boot = None, self.boot_of(reserve)
         if not boot.needs_rebuild and (guess > -inf or not boot.failures):
             near = self._near(reserve, shape, guess)
