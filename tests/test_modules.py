@@ -133,7 +133,7 @@ def test_reserved(
     document: Any, tmp_path: Path, entries: int, stub_size: int, stub_bytes: int, stub_entries: int
 ) -> None:
     path = save(tmp_path / "a.ko", module([entries]))
-    value, code, err = document(path, "--stub-size", str(stub_size))
+    value, code, err = document(path, "--stub-size", hex(stub_size))
     (row,) = value["modules"]
     assert (code, err) == (0, "")
     assert (row["file"], row["flags"], value["stub_size"]) == (str(path), [], stub_size)

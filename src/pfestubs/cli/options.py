@@ -167,11 +167,12 @@ def _value(match: re.Match[str]) -> int:
     return -number if match["sign"] else number
 
 
-def count(text: str, problem: str = "is not a count") -> int:
-    """Return a count of 32 bits: decimal, also 32,768 or 32K, or hexadecimal."""
+def count(text: str, problem: str = "is not a count", least: int = 0, most: int = COUNT_LIMIT) -> int:
+    """Return a number from `least` to `most`: decimal, also 32,768 or 32K, or hexadecimal."""
     match = _NUMBER.fullmatch(text)
-    if match is None or match["sign"] or match["bytes"] or (number := _value(match)) > COUNT_LIMIT:
-        expected = f"use a number from 0 to {COUNT_LIMIT:,}, decimal or 0x..., or with K, M, G"
+    number = None if match is None or match["sign"] or match["bytes"] else _value(match)
+    if number is None or not least <= number <= most:
+        expected = f"use a number from {least} to {most:,}, decimal or 0x..., or with K, M, G"
         raise click.BadParameter(f"{text!r} {problem}: {expected}")
     return number
 

@@ -26,9 +26,9 @@ from pfestubs.system.files import print_messages, refuse_input
 @options.output("modules")
 @click.option(
     "--stub-size",
-    type=click.IntRange(16, 4096),
+    type=lambda text: options.count(text, "is not the size of a stub", 16, 4096),
     metavar="N",
-    default=DEFAULT_STUB_SIZE,
+    default=str(DEFAULT_STUB_SIZE),
     show_default=True,
     help="Bytes of a stub in the kernel that loads the modules; 16 for the RFC patch without call ops.",
 )
