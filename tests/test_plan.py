@@ -84,7 +84,7 @@ def test_growth_is_exact_to_the_instruction(linked: Linked, shape: GrowthShape, 
     boot = linked.boot()
     limit = Planner(boot).outcome(reserve, Growth()).limits[shape]
     if limit.bytes is None:
-        assert works(boot, reserve, Growth(1 << 32, shape)) == limit.works
+        assert works(boot, reserve, Growth(1 << 31, shape)) == limit.works
     else:
         assert works(boot, reserve, Growth(limit.bytes, shape))
         assert not works(boot, reserve, Growth(limit.bytes + 4, shape))
@@ -150,6 +150,13 @@ def test_layouts_without_a_reserve_have_growth_only(layout: str | None) -> None:
             assert simulate_boot(relink(boot, None, Growth(limit.bytes + 4, shape))).failures
     with pytest.raises(RefusedError, match="a reserve of"):
         plan_reserve(Remedies(boot), reserves=[5])
+
+
+def test_growth_of_32_bits_has_a_limit(tmp_path: Path) -> None:
+    """Growth by 4 GiB moves nothing there."""
+    middle = inline_kernel(bits=32, text=[0x1000, 32 * MIB, 63 * MIB], text_size=64 * MIB)
+    growth = json_of("plan", middle.save(tmp_path / "vmlinux"))["outcomes"][0]["growth"]
+    assert {shape: size // MIB for shape, size in growth.items()} == {"early": 31, "even": 2, "late": 31}
 
 
 # -- what is asked -----------------------------------------------------------------------------------------

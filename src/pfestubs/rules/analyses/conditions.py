@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from pfestubs.rules.kernel.boot import Boot
 
-GROWTH_MAX: Final = 1 << 32
-"""The largest growth tried, in bytes; a kernel that boots with it has no limit."""
+GROWTH_MAX: Final = 1 << 31
+"""The largest growth tried, in bytes: no limit if a kernel boots with it. Of 32 bits, twice that is none."""
 _LOW: Final = ppc.BACKWARD_LIMIT - RETURN_SHIFT
 """The least distance location - first instruction for which both branches, to the stub and back, reach."""
 
