@@ -16,8 +16,8 @@ LITTLE_GROWTH: Final = 1 << 20
 _REMEDIES: Final = {
     Action.LOWER_RESERVE: "lower the reserve: set {setting} in .config and link again",
     Action.RAISE_RESERVE: "raise the reserve: set {setting} in .config and link again",
-    Action.REGENERATE_AREAS: "generate the assembly file again from this kernel's vmlinux.o (or with"
-    " --spare), and link again",
+    Action.REGENERATE_AREAS: "generate the assembly file again from this kernel's vmlinux.o (--spare"
+    " adds stubs to area text_end), and link again",
     Action.RESTORE_LINK_ORDER: "restore the position of .tramp.ftrace.text and .tramp.ftrace.init in the"
     " linker script",
     Action.REBUILD: "build with -fpatchable-function-entry, and do not patch the kernel afterwards",
