@@ -80,7 +80,7 @@ def test_long_names_are_cut(tmp_path: Path) -> None:
     """A name of 100,000 bytes must not be repeated in each of thousands of findings."""
     path = tmp_path / "System.map"
     path.write_bytes(b"1000 T " + b"a" * 100_000 + b"\n")
-    assert read_system_map(str(path)).locate(0x1000) == ("a" * 512 + "...", 0)
+    assert read_system_map(str(path)).locate(0x1000) == ("a" * 512, 0)
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,8 @@ ABSOLUTE: Final = {64: frozenset({38, 43}), 32: frozenset({1, 24})}
 """The relocation of an address, by its bits, and its unaligned spelling: R_PPC64_ADDR64, R_PPC64_UADDR64,
 R_PPC_ADDR32, R_PPC_UADDR32."""
 
-NAME_LIMIT: Final = 1024
-"""Bytes of a name that are shown: twice the kernel's KSYM_NAME_LEN; bounds memory use for hostile files."""
+NAME_LIMIT: Final = 512
+"""Bytes of a name that are read: no kernel has longer ones (KSYM_NAME_LEN, include/linux/kallsyms.h)."""
 _GROUP_PREFIX: Final = 7
 
 

@@ -41,7 +41,6 @@ class IndexedSymbols(SymbolView):
 
     def __init__(self) -> None:
         self._searches_left = _SEARCHES
-        self._skips: dict[int, int] = {}  # which symbol to take instead of one ignored: each is visited once
 
     @abstractmethod
     def _columns(self) -> tuple[Sequence[int], array[int], bytes]:
@@ -91,29 +90,17 @@ class IndexedSymbols(SymbolView):
             if found is not None:
                 return found
         addresses, best = self._index
-        position = bisect_right(addresses, address) - 1
-        ignored: list[int] = []
-        while position >= 0:
-            position = self._skips.get(position, position)
-            if position < 0:
-                break
+        stop = bisect_right(addresses, address)
+        for position in reversed(range(stop)):
             name = self._raw_name(best[addresses[position]])
             if not _is_ignored_symbol(name):
-                self._skips.update(dict.fromkeys(ignored, position))
-                return _shown_name(name), address - addresses[position]
-            ignored.append(position)
-            position -= 1
-        self._skips.update(dict.fromkeys(ignored, -1))
+                del addresses[position + 1 : stop]  # each label is looked at once
+                return decode_name(name), address - addresses[position]
+        del addresses[:stop]
         return f"{address:#x}", 0
 
 
 _SEARCHES: Final = 8
-_SHOWN_MAX: Final = 512
-"""Bytes of a name that are shown: no kernel has longer ones (KSYM_NAME_LEN, include/linux/kallsyms.h)."""
-
-
-def _shown_name(raw: bytes) -> str:
-    return decode_name(raw) if len(raw) <= _SHOWN_MAX else f"{decode_name(raw[:_SHOWN_MAX])}..."
 
 
 def _is_ignored_symbol(name: bytes) -> bool:
@@ -160,7 +147,7 @@ class ElfSymbols(IndexedSymbols):
         for value in sorted(found, reverse=True):
             name = self._raw_name(found[value][1])
             if not _is_ignored_symbol(name):
-                return _shown_name(name), address - value
+                return decode_name(name), address - value
         return None
 
     def _symbols_near(self, address: int) -> Iterator[int]:
