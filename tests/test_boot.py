@@ -202,7 +202,7 @@ def test_overflow_after_the_increment() -> None:
     found = [(f.position, f.rule, f.area) for f in result.failures]
     assert found == [(i, "area-exhausted", 1) for i in (2, 3, 4)]
     assert needed(result)["text_end"] == 5
-    assert result.used(1) == 2
+    assert result.uses[1][1] == 2
     assert list(result.insns)[2:] == [0, 0, 0]
     assert list(result.area) == [1, 1, -1, -1, -1]
     assert [result.has_stub(i) for i in range(5)] == [True, True, False, False, False]
@@ -213,7 +213,7 @@ def test_overflow_after_the_increment() -> None:
 def test_an_area_without_stubs_is_exhausted_at_once() -> None:
     result = boot(make_kernel([INIT_MIDDLE], areas={"inittext": (INIT_MIDDLE, 0)}))
     assert [(f.rule, f.area) for f in result.failures] == [("area-exhausted", 2)]
-    assert (result.headrooms, result.headroom, result.used(2)) == ({}, None, 0)
+    assert (result.headrooms, result.headroom, result.uses[2][1]) == ({}, None, 0)
     assert needed(result) == {"text": 0, "text_end": 0, "inittext": 1}
 
 

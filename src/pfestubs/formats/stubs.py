@@ -58,8 +58,7 @@ def _block(boot: Boot, position: int) -> list[str]:
             operand = f"{target:x} <{escape_line(boot.kernel.name(target))}>"
         return f"    {at:x}:  {insn:08x}  {mnemonic:<7} {operand}".rstrip()
 
-    insns = boot.insns[position]
-    area = boot.kernel.areas[boot.area[position]].name
+    insns, area = boot.insns[position], boot.area_of(position).name
     return [
         f"{function} at {hex_address(location)}: stub {boot.index[position]:,} of area {area} at"
         f" {hex_address(boot.stub_address(position))}",
@@ -87,7 +86,7 @@ def _entry(boot: Boot, position: int) -> str:
     first, call, last, back = stub_words(boot, position)
     return (
         f'{{"address": "{boot.stub_address(position):#x}",'
-        f' "area": "{boot.kernel.areas[boot.area[position]].name}", "function": {function},'
+        f' "area": "{boot.area_of(position).name}", "function": {function},'
         f' "index": {boot.index[position]},'
         f' "insns": ["{first:#010x}", "{call:#010x}", "{last:#010x}", "{back:#010x}"],'
         f' "insns_address": "{boot.insns[position]:#x}", "location": "{location}",'

@@ -40,7 +40,7 @@ def _sentence(stub: ComparedStub) -> str:
     boot, position = stub.boot, stub.position
     where, place = f"{escape_line(boot.function(position))} at {hex_address(stub.location)}", ""
     if stub.found is not None:
-        place = f", stub {boot.index[position]:,} of area {boot.kernel.areas[boot.area[position]].name}"
+        place = f", stub {boot.index[position]:,} of area {boot.area_of(position).name}"
     if stub.state is StubState.DIFFERENT:
         return f"error: stub-different: {where}{place}: {escape_line(_problem(stub))}"
     if stub.state is StubState.FREED:
@@ -84,8 +84,8 @@ def verify_summary(result: Verification) -> str:
         sentence += f", {counts[state]:,} {words}" if counts[state] else ""
     if result.offset:
         sentence += f"; the kernel is relocated by {result.offset:+#x}"
-    if boot.stops_at is not None:
-        function = escape_line(boot.function(boot.stops_at))
+    if boot.stop_function is not None:
+        function = escape_line(boot.stop_function)
         sentence += f"; ftrace disables itself at boot, at {function} (see pfestubs check)"
     return sentence + ("; the kernel has disabled ftrace" if result.disabled else "")
 
@@ -102,7 +102,7 @@ def render_json(result: Verification, options: RenderOptions) -> Iterator[str]: 
             "stub_size": boot.stub_size,
             "stubs": counts.total(),
             **{state.value.replace(" ", "_"): counts[state] for state in StubState},
-            "stops_at": None if boot.stops_at is None else boot.function(boot.stops_at),
+            "stops_at": boot.stop_function,
             "ftrace_disabled": result.disabled,
             "findings": [],
         },
@@ -123,7 +123,7 @@ def _values(stub: ComparedStub) -> dict[str, Any]:
     }
     if found is not None:
         values |= {
-            "area": boot.kernel.areas[boot.area[position]].name,
+            "area": boot.area_of(position).name,
             "index": boot.index[position],
             "address": hex_address(boot.stub_address(position)),
             "insns_address": hex_address(boot.insns[position]),

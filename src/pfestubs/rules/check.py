@@ -150,10 +150,9 @@ def _compared_with_object(boot: Boot, expected: ObjectCounts | None) -> Iterator
 
 
 def _unused(boot: Boot) -> Iterator[Finding]:
-    for position, area in enumerate(boot.kernel.areas):
-        unused = boot.unused(position)
-        if unused:
-            figures = {"area": area.spec, "unused": unused, "stubs": area.count}
+    for area, used, _ in boot.uses:
+        if used < area.count:
+            figures = {"area": area.spec, "unused": area.count - used, "stubs": area.count}
             yield Finding("area-unused", figures=figures, stub=area.address)
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from operator import sub
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -56,8 +55,7 @@ def largest_gap(boot: Boot) -> TextGap | None:
     areas = {area.address: area for area in kernel.areas if area.count and area.address in kernel.text}
     stops = {address + area.count * boot.stub_size: area for address, area in areas.items()}
     stops = {stop: area for stop, area in stops.items() if stop <= kernel.text.stop}
-    first, last = (bisect_left(boot.locations, end) for end in (kernel.text.start, kernel.text.stop))
-    marks = sorted([*boot.locations[first:last], *areas, *stops])
+    marks = sorted([*boot.locations[boot.positions_in(kernel.text)], *areas, *stops])
     gaps = [
         0 if mark in areas else size for mark, size in zip(marks, map(sub, marks[1:], marks), strict=False)
     ]

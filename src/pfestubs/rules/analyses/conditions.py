@@ -69,7 +69,7 @@ class Conditions:
         assert reserve is not None and end is not None  # noqa: S101, PT018 - the planner asks for a reserve
         self._locations = locations = text_locations(boot)
         self.count = n = len(locations)
-        self.first = bisect_left(boot.locations, kernel.text.start)
+        self.first = boot.positions_in(kernel.text).start
         self.entries = text_entries(boot)
         self.stub_size = size = boot.stub_size
         self._linked, self._end_count = reserve.count, end.count

@@ -69,8 +69,7 @@ class NopMemory:
 
 def text_locations(boot: Boot) -> array[int]:
     """Return the locations in kernel text, ascending."""
-    text, locations = boot.kernel.text, boot.locations
-    return locations[bisect_left(locations, text.start) : bisect_left(locations, text.stop)]
+    return boot.locations[boot.positions_in(boot.kernel.text)]
 
 
 def text_entries(boot: Boot) -> int:
@@ -139,11 +138,10 @@ def relink(boot: Boot, reserve: int | None = None, growth: Growth | None = None)
         address = moves.area_address(address) if inside else moved(address)
         return replace(area, address=address, count=count, size=count * boot.stub_size, size_is_gap=False)
 
-    start, stop = bisect_left(locations, text.start), bisect_left(locations, text.stop)
-    first, last = bisect_left(locations, inittext.start), bisect_left(locations, inittext.stop)
+    in_text, in_init = boot.positions_in(text), boot.positions_in(inittext)
     table = locations[:]
-    table[first:last] = _shifted(locations[first:last], init)
-    table[start:stop] = moves.column(locations[start:stop])
+    table[in_init] = _shifted(locations[in_init], init)
+    table[in_text] = moves.column(locations[in_text])
     return replace(
         kernel,
         table=table,

@@ -109,33 +109,31 @@ class Boot:
         """
         return self.area[position] >= 0 and self.target[position] != 0
 
+    def area_of(self, position: int) -> Area:
+        """Return the area that the location's stub is in."""
+        return self.kernel.areas[self.area[position]]
+
     def stub_address(self, position: int) -> int:
         """Return the address of the location's stub, its ops pointer included."""
-        area = self.kernel.areas[self.area[position]]
-        return ppc.add(area.address, self.index[position] * self.stub_size)
+        return ppc.add(self.area_of(position).address, self.index[position] * self.stub_size)
+
+    def positions_in(self, span: range) -> slice:
+        """Return the positions of the locations at the addresses of `span`."""
+        return slice(bisect_left(self.locations, span.start), bisect_left(self.locations, span.stop))
 
     def function(self, position: int) -> str:
         """Return the name of the location's function."""
         return self.kernel.name(self.locations[position])
 
-    def used(self, area: int) -> int:
-        """Return the stubs handed out of the area at that position, never more than it has."""
-        return min(self.needed[area], self.kernel.areas[area].count)
-
     @property
     def uses(self) -> Sequence[tuple[Area, int, int]]:
         """Each area with the stubs handed out of it, never more than it has, and those requested."""
-        return [(area, self.used(i), self.needed[i]) for i, area in enumerate(self.kernel.areas)]
-
-    def unused(self, area: int) -> int:
-        """Return the stubs of the area at that position that no location gets."""
-        return self.kernel.areas[area].count - self.used(area)
+        areas = zip(self.kernel.areas, self.needed, strict=True)
+        return [(area, min(needed, area.count), needed) for area, needed in areas]
 
     def needed_of(self, role: AreaRole) -> int:
         """Return the stubs requested in the area of that role, 0 if the layout has none."""
-        return next(
-            (n for area, n in zip(self.kernel.areas, self.needed, strict=True) if area.role is role), 0
-        )
+        return next((needed for area, _, needed in self.uses if area.role is role), 0)
 
     @cached_property
     def failure_at(self) -> dict[int, Failure]:

@@ -102,8 +102,7 @@ def _have_lost_locations(boot: Boot) -> bool:
 
     An empty entry was a location; one outside the texts may have been exit text, of which a kernel has few.
     """
-    areas = enumerate(boot.kernel.areas)
-    unused = sum(boot.unused(i) for i, area in areas if area.role is not AreaRole.RESERVE)
+    unused = sum(area.count - used for area, used, _ in boot.uses if area.role is not AreaRole.RESERVE)
     empty = min(boot.kernel.table.count(0), unused)
     return empty >= max(2, min(_MANY, len(boot.kernel.table) // 8)) or min(len(boot.skipped), unused) >= _MANY
 
@@ -113,7 +112,7 @@ def _lost_entries(boot: Boot) -> Iterator[Finding]:
     init, end = kernel.area(AreaRole.INIT), kernel.area(AreaRole.END)
     if init is None or end is None:
         return
-    if any(map(boot.unused, range(len(kernel.areas)))):
+    if any(used < area.count for area, used, _ in boot.uses):
         known = set(kernel.table)
         for value in kernel.beyond_table():
             location = call_adjust(value, kernel.memory.word)
