@@ -140,7 +140,7 @@ class _Finder:
                 if not used:
                     raise LookupError(f"is in stub {index:,} of area {area.name}, which no function uses")
                 return used
-        if not (address in kernel.text or address in kernel.inittext):
+        if not kernel.is_text(address):
             raise LookupError("is an address outside kernel text")
         name, offset = kernel.symbols.locate(address)
         owned = self._owned.get(address - offset, ())

@@ -252,6 +252,10 @@ class Kernel:
             self.file, self.layout_name, self.bits, self.byte_order, self.release, self.banner, self.build_id
         )
 
+    def is_text(self, address: int) -> bool:
+        """Return whether an address is in kernel text or init text (`core_kernel_text` at boot)."""
+        return address in self.text or address in self.inittext
+
     def area(self, role: AreaRole) -> Area | None:
         """Return the area of that role, None if the layout has none."""
         return next((area for area in self.areas if area.role is role), None)

@@ -170,7 +170,7 @@ def _problems(kernel: Kernel, symbols: IndexedSymbols) -> Iterator[str]:
 
 
 def _strange_locations(kernel: Kernel, symbols: IndexedSymbols) -> Iterator[str]:
-    locations = [value for value in kernel.table if value in kernel.text or value in kernel.inittext]
+    locations = [value for value in kernel.table if kernel.is_text(value)]
     if len(locations) < _ENOUGH * len(kernel.table):
         yield (
             f"only {len(locations):,} of {len(kernel.table):,} entries of the location table are within the"
@@ -192,8 +192,7 @@ def _strange_locations(kernel: Kernel, symbols: IndexedSymbols) -> Iterator[str]
         yield f"only {nops:,} of {len(locations):,} locations hold a nop"
     known = set(kernel.table)
     for value in kernel.beyond_table():
-        inside = value in kernel.text or value in kernel.inittext
-        if inside and value not in known and word_at(value) == ppc.NOP:
+        if kernel.is_text(value) and value not in known and word_at(value) == ppc.NOP:
             yield f"the location table continues beyond the map's symbols, with {value:#x}"
 
 

@@ -431,7 +431,7 @@ class _Explainer:
             linked = next((ip for ip in named if self._position(ip) >= 0), named[0])
         if linked is None or (code.symbol is not None and not named):
             return _Place(shown)
-        if not (linked in kernel.text or linked in kernel.inittext):
+        if not kernel.is_text(linked):
             return _Place(shown, verdict=Comparison.MODULE)
         position = self._position(linked)
         if position < 0 and code.symbol is None and self.offset is None:

@@ -116,8 +116,8 @@ def _lost_entries(boot: Boot) -> Iterator[Finding]:
         known = set(kernel.table)
         for value in kernel.beyond_table():
             location = call_adjust(value, kernel.memory.word)
-            inside = value in kernel.text or value in kernel.inittext
-            if inside and not known & {value, location} and kernel.memory.word(location) == ppc.NOP:
+            is_nop = kernel.is_text(value) and kernel.memory.word(location) == ppc.NOP
+            if is_nop and known.isdisjoint({value, location}):
                 yield _table_damage(kernel, "table-continues", address=location)
                 return
         functions = _unlisted_functions(boot)

@@ -32,7 +32,7 @@ def replay(kernel: Kernel) -> Boot:
     """
     state: ReplayState = ReplayState(kernel) if kernel.layout else InlineReplayState(kernel)
     for address in sorted(kernel.table):
-        if address and (address in kernel.text or address in kernel.inittext):
+        if address and kernel.is_text(address):
             state.init_nop(address)
         else:
             state.boot.skipped.append(address)
@@ -113,7 +113,7 @@ class InlineSites:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._word_at = kernel.memory.word
-        addresses = [a for a in kernel.table if a and (a in kernel.text or a in kernel.inittext)]
+        addresses = [address for address in kernel.table if address and kernel.is_text(address)]
         first, second, third = (
             kernel.memory.words_at(array("Q", [(a + offset) & ppc.ADDRESS_MASK for a in addresses]))
             for offset in (0, 4, 8)
