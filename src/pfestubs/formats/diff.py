@@ -19,6 +19,7 @@ from pfestubs.formats.text import (
     machine_words,
     plural,
 )
+from pfestubs.rules.analyses.relink import GrowthShape
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 20
 """Symbols shown of those added, and of those removed, without --all."""
-_GROWTH_SHAPES: Final = ("early", "even", "late")
 _OTHER_KIND: Final = "the kernels are of different kinds: figures of different layouts mean different things"
 
 
@@ -136,9 +136,9 @@ def _rows(result: DiffResult) -> Iterator[tuple[str, ...]]:
     yield from _row("locations that fail", old.unserved, new.unserved)
     yield from _row("bytes of a stub", old.stub_size, new.stub_size)
     yield from _row("headroom", old.headroom, new.headroom, _headroom(old), _headroom(new))
-    for shape in _GROWTH_SHAPES:
-        before, after = ((side.growth or {}).get(shape) for side in (old, new))
-        yield from _row(f"growth left, {shape}", before, after, growth_left(before), growth_left(after))
+    for shape in GrowthShape:
+        before, after = ((side.growth or {}).get(shape.value) for side in (old, new))
+        yield from _row(f"growth left, {shape.value}", before, after, growth_left(before), growth_left(after))
     for label, name in (("kernel text", "text"), ("init text", "inittext"), ("largest gap", "gap")):
         before, after = getattr(old, name), getattr(new, name)
         yield from _row(label, before, after, growth_left(before), growth_left(after))

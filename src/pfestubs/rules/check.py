@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pfestubs.rules.analyses.planner import Planner
     from pfestubs.rules.kernel.boot import Boot, Failure
 
-_CALL_RULES = frozenset({"tracer-unreachable", "init-trampoline-only"})
+CALL_RULES = frozenset({"tracer-unreachable", "init-trampoline-only"})
+"""Failures of the call to the tracer, which also show when a tracer is enabled after boot."""
 
 
 class AllowedGrowth(NamedTuple):
@@ -258,7 +259,7 @@ class Remedies:
         boot, rule = self.boot, failure.rule
         if rule == "location-not-nop":
             return Remedy(Action.REBUILD)
-        if rule in _CALL_RULES:
+        if rule in CALL_RULES:
             return Remedy(Action.SHRINK_TEXT if boot.kernel.layout is None else Action.RESTORE_LINK_ORDER)
         exhausted = None if failure.area is None else boot.kernel.areas[failure.area].role
         if exhausted is AreaRole.INIT or (exhausted is not None and not boot.trapped_reserve):

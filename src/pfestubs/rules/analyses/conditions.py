@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pfestubs.layouts import AreaRole
 from pfestubs.model import ppc
 from pfestubs.rules.analyses.relink import GrowthShape, end_stubs, growth_span, text_entries, text_locations
-from pfestubs.rules.kernel.stubs import INSNS_SIZE, RETURN_SHIFT
+from pfestubs.rules.kernel.stubs import DISTANCE_MIN, INSNS_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 GROWTH_MAX: Final = 1 << 31
 """The largest growth tried, in bytes: no limit if a kernel boots with it. Of 32 bits, twice that is none."""
-_LOW: Final = ppc.BACKWARD_LIMIT - RETURN_SHIFT
-"""The least distance location - first instruction for which both branches, to the stub and back, reach."""
 
 
 class CurvePoint(NamedTuple):
@@ -84,7 +82,9 @@ class Conditions:
         # The reserve serves a prefix of the functions, the end area the rest.
         self._middle_max = list(accumulate(middle, max, initial=-inf))
         self._after_max = list(accumulate(after, max, initial=-inf))
-        self._before_ok = list(accumulate((a >= self.reserve_at + _LOW for a in before), min, initial=True))
+        self._before_ok = list(
+            accumulate((a >= self.reserve_at + DISTANCE_MIN for a in before), min, initial=True)
+        )
         self._before_min_from = _suffixes(before, min, inf)
         self._middle_min_from = _suffixes(middle, min, inf)
         self._after_max_from = _suffixes(after, max, -inf)
@@ -117,7 +117,7 @@ class Conditions:
             served += bisect_right(self._after_max, room - (end_count - self._end_count) * self.stub_size) - 1
         served = min(reserve, served)
         last = served + min(end_count, self.count - served)
-        lowest = _LOW + self.end_at - served * self.stub_size
+        lowest = DISTANCE_MIN + self.end_at - served * self.stub_size
         far = 0
         if self._middle_min_from[min(max(served, self.moving), self.after) - self.moving] < lowest:
             far = sum(map(lowest.__gt__, self._line[served : min(self.after, last)]))
@@ -153,14 +153,14 @@ class Conditions:
         if self._after_max_from[place] + base + changed > ppc.FORWARD_LIMIT:
             return -inf
         moved = (reserve - self._linked) * self.stub_size
-        first = self._before_min_from[min(served, self.moving)] + base - moved - _LOW
+        first = self._before_min_from[min(served, self.moving)] + base - moved - DISTANCE_MIN
         middle = min(max(served, self.moving), self.after) - self.moving
-        left = self._middle_min_from[middle] + base - _LOW
+        left = self._middle_min_from[middle] + base - DISTANCE_MIN
         if shape is GrowthShape.LATE:
             return min(first, left)
         if shape is GrowthShape.EARLY:
             return first if left >= 0 else -inf
-        return min(first, self._even_end_limit(base - _LOW, middle, left))
+        return min(first, self._even_end_limit(base - DISTANCE_MIN, middle, left))
 
     def _even_reserve_limit(self, room: int, middle: int, left: float) -> float:
         """Return the least growth that moves one of the first functions of the span by more than it may."""

@@ -14,7 +14,7 @@ from pfestubs.errors import Refusal, RefusedError
 from pfestubs.model import ppc, symbolic
 from pfestubs.model.boot_log import BugPhase, Comparison, MessageKind, Proof
 from pfestubs.model.findings import Action, Remedy
-from pfestubs.rules.check import Remedies, failure_finding
+from pfestubs.rules.check import CALL_RULES, Remedies, failure_finding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,8 +32,6 @@ _RELOCATION_UNIT: Final = 0x1000
 _READ_ERROR: Final = "faulted on modifying"
 _OTHER_ERRORS: Final = frozenset({"faulted on writing", "faulted on unknown error"})
 """Failures that depend on the running machine, not on the file."""
-_AFTER_BOOT_RULES: Final = frozenset({"tracer-unreachable", "init-trampoline-only"})
-"""Failures that a boot can survive: they show when a tracer is enabled."""
 
 
 @dataclass(frozen=True)
@@ -326,9 +324,10 @@ class _Explainer:
         if place.verdict is not None:
             return self._compared(message, place.verdict, place)
         phase = None if bug is None else self._messages[bug].phase
-        if self._completed < number if phase is None else phase is not BugPhase.INIT:
+        after_boot = self._completed < number if phase is None else phase is not BugPhase.INIT
+        if after_boot:
             failure = self._boot.failure_at.get(place.position)
-            if failure is not None and failure.rule in _AFTER_BOOT_RULES:
+            if failure is not None and failure.rule in CALL_RULES:
                 return self._compared(message, Comparison.AGREES, place, failure, failure.rule)
             return self._compared(message, Comparison.AFTER_BOOT, place)
         cause = self._cause_of(number, bug)

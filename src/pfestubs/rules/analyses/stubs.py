@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pfestubs.errors import Refusal, RefusedError
 from pfestubs.model import TRAMPOLINE_FREED, ppc
 from pfestubs.rules.check import failure_findings
-from pfestubs.rules.kernel.stubs import stub_words, traced_word
+from pfestubs.rules.kernel.stubs import CALL_INSN, stub_words, traced_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pfestubs.model.findings import Finding
     from pfestubs.rules.kernel.boot import Boot
 
-_CALL: Final = 1
+_CALL: Final = CALL_INSN // ppc.INSN_SIZE
 """The stub's instruction that calls the tracer."""
 _POISON: Final = 0xCCCCCCCC
 """What a kernel fills freed init memory with (include/linux/poison.h: POISON_FREE_INITMEM)."""
@@ -91,7 +91,7 @@ class ComparedStub(NamedTuple):
         call = None if self.found is None else self.found[_CALL]
         if call is None or not ppc.is_branch(call, link=True):
             return None
-        return ppc.branch_target(call, ppc.add(self.boot.insns[self.position], _CALL * ppc.INSN_SIZE))
+        return ppc.branch_target(call, ppc.add(self.boot.insns[self.position], CALL_INSN))
 
     @property
     def odd_words(self) -> Sequence[int]:

@@ -18,7 +18,7 @@ from pfestubs.errors import Refusal, RefusedError
 from pfestubs.layouts import LAYOUTS, AreaRole
 from pfestubs.model import ppc
 from pfestubs.rules.kernel.replay import InlineSites, ReplayState, call_target, replay
-from pfestubs.rules.kernel.stubs import CALL_INSN, INSNS_SIZE, RETURN_SHIFT, call_adjust
+from pfestubs.rules.kernel.stubs import CALL_INSN, DISTANCE_MAX, DISTANCE_MIN, INSNS_SIZE, call_adjust
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from pfestubs.model import Kernel
     from pfestubs.rules.kernel.boot import Boot
 
-_WINDOW_LOW: Final = ppc.BACKWARD_LIMIT - RETURN_SHIFT
-"""The least distance location - first instruction for which both branches, to the stub and back, reach."""
-_WINDOW_HIGH: Final = ppc.FORWARD_LIMIT
 _STUB_SYMBOLS: Final = ", ".join(f"{layout.areas[0].symbol}*" for layout in LAYOUTS.values())
 
 
@@ -91,13 +88,16 @@ def _is_regular(kernel: Kernel) -> bool:
 def _select_locations(kernel: Kernel) -> tuple[array[int], list[int]]:
     """Return the table's locations and the values that the kernel skips, both ascending."""
     table = sorted(kernel.table)
-    cuts: list[int] = []
-    for span in sorted((kernel.text, kernel.inittext), key=lambda r: (r.start, r.stop)):  # an empty one first
-        start = bisect_left(table, max(span.start, 1))
-        cuts += (start, max(start, bisect_left(table, span.stop)))
-    first, second = table[cuts[0] : cuts[1]], table[cuts[2] : cuts[3]]
-    skipped = table[: cuts[0]] + table[cuts[1] : cuts[2]] + table[cuts[3] :]
-    return array("Q", first + second), skipped
+    locations: list[int] = []
+    skipped: list[int] = []
+    done = 0
+    for span in sorted((kernel.text, kernel.inittext), key=lambda r: (r.start, r.stop)):
+        start = max(done, bisect_left(table, max(span.start, 1)))
+        stop = max(start, bisect_left(table, span.stop))
+        skipped += table[done:start]
+        locations += table[start:stop]
+        done = stop
+    return array("Q", locations), [*skipped, *table[done:]]
 
 
 def _find_nops(kernel: Kernel, addresses: array[int]) -> tuple[array[int], Sequence[int]]:
@@ -205,10 +205,10 @@ class _Runs:
         distances: list[int] = list(map(sub, ips, stubs))
         if failure:
             far: Iterable[int] = range(len(ips))
-        elif min(distances) >= _WINDOW_LOW and max(distances) <= _WINDOW_HIGH:
+        elif min(distances) >= DISTANCE_MIN and max(distances) <= DISTANCE_MAX:
             far = ()
         else:
-            far = [i for i, d in enumerate(distances) if not _WINDOW_LOW <= d <= _WINDOW_HIGH]
+            far = [i for i, d in enumerate(distances) if not DISTANCE_MIN <= d <= DISTANCE_MAX]
         done = 0
         for stop in (*far, len(ips)):
             if stop > done:

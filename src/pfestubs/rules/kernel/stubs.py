@@ -20,6 +20,9 @@ RETURN_INSN: Final = 3 * ppc.INSN_SIZE
 """Offset in bytes from a stub's first instruction to its `b` back to the function."""
 RETURN_SHIFT: Final = ppc.INSN_SIZE - RETURN_INSN
 """What the distance of the return branch has over that of the branch to the stub, in bytes."""
+DISTANCE_MIN: Final = ppc.BACKWARD_LIMIT - RETURN_SHIFT
+"""The least distance location - first instruction for which both branches, to the stub and back, reach."""
+DISTANCE_MAX: Final = ppc.FORWARD_LIMIT
 
 Words = tuple[int, int, int, int]
 
