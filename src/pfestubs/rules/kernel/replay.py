@@ -72,9 +72,8 @@ class ReplayState:
         reserve = self.positions.get(AreaRole.RESERVE)
         if reserve is not None:
             area, slot = self.kernel.areas[reserve], self.boot.needed[reserve]
-            if slot < area.count and ppc.in_branch_range(
-                ppc.distance(area.address + slot * self.stub_size, ip)
-            ):
+            distance = ppc.distance(area.address + slot * self.stub_size, ip)
+            if slot < area.count and ppc.in_branch_range(distance):
                 return reserve
         return self.positions[AreaRole.END]
 
@@ -144,21 +143,20 @@ class InlineSites:
         """Return the first word that is not what the kernel expects, -1 where the file holds none."""
         at = {offset: self._word_at(ip + offset) for offset in (-8, -4, 0)}
         if not self._calls_mcount:
-            expected = {-4: {ppc.NOP}, 0: {ppc.NOP}}
+            expected = {-4: ppc.NOP, 0: ppc.NOP}
         elif self._kernel.bits == 32:
-            expected = {-8: {ppc.MFLR_R0}, -4: {ppc.STW_R0_4_R1}}
+            expected = {-8: ppc.MFLR_R0, -4: ppc.STW_R0_4_R1}
         elif at[-4] == ppc.MFLR_R0:
             expected = {}
         else:  # -mprofile-kernel of GCC 5 stores LR in between
-            expected = {-8: {ppc.MFLR_R0}, -4: {ppc.STD_R0_16_R1}}
-        for offset, words in expected.items():
-            word = at[offset]
-            if word not in words:
-                return -1 if word is None else word
-        word = at[0]
-        if self._calls_mcount and (word is None or not ppc.is_branch(word, link=True)):
-            return -1 if word is None else word
-        return None
+            expected = {-8: ppc.MFLR_R0, -4: ppc.STD_R0_16_R1}
+        wrong = [at[offset] for offset, word in expected.items() if at[offset] != word]
+        call = at[0]
+        if self._calls_mcount and (call is None or not ppc.is_branch(call, link=True)):
+            wrong.append(call)
+        if not wrong:
+            return None
+        return -1 if wrong[0] is None else wrong[0]
 
 
 class InlineReplayState(ReplayState):
@@ -196,20 +194,15 @@ def call_target(kernel: Kernel, site: int, *, in_text: bool) -> tuple[int, Failu
     for name, tracer in kernel.tracers.items():
         distance = ppc.distance(site, tracer, kernel.bits)
         if ppc.in_branch_range(distance):
-            reached = tracer
-        else:
-            reached = next(
-                (
-                    trampoline
-                    for trampoline in kernel.trampolines.values()
-                    if ppc.in_branch_range(ppc.distance(site, trampoline, kernel.bits))
-                ),
-                0,
-            )
-            limit = ppc.branch_limit(distance)
-            if not reached:
-                return target, Failure(0, "tracer-unreachable", distance, limit, tracer=name)
-            if in_text and reached == kernel.trampolines.get(TRAMPOLINE_FREED):
-                return target or reached, Failure(0, "init-trampoline-only", distance, limit, tracer=name)
-        target = target or reached
+            target = target or tracer
+            continue
+        limit = ppc.branch_limit(distance)
+        trampolines = kernel.trampolines.items()
+        reached = [t for t in trampolines if ppc.in_branch_range(ppc.distance(site, t[1], kernel.bits))]
+        if not reached:
+            return target, Failure(0, "tracer-unreachable", distance, limit, tracer=name)
+        trampoline, address = reached[0]
+        target = target or address
+        if in_text and trampoline == TRAMPOLINE_FREED:
+            return target, Failure(0, "init-trampoline-only", distance, limit, tracer=name)
     return target, None
