@@ -238,7 +238,7 @@ def edit_postlink(postlink: str, check: str) -> str:
     definition = _CHECK_DEFINITION.search(postlink)
     number = len(_CHECK_ASSIGNMENT.findall(postlink))
     at = definition.end() if definition else rule.start
-    if not number == is_called == bool(definition) or at > rule.start:
+    if (number, is_called) != ((1, True) if definition else (0, False)) or at > rule.start:
         raise InputError(
             POSTLINK_MAKEFILE,
             f"has {plural(number, 'definition')} of cmd_ftrace_check and {'a' if is_called else 'no'} call;"

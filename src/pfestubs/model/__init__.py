@@ -77,26 +77,6 @@ def symbolic(name: str, offset: int) -> str:
 # -- the object before the final link ------------------------------------------------------------------------
 
 
-class KernelIdentity(NamedTuple):
-    """Which kernel a file holds; all but the file None where it does not tell.
-
-    Attributes:
-        file: the kernel, or a document saved of one.
-        layout: a layout's name, or "inline" for a kernel that traces without stubs.
-        release: of the banner, such as "7.2.13-amd64".
-        banner: the text at `linux_banner`, without its newline.
-        build_id: hexadecimal.
-    """
-
-    file: str
-    layout: str | None = None
-    bits: int | None = None
-    byte_order: ByteOrder | None = None
-    release: str | None = None
-    banner: str | None = None
-    build_id: str | None = None
-
-
 class EntryCounts(NamedTuple):
     """Entries of `__patchable_function_entries` by the kind of the section that they point into."""
 
@@ -158,6 +138,26 @@ class VmlinuxO(NamedTuple):
 
 
 # -- the linked kernel ---------------------------------------------------------------------------------------
+
+
+class KernelIdentity(NamedTuple):
+    """Which kernel a file holds; all but the file None where it does not tell.
+
+    Attributes:
+        file: the kernel, or a document saved of one.
+        layout: a layout's name, or "inline" for a kernel that traces without stubs.
+        release: of the banner, such as "7.2.13-amd64".
+        banner: the text at `linux_banner`, without its newline.
+        build_id: hexadecimal.
+    """
+
+    file: str
+    layout: str | None = None
+    bits: int | None = None
+    byte_order: ByteOrder | None = None
+    release: str | None = None
+    banner: str | None = None
+    build_id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -82,8 +82,8 @@ def encode_branch(start: int, target: int, *, link: bool = False) -> int:
     Raises:
         ValueError: if the branch cannot span the distance.
     """
-    offset = target - start
-    if not (offset in BRANCH_RANGE or in_branch_range(distance(start, target))):  # near both ends it wraps
+    offset = distance(start, target)
+    if not in_branch_range(offset):
         raise ValueError(f"a branch cannot span {offset} bytes")
     return BRANCH | (offset & _LI_MASK) | (LINK if link else 0)
 

@@ -157,7 +157,9 @@ class _Dump:
         for offset in hints:
             if self._memory.read(address + offset, len(banner)) == banner:
                 yield offset
-        for found, text in () if self._is_live else self.banners(track):
+        if self._is_live:
+            return
+        for found, text in self.banners(track):
             if text.split(b"\n")[0] == banner:
                 if (found - address) % _ALIGNMENT == 0:
                     yield found - address

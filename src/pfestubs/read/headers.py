@@ -151,6 +151,17 @@ class Headers:
                 "copy or build it again",
             )
 
+    def refuse_overlapping(self, sizes: Iterable[int], what: str) -> None:
+        """Refuse parts that together claim more bytes than the file has: they overlap.
+
+        Decoding the same bytes many times would take unbounded time.
+        """
+        total = sum(sizes)
+        if total > self.source.size:
+            raise self.error(
+                f"is damaged: its {what} claim {total:,} bytes, the file has {self.source.size:,}"
+            )
+
     # -- the header and its escapes ----------------------------------------------------------------------
 
     @cached_property
@@ -227,14 +238,3 @@ class Headers:
         # pyelftools has no names of 32-bit relocations before 0.30.
         known = getattr(enums, f"ENUM_RELOC_TYPE_PPC{'64' if self.bits == 64 else ''}", {})
         return next((str(n) for n, v in known.items() if v == number), f"type {number}")
-
-    def refuse_overlapping(self, sizes: Iterable[int], what: str) -> None:
-        """Refuse parts that together claim more bytes than the file has: they overlap.
-
-        Decoding the same bytes many times would take unbounded time.
-        """
-        total = sum(sizes)
-        if total > self.source.size:
-            raise self.error(
-                f"is damaged: its {what} claim {total:,} bytes, the file has {self.source.size:,}"
-            )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import closing, contextmanager, suppress
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from pfestubs.errors import InputError, ToolError
 from pfestubs.read.file_types import GZIP, HEAD, XZ, is_packed
@@ -34,7 +34,7 @@ _WINDOW_LIMIT: Final = 128 << 20
 _STEP: Final = 1 << 20
 
 
-class Source:
+class Source(NamedTuple):
     """Bytes by offset: of a file, of an unpacked one, or in memory.
 
     Attributes:
@@ -43,10 +43,9 @@ class Source:
         size: of the whole in bytes; 0 for files of /proc.
     """
 
-    def __init__(self, path: str, stream: IO[bytes], size: int) -> None:
-        self.path = path
-        self.stream = stream
-        self.size = size
+    path: str
+    stream: IO[bytes]
+    size: int
 
     def read(self, offset: int, size: int) -> bytes:
         """Return `size` bytes at `offset`."""
@@ -124,7 +123,7 @@ def read_document(path: str) -> bytes:
     """Return the content of a System.map or a saved document; files of /proc have no size."""
     with open_source(path) as source:
         content = bytearray()
-        while len(content) <= DOCUMENT_MAX and (piece := source.read_up_to(len(content), 1 << 20)):
+        while len(content) <= DOCUMENT_MAX and (piece := source.read_up_to(len(content), _STEP)):
             content += piece
     if len(content) > DOCUMENT_MAX:
         raise InputError(path, f"has more than {DOCUMENT_MAX >> 20} MiB, the limit for a map or document")

@@ -141,9 +141,9 @@ def _layout(elf: Elf, found: Mapping[str, SymbolInfo], source: str) -> Layout | 
     # ELFv1 kernels have neither patchable entries nor stubs (arch/powerpc/Kconfig, Makefile.postlink).
     if elf.machine == "EM_PPC64" and (elf.flags & 3 == 1 or elf.sections_named(".opd")):
         raise elf.error("uses the 64-bit ELF ABI v1, whose kernels have no ftrace stubs", "nothing to check")
-    required = [*TABLE_SYMBOLS, *_BRACKETS, *_TRACERS, *_TRAMPOLINES, *(layout.symbols if layout else ())]
-    if layout is None:
-        required = [*TABLE_SYMBOLS, *_BRACKETS, _TRACERS[0]]
+    required = [*TABLE_SYMBOLS, *_BRACKETS, _TRACERS[0]]
+    if layout is not None:
+        required += [*_TRACERS[1:], *_TRAMPOLINES, *layout.symbols]
     missing = [name for name in required if name not in found]
     if missing:
         raise InputError(

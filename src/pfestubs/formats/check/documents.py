@@ -175,10 +175,8 @@ def render_junit(result: CheckResult, options: RenderOptions) -> Iterator[str]:
 
 def render_markdown(result: CheckResult, options: RenderOptions) -> Iterator[str]:
     """Yield verdict, remedy, areas and headroom, the findings folded by rule: at most `LIMIT` characters."""
-    kernel, remedies = (
-        result.boot.kernel.identity,
-        dict.fromkeys(error.remedy for error in result.errors if error.remedy),
-    )
+    kernel = result.boot.kernel.identity
+    remedies = dict.fromkeys(error.remedy for error in result.errors if error.remedy)
     words = ["kernel" if kernel.release is None else f"kernel {code(kernel.release)}", *machine_words(kernel)]
     if kernel.build_id is not None:
         words.append(f"build ID {code(kernel.build_id)}")
@@ -209,8 +207,9 @@ def _lists(result: CheckResult, options: RenderOptions) -> list[FoldedList]:
         key = cause.shown[0].rule, cause.shown[0].severity
         lines.setdefault(key, []).extend(map(finding_message, cause.shown))
         more[key] += cause.more
-    return [
-        FoldedList(f"{rule}: {WORDS[rule].title} ({plural(len(found) + rest, severity)})", found, rest)
-        for (rule, severity), found in lines.items()
-        for rest in (more[rule, severity],)
-    ]
+    lists = []
+    for (rule, severity), found in lines.items():
+        rest = more[rule, severity]
+        title = f"{rule}: {WORDS[rule].title} ({plural(len(found) + rest, severity)})"
+        lists.append(FoldedList(title, found, rest))
+    return lists

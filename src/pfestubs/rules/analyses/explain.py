@@ -243,9 +243,10 @@ def _addresses(boot: Boot, boots: Sequence[LoggedBoot]) -> _Addresses:
     wanted = {code.symbol for logged in boots for code in logged.sightings}
     wanted |= {m.code.symbol for logged in boots for m in logged.messages if m.code is not None}
     addresses: dict[str | None, set[int]] = {name: {address} for name, address in kernel.tracers.items()}
-    for name, address in kernel.symbols.code_names() if wanted - {None} else ():
-        if name in wanted:
-            addresses.setdefault(name, set()).add(address)
+    if wanted - {None}:
+        for name, address in kernel.symbols.code_names():
+            if name in wanted:
+                addresses.setdefault(name, set()).add(address)
     return addresses
 
 

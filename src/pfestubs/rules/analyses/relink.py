@@ -155,12 +155,8 @@ def relink(boot: Boot, reserve: int | None = None, growth: Growth | None = None)
 
 
 def _shifted(addresses: array[int], shift: int) -> array[int]:
-    """Return ascending addresses, each `shift` bytes on."""
-    if not shift:
-        return addresses
-    if addresses and not 0 <= addresses[0] + shift <= addresses[-1] + shift <= ppc.ADDRESS_MASK:
-        return array("Q", [(address + shift) & ppc.ADDRESS_MASK for address in addresses])
-    return array("Q", map(shift.__add__, addresses))
+    """Return addresses, each `shift` bytes on."""
+    return array("Q", [(address + shift) & ppc.ADDRESS_MASK for address in addresses]) if shift else addresses
 
 
 class _Moves(NamedTuple):
