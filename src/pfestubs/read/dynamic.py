@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from pfestubs.read import elf as e
 from pfestubs.read.headers import DYNAMIC_MAX
@@ -18,21 +18,12 @@ from pfestubs.read.headers import DYNAMIC_MAX
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pfestubs.errors import InputError
     from pfestubs.read.elf import Elf
     from pfestubs.read.memory import Memory
 
 DYNAMIC_SYMBOLS: Final = ("_DYNAMIC", "__dynamic_start")
 _R_NONE, _R_RELATIVE = 0, 22
-"""Nothing; base + addend. The relocations of `e.ABSOLUTE` add the value of a symbol too."""
-
-
-class _Table(NamedTuple):
-    """A RELA table: file offset and size in bytes, and the file offset of the dynamic symbol table."""
-
-    offset: int
-    size: int
-    symbols: int | None
+"""Nothing; base + addend. So do those of `e.ABSOLUTE` without a symbol."""
 
 
 class RelocatedWords:
@@ -68,25 +59,21 @@ class RelocatedWords:
         if content is None:
             return None
         values = elf.words(content, elf.word)
-        for table, columns in self._columns:
-            values = self._apply(table, columns, range(span.start, span.start + size), values)
+        for columns in self._columns:
+            values = self._apply(columns, range(span.start, span.start + size), values)
         return values
 
     # -- where the relocations are -----------------------------------------------------------------------
 
     @cached_property
-    def _columns(self) -> Sequence[tuple[_Table, array[int]]]:
-        """The relocation tables with their words: offset, info, addend, and so on."""
+    def _columns(self) -> Sequence[array[int]]:
+        """The words of each RELA table: offset, info, addend, and so on."""
         elf = self._elf
         columns = []
-        # Section headers name the same tables that boot finds.
-        for table in self._section_tables() if elf.sections else self._dynamic_tables():
-            if table.size % (3 * elf.word):
-                raise elf.error(
-                    f"has {table.size} bytes of dynamic relocations, not a multiple of {3 * elf.word}"
-                )
-            data = elf.file_range(table.offset, table.size, "dynamic relocations")
-            columns.append((table, elf.words(data, elf.word)))
+        for offset, size in self._section_tables() if elf.sections else self._dynamic_tables():
+            if size % (3 * elf.word):
+                raise elf.error(f"has {size} bytes of dynamic relocations, not a multiple of {3 * elf.word}")
+            columns.append(elf.words(elf.file_range(offset, size, "dynamic relocations"), elf.word))
         return columns
 
     def require_agreement(self) -> None:
@@ -94,7 +81,7 @@ class RelocatedWords:
         if not self._elf.sections or self._dynamic_address is None:
             return
         (start, size), (found, found_size) = (
-            (min((t.offset for t in rows), default=0), sum(t.size for t in rows))
+            (min((offset for offset, _ in rows), default=0), sum(size for _, size in rows))
             for rows in (self._section_tables(), self._dynamic_tables())
         )
         if (start, size) != (found, found_size):
@@ -104,16 +91,11 @@ class RelocatedWords:
                 "build it again",
             )
 
-    def _section_tables(self) -> list[_Table]:
-        elf = self._elf
-        sections = elf.sections
-        found = [s for s in sections if s.type == e.SHT_RELA and s.flags & e.SHF_ALLOC]
-        elf.refuse_overlapping((s.size for s in found), "dynamic relocations")
-        return [
-            _Table(s.offset, s.size, sections[s.link].offset if 0 < s.link < len(sections) else None)
-            for s in found
-            if s.size
-        ]
+    def _section_tables(self) -> list[tuple[int, int]]:
+        """Return the file offset and the size of each table, in bytes."""
+        found = [s for s in self._elf.sections if s.type == e.SHT_RELA and s.flags & e.SHF_ALLOC]
+        self._elf.refuse_overlapping((s.size for s in found), "dynamic relocations")
+        return [(s.offset, s.size) for s in found if s.size]
 
     @cached_property
     def _dynamic_address(self) -> int | None:
@@ -122,21 +104,13 @@ class RelocatedWords:
         sections = [s.addr for s in self._elf.sections if s.type == e.SHT_DYNAMIC]
         return next(iter(segments + sections), self._dynamic)
 
-    def _dynamic_tables(self) -> list[_Table]:
+    def _dynamic_tables(self) -> list[tuple[int, int]]:
+        """Return the same by the dynamic section."""
         if self._dynamic_address is None:
             return []
         entries = self._dynamic_entries(self._dynamic_address)
         address, size = entries.get("DT_RELA"), entries.get("DT_RELASZ", 0)
-        if address is None or not size:
-            return []
-        symbols = entries.get("DT_SYMTAB")
-        return [
-            _Table(
-                self._file_offset(address, size),
-                size,
-                None if symbols is None else self._file_offset(symbols, 0),
-            )
-        ]
+        return [] if address is None or not size else [(self._file_offset(address, size), size)]
 
     def _dynamic_entries(self, address: int) -> Mapping[str | int, int]:
         """Return the values of the dynamic section by tag."""
@@ -161,7 +135,7 @@ class RelocatedWords:
 
     # -- what they do ------------------------------------------------------------------------------------
 
-    def _apply(self, table: _Table, words: array[int], span: range, values: array[int]) -> array[int]:
+    def _apply(self, words: array[int], span: range, values: array[int]) -> array[int]:
         """Return `values` with the relocations applied that fill words of `span`."""
         elf = self._elf
         offsets = words[0::3]
@@ -181,27 +155,13 @@ class RelocatedWords:
             kind = elf.info_type(infos[i])
             if kind == _R_NONE:
                 continue
-            if rest or kind not in plain:
-                raise self._unexpected(kind, f"at {offsets[i]:#x}")
-            base = self._symbol_value(table, infos[i]) if elf.info_symbol(infos[i]) else 0
-            values[slot] = base + words[3 * i + 2] & (1 << elf.bits) - 1
+            if rest or kind not in plain or elf.info_symbol(infos[i]):
+                raise elf.error(
+                    f"the location table has a relocation {elf.relocation_name(kind)} at {offsets[i]:#x},"
+                    " expected only relative ones, one per slot"
+                )
+            values[slot] = words[3 * i + 2]
         return values
-
-    def _unexpected(self, kind: int, what: str) -> InputError:
-        return self._elf.error(
-            f"the location table has a relocation {self._elf.relocation_name(kind)} {what},"
-            " expected only relative ones, one per slot"
-        )
-
-    def _symbol_value(self, table: _Table, info: int) -> int:
-        """Return the value of a relocation's symbol, which boot adds (R_PPC64_ADDR64, R_PPC64_UADDR64)."""
-        elf = self._elf
-        number, kind = elf.info_symbol(info), elf.info_type(info)
-        if table.symbols is None or kind == _R_RELATIVE or elf.bits == 32:
-            raise self._unexpected(kind, f"with symbol {number}")
-        offset = table.symbols + number * elf.symbol_size + elf.symbol_value_offset
-        content = elf.file_range(offset, elf.word, "dynamic symbols")
-        return int.from_bytes(content, elf.byte_order)
 
 
 def _positions_within(offsets: array[int], span: range) -> Sequence[int]:

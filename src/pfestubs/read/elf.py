@@ -113,7 +113,6 @@ class Elf(Headers):
         order: byte order, "<" or ">" as `struct` spells it.
         symbol_size: bytes of a symbol.
         symbol_value_offset: where st_value is in it, in bytes.
-        rela_struct: an entry of SHT_RELA: offset, info, addend (unsigned).
     """
 
     def __init__(self, source: Source) -> None:
@@ -125,7 +124,6 @@ class Elf(Headers):
         self._symbol_struct = struct.Struct(self.order + ("IBBHQQ" if is_64 else "IIIBBH"))
         self.symbol_size = self._symbol_struct.size
         self.symbol_value_offset = 8 if is_64 else 4
-        self.rela_struct = struct.Struct(self.order + ("3Q" if is_64 else "3I"))
 
     # -- words -------------------------------------------------------------------------------------------
 
@@ -170,7 +168,7 @@ class Elf(Headers):
     def section_data(self, index: int) -> bytes:
         """Return the bytes of section `index`; none for SHT_NOBITS."""
         section = self.sections[index]
-        if section.type == SHT_NOBITS:
+        if section.is_nobits:
             return b""
         return self.file_range(section.offset, section.size, f"section {index}")
 
