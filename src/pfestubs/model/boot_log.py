@@ -264,4 +264,10 @@ class Comparison(Enum):
     @property
     def contradicts(self) -> bool:
         """Whether log and simulation cannot both be right."""
-        return self.value.startswith(("not-predicted", "not-logged", "other"))
+        return self in _CONTRADICTIONS
+
+
+_CONTRADICTIONS: Final = {
+    *(Comparison.NOT_PREDICTED, Comparison.NOT_LOGGED, Comparison.OTHER_FUNCTION, Comparison.OTHER_RULE),
+    *(Comparison.OTHER_COUNT, Comparison.OTHER_ADDRESS),
+}

@@ -91,12 +91,9 @@ class Conditions:
 
     def limit(self, reserve: int, shape: GrowthShape) -> float:
         """Return the limit of growth with that reserve."""
-        most = min(reserve, self.count)
-        least = max(0, self.count - end_stubs(self.entries, reserve))
-        if least > most:
-            return -inf
         # Serving more functions from the reserve lowers their limit and raises that of the others.
-        low, high = least, most
+        low, most = max(0, self.count - end_stubs(self.entries, reserve)), min(reserve, self.count)
+        high = most
         while low < high:
             middle = (low + high + 1) // 2
             if self.reserve_limit(reserve, middle, shape) >= self.end_limit(reserve, middle, shape):

@@ -51,10 +51,8 @@ class ReplayState:
     def init_nop(self, address: int) -> None:
         """Prepare one location (`arch/powerpc/kernel/trace/ftrace.c: ftrace_init_nop`)."""
         word_at = self.kernel.memory.word
-        ip, word = address, word_at(address)
-        if word != ppc.NOP and self.kernel.bits == 64:
-            ip = call_adjust(address, word_at)
-            word = word_at(ip)
+        ip = call_adjust(address, word_at) if self.kernel.bits == 64 else address
+        word = word_at(ip)
         if word != ppc.NOP:
             self.boot.fail(Failure(0, "location-not-nop", word=word))
             self.boot.append(ip)
