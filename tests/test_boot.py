@@ -229,6 +229,19 @@ def test_sorted_unsigned_and_skipped() -> None:
     assert list(result.skipped) == [0, 0, 0x100, INIT.stop, TEXT.stop + 256 * MIB]
 
 
+def test_an_empty_entry_where_text_starts_at_zero() -> None:
+    kernel = kernel_of(
+        [0, 0x1000],
+        {"text": (0x200, 1), "text_end": (0x2000, 1), "inittext": (0x21000, 1)},
+        text=range(0x10000),
+        inittext=range(0x20000, 0x30000),
+        tracers={"ftrace_caller": 0x100, "ftrace_regs_caller": 0x104},
+        trampolines={"ftrace_tramp_text": 0x180, "ftrace_tramp_init": 0x20100},
+    )
+    assert list(boot(kernel).locations) == [0x1000]
+    assert boot(kernel).skipped == [0]
+
+
 def test_half_open_ranges() -> None:
     text = range(BASE + 64 * MIB, BASE + 64 * MIB + 0x100)
     init = range(INIT.start + 64 * MIB, INIT.start + 64 * MIB + 0x100)
@@ -526,6 +539,16 @@ def test_headroom_of_init_text_counts_the_trampoline_in_init_memory() -> None:
     tracers["ftrace_caller"] = SITE - 0x1000
     both = boot(make_kernel([MIDDLE, INIT_MIDDLE], tracers=tracers, trampolines=trampolines))
     assert (both.headrooms["tracer"].bytes, both.headrooms["tracer"].location) == (0x2000000 - 0x1000, MIDDLE)
+
+
+def test_the_last_call_of_text_after_init_text() -> None:
+    """The tightest call is that of the last stub, whose distance is neither the least nor the greatest."""
+    ips = [INIT_MIDDLE + at for at in (0, 124, 248, 252, 256, 260)]
+    tracer = INIT_MIDDLE - 0x1FE0000
+    areas = {"text_end": (INIT_MIDDLE + 0x10000, 10), "inittext": (MIDDLE, 0)}
+    tracers, trampolines = {"ftrace_caller": tracer}, {"ftrace_tramp_text": BASE}
+    kernel = make_kernel(ips, text=INIT, inittext=TEXT, areas=areas, tracers=tracers, trampolines=trampolines)
+    assert boot(kernel).headrooms["tracer"].location == ips[-1]
 
 
 # -- what follows from a boot -----------------------------------------------------------------------------

@@ -722,6 +722,7 @@ def test_a_table_that_lost_entries(kernel: LinkedKernel, damage: str, check: Che
 
 WHOLE = {
     "one empty": LinkedKernel(table=[BASE + 0x1000, BASE + 0x1010, 0]),
+    "as many of exit text": LinkedKernel(inittext=[], table=[BASE + at for at in (0x1000, 0x1010, -8, -16)]),
     "exit text": LinkedKernel(table=[BASE + at for at in (0x1000, 0x1010, 0x1020, -0x10, -0x20)]),
     "--spare": LinkedKernel(counts={"text_end": 5000}),
     "a large reserve": LinkedKernel(text=[0x20000, 0x20010], reserve=5000),

@@ -447,6 +447,8 @@ def test_another_link_of_the_same_kernel(tmp_path: Path) -> None:
     [
         (0x80000041, "kernel_toc", True),
         (0x80000040, "kernel_toc", False),
+        (0x40 - (1 << 31), "kernel_toc", True),
+        (0x44 - (1 << 31), "kernel_toc", False),
         (0x80000041, "pcrel address", None),
         (None, "kernel_toc", None),
     ],
@@ -462,7 +464,10 @@ def test_the_tracer_against_the_toc(tmp_path: Path, toc: int | None, where: str,
     assert explanation.function == "ftrace_regs_caller"
     if agrees:
         assert explanation.remedy == Remedy(Action.SHRINK_TEXT)
-        figures = "2,147,483,649 bytes from the TOC pointer (limit 2,147,483,648)"
+        above, below = "2,147,483,648 bytes", "2,147,483,649 bytes"
+        figures = f"{below} from the TOC pointer (limit 2,147,483,648)"
+        if toc is not None and toc < 0:
+            figures = f"{above} from the TOC pointer (limit 2,147,483,647)"
         assert figures in "; ".join(explanation_sentences(explanation, with_remedy=True))
 
 

@@ -134,6 +134,17 @@ def test_init_text_out_of_reach_is_not_a_matter_of_text() -> None:
     assert (result.working, result.recommended, result.shrink) == ([], None, None)
 
 
+def test_the_end_area_moves_with_late_growth() -> None:
+    """Also where no trampoline is right before it."""
+    kernel = LinkedKernel().kernel()
+    far = {**kernel.trampolines, "ftrace_tramp_text": kernel.text.start + 0x80}
+    for trampolines in (kernel.trampolines, far):
+        boot = simulate_boot(replace(kernel, trampolines=trampolines))
+        grown = relink(boot, None, Growth(0x1000, GrowthShape.LATE))
+        moves = [new.address - old.address for old, new in zip(kernel.areas, grown.areas, strict=True)]
+        assert moves[:2] == [0, 0x1000]
+
+
 # -- layouts without a reserve -----------------------------------------------------------------------------
 
 
@@ -150,6 +161,16 @@ def test_layouts_without_a_reserve_have_growth_only(layout: str | None) -> None:
             assert simulate_boot(relink(boot, None, Growth(limit.bytes + 4, shape))).failures
     with pytest.raises(RefusedError, match="a reserve of"):
         plan_reserve(Remedies(boot), reserves=[5])
+
+
+@pytest.mark.parametrize(("last", "late"), [(0xFB8, -192), (0xFBC, None)])
+def test_no_more_text_is_removed_than_is_there(last: int, late: int | None) -> None:
+    """192 bytes are between the last function and the trampoline before the end area."""
+    text = [0x1000, 32 * MIB + last]
+    places = {"text_end": 32 * MIB + last + 0x100}
+    kernel = LinkedKernel(layout="pfe", stub_size=16, text=text, area_at=places, text_size=40 * MIB).kernel()
+    limit = Planner(simulate_boot(kernel)).limits(None)[GrowthShape.LATE]
+    assert (limit.bytes, limit.works) == (late, late is not None)
 
 
 def test_growth_of_32_bits_has_a_limit(tmp_path: Path) -> None:

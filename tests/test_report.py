@@ -30,6 +30,7 @@ from pfestubs.rules.analyses.report import TIGHTEST, ReportResult, report_boot
 from pfestubs.rules.kernel.simulation import boot_kernel
 from support import Kernels, call, printed, refusal
 from support.kernelwriter import MIB, LinkedKernel, NamedAddresses, inline_kernel
+from test_boot import MIDDLE, make_kernel
 
 UNSAFE_NAMES = (
     *("</script><script>alert(1)</script>", "</style></title></svg><script>alert(2)</script>"),
@@ -175,6 +176,19 @@ def test_neighbours_are_one_row() -> None:
     group = next(group for group in result.tightest if group.position < 80)
     assert group.members == list(range(80))
     assert "79, to fn0" in re.findall(r'<table id="tightest".*?</table>', page_of(result), re.DOTALL)[0]
+
+
+def test_neighbours_that_other_branches_limit_are_rows_of_their_own() -> None:
+    """The way back to a function before its stub, the way to the stub of one after it."""
+    result = report_boot(boot_kernel(make_kernel([MIDDLE - MIB, MIDDLE + 2 * MIB])))
+    assert [(group.branch, group.members) for group in result.tightest] == [("stub", [1]), ("return", [0])]
+
+
+@pytest.mark.parametrize(("gap", "pieces"), [(0, 1), (4, 2)])
+def test_texts_that_touch_are_one_piece_of_the_map(gap: int, pieces: int) -> None:
+    kernel = LinkedKernel().kernel()
+    boot = boot_kernel(replace(kernel, text=range(kernel.text.start, kernel.inittext.start - gap)))
+    assert len(map_addresses(boot).spans) == pieces
 
 
 def test_known_distances() -> None:

@@ -146,6 +146,15 @@ def test_fewer_functions_than_reserve() -> None:
     assert (trap.index, trap.stubs) == (1, 2)
 
 
+def test_sections_are_aligned() -> None:
+    """As the linker places them: the distance of a function in the second section has the gap before it."""
+    sections = TextSection(".a.text", 24, 4, ()), TextSection(".b.text", 0x100, 0x80, [0x10])
+    obj = an_object(sections=sections, reserve=1, reserve_array=ReserveArray(0, 0, 24))
+    trap = measure_reserve(obj, LAYOUTS["ool"], {"text": 1})
+    assert isinstance(trap, Trap)
+    assert trap.distance == 0x90
+
+
 def test_reserve_after_the_text() -> None:
     """Backward branches have their limit too."""
     reserve = 10
