@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pfestubs.formats.tables import Table, paragraph, table_text
-from pfestubs.formats.text import escape_line, keys_of, plural
+from pfestubs.formats.text import dump_json_lines, escape_line, keys_of, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,24 +83,21 @@ def _totals(listing: ModuleListing) -> str:
 
 
 def render_json(listing: ModuleListing, options: RenderOptions) -> Iterator[str]:  # noqa: ARG001 - JSON holds all
-    """Yield the document, keys sorted."""
-    encode = json.JSONEncoder(sort_keys=True, allow_nan=False).encode
-    yield '{"modules": ['
-    separator = "\n"
-    for row in listing.modules:
-        document = {
-            **keys_of(row.module, "file byte_order vermagic abi nops text_bytes"),
-            **keys_of(row, "locations unseen stub_bytes stub_entries flags"),
-            "class": row.module.bits,
-            "mcount": row.module.has_mcount,
-            "tracing": row.kind,
-        }
-        yield separator + encode(document)
-        separator = ",\n"
-    tail = {
+    """Yield the document, one module per line."""
+    values = {
         "schema": "pfestubs/modules/1",
         "stub_size": listing.stub_size,
         "totals": {**listing.totals, "flags": listing.flags},
         "unread": [{"file": error.subject, "problem": error.problem} for error in listing.unread],
     }
-    yield "\n], " + encode(tail)[1:] + "\n"
+    yield from dump_json_lines(values, "modules", map(_values, listing.modules))
+
+
+def _values(row: ModuleStubs) -> dict[str, Any]:
+    return {
+        **keys_of(row.module, "file byte_order vermagic abi nops text_bytes"),
+        **keys_of(row, "locations unseen stub_bytes stub_entries flags"),
+        "class": row.module.bits,
+        "mcount": row.module.has_mcount,
+        "tracing": row.kind,
+    }

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pfestubs.model import KernelIdentity
 
@@ -133,6 +133,18 @@ def dump_json_list(value: Any, key: str, items: Iterable[Any], depth: int = 1) -
         yield f"{separator}{indent}  " + dump_json(item)[:-1].replace("\n", f"{indent}  ")
         separator = ","
     yield (f"{indent}]" if separator else "]") + tail
+
+
+def dump_json_lines(value: Mapping[str, Any], key: str, items: Iterable[Any]) -> Iterator[str]:
+    """Yield a compact document with `items` at `key`, each in a line of its own; keys sorted, no NaN."""
+    encode = json.JSONEncoder(sort_keys=True, allow_nan=False).encode
+    head, empty, tail = encode({**value, key: []}).partition(f'"{key}": []')
+    yield head + empty[:-1]
+    separator = "\n"
+    for item in items:
+        yield separator + encode(item)
+        separator = ",\n"
+    yield f"\n]{tail}\n"
 
 
 def dump_json(value: Any) -> str:

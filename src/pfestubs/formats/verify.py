@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
+from pfestubs.formats.stubs import place_values
 from pfestubs.formats.tables import paragraph
 from pfestubs.formats.text import dump_json_list, escape_line, hex_address, hex_word, keys_of
 from pfestubs.model import ppc
@@ -96,8 +97,7 @@ def render_json(result: Verification, options: RenderOptions) -> Iterator[str]: 
     yield from dump_json_list(
         {
             "schema": "pfestubs/verify/1",
-            "file": boot.kernel.file,
-            "layout": boot.kernel.layout_name,
+            **keys_of(boot.kernel.identity, "file layout"),
             **keys_of(result, "dump ok offset"),
             "stub_size": boot.stub_size,
             "stubs": counts.total(),
@@ -112,22 +112,14 @@ def render_json(result: Verification, options: RenderOptions) -> Iterator[str]: 
 
 
 def _values(stub: ComparedStub) -> dict[str, Any]:
-    boot, position, found, target = stub.boot, stub.position, stub.found, stub.target
-    values: dict[str, Any] = {
-        **keys_of(stub, "state location target"),
-        "function": boot.function(position),
+    boot, position, target, words = stub.boot, stub.position, stub.target, stub.found
+    expected = None if words is None else stub_words(boot, position)
+    return {
+        **keys_of(stub, "state target"),
+        **place_values(boot, position),
         "location_word": hex_word(stub.word),
-        **dict.fromkeys(("area", "index", "address", "insns_address", "expected", "found")),
         "target_symbol": None if target is None else boot.kernel.name(target),
+        "expected": expected and [hex_word(word) for word in expected],
+        "found": words and [hex_word(word) for word in words],
         "problem": _problem(stub) or None,
     }
-    if found is not None:
-        values |= {
-            "area": boot.area_of(position).name,
-            "index": boot.index[position],
-            "address": hex_address(boot.stub_address(position)),
-            "insns_address": hex_address(boot.insns[position]),
-            "expected": [hex_word(word) for word in stub_words(boot, position)],
-            "found": [hex_word(word) for word in found],
-        }
-    return values
