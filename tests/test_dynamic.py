@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pfestubs.errors import InputError
@@ -119,6 +119,7 @@ def test_a_dynamic_section_outside_the_file() -> None:
 
 
 @given(st.lists(st.integers(0, 40), max_size=30), st.booleans(), st.integers(0, 40), st.integers(0, 40))
+@example(offsets=[1, 9, 1], ascending=False, start=0, stop=5)
 def test_positions(offsets: list[int], ascending: bool, start: int, stop: int) -> None:
     offsets = sorted(offsets) if ascending else offsets
     found = _positions_within(array("Q", offsets), range(start, stop))

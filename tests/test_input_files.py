@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 import lzma
 import os
 import re
@@ -238,11 +239,19 @@ def test_memory_that_overlaps_is_searched_once(
     assert sum(read) < 3 * len(data)
 
 
-def test_labels_are_visited_once(tmp_path: Path) -> None:
+def test_labels_are_visited_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """50,000 labels between a function and 2,000 locations; looking each up again would take minutes."""
     text = Section(".text", size=0x1000000, flags=AX, addr=0x1000)
     labels = [Symbol("f", 0x1000, text, 16, 2)] + [Symbol(".L", 0x2000 + i, text) for i in range(50_000)]
     path = save_elf(tmp_path / "vmlinux", [text], labels, type_=ET_EXEC)
+    looked_up = itertools.count()
+    raw_name = ElfSymbols._raw_name
+
+    def counted(symbols: ElfSymbols, key: int) -> bytes:
+        assert next(looked_up) < 10 * 50_000  # the first eight without an index
+        return raw_name(symbols, key)
+
+    monkeypatch.setattr(ElfSymbols, "_raw_name", counted)
     with open_elf(str(path)) as elf:
         symbols = ElfSymbols(elf)
         after = range(0x2000 + 50_000, 0x2000 + 52_000)
