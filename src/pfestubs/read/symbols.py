@@ -90,14 +90,11 @@ class IndexedSymbols(SymbolView):
             if found is not None:
                 return found
         addresses, best = self._index
-        stop = bisect_right(addresses, address)
-        for position in reversed(range(stop)):
-            name = self._raw_name(best[addresses[position]])
-            if not _is_ignored_symbol(name):
-                del addresses[position + 1 : stop]  # each label is looked at once
-                return decode_name(name), address - addresses[position]
-        del addresses[:stop]
-        return f"{address:#x}", 0
+        count = stop = bisect_right(addresses, address)
+        while count and _is_ignored_symbol(name := self._raw_name(best[addresses[count - 1]])):
+            count -= 1
+        del addresses[count:stop]  # each label is looked at once
+        return (decode_name(name), address - addresses[count - 1]) if count else (f"{address:#x}", 0)
 
 
 _SEARCHES: Final = 8
