@@ -24,7 +24,7 @@ from pfestubs.formats import FORMATS, RenderOptions, render
 from pfestubs.formats.explain import MEANINGS, explain_summary, explanation_sentences
 from pfestubs.model.boot_log import BootLog, BugPhase, CodeAddress, Comparison, MessageKind, Proof
 from pfestubs.model.findings import Action, Remedy
-from pfestubs.read import boot_log
+from pfestubs.read import boot_log, log_bytes
 from pfestubs.read.boot_log import read_boot_log
 from pfestubs.rules.analyses.explain import ExplainResult, explain_log
 from pfestubs.rules.kernel.boot import Boot, Failure
@@ -469,6 +469,13 @@ def test_the_tracer_against_the_toc(tmp_path: Path, toc: int | None, where: str,
         if toc is not None and toc < 0:
             figures = f"{above} from the TOC pointer (limit 2,147,483,647)"
         assert figures in "; ".join(explanation_sentences(explanation, with_remedy=True))
+
+
+@pytest.mark.parametrize("chunk", range(1, 20))
+def test_an_escape_over_the_border_of_two_chunks(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_bytes, "CHUNK", chunk)
+    text = io.BytesIO(b"a \x1b[31mb\\u003cc &lt;d\\ne\n")
+    assert b"".join(log_bytes.clean_chunks(text, "log", 100)) == b"a b<c <d\re\n"
 
 
 OTHER_KERNEL = r"boot\.log: error: is of another kernel: '7\.2\.1-other #7 SMP Tue Nov  3 12:00:00 UTC 2026', .* '7\.2\.0-small #1 SMP Mon Nov  2 12:00:00 UTC 2026'"

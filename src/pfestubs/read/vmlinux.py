@@ -204,8 +204,8 @@ def _extents(elf: Elf) -> list[Extent]:
 def _require_loaded(elf: Elf, table: int) -> None:
     """Refuse a file whose program headers do not load its code, or the section of `table`, as it is read."""
     loads = sorted((s for s in elf.segments if s.type == "PT_LOAD"), key=attrgetter("vaddr"))
-    for i, s in enumerate(elf.sections) if loads else ():
-        if not s.flags & e.SHF_ALLOC or not s.size or s.is_nobits:
+    for i, s in enumerate(elf.sections):
+        if not loads or not s.flags & e.SHF_ALLOC or not s.size or s.is_nobits:
             continue
         load = loads[bisect_right(loads, s.addr, key=attrgetter("vaddr")) - 1]
         inside = load.vaddr <= s.addr and s.addr + s.size <= load.vaddr + load.filesz

@@ -201,13 +201,8 @@ def _compare_slots(elf: Elf, table: int, slots: array[int]) -> None:
 
 
 def _stub_symbols(elf: Elf) -> dict[str, Symbol]:
-    """Return the stub symbols that the object defines or refers to; a definition wins over a reference."""
-    found: dict[str, Symbol] = {}
-    for symbol in elf.symbols_named(STUB_SYMBOLS):
-        name = elf.symbol_name(symbol)
-        if name not in found or found[name].section == e.SHN_UNDEF:
-            found[name] = symbol
-    return found
+    """Return the stub symbols that the object defines or refers to."""
+    return {elf.symbol_name(symbol): symbol for symbol in elf.symbols_named(STUB_SYMBOLS)}
 
 
 def _reserve(elf: Elf, stubs: dict[str, Symbol]) -> int | None:
