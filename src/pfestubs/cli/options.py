@@ -93,11 +93,13 @@ def input_file(label: str, path: str, usual_name: str | None = None) -> str:
         raise UsageError(label, "cannot be standard input: save it to a file and give its name")
     if not os.path.isdir(path):
         return path
-    for suffix in _PACKED if usual_name else ():
-        candidate = os.path.join(path, f"{usual_name}{suffix}")
-        if os.path.isfile(candidate):
-            return candidate
-    advice = f"it holds no {usual_name}" if usual_name else ""
+    advice = ""
+    if usual_name:
+        for suffix in _PACKED:
+            candidate = os.path.join(path, f"{usual_name}{suffix}")
+            if os.path.isfile(candidate):
+                return candidate
+        advice = f"it holds no {usual_name}"
     raise InputError(path, f"cannot be read: {os.strerror(errno.EISDIR)}", advice)
 
 
