@@ -376,6 +376,8 @@ def test_a_directory_stands_for_the_file_in_it(built: Path) -> None:
         (lambda text: b"\xef\xbb\xbf" + text.encode(), "in UTF-8 without a byte order mark"),
         (lambda text: text.encode("utf-16"), "in UTF-8 without a byte order mark"),
         (lambda text: text.encode("utf-16-le"), "in UTF-8 without a byte order mark"),
+        (lambda text: text.replace("{", '{"schema": "x", ', 1).encode(), "has the key 'schema' twice"),
+        (lambda text: text.replace('"layout"', '"layout": "pfe", "layout"').encode(), "'layout' twice"),
     ],
 )
 def test_one_reader_refuses_documents_alike(change: Callable[[str], bytes], words: str, built: Path) -> None:

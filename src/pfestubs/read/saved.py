@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Read what earlier runs saved: the counts of an object, a kernel's check or stubs.
 
-The shipped schema says what such a document holds; one reader serves `--baseline`, `--prelink` and `diff`. It
-tests each value, but not `required` and `additionalProperties`, since an earlier version wrote fewer keys and
-a later one may write more, nor how values depend on each other: it asks for the keys that it needs.
+The shipped schema says what such a document holds (JSON Schema, as far as it uses that); one reader serves
+`--baseline`, `--prelink` and `diff`. Not tested are `required` and `additionalProperties`: an earlier version
+wrote fewer keys, a later one may write more. The reader asks for the keys that it needs.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class _Document:
         wanted = " or ".join(schemas)
         self.path, self._advice = path, advice
         try:
-            values = json.loads(read_document(path).decode())
+            values = json.loads(read_document(path).decode(), object_pairs_hook=_object)
         except (ValueError, RecursionError) as error:
             raise InputError(
                 path,
@@ -104,6 +104,14 @@ class _Document:
         return table[key]
 
 
+def _object(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        twice = next(key for key, number in Counter(key for key, _ in pairs).items() if number > 1)
+        raise ValueError(f"it has the key {_short(twice)} twice in one object")
+    return values
+
+
 def _short(value: object) -> str:
     """Return a value for a sentence, cut at 40 characters; a container only by its kind."""
     if isinstance(value, dict | list):
@@ -123,23 +131,27 @@ def _mismatches(
     value: Any, schema: Any, root: Mapping[str, Any], path: _Path = ()
 ) -> Iterator[tuple[_Path, object, str]]:
     """Yield what is not as `schema`, a part of `root`, describes it, and what was expected."""
+    if schema is False:
+        yield path, value, "no such key"
+        return
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
     types = [schema["type"]] if isinstance(schema.get("type"), str) else schema.get("type", _TYPES)
     if not any(_TYPES[type_][1](value) for type_ in types):
         yield path, value, " or ".join(_TYPES[type_][0] for type_ in types)
         return
-    yield from ((path, value, expected) for expected in _expected(value, schema))
+    yield from ((path, value, expected) for expected in _expected(value, schema, root))
     if isinstance(value, dict):
         for key, part in schema.get("properties", {}).items():
             if key in value:
                 yield from _mismatches(value[key], part, root, (*path, key))
-    if isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from _mismatches(item, schema.get("items", {}), root, (*path, number))
+    for number, item in enumerate(value) if isinstance(value, list) and "items" in schema else ():
+        yield from _mismatches(item, schema["items"], root, (*path, number))
+    for part in _chosen(value, schema, root):
+        yield from _mismatches(value, part, root, path)
 
 
-def _expected(value: Any, schema: Any) -> Iterator[str]:
+def _expected(value: Any, schema: Any, root: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a value of the right type should be and is not."""
     allowed = schema.get("enum", [schema["const"]] if "const" in schema else None)
     if allowed is not None and not any(type(value) is type(one) and value == one for one in allowed):
@@ -149,6 +161,26 @@ def _expected(value: Any, schema: Any) -> Iterator[str]:
         yield f"at least {schema['minimum']}"
     if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
         yield f"text such as {schema['pattern']}"
+    if isinstance(value, list):
+        if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
+            wanted = schema.get("maxItems", schema.get("minItems"))
+            yield f"{wanted} items" if wanted else "no items"
+        if "contains" in schema and not any(_conforms(item, schema["contains"], root) for item in value):
+            yield "a list with one of another kind"
+
+
+def _chosen(value: Any, schema: Any, root: Mapping[str, Any]) -> Sequence[Any]:
+    """Return the parts of a schema that describe the same value."""
+    parts = list(schema.get("allOf", ()))
+    if "anyOf" in schema and not any(_conforms(value, part, root) for part in schema["anyOf"]):
+        parts.append(schema["anyOf"][0])
+    if "if" in schema:
+        parts.append(schema.get("then" if _conforms(value, schema["if"], root) else "else", {}))
+    return parts
+
+
+def _conforms(value: Any, schema: Any, root: Mapping[str, Any]) -> bool:
+    return next(_mismatches(value, schema, root), None) is None
 
 
 # -- what the documents say ----------------------------------------------------------------------------------
