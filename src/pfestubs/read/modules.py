@@ -76,6 +76,8 @@ def read_modules(files: Sequence[str]) -> Iterator[ModuleFile | PfestubsError]:
             raise
         except PfestubsError as error:
             yield error
+        except MemoryError:
+            yield InputError(path, "does not fit into memory")
 
 
 def read_module(path: str) -> ModuleFile:

@@ -82,6 +82,12 @@ class IndexedSymbols(SymbolView):
         best.pop(0, None)  # undefined symbols
         return sorted(best), best
 
+    @cached_property
+    def _without_labels(self) -> list[int]:
+        """The addresses of the index that have a name to show: only a label that is met makes all be read."""
+        addresses, best = self._index
+        return [place for place in addresses if not _is_ignored_symbol(self._raw_name(best[place]))]
+
     def locate(self, address: int) -> tuple[str, int]:
         """Return the code symbol at or before `address` and the distance to it (`SymbolView`)."""
         if self._searches_left:
@@ -90,11 +96,14 @@ class IndexedSymbols(SymbolView):
             if found is not None:
                 return found
         addresses, best = self._index
-        count = stop = bisect_right(addresses, address)
-        while count and _is_ignored_symbol(name := self._raw_name(best[addresses[count - 1]])):
-            count -= 1
-        del addresses[count:stop]  # each label is looked at once
-        return (decode_name(name), address - addresses[count - 1]) if count else (f"{address:#x}", 0)
+        count = bisect_right(addresses, address)
+        if count and _is_ignored_symbol(self._raw_name(best[addresses[count - 1]])):
+            addresses = self._without_labels
+            count = bisect_right(addresses, address)
+        if not count:
+            return f"{address:#x}", 0
+        nearest = addresses[count - 1]
+        return decode_name(self._raw_name(best[nearest])), address - nearest
 
 
 _SEARCHES: Final = 8
