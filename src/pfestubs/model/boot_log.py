@@ -267,7 +267,13 @@ class Comparison(Enum):
         return self in _CONTRADICTIONS
 
 
-_CONTRADICTIONS: Final = {
-    *(Comparison.NOT_PREDICTED, Comparison.NOT_LOGGED, Comparison.OTHER_FUNCTION, Comparison.OTHER_RULE),
-    *(Comparison.OTHER_COUNT, Comparison.OTHER_ADDRESS),
-}
+_CONTRADICTIONS: Final = frozenset(
+    {
+        Comparison.NOT_PREDICTED,
+        Comparison.OTHER_FUNCTION,
+        Comparison.OTHER_RULE,
+        Comparison.OTHER_COUNT,
+        Comparison.OTHER_ADDRESS,
+        Comparison.NOT_LOGGED,
+    }
+)

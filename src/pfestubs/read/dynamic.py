@@ -93,7 +93,7 @@ class RelocatedWords:
 
     def _section_tables(self) -> list[tuple[int, int]]:
         """Return the file offset and the size of each table, in bytes."""
-        found = [s for s in self._elf.sections if s.type == e.SHT_RELA and s.flags & e.SHF_ALLOC]
+        found = [s for s in self._elf.sections if s.type == e.SHT_RELA and s.is_allocated]
         self._elf.refuse_overlapping((s.size for s in found), "dynamic relocations")
         return [(s.offset, s.size) for s in found if s.size]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SHT_PROGBITS, _SHT_SYMTAB, SHT_RELA, SHT_DYNAMIC, SHT_NOBITS, SHT_REL = 1, 2, 4, 6, 8, 9
 _SHT_SYMTAB_SHNDX, SHT_CREL = 18, 0x40000014
-SHF_ALLOC, SHF_EXECINSTR, _LOADED_PACKED = 0x2, 0x4, 0x802
+_SHF_ALLOC, _SHF_EXECINSTR, _SHF_COMPRESSED = 0x2, 0x4, 0x800
 SHN_UNDEF, _SHN_LORESERVE, SHN_ABS, SHN_COMMON, _SHN_XINDEX = 0, 0xFF00, 0xFFF1, 0xFFF2, 0xFFFF
 STT_NOTYPE, STT_FUNC = 0, 2
 STB_LOCAL, STB_GLOBAL, STB_WEAK = 0, 1, 2
@@ -56,7 +56,7 @@ class Section(NamedTuple):
     @property
     def is_code(self) -> bool:
         """Whether it holds instructions."""
-        return bool(self.flags & SHF_EXECINSTR)
+        return bool(self.flags & _SHF_EXECINSTR)
 
     @property
     def is_nobits(self) -> bool:
@@ -65,8 +65,18 @@ class Section(NamedTuple):
 
     @property
     def is_compressed(self) -> bool:
-        """Whether its bytes are packed, although they are to be loaded."""
-        return self.flags & _LOADED_PACKED == _LOADED_PACKED
+        """Whether its bytes are packed."""
+        return bool(self.flags & _SHF_COMPRESSED)
+
+    @property
+    def is_allocated(self) -> bool:
+        """Whether it is in memory at run time."""
+        return bool(self.flags & _SHF_ALLOC)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it is in memory with bytes of the file."""
+        return self.is_allocated and self.size > 0 and not self.is_nobits
 
 
 class Symbol(NamedTuple):

@@ -154,5 +154,5 @@ def _refuse_unusable_code(elf: Elf) -> None:
             "holds debug information only (--only-keep-debug): its code sections are empty",
             "give the file with the code",
         )
-    if any(s.is_compressed for s in elf.sections):
+    if any(s.is_allocated and s.is_compressed for s in elf.sections):
         raise elf.error("has compressed sections that would be loaded (SHF_COMPRESSED), which ELF forbids")

@@ -93,7 +93,7 @@ def read_module(path: str) -> ModuleFile:
         for index, section in enumerate(elf.sections):
             if section.type and not section.is_nobits:  # kernel/module/main.c: elf_validity_cache_sechdrs
                 elf.require_in_file(section.offset, section.size, f"section {elf.section_label(index)}")
-            if section.is_code and section.flags & e.SHF_ALLOC:
+            if section.is_code and section.is_allocated:
                 # kernel/module/main.c: module_get_offset_and_type
                 end += -end % max(section.align, 1) + section.size
         relocations = _relocations(elf)
@@ -130,7 +130,7 @@ def _table(elf: Elf, index: int, relocations: Sequence[int]) -> EntriesTable:
         for offset, info in zip(columns.offsets, columns.infos, strict=True)
         if elf.info_type(info) and offset < section.size
     }
-    return EntriesTable(section.size, len(filled), bool(section.flags & e.SHF_ALLOC), not section.is_nobits)
+    return EntriesTable(section.size, len(filled), section.is_allocated, not section.is_nobits)
 
 
 def _vermagic(elf: Elf) -> str | None:

@@ -236,9 +236,11 @@ def _strange_area(kernel: Kernel, area: Area) -> Iterator[str]:
             return
         reserve = kernel.area(AreaRole.RESERVE) if area.role is AreaRole.END else None
         needed = sum(value in text for value in kernel.table) - (reserve.count if reserve else 0)
+        if needed <= 0:
+            return
         for place in range(area.address - _NEAR, area.address + _NEAR, 4):
             # The area's `.long` count: no instruction is so small.
-            if needed > 0 and kernel.memory.word(place) == needed:
+            if kernel.memory.word(place) == needed:
                 yield f"area {area.name} has no stubs, but the file counts {needed:,} at {place:#x}"
         return
     usual = area.count * kernel.layout.stub_size

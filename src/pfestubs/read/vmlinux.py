@@ -190,7 +190,7 @@ def _extents(elf: Elf) -> list[Extent]:
     """Return what the file holds of memory, by section, or by segment if there are no section headers."""
     extents = []
     for i, s in enumerate(elf.sections):
-        if s.flags & e.SHF_ALLOC and s.size and not s.is_nobits:
+        if s.is_loaded:
             elf.require_in_file(s.offset, s.size, f"section {i}")
             extents.append(Extent(s.addr, s.offset, s.size))
     if not extents:
@@ -204,13 +204,14 @@ def _extents(elf: Elf) -> list[Extent]:
 def _require_loaded(elf: Elf, table: int) -> None:
     """Refuse a file whose program headers do not load its code, or the section of `table`, as it is read."""
     loads = sorted((s for s in elf.segments if s.type == "PT_LOAD"), key=attrgetter("vaddr"))
+    if not loads:
+        return
     for i, s in enumerate(elf.sections):
-        if not loads or not s.flags & e.SHF_ALLOC or not s.size or s.is_nobits:
+        if not s.is_loaded or not (s.is_code or s.addr <= table < s.addr + s.size):
             continue
         load = loads[bisect_right(loads, s.addr, key=attrgetter("vaddr")) - 1]
         inside = load.vaddr <= s.addr and s.addr + s.size <= load.vaddr + load.filesz
-        as_read = inside and load.offset - load.vaddr == s.offset - s.addr
-        if not as_read and (s.is_code or s.addr <= table < s.addr + s.size):
+        if not inside or load.offset - load.vaddr != s.offset - s.addr:
             raise elf.error(
                 f"is damaged: its program headers do not load section {elf.section_label(i)} to {s.addr:#x}",
                 "build it again",

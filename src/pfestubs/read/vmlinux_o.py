@@ -34,11 +34,7 @@ def read_vmlinux_o(path: str) -> VmlinuxO:
         if elf.symtab is None:
             raise elf.error("has no symbol table: it was stripped", "give vmlinux.o as the linker wrote it")
         locations = _locations(elf)
-        code = [
-            i
-            for i, s in enumerate(elf.sections)
-            if i in locations or (s.flags & e.SHF_EXECINSTR and s.flags & e.SHF_ALLOC)
-        ]
+        code = [i for i, s in enumerate(elf.sections) if i in locations or (s.is_code and s.is_allocated)]
         stubs = _stub_symbols(elf)
         return VmlinuxO(
             file=path,
